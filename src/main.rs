@@ -1,1 +1,5 @@
-fn main(){}
+//! The `rushes` program; see [`rushes::cli`].
+
+fn main() -> std::process::ExitCode {
+    rushes::cli::main()
+}

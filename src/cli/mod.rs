@@ -1,0 +1,51 @@
+//! The command line: one file a subcommand.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything that was asked for was done; for `check`: held or improved.
+    Success = 0,
+    /// `check`: regressed. `run`: at least one trial failed. `trace --verify`: a value differs.
+    Failed = 1,
+    /// Broken input, or `check` could not tell.
+    Input = 2,
+    /// The command line itself is wrong.
+    Usage = 3,
+    /// Interrupted; the run can be resumed.
+    Interrupted = 130,
+}
+
+/// Train agents without a screen, film them before and after, and gate their returns.
+#[derive(Parser)]
+#[command(name = "rushes", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+/// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let help = !error.use_stderr();
+            let _ = error.print();
+            return ExitCode::from(if help { Exit::Success } else { Exit::Usage } as u8);
+        }
+    };
+    let result: anyhow::Result<Exit> = match cli.command {};
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(Exit::Input as u8)
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! CartPole: keep a pole upright on a cart that moves along a track.
+//!
+//! Dynamics after Barto, Sutton and Anderson, "Neuronlike adaptive elements that can solve difficult learning
+//! control problems" (1983), as in Gymnasium 1.1.1 `envs/classic_control/cartpole.py`.
+//!
+//! # Action space
+//! `Discrete(2)`: 0 pushes the cart to the left, 1 to the right, with 10 N either way.
+//!
+//! # Observation space
+//! | index | observation | min | max |
+//! |---|---|---|---|
+//! | 0 | cart position (m) | -4.8 | 4.8 |
+//! | 1 | cart velocity (m/s) | -inf | inf |
+//! | 2 | pole angle (rad) | -0.418 | 0.418 |
+//! | 3 | pole angular velocity (rad/s) | -inf | inf |
+//!
+//! # Rewards
+//! +1 for every step, the last one included. With `sutton_barto_reward`: 0 for every step, -1 at the end.
+//!
+//! # Starting state
+//! Every element uniform in (-0.05, 0.05), or between the options `low` and `high`.
+//!
+//! # Episode end
+//! Terminates when the pole leaves ±12° or the cart leaves ±2.4 m; truncates after 500 steps (v0: 200).
+//!
+//! # Version history
+//! - v1: 500 steps, reward threshold 475.
+//! - v0: 200 steps, reward threshold 195.
+
+use std::f64::consts::PI;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::env::{
+    Action, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step, config,
+};
+use crate::rng::NpRandom;
+use crate::video::{Canvas, Color};
+
+const GRAVITY: f64 = 9.8;
+const MASS_CART: f64 = 1.0;
+const MASS_POLE: f64 = 0.1;
+const TOTAL_MASS: f64 = MASS_POLE + MASS_CART;
+/// Half the pole's length in metres.
+const LENGTH: f64 = 0.5;
+const POLE_MASS_LENGTH: f64 = MASS_POLE * LENGTH;
+const FORCE: f64 = 10.0;
+/// Seconds between state updates.
+const TAU: f64 = 0.02;
+const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
+const POSITION_LIMIT: f64 = 2.4;
+
+/// Gymnasium's CartPole-v0.
+pub static V0: EnvSpec = EnvSpec {
+    id: "CartPole-v0",
+    max_episode_steps: Some(200),
+    reward_threshold: Some(195.0),
+    ..V1
+};
+
+/// Gymnasium's CartPole-v1.
+pub static V1: EnvSpec = EnvSpec {
+    id: "CartPole-v1",
+    family: Family::ClassicControl,
+    summary: "keep a pole upright on a cart by pushing left or right",
+    max_episode_steps: Some(500),
+    reward_threshold: Some(475.0),
+    render_fps: 50,
+    make,
+    options_schema: || schemars::schema_for!(Config),
+    constants: &[
+        ("gravity", GRAVITY),
+        ("mass_cart", MASS_CART),
+        ("mass_pole", MASS_POLE),
+        ("length", LENGTH),
+        ("force", FORCE),
+        ("tau", TAU),
+        ("angle_limit", ANGLE_LIMIT),
+        ("position_limit", POSITION_LIMIT),
+    ],
+    policies: &[],
+};
+
+/// Options of CartPole.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Reward 0 for every step and -1 at the end, instead of +1 for every step.
+    pub sutton_barto_reward: bool,
+    /// Lower bound of every element of the starting state.
+    pub low: f64,
+    /// Upper bound of every element of the starting state.
+    pub high: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { sutton_barto_reward: false, low: -0.05, high: 0.05 }
+    }
+}
+
+fn make(options: &Options) -> Result<Box<dyn Env>, OptionsError> {
+    Ok(Box::new(CartPole::new(config(options)?)))
+}
+
+/// The environment's state.
+struct CartPole {
+    config: Config,
+    observation_space: Space,
+    action_space: Space,
+    np_random: NpRandom,
+    /// Position, velocity, angle, angular velocity.
+    state: [f64; 4],
+    /// Steps after the pole fell earn nothing; the reference warns about them.
+    fallen: bool,
+}
+
+impl CartPole {
+    fn new(config: Config) -> Self {
+        Self {
+            config,
+            observation_space: Space::symmetric_box(vec![
+                (POSITION_LIMIT * 2.0) as f32,
+                f32::INFINITY,
+                (ANGLE_LIMIT * 2.0) as f32,
+                f32::INFINITY,
+            ]),
+            action_space: Space::Discrete { n: 2 },
+            np_random: NpRandom::new(0),
+            state: [0.0; 4],
+            fallen: false,
+        }
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        for (out, value) in observation.iter_mut().zip(self.state) {
+            *out = value as f32;
+        }
+    }
+}
+
+impl Env for CartPole {
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+        if let Some(seed) = seed {
+            self.np_random = NpRandom::new(seed);
+        }
+        let Config { low, high, .. } = self.config;
+        self.state = std::array::from_fn(|_| self.np_random.uniform(low, high));
+        self.fallen = false;
+        self.observe(observation);
+        Ok(())
+    }
+
+    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+        let [x, x_dot, theta, theta_dot] = self.state;
+        let force = if action == Action::Discrete(1) { FORCE } else { -FORCE };
+        let (sin, cos) = (theta.sin(), theta.cos());
+
+        let temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
+        let theta_acc = (GRAVITY * sin - cos * temp)
+            / (LENGTH * (4.0 / 3.0 - MASS_POLE * (cos * cos) / TOTAL_MASS));
+        let x_acc = temp - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
+        self.state = [
+            x + TAU * x_dot,
+            x_dot + TAU * x_acc,
+            theta + TAU * theta_dot,
+            theta_dot + TAU * theta_acc,
+        ];
+        self.observe(observation);
+
+        let [x, _, theta, _] = self.state;
+        let terminated = x.abs() > POSITION_LIMIT || theta.abs() > ANGLE_LIMIT;
+        let reward = match (self.config.sutton_barto_reward, terminated) {
+            (false, _) if self.fallen => 0.0,
+            (false, _) => 1.0,
+            (true, false) => 0.0,
+            (true, true) => -1.0,
+        };
+        self.fallen = terminated;
+        Ok(Step { reward, terminated })
+    }
+
+    fn frame_size(&self) -> (u32, u32) {
+        (600, 400)
+    }
+
+    fn draw(&self, canvas: &mut Canvas) {
+        const WIDTH: f32 = 600.0;
+        const HEIGHT: f32 = 400.0;
+        const CART: (f32, f32) = (50.0, 30.0);
+        const POLE_WIDTH: f32 = 10.0;
+        let scale = WIDTH / (2.0 * POSITION_LIMIT as f32);
+        let pole_length = scale * 2.0 * LENGTH as f32;
+        let cart_x = self.state[0] as f32 * scale + WIDTH / 2.0;
+        // The reference draws upwards from the bottom and flips the picture at the end.
+        let up = |y: f32| HEIGHT - y;
+        let cart_y = 100.0;
+        let axle = CART.1 / 4.0;
+
+        canvas.clear(Color::WHITE);
+        canvas.rect(cart_x - CART.0 / 2.0, up(cart_y + CART.1 / 2.0), CART.0, CART.1, Color::BLACK);
+        let (sin, cos) = (self.state[2] as f32).sin_cos();
+        let corners = [
+            (-POLE_WIDTH / 2.0, -POLE_WIDTH / 2.0),
+            (-POLE_WIDTH / 2.0, pole_length - POLE_WIDTH / 2.0),
+            (POLE_WIDTH / 2.0, pole_length - POLE_WIDTH / 2.0),
+            (POLE_WIDTH / 2.0, -POLE_WIDTH / 2.0),
+        ]
+        .map(|(x, y)| (cart_x + x * cos + y * sin, up(cart_y + axle + y * cos - x * sin)));
+        canvas.polygon(&corners, Color::rgb(202, 152, 101));
+        canvas.circle(cart_x, up(cart_y + axle), POLE_WIDTH / 2.0, Color::rgb(129, 132, 203));
+        canvas.line((0.0, up(cart_y)), (WIDTH, up(cart_y)), 1.0, Color::BLACK);
+    }
+
+    fn state(&self) -> Vec<f64> {
+        self.state.to_vec()
+    }
+}

@@ -1,0 +1,3 @@
+//! Classic control: small mechanical systems in float64, observed in float32.
+
+pub mod cartpole;

@@ -1,0 +1,240 @@
+//! Environments: the trait, the harness around one environment, and the table of all of them.
+//!
+//! An environment is pure dynamics, equal to Gymnasium 1.1.1's number for number. What every environment
+//! shares (time limits, checking actions) lives in [`TimeLimit`], and what is known without building one
+//! lives in its row of [`ENVS`]. Adding an environment means one file and one row.
+
+use std::fmt;
+
+use crate::policy::Policy;
+use crate::video::Canvas;
+
+pub mod classic_control;
+mod space;
+
+pub use space::{Action, Space};
+
+/// What one call of [`Env::step`] yields beside the observation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The reward of this transition, in the precision that the reference computes it in.
+    pub reward: f64,
+    /// Whether the transition ended the task itself (never because of a time limit).
+    pub terminated: bool,
+}
+
+/// What an environment tells beside the observation, as Gymnasium's `info` dictionary does.
+pub type Info = serde_json::Map<String, serde_json::Value>;
+
+/// Constructor options of an environment, as written under `environment.options`.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
+/// A failure inside an environment, or an action that it cannot take.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EnvError {
+    /// The action lies outside the action space, or holds a NaN.
+    #[error("action {action} is not in the action space {space}")]
+    InvalidAction {
+        /// The action as it was given.
+        action: String,
+        /// The environment's action space.
+        space: String,
+    },
+    /// The physics engine refused to go on.
+    #[error("the physics engine failed: {0}")]
+    Physics(String),
+}
+
+/// A Markov decision process: dynamics only, no time limit, no checking.
+///
+/// Callers go through [`TimeLimit`], which refuses actions outside the space before they arrive here.
+/// Observations are written into a caller's buffer of `observation_space().len()` numbers, so that stepping
+/// allocates nothing; discrete observations are written as their number.
+///
+/// Implementations are not required to be `Send`: a trial is a process of its own and steps its
+/// environments on one thread.
+pub trait Env {
+    /// The space that observations come from.
+    fn observation_space(&self) -> &Space;
+
+    /// The space that actions come from.
+    fn action_space(&self) -> &Space;
+
+    /// Starts an episode. `Some(seed)` reseeds the random stream as Gymnasium's `reset(seed=…)` does,
+    /// `None` lets the stream go on.
+    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError>;
+
+    /// Advances one step with an action of the action space.
+    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError>;
+
+    /// Width and height of [`Env::draw`]'s picture in pixels, Gymnasium's native size.
+    fn frame_size(&self) -> (u32, u32);
+
+    /// Draws the present state; never advances it.
+    fn draw(&self, canvas: &mut Canvas);
+
+    /// The `info` of the last reset or step; empty for most environments.
+    fn info(&self) -> Info {
+        Info::new()
+    }
+
+    /// The internal state as the goldens record it (`state`), for traces; empty where there is none.
+    fn state(&self) -> Vec<f64> {
+        Vec::new()
+    }
+}
+
+/// A transition as the harness sees it: termination and truncation kept apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Transition {
+    /// The reward of this transition.
+    pub reward: f64,
+    /// The task ended.
+    pub terminated: bool,
+    /// The time limit ended the episode; value targets bootstrap through it.
+    pub truncated: bool,
+}
+
+impl Transition {
+    /// Whether the episode is over, for either reason.
+    pub fn done(self) -> bool {
+        self.terminated || self.truncated
+    }
+}
+
+/// An environment with its time limit and checked actions (Gymnasium's `TimeLimit` wrapper).
+pub struct TimeLimit {
+    env: Box<dyn Env>,
+    max_episode_steps: Option<u32>,
+    elapsed: u32,
+}
+
+impl TimeLimit {
+    /// Wraps `env`; `None` means no limit.
+    pub fn new(env: Box<dyn Env>, max_episode_steps: Option<u32>) -> Self {
+        Self { env, max_episode_steps, elapsed: 0 }
+    }
+
+    /// The environment inside.
+    pub fn env(&self) -> &dyn Env {
+        &*self.env
+    }
+
+    /// Steps taken since the last reset.
+    pub fn elapsed_steps(&self) -> u32 {
+        self.elapsed
+    }
+
+    /// Starts an episode; see [`Env::reset`].
+    pub fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.elapsed = 0;
+        self.env.reset(seed, observation)
+    }
+
+    /// Advances one step. `action` is the flat form of an action: one number, the index, for a discrete
+    /// space, and one number a dimension for a box.
+    ///
+    /// # Errors
+    /// [`EnvError::InvalidAction`] where `action` is not in the action space, before anything moved.
+    pub fn step(
+        &mut self,
+        action: &[f32],
+        observation: &mut [f32],
+    ) -> Result<Transition, EnvError> {
+        let checked =
+            self.env.action_space().action(action).ok_or_else(|| EnvError::InvalidAction {
+                action: format!("{action:?}"),
+                space: self.env.action_space().to_string(),
+            })?;
+        let Step { reward, terminated } = self.env.step(checked, observation)?;
+        self.elapsed += 1;
+        let truncated = self.max_episode_steps.is_some_and(|limit| self.elapsed >= limit);
+        Ok(Transition { reward, terminated, truncated })
+    }
+}
+
+/// The families that environments are grouped by, as Gymnasium groups them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Cart-pole, pendulum and their kin.
+    ClassicControl,
+    /// Small tabular worlds.
+    ToyText,
+    /// Physics by Box2D.
+    Box2d,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::ClassicControl => "classic control",
+            Family::ToyText => "toy text",
+            Family::Box2d => "Box2D",
+        })
+    }
+}
+
+/// A hard-coded policy that an environment ships by name.
+pub struct BuiltinPolicy {
+    /// The name used in `{"type": "hard-coded", "name": …}`.
+    pub name: &'static str,
+    /// One line on what it does and where it comes from.
+    pub summary: &'static str,
+    /// Builds it for an environment with these options.
+    pub make: fn(&Options) -> Box<dyn Policy>,
+}
+
+/// One row of [`ENVS`]: everything known about an environment before it is built.
+pub struct EnvSpec {
+    /// Gymnasium's id, for example `CartPole-v1`.
+    pub id: &'static str,
+    /// The family it is listed under.
+    pub family: Family,
+    /// One line: the task.
+    pub summary: &'static str,
+    /// Gymnasium's registered time limit in steps.
+    pub max_episode_steps: Option<u32>,
+    /// The mean return at which the task counts as solved.
+    pub reward_threshold: Option<f64>,
+    /// Frames per second of the reference's rendering: real time for the simulated seconds.
+    pub render_fps: u32,
+    /// Builds the environment from its options.
+    pub make: fn(&Options) -> Result<Box<dyn Env>, OptionsError>,
+    /// The JSON Schema of the options, with descriptions and defaults.
+    pub options_schema: fn() -> schemars::Schema,
+    /// Named numbers that hard-coded rules may use, in SI units where they have one.
+    pub constants: &'static [(&'static str, f64)],
+    /// Hard-coded policies by name.
+    pub policies: &'static [BuiltinPolicy],
+}
+
+/// Options that an environment does not take.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct OptionsError {
+    /// The path of the field below `options`, empty for the whole.
+    pub path: String,
+    /// What is wrong, as a fragment that reads after "failed to".
+    pub message: String,
+}
+
+/// Reads an environment's own configuration type from `options`.
+///
+/// # Errors
+/// Names the field that could not be read.
+pub fn config<C: serde::de::DeserializeOwned>(options: &Options) -> Result<C, OptionsError> {
+    let value = serde_json::Value::Object(options.clone());
+    serde_path_to_error::deserialize(value).map_err(|error| OptionsError {
+        path: error.path().to_string().trim_start_matches('.').to_owned(),
+        message: error.into_inner().to_string(),
+    })
+}
+
+/// Every environment, in the order `rushes envs` lists them.
+pub static ENVS: &[&EnvSpec] = &[&classic_control::cartpole::V0, &classic_control::cartpole::V1];
+
+/// The row of [`ENVS`] with this id.
+pub fn find(id: &str) -> Option<&'static EnvSpec> {
+    ENVS.iter().copied().find(|spec| spec.id == id)
+}

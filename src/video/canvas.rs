@@ -1,0 +1,139 @@
+//! The drawing surface of environments: a thin layer over tiny-skia.
+
+use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+
+/// An opaque or translucent colour, 8 bits a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8, pub u8);
+
+impl Color {
+    /// Opaque black.
+    pub const BLACK: Color = Color::rgb(0, 0, 0);
+    /// Opaque white.
+    pub const WHITE: Color = Color::rgb(255, 255, 255);
+
+    /// An opaque colour.
+    pub const fn rgb(red: u8, green: u8, blue: u8) -> Self {
+        Self(red, green, blue, 255)
+    }
+
+    fn paint(self) -> Paint<'static> {
+        let mut paint = Paint::default();
+        paint.set_color_rgba8(self.0, self.1, self.2, self.3);
+        paint.anti_alias = true;
+        paint
+    }
+}
+
+/// A picture being drawn. Coordinates are the environment's native pixels, the origin at the top left and
+/// y downwards; a canvas made smaller than native scales what is drawn.
+pub struct Canvas {
+    pixmap: Pixmap,
+    transform: Transform,
+}
+
+impl Canvas {
+    /// An empty picture of `width` × `height` pixels.
+    ///
+    /// # Panics
+    /// Where a side is zero.
+    pub fn new(width: u32, height: u32) -> Self {
+        let pixmap = Pixmap::new(width, height).expect("a canvas has at least one pixel");
+        Self { pixmap, transform: Transform::identity() }
+    }
+
+    /// Maps native coordinates onto this canvas: `(x, y) → (x·scale_x + dx, y·scale_y + dy)`.
+    pub fn set_view(&mut self, scale_x: f32, scale_y: f32, dx: f32, dy: f32) {
+        self.transform = Transform::from_row(scale_x, 0.0, 0.0, scale_y, dx, dy);
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> u32 {
+        self.pixmap.width()
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> u32 {
+        self.pixmap.height()
+    }
+
+    /// The pixels, 4 bytes each: red, green, blue, alpha (opaque once the background is filled).
+    pub fn rgba(&self) -> &[u8] {
+        self.pixmap.data()
+    }
+
+    /// The pixels, to be written directly (pixel-exact copies, captions).
+    pub fn rgba_mut(&mut self) -> &mut [u8] {
+        self.pixmap.data_mut()
+    }
+
+    /// Fills the whole picture.
+    pub fn clear(&mut self, color: Color) {
+        let Color(r, g, b, a) = color;
+        self.pixmap.fill(tiny_skia::Color::from_rgba8(r, g, b, a));
+    }
+
+    /// Fills an axis-aligned rectangle.
+    pub fn rect(&mut self, x: f32, y: f32, width: f32, height: f32, color: Color) {
+        if let Some(rect) = Rect::from_xywh(x, y, width, height) {
+            self.pixmap.fill_rect(rect, &color.paint(), self.transform, None);
+        }
+    }
+
+    /// Fills a polygon.
+    pub fn polygon(&mut self, points: &[(f32, f32)], color: Color) {
+        if let Some(path) = path(points, true) {
+            self.fill(&path, color);
+        }
+    }
+
+    /// Strokes a closed polygon's outline.
+    pub fn outline(&mut self, points: &[(f32, f32)], width: f32, color: Color) {
+        if let Some(path) = path(points, true) {
+            self.stroke(&path, width, color);
+        }
+    }
+
+    /// Strokes an open line through `points`.
+    pub fn polyline(&mut self, points: &[(f32, f32)], width: f32, color: Color) {
+        if let Some(path) = path(points, false) {
+            self.stroke(&path, width, color);
+        }
+    }
+
+    /// Strokes a straight line.
+    pub fn line(&mut self, from: (f32, f32), to: (f32, f32), width: f32, color: Color) {
+        self.polyline(&[from, to], width, color);
+    }
+
+    /// Fills a circle.
+    pub fn circle(&mut self, x: f32, y: f32, radius: f32, color: Color) {
+        if let Some(path) = PathBuilder::from_circle(x, y, radius) {
+            self.fill(&path, color);
+        }
+    }
+
+    /// Fills a path made by tiny-skia's own builder (curves, ellipses).
+    pub fn fill(&mut self, path: &Path, color: Color) {
+        self.pixmap.fill_path(path, &color.paint(), FillRule::Winding, self.transform, None);
+    }
+
+    /// Strokes a path made by tiny-skia's own builder.
+    pub fn stroke(&mut self, path: &Path, width: f32, color: Color) {
+        let stroke = Stroke { width, line_cap: LineCap::Butt, ..Stroke::default() };
+        self.pixmap.stroke_path(path, &color.paint(), &stroke, self.transform, None);
+    }
+}
+
+fn path(points: &[(f32, f32)], close: bool) -> Option<Path> {
+    let mut builder = PathBuilder::new();
+    let (first, rest) = points.split_first()?;
+    builder.move_to(first.0, first.1);
+    for point in rest {
+        builder.line_to(point.0, point.1);
+    }
+    if close {
+        builder.close();
+    }
+    builder.finish()
+}
