@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod env;
+pub mod nn;
 pub mod policy;
 pub mod rng;
 pub mod video;
