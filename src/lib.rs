@@ -4,8 +4,15 @@
 //! experiment.json ──Spec──▶ Plan ──Runner──▶ one child process per trial ──▶ run directory ──▶ report, check
 //! ```
 
+pub mod algorithm;
 pub mod cli;
 pub mod env;
+pub mod experiment;
+pub mod names;
+pub mod nn;
 pub mod policy;
+pub mod record;
+pub mod regression;
 pub mod rng;
+pub mod store;
 pub mod video;

@@ -1,7 +1,30 @@
 //! Policies: what turns an observation into an action.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::env::Env;
 use crate::rng::Rng;
+
+mod hard_coded;
+mod neural;
+mod random;
+
+pub use hard_coded::{HardCodedSpec, Rule, RuleError};
+pub use neural::{Device, Engine, Head, Initialisation, NeuralSpec, Precision};
+pub use random::Random;
+
+/// How an agent acts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PolicySpec {
+    /// Actions drawn uniformly from the action space.
+    Random {},
+    /// A rule written in the file, or one that the environment ships.
+    HardCoded(HardCodedSpec),
+    /// A neural network.
+    Neural(NeuralSpec),
+}
 
 /// Whether a policy draws from its distribution or takes its best action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
