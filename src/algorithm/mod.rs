@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Space};
 use crate::experiment::Problem;
+use crate::nn::Tensors;
 use crate::policy::{NeuralSpec, Policy};
 use crate::trial::{MetricMeans, TrialError, World};
 
 mod reinforce;
-mod state;
 
 pub use reinforce::{Reinforce, ReinforceSpec};
-pub use state::{Element, State};
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
@@ -37,16 +36,16 @@ pub trait Algorithm {
     fn engine(&self) -> String;
 
     /// Saves everything that the next iteration depends on.
-    fn save(&self, state: &mut State);
+    fn save(&self, state: &mut Tensors);
 
     /// Restores what [`Algorithm::save`] saved.
     ///
     /// # Errors
     /// Where something is missing or does not fit.
-    fn load(&mut self, state: &State) -> anyhow::Result<()>;
+    fn load(&mut self, state: &Tensors) -> anyhow::Result<()>;
 
     /// Saves what is needed to act: the tensors of `policy.safetensors`.
-    fn save_policy(&self, state: &mut State);
+    fn save_policy(&self, state: &mut Tensors);
 }
 
 /// What an algorithm is built from.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::StopRule;
-use crate::algorithm::State;
+use crate::nn::Tensors;
 use crate::record::{Progress, StopReason};
 use crate::store;
 
@@ -46,7 +46,7 @@ const POSITION: &str = "position";
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn save(directory: &Path, position: &Position, mut state: State) -> anyhow::Result<()> {
+pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     state.put(POSITION, position);
     let bytes = state.to_bytes()?;
@@ -62,7 +62,7 @@ pub fn save(directory: &Path, position: &Position, mut state: State) -> anyhow::
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn load(directory: &Path) -> anyhow::Result<(Option<(Position, State)>, Vec<String>)> {
+pub fn load(directory: &Path) -> anyhow::Result<(Option<(Position, Tensors)>, Vec<String>)> {
     let mut damaged = Vec::new();
     if !directory.exists() {
         return Ok((None, damaged));
@@ -79,13 +79,13 @@ pub fn load(directory: &Path) -> anyhow::Result<(Option<(Position, State)>, Vec<
     Ok((None, damaged))
 }
 
-fn read(path: &Path) -> anyhow::Result<(Position, State)> {
+fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {
     let bytes = fs::read(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let (_, expected) = name.split_once('-').context("its name has no hash")?;
     anyhow::ensure!(hash(&bytes) == expected, "its content does not match the hash in its name");
-    let state = State::from_bytes(&bytes)?;
-    let position = state.get(POSITION)?;
+    let state = Tensors::from_bytes(&bytes)?;
+    let position = state.value(POSITION)?;
     Ok((position, state))
 }
 
