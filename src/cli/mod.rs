@@ -8,6 +8,7 @@ mod run;
 mod schema;
 mod trial;
 mod validate;
+mod trace;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,7 @@ enum Command {
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
+    Trace(trace::Args),
 }
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),
+        Command::Trace(args) => trace::run(&args),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

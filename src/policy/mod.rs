@@ -29,6 +29,9 @@ pub enum PolicySpec {
     /// A neural network.
     Neural(NeuralSpec),
 }
+mod from_fn;
+
+pub use from_fn::FromFn;
 
 /// Whether a policy draws from its distribution or takes its best action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
