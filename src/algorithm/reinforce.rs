@@ -13,7 +13,7 @@ use crate::env::{Env, Space};
 use crate::experiment::Problem;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
-    self, Head, Initialisation, MlpConfig, Network as _, Optimiser, OptimiserConfig, Precision,
+    self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision,
     Scalar, Tensors, clip_gradient_norm,
 };
 use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, Situation};
@@ -255,15 +255,15 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     fn save(&self, state: &mut Tensors) {
         self.save_policy(state);
         self.optimiser.save("optimiser.", state);
-        state.put("exploration", &self.exploration);
-        state.put("dropout", &self.dropout);
+        state.insert_rng("exploration", &self.exploration);
+        state.insert_rng("dropout", &self.dropout);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         state.load_network("", &mut *self.policy.network)?;
         self.optimiser.load("optimiser.", state)?;
-        self.exploration = state.value("exploration")?;
-        self.dropout = state.value("dropout")?;
+        self.exploration = state.rng("exploration")?;
+        self.dropout = state.rng("dropout")?;
         Ok(())
     }
 

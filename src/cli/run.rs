@@ -51,7 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
-        if let Some(note) = choice.note() {
+        if let Some(note) = &choice.note {
             eprintln!("note: {note}");
         }
     }

@@ -99,7 +99,7 @@ pub fn fixed(
         PolicySpec::HardCoded(HardCodedSpec { name, .. }) => {
             let builtin = env_spec.policies.iter().find(|p| Some(p.name) == name.as_deref());
             let builtin = builtin.with_context(|| format!("no built-in policy {name:?}"))?;
-            Ok((builtin.make)(options))
+            Ok((builtin.make)(options)?)
         }
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
     }

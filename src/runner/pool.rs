@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 
 use super::Display;
 use super::child::{self, Ending};
@@ -50,10 +50,10 @@ impl Pool<'_> {
         let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
         let outcome = Mutex::new(Outcome::default());
         let results: Vec<anyhow::Result<()>> = pool.install(|| {
-            // One trial a split: trials are long, and start in the plan's order.
+            // A bridge hands trials out one by one, so that they start in the plan's order.
             plan.trials
-                .par_iter()
-                .with_max_len(1)
+                .iter()
+                .par_bridge()
                 .map(|trial| {
                     let ended = self.trial(trial, timeout)?;
                     let mut outcome = outcome.lock().expect("no thread panics with the lock");

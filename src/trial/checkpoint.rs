@@ -48,7 +48,7 @@ const POSITION: &str = "position";
 /// Where the file cannot be written.
 pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
-    state.put(POSITION, position);
+    state.insert_value(POSITION, position);
     let bytes = state.to_bytes()?;
     let name = format!("{:08}-{}.safetensors", position.number, hash(&bytes));
     store::write_atomically(&directory.join(name), &bytes)?;

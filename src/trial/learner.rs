@@ -9,9 +9,9 @@ use super::log::EventLog;
 use super::stage::Stage;
 use super::{MetricMeans, StopRule, TrialError, Trigger, World};
 use crate::algorithm::{Algorithm, Setup};
-use crate::experiment::{Every, PolicySpec, ScheduleSpec, TrainingSpec, TrialPlan};
+use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicySpec};
 use crate::record::{Event, Moment, Progress, StopReason};
 use crate::store::{TrialDir, write_atomically};
 
@@ -178,9 +178,9 @@ impl<'a> Learner<'a> {
     pub fn save_policy(&self) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.save_policy(&mut state);
-        state.put("agent", &self.plan.settings);
-        state.put("environment", &self.plan.environment);
-        state.put("progress", &self.progress());
+        state.insert_value("agent", &self.plan.settings);
+        state.insert_value("environment", &self.plan.environment);
+        state.insert_value("progress", &self.progress());
         write_atomically(&self.dir.policy(), &state.to_bytes()?)
     }
 

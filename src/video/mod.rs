@@ -123,3 +123,9 @@ fn url(path: &Path) -> Result<String, VideoError> {
     })?;
     Ok(format!("file:{text}"))
 }
+
+/// The version of the FFmpeg libraries that this program runs with, as libavcodec states it.
+pub fn ffmpeg_version() -> String {
+    let version = ffmpeg::codec::version();
+    format!("libavcodec {}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
+}
