@@ -11,10 +11,13 @@ use std::path::Path;
 use fs_err as fs;
 use safetensors::Dtype;
 use safetensors::tensor::{SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::network::Network;
 use super::scalar::Scalar;
+use crate::rng::Rng;
 
 /// The metadata entry that holds [`Tensors::metadata`].
 const METADATA: &str = "rushes";
@@ -75,6 +78,38 @@ impl Tensors {
     /// Adds or replaces a tensor. `values` must have as many numbers as `shape` says.
     pub fn insert<T: Scalar>(&mut self, name: &str, shape: &[usize], values: &[T]) {
         self.put(name, T::DTYPE, shape, values.len(), bytemuck::cast_slice(values));
+    }
+
+    /// Adds or replaces a value in the metadata.
+    ///
+    /// # Panics
+    /// Where the value has no JSON form (a map whose keys are no text).
+    pub fn insert_value<V: Serialize>(&mut self, name: &str, value: &V) {
+        let value = serde_json::to_value(value).expect("saved values have a JSON form");
+        self.metadata.insert(name.to_owned(), value);
+    }
+
+    /// The value of the metadata that [`Tensors::insert_value`] stored.
+    ///
+    /// # Errors
+    /// Where it is missing or of another type.
+    pub fn value<V: DeserializeOwned>(&self, name: &str) -> Result<V, StateError> {
+        let value = self.metadata.get(name).cloned().unwrap_or_default();
+        Ok(serde_json::from_value(value)?)
+    }
+
+    /// Adds or replaces the state of a random stream.
+    pub fn insert_rng(&mut self, name: &str, rng: &Rng) {
+        let json = serde_json::to_vec(rng).expect("two numbers have a JSON form");
+        self.insert_bytes(name, &json);
+    }
+
+    /// The random stream that [`Tensors::insert_rng`] stored.
+    ///
+    /// # Errors
+    /// Where it is missing or no random stream.
+    pub fn rng(&self, name: &str) -> Result<Rng, StateError> {
+        Ok(serde_json::from_slice(self.get_bytes(name)?)?)
     }
 
     /// Adds or replaces bytes: the state of anything that is not a tensor.
