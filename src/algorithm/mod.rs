@@ -8,14 +8,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Space};
-use crate::experiment::Problem;
+use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::Tensors;
 use crate::policy::{NeuralSpec, Policy};
 use crate::trial::{MetricMeans, TrialError, World};
 
+mod on_policy;
+mod ppo;
 mod reinforce;
+mod schedule;
 
+pub use ppo::{Ppo, PpoSpec};
 pub use reinforce::{Reinforce, ReinforceSpec};
+pub use schedule::Schedule;
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
@@ -52,6 +57,8 @@ pub trait Algorithm {
 pub struct Setup<'a> {
     /// The agent's network.
     pub policy: &'a NeuralSpec,
+    /// How long training lasts.
+    pub schedule: &'a ScheduleSpec,
     /// The observation space.
     pub observation_space: &'a Space,
     /// The action space.
@@ -72,7 +79,8 @@ pub trait AlgorithmSettings {
 
     /// What makes the algorithm impossible with this policy on `env`, beyond [`Self::supports`]; paths are
     /// below the agent.
-    fn problems(&self, policy: &NeuralSpec, env: &dyn Env) -> Vec<Problem>;
+    fn problems(&self, policy: &NeuralSpec, schedule: &ScheduleSpec, env: &dyn Env)
+    -> Vec<Problem>;
 
     /// The algorithm with a fresh policy.
     ///
@@ -118,18 +126,27 @@ macro_rules! algorithms {
 algorithms! {
     /// Monte-Carlo policy gradient (Williams, 1992), as the Gymnasium, Keras and Ignite tutorials write it.
     Reinforce(ReinforceSpec) = "reinforce",
+    /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
+    Ppo(PpoSpec) = "ppo",
 }
 
 impl AlgorithmSpec {
     /// What makes this algorithm impossible on `env` with `policy`; paths are below the agent.
-    pub fn problems(&self, policy: &NeuralSpec, env: &dyn Env) -> Vec<Problem> {
+    pub fn problems(
+        &self,
+        policy: &NeuralSpec,
+        schedule: &ScheduleSpec,
+        env: &dyn Env,
+    ) -> Vec<Problem> {
         let actions = env.action_space();
         if self.settings().supports(actions) {
-            return self.settings().problems(policy, env);
+            return self.settings().problems(policy, schedule, env);
         }
         let able: Vec<_> = ALGORITHMS
             .iter()
-            .filter(|name| Self::by_name(name).is_some_and(|spec| spec.settings().supports(actions)))
+            .filter(|name| {
+                Self::by_name(name).is_some_and(|spec| spec.settings().supports(actions))
+            })
             .copied()
             .collect();
         let instead = if able.is_empty() { "no algorithm yet".into() } else { able.join(", ") };

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Algorithm, AlgorithmSettings, Setup};
 use crate::env::{Env, Space};
-use crate::experiment::Problem;
+use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
-    self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision,
-    Scalar, Tensors, clip_gradient_norm,
+    self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
+    clip_gradient_norm,
 };
 use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};
@@ -99,7 +99,7 @@ impl AlgorithmSettings for ReinforceSpec {
         actions.discrete().is_some()
     }
 
-    fn problems(&self, policy: &NeuralSpec, env: &dyn Env) -> Vec<Problem> {
+    fn problems(&self, policy: &NeuralSpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
         if policy.head == HeadSpec::Sigmoid && env.action_space().discrete() != Some(2) {
             let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
             return vec![Problem::new(&["policy", "head"], message)];
@@ -158,7 +158,7 @@ impl<T: Scalar> Reinforce<T> {
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
             optimiser: Optimiser::new(adam, network.parameters().len()),
-            policy: NetworkPolicy::new(network, head, setup.observation_space),
+            policy: NetworkPolicy::new(network, head, setup.observation_space, setup.action_space),
             engine: engine.resolve(&config, device)?,
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 0),
@@ -260,7 +260,7 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        state.load_network("", &mut *self.policy.network)?;
+        self.policy.load(state)?;
         self.optimiser.load("optimiser.", state)?;
         self.exploration = state.rng("exploration")?;
         self.dropout = state.rng("dropout")?;
@@ -268,7 +268,7 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     }
 
     fn save_policy(&self, state: &mut Tensors) {
-        state.insert_network("", &*self.policy.network);
+        self.policy.save(state);
     }
 }
 

@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 
 mod run;
 mod schema;
+mod trace;
 mod trial;
 mod validate;
-mod trace;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
