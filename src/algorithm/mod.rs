@@ -13,11 +13,13 @@ use crate::nn::Tensors;
 use crate::policy::{NeuralSpec, Policy};
 use crate::trial::{MetricMeans, TrialError, World};
 
+mod a2c;
 mod on_policy;
 mod ppo;
 mod reinforce;
 mod schedule;
 
+pub use a2c::{A2c, A2cSpec};
 pub use ppo::{Ppo, PpoSpec};
 pub use reinforce::{Reinforce, ReinforceSpec};
 pub use schedule::Schedule;
@@ -126,8 +128,25 @@ macro_rules! algorithms {
 algorithms! {
     /// Monte-Carlo policy gradient (Williams, 1992), as the Gymnasium, Keras and Ignite tutorials write it.
     Reinforce(ReinforceSpec) = "reinforce",
+    /// Synchronous advantage actor-critic (Mnih et al., 2016), as Stable-Baselines3 has it.
+    A2c(A2cSpec) = "a2c",
     /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
     Ppo(PpoSpec) = "ppo",
+}
+
+/// Adds an update's `losses` to `metrics`.
+///
+/// # Errors
+/// Where one of them is not a number any more: the trial stops there.
+fn report(metrics: &mut MetricMeans, losses: &[(&str, f64)]) -> Result<(), TrialError> {
+    if losses.iter().any(|(_, value)| !value.is_finite()) {
+        let metrics = losses.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        return Err(TrialError::NotFinite { what: "the loss or its gradient".into(), metrics });
+    }
+    for (name, value) in losses {
+        metrics.add(name, *value);
+    }
+    Ok(())
 }
 
 impl AlgorithmSpec {

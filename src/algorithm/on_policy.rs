@@ -557,3 +557,121 @@ pub fn value_loss<T: Scalar>(
     }
     sum.as_f64() / n
 }
+
+/// Shifts and scales to mean 0 and (sample) standard deviation 1; a single value stays as it is.
+pub fn normalise<T: Scalar>(values: &mut [T]) {
+    if values.len() < 2 {
+        return;
+    }
+    let n = T::of(values.len() as f64);
+    let mean = values.iter().copied().sum::<T>() / n;
+    let squares = values.iter().map(|&value| (value - mean) * (value - mean)).sum::<T>();
+    let deviation = (squares / (n - T::one())).sqrt() + T::of(1e-8);
+    for value in values {
+        *value = (*value - mean) / deviation;
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::nn::random::normal;
+
+    /// Every kind of head.
+    pub const HEADS: [Head; 3] =
+        [Head::Categorical { actions: 3 }, Head::Bernoulli, Head::Gaussian { dimensions: 2 }];
+
+    /// A minibatch whose ratios lie on both sides of the clip range, with log standard deviations.
+    pub fn minibatch(head: Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
+        let mut rng = stream(11, Purpose::Exploration, 0);
+        let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
+        let (width, len) = (head.outputs(), head.action_len());
+        let log_std: Vec<f64> = draw(head.log_std_len()).iter().map(|x| 0.3 * x).collect();
+        let mut batch = Minibatch {
+            outputs: draw(rows * width),
+            values: draw(rows),
+            old_values: draw(rows),
+            returns: draw(rows),
+            advantages: draw(rows),
+            old_log_probs: draw(rows),
+            grad_outputs: vec![f64::NAN; rows * width],
+            grad_values: vec![f64::NAN; rows],
+            actions: match head {
+                Head::Gaussian { .. } => draw(rows * len).iter().map(|x| *x as f32).collect(),
+                Head::Categorical { actions } => (0..rows).map(|i| (i % actions) as f32).collect(),
+                Head::Bernoulli => (0..rows).map(|i| (i % 2) as f32).collect(),
+            },
+            features: Vec::new(),
+        };
+        for i in 0..rows {
+            let outputs = &batch.outputs[i * width..(i + 1) * width];
+            let action = &batch.actions[i * len..(i + 1) * len];
+            let log_prob = head.evaluate(outputs, &log_std, action).log_prob;
+            batch.old_log_probs[i] = log_prob + 0.3 * batch.old_log_probs[i];
+        }
+        (batch, log_std)
+    }
+
+    /// Log-probabilities and entropies of a minibatch by libtorch's operations.
+    pub struct Reference {
+        outputs: Tensor,
+        log_std: Tensor,
+        pub log_probs: Tensor,
+        pub entropies: Tensor,
+    }
+
+    pub fn autograd(head: Head, batch: &Minibatch<f64>, log_std: &[f64]) -> Reference {
+        let rows = batch.rows() as i64;
+        let leaf = |values: &[f64]| Tensor::from_slice(values).set_requires_grad(true);
+        let (outputs, log_std) = (leaf(&batch.outputs), leaf(log_std));
+        let z = outputs.view([rows, head.outputs() as i64]);
+        let actions = Tensor::from_slice(&batch.actions).view([rows, -1]);
+        let sum = |each: Tensor| each.sum_dim_intlist(1, false, None::<Kind>);
+        let discrete = |log_probs: Tensor| {
+            let chosen = log_probs.gather(1, &actions.to_kind(Kind::Int64), false);
+            (sum(chosen), -sum(log_probs.exp() * &log_probs))
+        };
+        let (log_probs, entropies) = match head {
+            Head::Categorical { .. } => discrete(z.log_softmax(1, Kind::Double)),
+            Head::Bernoulli => discrete(Tensor::cat(&[z.log_sigmoid(), (-&z).log_sigmoid()], 1)),
+            Head::Gaussian { .. } => {
+                let distance = (actions.to_kind(Kind::Double) - &z) / log_std.exp();
+                let half_ln_tau = 0.5 * std::f64::consts::TAU.ln();
+                let log_probs = sum(distance.square() * -0.5 - &log_std - half_ln_tau);
+                (log_probs, sum(&log_std + z.zeros_like() + (0.5 + half_ln_tau)))
+            }
+        };
+        Reference { outputs, log_std, log_probs, entropies }
+    }
+
+    impl Reference {
+        /// Compares with what `backward` left.
+        pub fn assert_gradients(&self, grad_outputs: &[f64], grad_log_std: &[f64]) {
+            let mut pairs = vec![(grad_outputs, &self.outputs)];
+            if !grad_log_std.is_empty() {
+                pairs.push((grad_log_std, &self.log_std));
+            }
+            for (found, leaf) in pairs {
+                let expected = Vec::<f64>::try_from(leaf.grad()).expect("doubles");
+                assert_eq!(found.len(), expected.len());
+                for (a, b) in found.iter().zip(expected) {
+                    assert!((a - b).abs() <= 1e-13 + 1e-11 * b.abs(), "{a}, {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn normalised_advantages_have_mean_zero_and_deviation_one() {
+        let mut values = [1.0_f64, 2.0, 6.0];
+        normalise(&mut values);
+        assert!(values.iter().sum::<f64>().abs() < 1e-12);
+        let squares: f64 = values.iter().map(|value| value * value).sum();
+        assert!((squares / 2.0 - 1.0).abs() < 1e-7);
+        let mut alone = [5.0_f64];
+        normalise(&mut alone);
+        assert_eq!(alone, [5.0]);
+    }
+}

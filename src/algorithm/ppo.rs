@@ -12,7 +12,7 @@ use super::on_policy::{
     self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
 };
 use super::schedule::{self, Schedule};
-use super::{Algorithm, AlgorithmSettings, Setup};
+use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
@@ -185,11 +185,20 @@ impl<T: Scalar> Ppo<T> {
             for rows in self.order.minibatches(self.spec.batch_size) {
                 self.minibatch.gather(&self.rollout, rows);
                 if self.spec.normalize_advantage {
-                    normalise(&mut self.minibatch.advantages);
+                    on_policy::normalise(&mut self.minibatch.advantages);
                 }
                 let (losses, gradient_norm) =
                     learn(&mut self.agent, &mut self.minibatch, &self.spec, remaining);
-                losses.report(metrics, gradient_norm)?;
+                let named = [
+                    ("loss", losses.loss),
+                    ("policy_loss", losses.policy_loss),
+                    ("value_loss", losses.value_loss),
+                    ("entropy", losses.entropy),
+                    ("approx_kl", losses.approx_kl),
+                    ("clip_fraction", losses.clip_fraction),
+                    ("gradient_norm", gradient_norm),
+                ];
+                report(metrics, &named)?;
                 if self.spec.target_kl.is_some_and(|target| losses.approx_kl > 1.5 * target) {
                     return Ok(());
                 }
@@ -250,28 +259,6 @@ pub struct Losses {
     pub clip_fraction: f64,
 }
 
-impl Losses {
-    fn report(&self, metrics: &mut MetricMeans, gradient_norm: f64) -> Result<(), TrialError> {
-        let named = [
-            ("loss", self.loss),
-            ("policy_loss", self.policy_loss),
-            ("value_loss", self.value_loss),
-            ("entropy", self.entropy),
-            ("approx_kl", self.approx_kl),
-            ("clip_fraction", self.clip_fraction),
-            ("gradient_norm", gradient_norm),
-        ];
-        if named.iter().any(|(_, value)| !value.is_finite()) {
-            let metrics = named.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-            return Err(TrialError::NotFinite { what: "the loss or its gradient".into(), metrics });
-        }
-        for (name, value) in named {
-            metrics.add(name, value);
-        }
-        Ok(())
-    }
-}
-
 impl PolicyLoss {
     /// `mean(-min(r A, clip(r) A)) - ent_coef · mean(entropy)`, with `r` the ratio of the action's
     /// probability to the old one: its parts, and its gradients at `batch.outputs` (into
@@ -326,20 +313,6 @@ impl PolicyLoss {
     }
 }
 
-/// Shifts and scales to mean 0 and (sample) standard deviation 1; a single value stays as it is.
-fn normalise<T: Scalar>(values: &mut [T]) {
-    if values.len() < 2 {
-        return;
-    }
-    let n = T::of(values.len() as f64);
-    let mean = values.iter().copied().sum::<T>() / n;
-    let squares = values.iter().map(|&value| (value - mean) * (value - mean)).sum::<T>();
-    let deviation = (squares / (n - T::one())).sqrt() + T::of(1e-8);
-    for value in values {
-        *value = (*value - mean) / deviation;
-    }
-}
-
 impl<T: Scalar> Algorithm for Ppo<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         self.agent.collect(world, self.spec.n_steps, &mut self.rollout)?;
@@ -388,41 +361,7 @@ mod tests {
     use tch::{Kind, Tensor};
 
     use super::*;
-    use crate::nn::random::normal;
-
-    const HEADS: [Head; 3] =
-        [Head::Categorical { actions: 3 }, Head::Bernoulli, Head::Gaussian { dimensions: 2 }];
-
-    /// A minibatch whose ratios lie on both sides of the clip range, with log standard deviations.
-    fn minibatch(head: Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
-        let mut rng = stream(11, Purpose::Exploration, 0);
-        let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
-        let (width, len) = (head.outputs(), head.action_len());
-        let log_std: Vec<f64> = draw(head.log_std_len()).iter().map(|x| 0.3 * x).collect();
-        let mut batch = Minibatch {
-            outputs: draw(rows * width),
-            values: draw(rows),
-            old_values: draw(rows),
-            returns: draw(rows),
-            advantages: draw(rows),
-            old_log_probs: draw(rows),
-            grad_outputs: vec![f64::NAN; rows * width],
-            grad_values: vec![f64::NAN; rows],
-            actions: match head {
-                Head::Gaussian { .. } => draw(rows * len).iter().map(|x| *x as f32).collect(),
-                Head::Categorical { actions } => (0..rows).map(|i| (i % actions) as f32).collect(),
-                Head::Bernoulli => (0..rows).map(|i| (i % 2) as f32).collect(),
-            },
-            features: Vec::new(),
-        };
-        for i in 0..rows {
-            let outputs = &batch.outputs[i * width..(i + 1) * width];
-            let action = &batch.actions[i * len..(i + 1) * len];
-            let log_prob = head.evaluate(outputs, &log_std, action).log_prob;
-            batch.old_log_probs[i] = log_prob + 0.3 * batch.old_log_probs[i];
-        }
-        (batch, log_std)
-    }
+    use crate::algorithm::on_policy::tests::{HEADS, autograd, minibatch};
 
     const SETTINGS: PolicyLoss = PolicyLoss { clip_range: 0.2, ent_coef: 0.05 };
 
@@ -439,40 +378,13 @@ mod tests {
             let mut grad_log_std = vec![0.0; log_std.len()];
             let found = SETTINGS.evaluate(head, &log_std, &mut batch, &mut grad_log_std);
 
-            let shape = [rows as i64, head.outputs() as i64];
-            let leaf = |values: &[f64]| Tensor::from_slice(values).set_requires_grad(true);
-            let (outputs, deviations) = (leaf(&batch.outputs), leaf(&log_std));
-            let z = outputs.view(shape);
-            let actions = Tensor::from_slice(&batch.actions).view([rows as i64, -1]);
-            let (log_prob, entropy) = match head {
-                Head::Categorical { .. } => {
-                    let log_probs = z.log_softmax(1, Kind::Double);
-                    let chosen = log_probs.gather(1, &actions.to_kind(Kind::Int64), false);
-                    let entropy = -(log_probs.exp() * &log_probs).sum_dim_intlist(1, false, None);
-                    (chosen.squeeze_dim(1), entropy)
-                }
-                Head::Bernoulli => {
-                    let both = Tensor::cat(&[z.log_sigmoid(), (-&z).log_sigmoid()], 1);
-                    let chosen = both.gather(1, &actions.to_kind(Kind::Int64), false);
-                    let entropy = -(both.exp() * &both).sum_dim_intlist(1, false, None);
-                    (chosen.squeeze_dim(1), entropy)
-                }
-                Head::Gaussian { .. } => {
-                    let distance = (actions.to_kind(Kind::Double) - &z) / deviations.exp();
-                    let half_ln_tau = 0.5 * std::f64::consts::TAU.ln();
-                    let each: Tensor = distance.square() * -0.5 - &deviations - half_ln_tau;
-                    let entropy = (&deviations + (0.5 + half_ln_tau)).sum(Kind::Double);
-                    (
-                        each.sum_dim_intlist(1, false, None),
-                        entropy * Tensor::ones(rows as i64, (Kind::Double, tch::Device::Cpu)),
-                    )
-                }
-            };
-            let ratio = (log_prob - Tensor::from_slice(&batch.old_log_probs)).exp();
+            let reference = autograd(head, &batch, &log_std);
+            let old = Tensor::from_slice(&batch.old_log_probs);
+            let ratio = (&reference.log_probs - old).exp();
             let advantages = Tensor::from_slice(&batch.advantages);
             let bounded = ratio.clamp(0.8, 1.2) * &advantages;
             let policy_loss = -(&ratio * &advantages).minimum(&bounded).mean(Kind::Double);
-            let entropy = entropy.mean(Kind::Double);
+            let entropy = reference.entropies.mean(Kind::Double);
             (&policy_loss - &entropy * SETTINGS.ent_coef).backward();
 
             let close = |a: f64, b: f64| (a - b).abs() <= 1e-13 + 1e-11 * b.abs();
@@ -482,16 +394,7 @@ mod tests {
                 (ratio.lt(0.8).sum(Kind::Double) + ratio.gt(1.2).sum(Kind::Double)) / rows as f64;
             assert_eq!(found.clip_fraction, share.double_value(&[]));
             assert!((0.2..0.8).contains(&found.clip_fraction), "the case tests little");
-            let expected = Vec::<f64>::try_from(outputs.grad()).expect("doubles");
-            for (a, b) in batch.grad_outputs.iter().zip(expected) {
-                assert!(close(*a, b), "{head:?}: {a}, {b}");
-            }
-            if !log_std.is_empty() {
-                let expected = Vec::<f64>::try_from(deviations.grad()).expect("doubles");
-                for (a, b) in grad_log_std.iter().zip(expected) {
-                    assert!(close(*a, b), "{head:?}: {a}, {b}");
-                }
-            }
+            reference.assert_gradients(&batch.grad_outputs, &grad_log_std);
         }
     }
 
@@ -547,17 +450,5 @@ mod tests {
                 assert!((a - b).abs() < 1e-14, "{a}, {b}");
             }
         }
-    }
-
-    #[test]
-    fn normalised_advantages_have_mean_zero_and_deviation_one() {
-        let mut values = [1.0_f64, 2.0, 6.0];
-        normalise(&mut values);
-        assert!(values.iter().sum::<f64>().abs() < 1e-12);
-        let squares: f64 = values.iter().map(|value| value * value).sum();
-        assert!((squares / 2.0 - 1.0).abs() < 1e-7);
-        let mut alone = [5.0_f64];
-        normalise(&mut alone);
-        assert_eq!(alone, [5.0]);
     }
 }

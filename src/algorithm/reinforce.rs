@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, AlgorithmSettings, Setup};
+use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
@@ -223,14 +223,8 @@ impl<T: Scalar> Reinforce<T> {
         let mut parts = [network.parameters_and_gradients()];
         let norm = clip_gradient_norm(&mut parts, f64::INFINITY);
         let losses = [("policy_loss", loss), ("entropy", entropy), ("gradient_norm", norm)];
-        if losses.iter().any(|(_, value)| !value.is_finite()) {
-            let metrics = losses.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-            return Err(TrialError::NotFinite { what: "the loss or its gradient".into(), metrics });
-        }
+        report(metrics, &losses)?;
         self.optimiser.step(self.spec.learning_rate, &mut parts);
-        for (name, value) in losses {
-            metrics.add(name, value);
-        }
         metrics.add("learning_rate", self.spec.learning_rate);
         Ok(())
     }
