@@ -14,12 +14,14 @@ use crate::policy::{NeuralSpec, Policy};
 use crate::trial::{MetricMeans, TrialError, World};
 
 mod a2c;
+mod dqn;
 mod on_policy;
 mod ppo;
 mod reinforce;
 mod schedule;
 
 pub use a2c::{A2c, A2cSpec};
+pub use dqn::{Dqn, DqnSpec};
 pub use ppo::{Ppo, PpoSpec};
 pub use reinforce::{Reinforce, ReinforceSpec};
 pub use schedule::Schedule;
@@ -130,6 +132,8 @@ algorithms! {
     Reinforce(ReinforceSpec) = "reinforce",
     /// Synchronous advantage actor-critic (Mnih et al., 2016), as Stable-Baselines3 has it.
     A2c(A2cSpec) = "a2c",
+    /// Deep Q-learning (Mnih et al., 2015), as Stable-Baselines3 has it, with the usual extensions.
+    Dqn(DqnSpec) = "dqn",
     /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
     Ppo(PpoSpec) = "ppo",
 }
