@@ -16,6 +16,9 @@ pub const SLACK: usize = 16;
 /// (128 rows of the widest tile are 32 KiB).
 const DEPTH_BLOCK: usize = 128;
 
+/// Rows of a right operand that are repacked at a time.
+const PACK_BLOCK: usize = 16;
+
 /// Numbers in the largest tile: six rows of four registers of sixteen.
 const MAX_TILE: usize = 6 * 4 * SLACK;
 
@@ -111,10 +114,14 @@ impl<T: Scalar> Task for Pack<'_, T> {
         for (panel, rows) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
             let first = panel * width;
             let here = width.min(columns - first);
-            for (k, row) in rows.chunks_exact_mut(width).enumerate() {
-                let from = &matrix[k * strides.0 + first * strides.1..];
-                for (value, &from) in row[..here].iter_mut().zip(from.iter().step_by(strides.1)) {
-                    *value = from;
+            // Blocks of the depth, so that a transposed matrix is read and written a cache line at a time.
+            for (block, rows) in rows.chunks_mut(PACK_BLOCK * width).enumerate() {
+                for j in 0..here {
+                    let place = block * PACK_BLOCK * strides.0 + (first + j) * strides.1;
+                    let from = matrix[place..].iter().step_by(strides.0);
+                    for (value, &from) in rows[j..].iter_mut().step_by(width).zip(from) {
+                        *value = from;
+                    }
                 }
             }
         }
