@@ -206,13 +206,13 @@ pub fn policy_loss<T: Scalar>(
     for i in 0..n {
         let outputs = &batch.outputs[i * width..(i + 1) * width];
         let action = &batch.actions[i * action_len..(i + 1) * action_len];
-        let found = head.evaluate(outputs, log_std, action);
         let advantage = batch.advantages[i];
-        objective += advantage * found.log_prob;
-        entropy += found.entropy;
-        let gradient = EvaluationGradient { log_prob: -advantage * scale, entropy: by_entropy };
         let grad_outputs = &mut batch.grad_outputs[i * width..(i + 1) * width];
-        head.backward(outputs, log_std, action, gradient, grad_outputs, grad_log_std);
+        head.differentiate(outputs, log_std, action, grad_outputs, grad_log_std, |found| {
+            objective += advantage * found.log_prob;
+            entropy += found.entropy;
+            EvaluationGradient { log_prob: -advantage * scale, entropy: by_entropy }
+        });
     }
     (-(objective * scale).as_f64(), (entropy * scale).as_f64())
 }

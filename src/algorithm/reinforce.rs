@@ -212,11 +212,11 @@ impl<T: Scalar> Reinforce<T> {
         let rows = outputs.chunks_exact(width).zip(gradients.chunks_exact_mut(width));
         for ((row, gradient), (action, weight)) in rows.zip(actions.iter().zip(&weights)) {
             let action = std::slice::from_ref(action);
-            let evaluation = head.evaluate(row, &[], action);
-            loss -= scale * weight * evaluation.log_prob.as_f64();
-            entropy += evaluation.entropy.as_f64() / steps as f64;
-            let by = EvaluationGradient { log_prob: T::of(-scale * weight), entropy: T::zero() };
-            head.backward(row, &[], action, by, gradient, &mut []);
+            head.differentiate(row, &[], action, gradient, &mut [], |found| {
+                loss -= scale * weight * found.log_prob.as_f64();
+                entropy += found.entropy.as_f64() / steps as f64;
+                EvaluationGradient { log_prob: T::of(-scale * weight), entropy: T::zero() }
+            });
         }
         network.zero_gradients();
         network.backward(&gradients, None);

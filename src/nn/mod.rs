@@ -13,7 +13,7 @@
 pub mod engine;
 pub mod gae;
 pub mod heads;
-pub mod kernels;
+mod kernels;
 pub mod native;
 pub mod network;
 pub mod normaliser;
