@@ -258,8 +258,10 @@ mod tests {
     use super::*;
     use crate::rng::{Purpose, stream};
 
-    /// Heads with outputs, log standard deviations and actions to try.
-    fn cases() -> Vec<(Head, Vec<f64>, Vec<f64>, Vec<f32>)> {
+    /// A head with outputs, log standard deviations and an action to try.
+    type Case = (Head, Vec<f64>, Vec<f64>, Vec<f32>);
+
+    fn cases() -> Vec<Case> {
         let mut cases = Vec::new();
         for action in 0..3 {
             let logits = vec![0.3, -1.2, 2.0];

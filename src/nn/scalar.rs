@@ -94,7 +94,7 @@ impl Scalar for f32 {
     fn quick_tanh<I: Isa>(self) -> Self {
         /// Beyond this the approximation would leave [-1, 1].
         const LIMIT: f32 = 7.905_311;
-        let x = self.max(-LIMIT).min(LIMIT);
+        let x = self.clamp(-LIMIT, LIMIT);
         let square = x * x;
         let horner = |coefficients: &[f32]| {
             let (first, rest) = coefficients.split_first().expect("written out below");
@@ -109,10 +109,8 @@ impl Scalar for f32 {
             6.372_619_3e-4,
             4.893_524_6e-3,
         ]);
-        let denominator = horner(&[1.198_258_4e-6, 1.185_347_06e-4, 2.268_434_6e-3, 4.893_525e-3]);
-        let approximation = x * numerator / denominator;
-        // NaN passes through: `max` and `min` above would have replaced it by the limit.
-        if self.is_nan() { self } else { approximation }
+        let denominator = horner(&[1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3]);
+        x * numerator / denominator
     }
 }
 

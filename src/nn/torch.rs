@@ -109,7 +109,7 @@ impl<T: Scalar> Network<T> for TorchMlp<T> {
             if layer.dropout > 0.0 {
                 self.mask.resize(rows * layer.outputs, T::zero());
                 dropout_mask(rng, layer.dropout, &mut self.mask);
-                x = x * self.tensor(&self.mask, rows, layer.outputs);
+                x *= self.tensor(&self.mask, rows, layer.outputs);
             }
             x = apply(layer.activation, &x);
         }
