@@ -9,6 +9,7 @@ use std::fmt;
 use crate::policy::Policy;
 use crate::video::Canvas;
 
+pub mod box2d;
 pub mod classic_control;
 mod space;
 

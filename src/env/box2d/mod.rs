@@ -1,0 +1,3 @@
+//! Environments with Box2D physics: the solver that Gymnasium uses, so that they are equal bit for bit.
+
+mod world;
