@@ -12,6 +12,8 @@ use crate::video::Canvas;
 pub mod box2d;
 pub mod classic_control;
 mod space;
+pub mod trace;
+mod trig;
 
 pub use space::{Action, Space};
 
@@ -82,6 +84,12 @@ pub trait Env {
     /// The internal state as the goldens record it (`state`), for traces; empty where there is none.
     fn state(&self) -> Vec<f64> {
         Vec::new()
+    }
+
+    /// What the last reset built (terrain, track), as the goldens record it (`reset_layout`), for traces;
+    /// empty where there is nothing.
+    fn layout(&self) -> Info {
+        Info::new()
     }
 }
 
@@ -183,7 +191,7 @@ pub struct BuiltinPolicy {
     /// One line on what it does and where it comes from.
     pub summary: &'static str,
     /// Builds it for an environment with these options.
-    pub make: fn(&Options) -> Box<dyn Policy>,
+    pub make: fn(&Options) -> Result<Box<dyn Policy>, OptionsError>,
 }
 
 /// One row of [`ENVS`]: everything known about an environment before it is built.
@@ -238,4 +246,17 @@ pub static ENVS: &[&EnvSpec] = &[&classic_control::cartpole::V0, &classic_contro
 /// The row of [`ENVS`] with this id.
 pub fn find(id: &str) -> Option<&'static EnvSpec> {
     ENVS.iter().copied().find(|spec| spec.id == id)
+}
+
+/// The message for an id that is not in [`ENVS`]: names the nearest one, or all.
+pub fn unknown(id: &str) -> String {
+    let near = ENVS
+        .iter()
+        .map(|spec| (strsim::jaro_winkler(&id.to_lowercase(), &spec.id.to_lowercase()), spec.id))
+        .filter(|(similarity, _)| *similarity > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, near)) => format!("unknown environment \"{id}\"; did you mean \"{near}\"?"),
+        None => format!("unknown environment \"{id}\"; `rushes envs` lists all of them"),
+    }
 }

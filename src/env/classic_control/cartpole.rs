@@ -32,6 +32,7 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::env::trig::sin_cos;
 use crate::env::{
     Action, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step, config,
 };
@@ -112,7 +113,7 @@ struct CartPole {
     np_random: NpRandom,
     /// Position, velocity, angle, angular velocity.
     state: [f64; 4],
-    /// Steps after the pole fell earn nothing; the reference warns about them.
+    /// Whether the episode has ended: a second step outside the limits earns nothing.
     fallen: bool,
 }
 
@@ -163,7 +164,7 @@ impl Env for CartPole {
     fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
         let [x, x_dot, theta, theta_dot] = self.state;
         let force = if action == Action::Discrete(1) { FORCE } else { -FORCE };
-        let (sin, cos) = (theta.sin(), theta.cos());
+        let (sin, cos) = sin_cos(theta);
 
         let temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
         let theta_acc = (GRAVITY * sin - cos * temp)
@@ -180,12 +181,12 @@ impl Env for CartPole {
         let [x, _, theta, _] = self.state;
         let terminated = x.abs() > POSITION_LIMIT || theta.abs() > ANGLE_LIMIT;
         let reward = match (self.config.sutton_barto_reward, terminated) {
-            (false, _) if self.fallen => 0.0,
+            (false, true) if self.fallen => 0.0,
             (false, _) => 1.0,
             (true, false) => 0.0,
             (true, true) => -1.0,
         };
-        self.fallen = terminated;
+        self.fallen |= terminated;
         Ok(Step { reward, terminated })
     }
 
