@@ -241,7 +241,12 @@ pub fn config<C: serde::de::DeserializeOwned>(options: &Options) -> Result<C, Op
 }
 
 /// Every environment, in the order `rushes envs` lists them.
-pub static ENVS: &[&EnvSpec] = &[&classic_control::cartpole::V0, &classic_control::cartpole::V1];
+pub static ENVS: &[&EnvSpec] = &[
+    &classic_control::cartpole::V0,
+    &classic_control::cartpole::V1,
+    &box2d::lunar_lander::V3,
+    &box2d::lunar_lander::CONTINUOUS_V3,
+];
 
 /// The row of [`ENVS`] with this id.
 pub fn find(id: &str) -> Option<&'static EnvSpec> {

@@ -1,3 +1,5 @@
 //! Environments with Box2D physics: the solver that Gymnasium uses, so that they are equal bit for bit.
 
+pub mod lunar_lander;
+mod policies;
 mod world;

@@ -130,7 +130,7 @@ impl BodyState {
 
 /// A force, torque or impulse. Its fields are laid out as the bridge reads them.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Push {
     body: BodyId,
     kind: i32,
