@@ -246,6 +246,8 @@ pub static ENVS: &[&EnvSpec] = &[
     &classic_control::cartpole::V1,
     &box2d::lunar_lander::V3,
     &box2d::lunar_lander::CONTINUOUS_V3,
+    &box2d::bipedal_walker::V3,
+    &box2d::bipedal_walker::HARDCORE_V3,
 ];
 
 /// The row of [`ENVS`] with this id.
