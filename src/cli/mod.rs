@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod envs;
 mod trace;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
@@ -31,6 +32,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Envs(envs::Args),
     Trace(trace::Args),
 }
 
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result: anyhow::Result<Exit> = match cli.command {
+        Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
     };
     match result {

@@ -91,7 +91,11 @@ fn verify(
     for difference in &worst {
         let mark = if difference.exceeds(tolerance) { '!' } else { ' ' };
         let Difference { field, largest, place, .. } = difference;
-        writeln!(out, "{}", format!("{mark} {field:<18} {largest:<12.4e} {place}").trim_end())?;
+        if *largest == 0.0 {
+            writeln!(out, "{mark} {field:<18} equal")?;
+        } else {
+            writeln!(out, "{mark} {field:<18} {largest:<8.1e}  {place}")?;
+        }
     }
     Ok(ok)
 }

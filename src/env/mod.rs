@@ -12,10 +12,13 @@ use crate::video::Canvas;
 pub mod box2d;
 pub mod classic_control;
 mod space;
+pub mod toy_text;
 pub mod trace;
 mod trig;
+mod vector;
 
 pub use space::{Action, Space};
+pub use vector::{Episode, VectorEnv};
 
 /// What one call of [`Env::step`] yields beside the observation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +49,13 @@ pub enum EnvError {
     /// The physics engine refused to go on.
     #[error("the physics engine failed: {0}")]
     Physics(String),
+}
+
+impl EnvError {
+    #[cold]
+    fn invalid_action(action: &[f32], space: &Space) -> Self {
+        Self::InvalidAction { action: format!("{action:?}"), space: space.to_string() }
+    }
 }
 
 /// A Markov decision process: dynamics only, no time limit, no checking.
@@ -150,12 +160,21 @@ impl TimeLimit {
         action: &[f32],
         observation: &mut [f32],
     ) -> Result<Transition, EnvError> {
-        let checked =
-            self.env.action_space().action(action).ok_or_else(|| EnvError::InvalidAction {
-                action: format!("{action:?}"),
-                space: self.env.action_space().to_string(),
-            })?;
-        let Step { reward, terminated } = self.env.step(checked, observation)?;
+        let space = self.env.action_space();
+        let Some(checked) = space.action(action) else {
+            return Err(EnvError::invalid_action(action, space));
+        };
+        self.step_checked(checked, observation)
+    }
+
+    /// [`TimeLimit::step`] with an action that is known to be in the action space.
+    #[inline]
+    fn step_checked(
+        &mut self,
+        action: Action<'_>,
+        observation: &mut [f32],
+    ) -> Result<Transition, EnvError> {
+        let Step { reward, terminated } = self.env.step(action, observation)?;
         self.elapsed += 1;
         let truncated = self.max_episode_steps.is_some_and(|limit| self.elapsed >= limit);
         Ok(Transition { reward, terminated, truncated })
@@ -244,6 +263,15 @@ pub fn config<C: serde::de::DeserializeOwned>(options: &Options) -> Result<C, Op
 pub static ENVS: &[&EnvSpec] = &[
     &classic_control::cartpole::V0,
     &classic_control::cartpole::V1,
+    &classic_control::mountain_car::V0,
+    &classic_control::mountain_car_continuous::V0,
+    &classic_control::pendulum::V1,
+    &classic_control::acrobot::V1,
+    &toy_text::blackjack::V1,
+    &toy_text::frozen_lake::V1,
+    &toy_text::frozen_lake::LARGE_V1,
+    &toy_text::cliff_walking::V0,
+    &toy_text::taxi::V3,
     &box2d::lunar_lander::V3,
     &box2d::lunar_lander::CONTINUOUS_V3,
     &box2d::bipedal_walker::V3,

@@ -59,6 +59,32 @@ pub enum Action<'a> {
     Continuous(&'a [f32]),
 }
 
+impl<'a> Action<'a> {
+    /// The index of a discrete action.
+    ///
+    /// # Panics
+    /// Where the action is a point of a box; [`crate::env::TimeLimit`] lets none through.
+    #[inline]
+    pub fn index(self) -> usize {
+        match self {
+            Action::Discrete(index) => index,
+            Action::Continuous(_) => panic!("expected a discrete action"),
+        }
+    }
+
+    /// The numbers of a continuous action.
+    ///
+    /// # Panics
+    /// Where the action is discrete; [`crate::env::TimeLimit`] lets none through.
+    #[inline]
+    pub fn vector(self) -> &'a [f32] {
+        match self {
+            Action::Continuous(vector) => vector,
+            Action::Discrete(_) => panic!("expected a continuous action"),
+        }
+    }
+}
+
 impl Space {
     /// A box of one dimension with the same bounds for all `len` elements.
     pub fn uniform_box(low: f32, high: f32, len: usize) -> Self {

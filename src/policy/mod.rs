@@ -3,6 +3,10 @@
 use crate::env::Env;
 use crate::rng::Rng;
 
+mod from_fn;
+
+pub use from_fn::FromFn;
+
 /// Whether a policy draws from its distribution or takes its best action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
