@@ -8,6 +8,7 @@ mod run;
 mod schema;
 mod trial;
 mod validate;
+mod envs;
 mod trace;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
@@ -44,6 +45,7 @@ enum Command {
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
+    Envs(envs::Args),
     Trace(trace::Args),
 }
 
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),
+        Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
     };
     match result {

@@ -154,7 +154,10 @@ impl Pendulum {
 
 /// The angle within ±π, by Python's modulo (the sign of the divisor).
 fn normalized(angle: f64) -> f64 {
-    (angle + PI).rem_euclid(2.0 * PI) - PI
+    let turned = angle + PI;
+    // Most angles are within a turn already, where the modulo changes nothing.
+    let within = (0.0..2.0 * PI).contains(&turned);
+    (if within { turned } else { turned.rem_euclid(2.0 * PI) }) - PI
 }
 
 impl Env for Pendulum {
