@@ -13,6 +13,7 @@ pub mod nn;
 pub mod policy;
 pub mod record;
 pub mod regression;
+pub mod report;
 pub mod rng;
 pub mod store;
 pub mod video;

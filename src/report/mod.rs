@@ -1,0 +1,3 @@
+//! The report: reads a run directory, writes `index.html` and `summary.json`.
+
+pub mod summary;
