@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod report;
+
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -28,7 +30,9 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Report(report::ReportArgs),
+}
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
 pub fn main() -> ExitCode {
@@ -40,7 +44,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if help { Exit::Success } else { Exit::Usage } as u8);
         }
     };
-    let result: anyhow::Result<Exit> = match cli.command {};
+    let result: anyhow::Result<Exit> = match cli.command {
+        Command::Report(args) => report::run(args),
+    };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
