@@ -10,6 +10,7 @@ mod trial;
 mod validate;
 mod envs;
 mod trace;
+mod report;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ enum Command {
     Trial(trial::Args),
     Envs(envs::Args),
     Trace(trace::Args),
+    Report(report::ReportArgs),
 }
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Trial(args) => trial::run(args),
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Report(args) => report::run(args),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
