@@ -14,5 +14,6 @@ pub mod policy;
 pub mod record;
 pub mod regression;
 pub mod rng;
+pub mod stats;
 pub mod store;
 pub mod video;
