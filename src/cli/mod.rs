@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod run;
+mod schema;
+mod trial;
+mod validate;
+mod trace;
+
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -28,7 +34,18 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Run an experiment: film, train, film again, evaluate, and write a report.
+    Run(run::Args),
+    /// Check experiment files without running them.
+    Validate(validate::Args),
+    /// Print the JSON Schema of experiment files.
+    Schema,
+    /// Run one trial (the runner starts these).
+    #[command(hide = true)]
+    Trial(trial::Args),
+    Trace(trace::Args),
+}
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
 pub fn main() -> ExitCode {
@@ -40,7 +57,13 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if help { Exit::Success } else { Exit::Usage } as u8);
         }
     };
-    let result: anyhow::Result<Exit> = match cli.command {};
+    let result: anyhow::Result<Exit> = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Schema => schema::run(),
+        Command::Trial(args) => trial::run(args),
+        Command::Trace(args) => trace::run(&args),
+    };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
