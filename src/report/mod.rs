@@ -1,5 +1,7 @@
 //! The report.
 
+pub mod summary;
+
 use std::path::PathBuf;
 
 use crate::store::RunDir;
