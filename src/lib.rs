@@ -17,6 +17,7 @@ pub mod regression;
 pub mod report;
 pub mod rng;
 pub mod runner;
+pub mod stats;
 pub mod store;
 pub mod trial;
 pub mod video;
