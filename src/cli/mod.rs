@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod envs;
+mod report;
 mod run;
 mod schema;
+mod trace;
 mod trial;
 mod validate;
-mod envs;
-mod trace;
-mod report;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +43,11 @@ enum Command {
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
     Schema,
+    Envs(envs::Args),
+    Trace(trace::Args),
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
-    Envs(envs::Args),
-    Trace(trace::Args),
     Report(report::ReportArgs),
 }
 

@@ -112,7 +112,8 @@ impl<T: Scalar> Network<T> for TorchMlp<T> {
         });
         dropout_masks(rng, rows, masks.collect());
         let mut x = inputs.shallow_clone();
-        for ((layer, leaf), mask) in layers.iter().zip(self.leaves.chunks_exact(2)).zip(&self.masks) {
+        for ((layer, leaf), mask) in layers.iter().zip(self.leaves.chunks_exact(2)).zip(&self.masks)
+        {
             x = x.linear(&leaf[0], Some(&leaf[1]));
             if layer.dropout > 0.0 {
                 x *= self.tensor(mask, rows, layer.outputs);
