@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod np_random;
 mod seed_sequence;
+mod ziggurat;
 
 pub use np_random::NpRandom;
 pub use seed_sequence::SeedSequence;

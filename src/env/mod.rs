@@ -11,8 +11,12 @@ use crate::video::Canvas;
 
 pub mod classic_control;
 mod space;
+pub mod trace;
+mod trig;
+mod vector;
 
 pub use space::{Action, Space};
+pub use vector::{Episode, VectorEnv};
 
 /// What one call of [`Env::step`] yields beside the observation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +47,13 @@ pub enum EnvError {
     /// The physics engine refused to go on.
     #[error("the physics engine failed: {0}")]
     Physics(String),
+}
+
+impl EnvError {
+    #[cold]
+    fn invalid_action(action: &[f32], space: &Space) -> Self {
+        Self::InvalidAction { action: format!("{action:?}"), space: space.to_string() }
+    }
 }
 
 /// A Markov decision process: dynamics only, no time limit, no checking.
@@ -81,6 +92,12 @@ pub trait Env {
     /// The internal state as the goldens record it (`state`), for traces; empty where there is none.
     fn state(&self) -> Vec<f64> {
         Vec::new()
+    }
+
+    /// What the last reset built (terrain, track), as the goldens record it (`reset_layout`), for traces;
+    /// empty where there is nothing.
+    fn layout(&self) -> Info {
+        Info::new()
     }
 }
 
@@ -141,12 +158,21 @@ impl TimeLimit {
         action: &[f32],
         observation: &mut [f32],
     ) -> Result<Transition, EnvError> {
-        let checked =
-            self.env.action_space().action(action).ok_or_else(|| EnvError::InvalidAction {
-                action: format!("{action:?}"),
-                space: self.env.action_space().to_string(),
-            })?;
-        let Step { reward, terminated } = self.env.step(checked, observation)?;
+        let space = self.env.action_space();
+        let Some(checked) = space.action(action) else {
+            return Err(EnvError::invalid_action(action, space));
+        };
+        self.step_checked(checked, observation)
+    }
+
+    /// [`TimeLimit::step`] with an action that is known to be in the action space.
+    #[inline]
+    fn step_checked(
+        &mut self,
+        action: Action<'_>,
+        observation: &mut [f32],
+    ) -> Result<Transition, EnvError> {
+        let Step { reward, terminated } = self.env.step(action, observation)?;
         self.elapsed += 1;
         let truncated = self.max_episode_steps.is_some_and(|limit| self.elapsed >= limit);
         Ok(Transition { reward, terminated, truncated })
@@ -182,7 +208,7 @@ pub struct BuiltinPolicy {
     /// One line on what it does and where it comes from.
     pub summary: &'static str,
     /// Builds it for an environment with these options.
-    pub make: fn(&Options) -> Box<dyn Policy>,
+    pub make: fn(&Options) -> Result<Box<dyn Policy>, OptionsError>,
 }
 
 /// One row of [`ENVS`]: everything known about an environment before it is built.
@@ -232,9 +258,29 @@ pub fn config<C: serde::de::DeserializeOwned>(options: &Options) -> Result<C, Op
 }
 
 /// Every environment, in the order `rushes envs` lists them.
-pub static ENVS: &[&EnvSpec] = &[&classic_control::cartpole::V0, &classic_control::cartpole::V1];
+pub static ENVS: &[&EnvSpec] = &[
+    &classic_control::cartpole::V0,
+    &classic_control::cartpole::V1,
+    &classic_control::mountain_car::V0,
+    &classic_control::mountain_car_continuous::V0,
+    &classic_control::pendulum::V1,
+    &classic_control::acrobot::V1,
+];
 
 /// The row of [`ENVS`] with this id.
 pub fn find(id: &str) -> Option<&'static EnvSpec> {
     ENVS.iter().copied().find(|spec| spec.id == id)
+}
+
+/// The message for an id that is not in [`ENVS`]: names the nearest one, or all.
+pub fn unknown(id: &str) -> String {
+    let near = ENVS
+        .iter()
+        .map(|spec| (strsim::jaro_winkler(&id.to_lowercase(), &spec.id.to_lowercase()), spec.id))
+        .filter(|(similarity, _)| *similarity > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, near)) => format!("unknown environment \"{id}\"; did you mean \"{near}\"?"),
+        None => format!("unknown environment \"{id}\"; `rushes envs` lists all of them"),
+    }
 }

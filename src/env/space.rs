@@ -31,6 +31,14 @@ pub enum Space {
     },
 }
 
+/// The whole number below `n` that `value` is, if it is one. (The conversion back is cheaper than
+/// `fract`, a library call on plain x86-64.)
+#[inline]
+fn index(value: f32, n: usize) -> Option<usize> {
+    let index = value as i32;
+    (index as f32 == value && (index as usize) < n).then_some(index as usize)
+}
+
 /// JSON has no infinities: they are written as the strings `"inf"` and `"-inf"`.
 fn bounds<S: serde::Serializer>(values: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(values.iter().map(|value| {
@@ -49,6 +57,32 @@ pub enum Action<'a> {
     Discrete(usize),
     /// A point of a box.
     Continuous(&'a [f32]),
+}
+
+impl<'a> Action<'a> {
+    /// The index of a discrete action.
+    ///
+    /// # Panics
+    /// Where the action is a point of a box; [`crate::env::TimeLimit`] lets none through.
+    #[inline]
+    pub fn index(self) -> usize {
+        match self {
+            Action::Discrete(index) => index,
+            Action::Continuous(_) => panic!("expected a discrete action"),
+        }
+    }
+
+    /// The numbers of a continuous action.
+    ///
+    /// # Panics
+    /// Where the action is discrete; [`crate::env::TimeLimit`] lets none through.
+    #[inline]
+    pub fn vector(self) -> &'a [f32] {
+        match self {
+            Action::Continuous(vector) => vector,
+            Action::Discrete(_) => panic!("expected a continuous action"),
+        }
+    }
 }
 
 impl Space {
@@ -74,7 +108,7 @@ impl Space {
 
     /// Whether `element` belongs to this space; NaN never does.
     pub fn contains(&self, element: &[f32]) -> bool {
-        let whole = |value: f32, n: usize| value >= 0.0 && value < n as f32 && value.fract() == 0.0;
+        let whole = |value: f32, n: usize| index(value, n).is_some();
         element.len() == self.len()
             && match self {
                 Space::Discrete { n } => whole(element[0], *n),
@@ -86,14 +120,12 @@ impl Space {
     }
 
     /// The typed form of a flat action, `None` where it is not in this space.
+    #[inline]
     pub fn action<'a>(&self, element: &'a [f32]) -> Option<Action<'a>> {
-        if !self.contains(element) {
-            return None;
-        }
-        match self {
-            Space::Discrete { .. } => Some(Action::Discrete(element[0] as usize)),
-            Space::Box { .. } => Some(Action::Continuous(element)),
-            Space::Tuple { .. } => None,
+        match (self, element) {
+            (Space::Discrete { n }, [value]) => index(*value, *n).map(Action::Discrete),
+            (Space::Box { .. }, _) if self.contains(element) => Some(Action::Continuous(element)),
+            _ => None,
         }
     }
 

@@ -98,11 +98,15 @@ fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<P
         (PolicySpec::Neural(_), Some(training)) => {
             problems.extend(schedule_problems(&training.schedule, env_spec));
         }
+        (PolicySpec::Neural(_), None) => problems.push(Problem::new(
+            &["policy"],
+            "a neural policy needs `training`; it is filmed and evaluated before it as well",
+        )),
         (_, Some(_)) => problems.push(Problem::new(
             &["training"],
             "only a neural policy learns; remove `training` or make the policy `neural`",
         )),
-        _ => {}
+        (PolicySpec::Random {} | PolicySpec::HardCoded(_), None) => {}
     }
     problems
 }

@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 
+use anyhow::Context as _;
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::algorithm::AlgorithmSpec;
-use crate::env::Options;
+use crate::env::{self, EnvSpec, Options, TimeLimit};
 use crate::policy::PolicySpec;
 use crate::regression::CheckSpec;
 use crate::video::VideoConfig;
@@ -68,6 +69,26 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_episode_steps: Option<u32>,
+}
+
+impl EnvironmentSpec {
+    /// The environment's row in the table.
+    ///
+    /// # Errors
+    /// Where there is none; a checked experiment always has one.
+    pub fn spec(&self) -> anyhow::Result<&'static EnvSpec> {
+        env::find(&self.id).with_context(|| format!("unknown environment `{}`", self.id))
+    }
+
+    /// Builds the environment with its time limit.
+    ///
+    /// # Errors
+    /// Where the id or the options are unknown; never for a checked experiment.
+    pub fn build(&self) -> anyhow::Result<(&'static EnvSpec, TimeLimit)> {
+        let spec = self.spec()?;
+        let env = (spec.make)(&self.options)?;
+        Ok((spec, TimeLimit::new(env, self.max_episode_steps.or(spec.max_episode_steps))))
+    }
 }
 
 /// One agent: a policy, and how it learns where it does.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nn::Activation;
+use crate::nn::{Activation, Device, Engine, Initialisation, Precision};
 
 /// A multilayer perceptron.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,7 +18,7 @@ pub struct NeuralSpec {
     #[schemars(range(min = 0.0, max = 0.99))]
     pub dropout: f64,
     /// How outputs become a distribution over discrete actions.
-    pub head: Head,
+    pub head: HeadSpec,
     /// Floating-point type of weights and arithmetic.
     pub precision: Precision,
     /// Initial weights; by default what the algorithm's reference uses.
@@ -36,7 +36,7 @@ impl Default for NeuralSpec {
             hidden: vec![64, 64],
             activation: Activation::default(),
             dropout: 0.0,
-            head: Head::default(),
+            head: HeadSpec::default(),
             precision: Precision::default(),
             initialisation: None,
             engine: Engine::default(),
@@ -48,57 +48,10 @@ impl Default for NeuralSpec {
 /// How outputs become a distribution over discrete actions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Head {
+pub enum HeadSpec {
     /// One output for each action, normalised by a softmax.
     #[default]
     Softmax,
     /// One output for two actions: its sigmoid is the probability of action 0.
     Sigmoid,
-}
-
-/// Floating-point type of weights and arithmetic.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// Single precision.
-    #[default]
-    Float32,
-    /// Double precision.
-    Float64,
-}
-
-/// How initial weights are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Initialisation {
-    /// PyTorch's `nn.Linear`: weights and biases uniform in ±1/√inputs.
-    Pytorch,
-    /// Keras' `Dense`: Glorot-uniform weights, zero biases.
-    Keras,
-    /// Orthogonal weights, zero biases, as Stable-Baselines3's actor-critic policies.
-    Orthogonal,
-}
-
-/// What computes a network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Engine {
-    /// The faster one for the network's size; the report says which.
-    #[default]
-    Auto,
-    /// Plain Rust: perceptrons on a processor.
-    Native,
-    /// libtorch.
-    Torch,
-}
-
-/// Where a network is computed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// The first NVIDIA GPU.
-    Cuda,
 }

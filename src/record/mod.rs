@@ -66,11 +66,6 @@ pub enum Event {
         /// Its number, counted from 1.
         number: u64,
     },
-    /// Something a person should know: a fallback, a damaged checkpoint.
-    Note {
-        /// The message.
-        message: String,
-    },
     /// Training ended.
     Stopped {
         /// Why.
@@ -99,10 +94,10 @@ pub enum StopReason {
 pub struct TakeRecord {
     /// When it was filmed.
     pub moment: Moment,
-    /// File name inside the trial's directory.
+    /// File name of the video inside the trial's directory.
     pub file: String,
-    /// Seed of the first episode; the others count up.
-    pub seed: u64,
+    /// File name of its first frame as a picture.
+    pub poster: String,
     /// What was filmed.
     pub take: Take,
 }
@@ -157,6 +152,8 @@ pub struct TrialResult {
     pub after: Option<Evaluation>,
     /// Every take, in the order they were filmed.
     pub takes: Vec<TakeRecord>,
+    /// What a person should know of how the trial went: fallbacks, damaged checkpoints.
+    pub notes: Vec<String>,
     /// The most memory the trial's process had in use, in bytes.
     pub peak_memory_bytes: Option<u64>,
 }

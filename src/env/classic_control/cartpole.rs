@@ -32,9 +32,13 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Upright, check_bounds, rotate};
+use crate::env::trig::sin_cos;
 use crate::env::{
-    Action, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step, config,
+    Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
+    config,
 };
+use crate::policy::FromFn;
 use crate::rng::NpRandom;
 use crate::video::{Canvas, Color};
 
@@ -50,6 +54,7 @@ const FORCE: f64 = 10.0;
 const TAU: f64 = 0.02;
 const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
 const POSITION_LIMIT: f64 = 2.4;
+const FRAME: (u32, u32) = (600, 400);
 
 /// Gymnasium's CartPole-v0.
 pub static V0: EnvSpec = EnvSpec {
@@ -79,7 +84,17 @@ pub static V1: EnvSpec = EnvSpec {
         ("angle_limit", ANGLE_LIMIT),
         ("position_limit", POSITION_LIMIT),
     ],
-    policies: &[],
+    policies: &[BuiltinPolicy {
+        name: "pd",
+        summary: "pushes towards the side that the pole leans and falls to, and drifts back to the middle",
+        make: |_| {
+            Ok(Box::new(FromFn(|observation: &[f32], action: &mut [f32]| {
+                let &[x, x_dot, theta, theta_dot] = observation else { return };
+                let lean = 0.05 * x + 0.1 * x_dot + theta + 0.3 * theta_dot;
+                action[0] = if lean > 0.0 { 1.0 } else { 0.0 };
+            })))
+        },
+    }],
 };
 
 /// Options of CartPole.
@@ -101,7 +116,9 @@ impl Default for Config {
 }
 
 fn make(options: &Options) -> Result<Box<dyn Env>, OptionsError> {
-    Ok(Box::new(CartPole::new(config(options)?)))
+    let config: Config = config(options)?;
+    check_bounds(config.low, config.high)?;
+    Ok(Box::new(CartPole::new(config)))
 }
 
 /// The environment's state.
@@ -112,7 +129,7 @@ struct CartPole {
     np_random: NpRandom,
     /// Position, velocity, angle, angular velocity.
     state: [f64; 4],
-    /// Steps after the pole fell earn nothing; the reference warns about them.
+    /// Whether the episode has ended: a second step outside the limits earns nothing.
     fallen: bool,
 }
 
@@ -163,7 +180,7 @@ impl Env for CartPole {
     fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
         let [x, x_dot, theta, theta_dot] = self.state;
         let force = if action == Action::Discrete(1) { FORCE } else { -FORCE };
-        let (sin, cos) = (theta.sin(), theta.cos());
+        let (sin, cos) = sin_cos(theta);
 
         let temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
         let theta_acc = (GRAVITY * sin - cos * temp)
@@ -180,45 +197,39 @@ impl Env for CartPole {
         let [x, _, theta, _] = self.state;
         let terminated = x.abs() > POSITION_LIMIT || theta.abs() > ANGLE_LIMIT;
         let reward = match (self.config.sutton_barto_reward, terminated) {
-            (false, _) if self.fallen => 0.0,
+            (false, true) if self.fallen => 0.0,
             (false, _) => 1.0,
             (true, false) => 0.0,
             (true, true) => -1.0,
         };
-        self.fallen = terminated;
+        self.fallen |= terminated;
         Ok(Step { reward, terminated })
     }
 
     fn frame_size(&self) -> (u32, u32) {
-        (600, 400)
+        FRAME
     }
 
     fn draw(&self, canvas: &mut Canvas) {
-        const WIDTH: f32 = 600.0;
-        const HEIGHT: f32 = 400.0;
         const CART: (f32, f32) = (50.0, 30.0);
         const POLE_WIDTH: f32 = 10.0;
-        let scale = WIDTH / (2.0 * POSITION_LIMIT as f32);
-        let pole_length = scale * 2.0 * LENGTH as f32;
-        let cart_x = self.state[0] as f32 * scale + WIDTH / 2.0;
-        // The reference draws upwards from the bottom and flips the picture at the end.
-        let up = |y: f32| HEIGHT - y;
-        let cart_y = 100.0;
-        let axle = CART.1 / 4.0;
+        const TRACK: f32 = 100.0;
+        let scale = FRAME.0 as f32 / (2.0 * POSITION_LIMIT as f32);
+        let cart_x = self.state[0] as f32 * scale + FRAME.0 as f32 / 2.0;
+        let axle = TRACK + CART.1 / 4.0;
 
-        canvas.clear(Color::WHITE);
-        canvas.rect(cart_x - CART.0 / 2.0, up(cart_y + CART.1 / 2.0), CART.0, CART.1, Color::BLACK);
-        let (sin, cos) = (self.state[2] as f32).sin_cos();
-        let corners = [
-            (-POLE_WIDTH / 2.0, -POLE_WIDTH / 2.0),
-            (-POLE_WIDTH / 2.0, pole_length - POLE_WIDTH / 2.0),
-            (POLE_WIDTH / 2.0, pole_length - POLE_WIDTH / 2.0),
-            (POLE_WIDTH / 2.0, -POLE_WIDTH / 2.0),
-        ]
-        .map(|(x, y)| (cart_x + x * cos + y * sin, up(cart_y + axle + y * cos - x * sin)));
-        canvas.polygon(&corners, Color::rgb(202, 152, 101));
-        canvas.circle(cart_x, up(cart_y + axle), POLE_WIDTH / 2.0, Color::rgb(129, 132, 203));
-        canvas.line((0.0, up(cart_y)), (WIDTH, up(cart_y)), 1.0, Color::BLACK);
+        let mut upright = Upright::new(canvas, FRAME.1);
+        let (half, top) = (CART.0 / 2.0, CART.1 / 2.0);
+        let cart = [(-half, -top), (-half, top), (half, top), (half, -top)];
+        upright.polygon(cart.map(|(x, y)| (x + cart_x, y + TRACK)), Color::BLACK);
+        let (half, tip) = (POLE_WIDTH / 2.0, scale * 2.0 * LENGTH as f32 - POLE_WIDTH / 2.0);
+        let pole = [(-half, -half), (-half, tip), (half, tip), (half, -half)].map(|corner| {
+            let (x, y) = rotate(corner, -self.state[2] as f32);
+            (x + cart_x, y + axle)
+        });
+        upright.polygon(pole, Color::rgb(202, 152, 101));
+        upright.circle((cart_x, axle), half, Color::rgb(129, 132, 203));
+        upright.line((0.0, TRACK), (FRAME.0 as f32, TRACK), Color::BLACK);
     }
 
     fn state(&self) -> Vec<f64> {
