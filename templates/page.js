@@ -336,6 +336,7 @@ for (const player of all("[data-player]")) {
     tile.figure.dataset.take = index;
     if (tile.video.getAttribute("src") !== take.url) {
       tile.video.src = take.url;
+      tile.video.poster = take.poster;
       tile.video.preload = "metadata";
       tile.video.width = take.width;
       tile.video.height = take.height;

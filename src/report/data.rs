@@ -169,6 +169,7 @@ impl Trial {
                 notes.push(format!("the video {} is missing", take.file));
             }
         }
+        let messages = result.as_ref().map(|result| result.notes.clone()).unwrap_or_default();
         let failed = result.as_ref().is_some_and(|result| result.outcome.failed());
         let stderr = if failed { tail(&dir.stderr()) } else { String::new() };
         let summary =
@@ -179,7 +180,7 @@ impl Trial {
             takes,
             metrics: read.metrics,
             stderr,
-            messages: read.messages,
+            messages,
             notes,
             summary,
         }
@@ -201,7 +202,6 @@ struct Events {
     reached: Option<Reached>,
     metrics: IndexMap<String, Curve>,
     takes: Vec<TakeRecord>,
-    messages: Vec<String>,
 }
 
 impl Events {
@@ -212,7 +212,6 @@ impl Events {
             reached: None,
             metrics: IndexMap::new(),
             takes: Vec::new(),
-            messages: Vec::new(),
         };
         let mut returns: Vec<f64> = Vec::new();
         let mut sum = 0.0;
@@ -241,7 +240,6 @@ impl Events {
                     }
                 }
                 Event::Take(take) => read.takes.push(take),
-                Event::Note { message } => read.messages.push(message),
                 Event::Evaluation { .. } | Event::Checkpoint { .. } | Event::Stopped { .. } => {}
             }
         }

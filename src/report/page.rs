@@ -1,6 +1,7 @@
 //! From sections to one HTML file.
 
-use minijinja::{AutoEscape, Environment, Value};
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -82,7 +83,7 @@ pub fn render(report: &Report) -> anyhow::Result<String> {
         sections: rendered,
         version: env!("CARGO_PKG_VERSION"),
     };
-    Ok(environment.get_template("base.html")?.render(Value::from_serialize(&page))?)
+    Ok(environment.get_template("base.html")?.render(Serde(&page))?)
 }
 
 fn title(report: &Report) -> String {

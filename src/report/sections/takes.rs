@@ -1,5 +1,7 @@
 //! The takes: videos of the policies, played in sync.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -44,6 +46,8 @@ struct Shown {
     agent: String,
     moment: String,
     returns: String,
+    /// The address of its first frame, empty where there is none.
+    poster: String,
     /// Whether it is loaded at once.
     eager: bool,
 }
@@ -62,6 +66,7 @@ struct Found<'a> {
     seed: u64,
     record: &'a TakeRecord,
     url: String,
+    poster: String,
 }
 
 impl Section for Takes {
@@ -86,7 +91,7 @@ impl Section for Takes {
         }
         let (chosen, pair) = choose(report, &takes);
         let shown = chosen.iter().enumerate().map(|(place, &number)| {
-            let Found { series, record, url, .. } = &takes[number];
+            let Found { series, record, url, poster, .. } = &takes[number];
             Shown {
                 number,
                 link: Link { url: url.clone(), label: label(&takes[number]) },
@@ -98,6 +103,7 @@ impl Section for Takes {
                 returns: format::list(
                     &record.take.returns.iter().map(|r| format::number(*r)).collect::<Vec<_>>(),
                 ),
+                poster: poster.clone(),
                 eager: place < 2,
             }
         });
@@ -123,22 +129,29 @@ fn find(report: &Report) -> anyhow::Result<Vec<Found<'_>>> {
         for trial in report.trials(series) {
             let dir = report.runs[series.run].dir.trial(&trial.plan.id);
             for record in &trial.takes {
-                let file = dir.file(&record.file);
-                let url = match report.standalone {
-                    true => format!("data:video/mp4;base64,{}", base64(&fs_err::read(&file)?)),
-                    false => report.link(&file),
-                };
+                let picture = dir.file(&record.poster);
+                let poster = picture.is_file().then(|| address(report, &picture, "image/png"));
+                let url = address(report, &dir.file(&record.file), "video/mp4")?;
                 takes.push(Found {
                     number: takes.len(),
                     series,
                     seed: trial.plan.seed,
                     record,
                     url,
+                    poster: poster.transpose()?.unwrap_or_default(),
                 });
             }
         }
     }
     Ok(takes)
+}
+
+/// Where the page finds a file: inside itself, or beside it.
+fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
+    Ok(match report.standalone {
+        true => format!("data:{kind};base64,{}", base64(&fs_err::read(file)?)),
+        false => report.link(file),
+    })
 }
 
 /// The takes to open with: a learning agent before and after training (its best seed would flatter, so the
@@ -220,13 +233,14 @@ fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
             // A video inside the page is in it once.
             let inside = report.standalone && shown.contains(&found.number);
             json!({
+                "poster": found.poster,
                 "url": if inside { Value::Null } else { json!(found.url) },
                 "run": if report.several() { json!(letter(found.series.run)) } else { Value::Null },
                 "agent": found.series.label,
                 "name": found.series.name,
                 "class": found.series.class,
                 "seed": found.seed,
-                "episode_seed": found.record.seed,
+                "episode_seeds": take.seeds,
                 "moment": moment(found),
                 "when": found.record.moment,
                 "label": label(found),
