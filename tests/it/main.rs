@@ -1,7 +1,9 @@
 //! Integration tests, one binary: a module a topic.
 
+mod cli;
 mod env_contract;
 mod env_frames;
 mod env_goldens;
 mod env_policies;
+mod run;
 mod trace;
