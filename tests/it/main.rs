@@ -5,5 +5,6 @@ mod env_contract;
 mod env_frames;
 mod env_goldens;
 mod env_policies;
+mod experiments;
 mod run;
 mod trace;
