@@ -8,14 +8,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Space};
-use crate::experiment::Problem;
+use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::Tensors;
 use crate::policy::{NeuralSpec, Policy};
 use crate::trial::{MetricMeans, TrialError, World};
 
+mod a2c;
+mod dqn;
+mod on_policy;
+mod ppo;
 mod reinforce;
+mod schedule;
 
+pub use a2c::{A2c, A2cSpec};
+pub use dqn::{Dqn, DqnSpec};
+pub use ppo::{Ppo, PpoSpec};
 pub use reinforce::{Reinforce, ReinforceSpec};
+pub use schedule::Schedule;
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
@@ -52,6 +61,8 @@ pub trait Algorithm {
 pub struct Setup<'a> {
     /// The agent's network.
     pub policy: &'a NeuralSpec,
+    /// How long training lasts.
+    pub schedule: &'a ScheduleSpec,
     /// The observation space.
     pub observation_space: &'a Space,
     /// The action space.
@@ -72,7 +83,8 @@ pub trait AlgorithmSettings {
 
     /// What makes the algorithm impossible with this policy on `env`, beyond [`Self::supports`]; paths are
     /// below the agent.
-    fn problems(&self, policy: &NeuralSpec, env: &dyn Env) -> Vec<Problem>;
+    fn problems(&self, policy: &NeuralSpec, schedule: &ScheduleSpec, env: &dyn Env)
+    -> Vec<Problem>;
 
     /// The algorithm with a fresh policy.
     ///
@@ -118,14 +130,40 @@ macro_rules! algorithms {
 algorithms! {
     /// Monte-Carlo policy gradient (Williams, 1992), as the Gymnasium, Keras and Ignite tutorials write it.
     Reinforce(ReinforceSpec) = "reinforce",
+    /// Synchronous advantage actor-critic (Mnih et al., 2016), as Stable-Baselines3 has it.
+    A2c(A2cSpec) = "a2c",
+    /// Deep Q-learning (Mnih et al., 2015), as Stable-Baselines3 has it, with the usual extensions.
+    Dqn(DqnSpec) = "dqn",
+    /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
+    Ppo(PpoSpec) = "ppo",
+}
+
+/// Adds an update's `losses` to `metrics`.
+///
+/// # Errors
+/// Where one of them is not a number any more: the trial stops there.
+fn report(metrics: &mut MetricMeans, losses: &[(&str, f64)]) -> Result<(), TrialError> {
+    if losses.iter().any(|(_, value)| !value.is_finite()) {
+        let metrics = losses.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        return Err(TrialError::NotFinite { what: "the loss or its gradient".into(), metrics });
+    }
+    for (name, value) in losses {
+        metrics.add(name, *value);
+    }
+    Ok(())
 }
 
 impl AlgorithmSpec {
     /// What makes this algorithm impossible on `env` with `policy`; paths are below the agent.
-    pub fn problems(&self, policy: &NeuralSpec, env: &dyn Env) -> Vec<Problem> {
+    pub fn problems(
+        &self,
+        policy: &NeuralSpec,
+        schedule: &ScheduleSpec,
+        env: &dyn Env,
+    ) -> Vec<Problem> {
         let actions = env.action_space();
         if self.settings().supports(actions) {
-            return self.settings().problems(policy, env);
+            return self.settings().problems(policy, schedule, env);
         }
         let able: Vec<_> = ALGORITHMS
             .iter()

@@ -8,9 +8,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, AlgorithmSettings, Setup};
+use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
-use crate::experiment::Problem;
+use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
     self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
@@ -99,7 +99,7 @@ impl AlgorithmSettings for ReinforceSpec {
         actions.discrete().is_some()
     }
 
-    fn problems(&self, policy: &NeuralSpec, env: &dyn Env) -> Vec<Problem> {
+    fn problems(&self, policy: &NeuralSpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
         if policy.head == HeadSpec::Sigmoid && env.action_space().discrete() != Some(2) {
             let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
             return vec![Problem::new(&["policy", "head"], message)];
@@ -158,7 +158,7 @@ impl<T: Scalar> Reinforce<T> {
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
             optimiser: Optimiser::new(adam, network.parameters().len()),
-            policy: NetworkPolicy::new(network, head, setup.observation_space),
+            policy: NetworkPolicy::new(network, head, setup.observation_space, setup.action_space),
             engine: engine.resolve(&config, device)?,
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 0),
@@ -203,8 +203,8 @@ impl<T: Scalar> Reinforce<T> {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / steps as f64,
         };
-        let head = self.policy.head();
-        let network = self.policy.network_mut();
+        let head = self.policy.head;
+        let network = &mut self.policy.network;
         let width = head.outputs();
         let mut outputs = vec![T::zero(); steps * width];
         network.forward_train(features, steps, &mut self.dropout, &mut outputs);
@@ -225,14 +225,8 @@ impl<T: Scalar> Reinforce<T> {
         let mut parts = [network.parameters_and_gradients()];
         let norm = clip_gradient_norm(&mut parts, f64::INFINITY);
         let losses = [("policy_loss", loss), ("entropy", entropy), ("gradient_norm", norm)];
-        if losses.iter().any(|(_, value)| !value.is_finite()) {
-            let metrics = losses.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-            return Err(TrialError::NotFinite { what: "the loss or its gradient".into(), metrics });
-        }
+        report(metrics, &losses)?;
         self.optimiser.step(self.spec.learning_rate, &mut parts);
-        for (name, value) in losses {
-            metrics.add(name, value);
-        }
         metrics.add("learning_rate", self.spec.learning_rate);
         Ok(())
     }
@@ -262,7 +256,7 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        state.load_network("", self.policy.network_mut())?;
+        self.policy.load(state)?;
         self.optimiser.load("optimiser.", state)?;
         self.exploration = state.rng("exploration")?;
         self.dropout = state.rng("dropout")?;
@@ -270,7 +264,7 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     }
 
     fn save_policy(&self, state: &mut Tensors) {
-        state.insert_network("", self.policy.network());
+        self.policy.save(state);
     }
 }
 

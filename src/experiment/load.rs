@@ -90,7 +90,7 @@ fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<P
             problems.extend(rule_problem(policy, env_spec, env));
         }
         (PolicySpec::Neural(policy), Some(training)) => {
-            problems.extend(training.algorithm.problems(policy, env));
+            problems.extend(training.algorithm.problems(policy, &training.schedule, env));
         }
         (PolicySpec::Random {} | PolicySpec::Neural(_), _) => {}
     }

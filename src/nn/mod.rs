@@ -11,12 +11,15 @@
 //! turns it into gradients of the flat parameters, and an [`optimiser::Optimiser`] steps over them.
 
 pub mod engine;
+pub mod gae;
 pub mod heads;
 mod kernels;
 pub mod native;
 pub mod network;
+pub mod normaliser;
 pub mod optimiser;
 pub mod random;
+pub mod replay;
 pub mod scalar;
 mod simd;
 pub mod state;

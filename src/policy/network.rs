@@ -2,48 +2,71 @@
 
 use super::{Mode, Policy, PolicyError, Situation};
 use crate::env::Space;
-use crate::nn::{Head, Network, Scalar};
+use crate::nn::normaliser::ObservationNormaliser;
+use crate::nn::{Head, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
 
 /// A network, what it sees of an observation, and how its outputs become actions.
 pub struct NetworkPolicy<T: Scalar> {
-    network: Box<dyn Network<T>>,
-    head: Head,
+    /// The network. It may have more outputs than the head takes; the head's come first.
+    pub network: Box<dyn Network<T>>,
+    /// From outputs to actions.
+    pub head: Head,
+    /// Logarithms of the standard deviations of a [`Head::Gaussian`]; empty for the others.
+    pub log_std: Vec<T>,
+    /// Normalises what the network sees, where the algorithm asked for it.
+    pub normaliser: Option<ObservationNormaliser>,
     observation_space: Space,
+    action_space: Space,
     features: Vec<f32>,
     outputs: Vec<T>,
 }
 
 impl<T: Scalar> NetworkPolicy<T> {
-    /// A policy on `observation_space`, whose [`Space::features`] are the network's inputs.
-    pub fn new(network: Box<dyn Network<T>>, head: Head, observation_space: &Space) -> Self {
+    /// A policy on `observation_space`, whose [`Space::features`] are the network's inputs. Standard
+    /// deviations begin at one.
+    pub fn new(
+        network: Box<dyn Network<T>>,
+        head: Head,
+        observation_space: &Space,
+        action_space: &Space,
+    ) -> Self {
         Self {
-            features: vec![0.0; network.inputs()],
+            features: Vec::with_capacity(network.inputs()),
             outputs: vec![T::zero(); network.outputs()],
             network,
+            log_std: vec![T::zero(); head.log_std_len()],
             head,
+            normaliser: None,
             observation_space: observation_space.clone(),
+            action_space: action_space.clone(),
         }
-    }
-
-    /// The network.
-    pub fn network(&self) -> &dyn Network<T> {
-        &*self.network
-    }
-
-    /// The network, to train.
-    pub fn network_mut(&mut self) -> &mut dyn Network<T> {
-        &mut *self.network
-    }
-
-    /// From outputs to actions.
-    pub fn head(&self) -> Head {
-        self.head
     }
 
     /// What the network saw of the last observation acted on.
     pub fn features(&self) -> &[f32] {
         &self.features
+    }
+
+    /// Appends what the network sees of `observation`.
+    pub fn observe(&self, observation: &[f32], features: &mut Vec<f32>) {
+        let first = features.len();
+        features.resize(first + self.network.inputs(), 0.0);
+        self.observation_space.encode(observation, &mut features[first..]);
+        if let Some(normaliser) = &self.normaliser {
+            normaliser.apply(&mut features[first..]);
+        }
+    }
+
+    /// Cuts continuous actions, one after another, to the action space's bounds.
+    pub fn bound(&self, actions: &mut [f32]) {
+        if let Space::Box { low, high, .. } = &self.action_space {
+            for action in actions.chunks_exact_mut(low.len()) {
+                for (value, (low, high)) in action.iter_mut().zip(low.iter().zip(high)) {
+                    *value = value.clamp(*low, *high);
+                }
+            }
+        }
     }
 
     /// Draws an action as in training: with dropout, whose masks come from `dropout`.
@@ -57,23 +80,59 @@ impl<T: Scalar> NetworkPolicy<T> {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        self.observation_space.encode(situation.observation, &mut self.features);
+        self.look(situation.observation);
         self.network.forward_train(&self.features, 1, dropout, &mut self.outputs);
-        self.decide(situation, Mode::Explore, rng, action)
+        self.decide(situation.step, Mode::Explore, rng, action)
     }
 
+    /// Turns an observation into the network's next inputs.
+    fn look(&mut self, observation: &[f32]) {
+        let mut features = std::mem::take(&mut self.features);
+        features.clear();
+        self.observe(observation, &mut features);
+        self.features = features;
+    }
+
+    /// Turns the network's last outputs into an action.
     fn decide(
         &self,
-        situation: Situation<'_>,
+        step: u32,
         mode: Mode,
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
         if self.outputs.iter().any(|output| !output.is_finite()) {
             let message = format!("the network's outputs are not finite: {:?}", self.outputs);
-            return Err(PolicyError { step: situation.step, message });
+            return Err(PolicyError { step, message });
         }
-        self.head.act(&self.outputs, &[], mode, rng, action);
+        self.head.act(&self.outputs[..self.head.outputs()], &self.log_std, mode, rng, action);
+        self.bound(action);
+        Ok(())
+    }
+
+    /// Saves what is needed to act.
+    pub fn save(&self, state: &mut Tensors) {
+        state.insert_network("", &*self.network);
+        if !self.log_std.is_empty() {
+            state.insert("log_std", &[self.log_std.len()], &self.log_std);
+        }
+        if let Some(normaliser) = &self.normaliser {
+            normaliser.moments.save("observations.", state);
+        }
+    }
+
+    /// Restores what [`NetworkPolicy::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        state.load_network("", &mut *self.network)?;
+        if !self.log_std.is_empty() {
+            self.log_std = state.get("log_std", &[self.log_std.len()])?;
+        }
+        if let Some(normaliser) = &mut self.normaliser {
+            normaliser.moments.load("observations.", state)?;
+        }
         Ok(())
     }
 }
@@ -86,8 +145,8 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        self.observation_space.encode(situation.observation, &mut self.features);
+        self.look(situation.observation);
         self.network.forward(&self.features, 1, &mut self.outputs);
-        self.decide(situation, mode, rng, action)
+        self.decide(situation.step, mode, rng, action)
     }
 }

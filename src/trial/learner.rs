@@ -48,6 +48,7 @@ impl<'a> Learner<'a> {
             World::new(&plan.environment, settings.environments(), plan.seed, &training.schedule)?;
         let mut algorithm = settings.build(&Setup {
             policy,
+            schedule: &training.schedule,
             observation_space: world.observation_space(),
             action_space: world.action_space(),
             seed: plan.seed,

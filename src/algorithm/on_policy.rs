@@ -1,0 +1,677 @@
+//! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
+
+use super::Setup;
+use crate::env::{Env, Space};
+use crate::experiment::Problem;
+use crate::nn::gae::{self, Transitions};
+use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
+use crate::nn::random::shuffle;
+use crate::nn::{
+    self, Engine, Head, Initialisation, MlpConfig, Network, ParametersMut, Scalar, Tensors,
+};
+use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec};
+use crate::rng::{Purpose, Rng, stream};
+use crate::trial::{TrialError, World};
+
+/// What an [`ActorCritic`] is built from, beside the agent's network.
+#[derive(Debug, Clone, Copy)]
+pub struct ActorCriticConfig {
+    /// How many copies of the environment act.
+    pub environments: usize,
+    /// The discount factor.
+    pub gamma: f64,
+    /// The trace decay of advantages.
+    pub gae_lambda: f64,
+    /// Whether actor and critic share their hidden layers.
+    pub shared_trunk: bool,
+    /// Initial logarithm of the standard deviations of continuous actions.
+    pub log_std_init: f64,
+    /// Whether observations are normalised by their running moments.
+    pub normalize_observations: bool,
+    /// Whether rewards are scaled by the running deviation of the return.
+    pub normalize_rewards: bool,
+}
+
+/// A stochastic policy and a value function.
+pub struct ActorCritic<T: Scalar> {
+    /// The actor.
+    pub policy: NetworkPolicy<T>,
+    /// The critic; `None` where the actor's network has one output more, the value.
+    critic: Option<Box<dyn Network<T>>>,
+    engine: Engine,
+    log_std_gradients: Vec<T>,
+    rewards: Option<RewardNormaliser>,
+    config: ActorCriticConfig,
+    exploration: Rng,
+    dropout: Rng,
+    /// What the network sees of the present observations; empty after a restart.
+    present: Vec<f32>,
+    /// Scratch: the actor's outputs, and actions as the environments take them.
+    outputs: Vec<T>,
+    bounded: Vec<f32>,
+    scaled_rewards: Vec<f64>,
+}
+
+/// What was seen and done between two updates. Row `t * environments + i` is copy `i` at step `t`.
+#[derive(Debug, Clone, Default)]
+pub struct Rollout<T> {
+    /// What the network saw.
+    pub features: Vec<f32>,
+    /// The actions drawn, before they were cut to the action space.
+    pub actions: Vec<f32>,
+    /// Their log-probabilities then.
+    pub log_probs: Vec<T>,
+    /// The critic's values then.
+    pub values: Vec<T>,
+    /// Generalised advantage estimates.
+    pub advantages: Vec<T>,
+    /// What the critic should have said: advantages plus values.
+    pub returns: Vec<T>,
+    rewards: Vec<T>,
+    next_values: Vec<T>,
+    terminated: Vec<bool>,
+    ended: Vec<bool>,
+    /// What the network sees of the last observations of truncated episodes, and their rows.
+    finals: Vec<f32>,
+    final_rows: Vec<usize>,
+}
+
+impl<T: Scalar> Rollout<T> {
+    /// Environment steps in it.
+    pub fn rows(&self) -> usize {
+        self.rewards.len()
+    }
+
+    fn clear(&mut self) {
+        self.features.clear();
+        self.actions.clear();
+        self.log_probs.clear();
+        self.rewards.clear();
+        self.terminated.clear();
+        self.ended.clear();
+        self.finals.clear();
+        self.final_rows.clear();
+    }
+
+    /// 1 − Var(returns − values) / Var(returns): how much of the returns the critic foresaw. NaN where they
+    /// do not vary.
+    pub fn explained_variance(&self) -> f64 {
+        let variance = |values: &dyn Fn(usize) -> f64| {
+            let n = self.rows() as f64;
+            let mean = (0..self.rows()).map(values).sum::<f64>() / n;
+            (0..self.rows()).map(|i| (values(i) - mean).powi(2)).sum::<f64>() / n
+        };
+        let residual = variance(&|i| self.returns[i].as_f64() - self.values[i].as_f64());
+        1.0 - residual / variance(&|i| self.returns[i].as_f64())
+    }
+}
+
+/// A part of a rollout, its rows in the order of learning, with the network's answers and the loss's
+/// gradients at them.
+#[derive(Debug, Clone, Default)]
+pub struct Minibatch<T> {
+    /// What the network sees.
+    pub features: Vec<f32>,
+    /// Actions taken.
+    pub actions: Vec<f32>,
+    /// Their log-probabilities when they were taken.
+    pub old_log_probs: Vec<T>,
+    /// The critic's values then.
+    pub old_values: Vec<T>,
+    /// Advantages.
+    pub advantages: Vec<T>,
+    /// Value targets.
+    pub returns: Vec<T>,
+    /// The actor's outputs now.
+    pub outputs: Vec<T>,
+    /// The critic's values now.
+    pub values: Vec<T>,
+    /// The loss's gradient at `outputs`.
+    pub grad_outputs: Vec<T>,
+    /// The loss's gradient at `values`.
+    pub grad_values: Vec<T>,
+}
+
+impl<T: Scalar> Minibatch<T> {
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.returns.len()
+    }
+
+    /// Copies `rows` of `rollout`.
+    pub fn gather(&mut self, rollout: &Rollout<T>, rows: &[usize]) {
+        fn copy<N: Copy>(from: &[N], rows: &[usize], total: usize, to: &mut Vec<N>) {
+            let width = from.len() / total;
+            to.clear();
+            for &row in rows {
+                to.extend_from_slice(&from[row * width..(row + 1) * width]);
+            }
+        }
+        let total = rollout.rows();
+        copy(&rollout.features, rows, total, &mut self.features);
+        copy(&rollout.actions, rows, total, &mut self.actions);
+        copy(&rollout.log_probs, rows, total, &mut self.old_log_probs);
+        copy(&rollout.values, rows, total, &mut self.old_values);
+        copy(&rollout.advantages, rows, total, &mut self.advantages);
+        copy(&rollout.returns, rows, total, &mut self.returns);
+    }
+}
+
+/// Row numbers in a random order, cut into minibatches; the last one may be smaller.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    rows: Vec<usize>,
+}
+
+impl Order {
+    /// A new order of `rows` rows. It does not depend on the last one, so that it need not be saved.
+    pub fn shuffle(&mut self, rows: usize, rng: &mut Rng) {
+        self.rows.clear();
+        self.rows.extend(0..rows);
+        shuffle(rng, &mut self.rows);
+    }
+
+    /// The minibatches.
+    pub fn minibatches(&self, batch_size: usize) -> impl Iterator<Item = &[usize]> {
+        self.rows.chunks(batch_size)
+    }
+}
+
+/// What makes an actor-critic algorithm impossible with this policy on `env`.
+pub fn problems(policy: &NeuralSpec, env: &dyn Env, normalize_observations: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if policy.head == HeadSpec::Sigmoid && env.action_space().discrete() != Some(2) {
+        let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
+        problems.push(Problem::new(&["policy", "head"], message));
+    }
+    let observations = env.observation_space();
+    if normalize_observations && !matches!(observations, Space::Box { .. }) {
+        let message =
+            format!("observations of {observations} are one-hot and stay as they are: use false");
+        let path = ["training", "algorithm", "normalize_observations"];
+        problems.push(Problem::new(&path, message));
+    }
+    problems
+}
+
+impl<T: Scalar> ActorCritic<T> {
+    /// Fresh networks for `setup`.
+    ///
+    /// # Errors
+    /// Where the engine or the device cannot be had.
+    pub fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let spec = setup.policy;
+        let head = match (setup.action_space, spec.head) {
+            (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
+            (_, HeadSpec::Sigmoid) => Head::Bernoulli,
+            (space, HeadSpec::Softmax) => {
+                Head::Categorical { actions: space.discrete().unwrap_or(1) }
+            }
+        };
+        let features = setup.observation_space.features();
+        let network = |outputs, output_gain, index| {
+            let mlp = MlpConfig {
+                dropout: spec.dropout,
+                initialisation: spec.initialisation.unwrap_or(Initialisation::Orthogonal),
+                output_gain,
+                ..MlpConfig::new(features, &spec.hidden, outputs, spec.activation)
+            };
+            let mut rng = stream(setup.seed, Purpose::Initialisation, index);
+            let network = nn::build::<T>(&mlp, spec.engine, spec.device, &mut rng)?;
+            anyhow::Ok((network, spec.engine.resolve(&mlp, spec.device)?))
+        };
+        let outputs = head.outputs();
+        let (mut actor, engine, critic);
+        if config.shared_trunk {
+            (actor, engine) = network(outputs + 1, 1.0, 0)?;
+            if spec.initialisation.unwrap_or(Initialisation::Orthogonal)
+                == Initialisation::Orthogonal
+            {
+                scale_first_outputs(&mut *actor, outputs, ACTOR_GAIN);
+            }
+            critic = None;
+        } else {
+            (actor, engine) = network(outputs, ACTOR_GAIN, 0)?;
+            critic = Some(network(1, 1.0, 1)?.0);
+        }
+        let mut policy =
+            NetworkPolicy::new(actor, head, setup.observation_space, setup.action_space);
+        policy.log_std.fill(T::of(config.log_std_init));
+        policy.normaliser =
+            config.normalize_observations.then(|| ObservationNormaliser::new(features));
+        Ok(Self {
+            log_std_gradients: vec![T::zero(); policy.log_std.len()],
+            policy,
+            critic,
+            engine,
+            rewards: config
+                .normalize_rewards
+                .then(|| RewardNormaliser::new(config.environments, config.gamma)),
+            exploration: stream(setup.seed, Purpose::Exploration, 0),
+            dropout: stream(setup.seed, Purpose::Minibatch, 1),
+            present: Vec::new(),
+            outputs: Vec::new(),
+            bounded: Vec::new(),
+            scaled_rewards: vec![0.0; config.environments],
+            config,
+        })
+    }
+
+    /// The engine of the networks.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// How the actor's outputs become actions.
+    pub fn head(&self) -> Head {
+        self.policy.head
+    }
+
+    /// Plays `n_steps` steps in every copy and estimates advantages.
+    ///
+    /// # Errors
+    /// Where the environment fails or the actor's outputs stop being finite.
+    pub fn collect(
+        &mut self,
+        world: &mut World,
+        n_steps: usize,
+        rollout: &mut Rollout<T>,
+    ) -> Result<(), TrialError> {
+        rollout.clear();
+        if self.present.is_empty() {
+            self.observe(world);
+        }
+        for _ in 0..n_steps {
+            rollout.features.extend_from_slice(&self.present);
+            self.act(world, rollout)?;
+            let envs = world.envs();
+            let rewards = match &mut self.rewards {
+                None => envs.rewards(),
+                Some(normaliser) => {
+                    let ends = envs.terminated().iter().zip(envs.truncated());
+                    let ended = ends.map(|(terminated, truncated)| *terminated || *truncated);
+                    normaliser.apply(envs.rewards(), ended, &mut self.scaled_rewards);
+                    &self.scaled_rewards
+                }
+            };
+            for (i, &reward) in rewards.iter().enumerate() {
+                let terminated = envs.terminated()[i];
+                if let Some(last) = envs.final_observation(i)
+                    && !terminated
+                {
+                    rollout.final_rows.push(rollout.rewards.len());
+                    self.policy.observe(last, &mut rollout.finals);
+                }
+                rollout.rewards.push(T::of(reward));
+                rollout.terminated.push(terminated);
+                rollout.ended.push(terminated || envs.truncated()[i]);
+            }
+            self.observe(world);
+        }
+        self.estimate(rollout);
+        Ok(())
+    }
+
+    /// Draws an action for every copy from what is present, and steps the environments.
+    fn act(&mut self, world: &mut World, rollout: &mut Rollout<T>) -> Result<(), TrialError> {
+        let NetworkPolicy { network, head, log_std, .. } = &mut self.policy;
+        let (copies, width) = (self.config.environments, network.outputs());
+        self.outputs.resize(copies * width, T::zero());
+        network.forward(&self.present, copies, &mut self.outputs);
+        if self.outputs.iter().any(|output| !output.is_finite()) {
+            let (what, metrics) = ("the actor's output".into(), Default::default());
+            return Err(TrialError::NotFinite { what, metrics });
+        }
+        let first = rollout.actions.len();
+        rollout.actions.resize(first + copies * head.action_len(), 0.0);
+        let actions = &mut rollout.actions[first..];
+        let rows =
+            self.outputs.chunks_exact(width).zip(actions.chunks_exact_mut(head.action_len()));
+        for (outputs, action) in rows {
+            let outputs = &outputs[..head.outputs()];
+            head.act(outputs, log_std, Mode::Explore, &mut self.exploration, action);
+            rollout.log_probs.push(head.evaluate(outputs, log_std, action).log_prob);
+        }
+        self.bounded.clear();
+        self.bounded.extend_from_slice(actions);
+        self.policy.bound(&mut self.bounded);
+        Ok(world.step(&self.bounded)?)
+    }
+
+    /// Learns the moments of the present observations and turns them into what the network sees.
+    fn observe(&mut self, world: &World) {
+        let observations = world.envs().observations();
+        if let Some(normaliser) = &mut self.policy.normaliser {
+            normaliser.moments.update(observations);
+        }
+        self.present.clear();
+        for i in 0..self.config.environments {
+            self.policy.observe(world.envs().observation(i), &mut self.present);
+        }
+    }
+
+    /// Values of all states of the rollout, in one batch since the critic has not changed meanwhile, and
+    /// the advantages that follow from them.
+    fn estimate(&mut self, rollout: &mut Rollout<T>) {
+        let (rows, copies) = (rollout.rows(), self.config.environments);
+        let mut values = std::mem::take(&mut rollout.values);
+        values.clear();
+        self.values(&rollout.features, &mut values);
+        rollout.next_values.clear();
+        rollout.next_values.extend_from_slice(&values[copies..]);
+        self.values(&self.present.clone(), &mut rollout.next_values);
+        let mut finals = Vec::new();
+        self.values(&rollout.finals, &mut finals);
+        for (&row, &value) in rollout.final_rows.iter().zip(&finals) {
+            rollout.next_values[row] = value;
+        }
+        for (value, &terminated) in rollout.next_values.iter_mut().zip(&rollout.terminated) {
+            if terminated {
+                *value = T::zero();
+            }
+        }
+        rollout.values = values;
+        rollout.advantages.resize(rows, T::zero());
+        let transitions = Transitions {
+            environments: copies,
+            rewards: &rollout.rewards,
+            values: &rollout.values,
+            next_values: &rollout.next_values,
+            ended: &rollout.ended,
+        };
+        let ActorCriticConfig { gamma, gae_lambda, .. } = self.config;
+        gae::advantages(transitions, gamma, gae_lambda, &mut rollout.advantages);
+        rollout.returns.clear();
+        let pairs = rollout.advantages.iter().zip(&rollout.values);
+        rollout.returns.extend(pairs.map(|(&advantage, &value)| advantage + value));
+    }
+
+    /// Appends the critic's values of `features`.
+    fn values(&mut self, features: &[f32], values: &mut Vec<T>) {
+        let rows = features.len() / self.policy.network.inputs();
+        let first = values.len();
+        match &mut self.critic {
+            Some(critic) => {
+                values.resize(first + rows, T::zero());
+                critic.forward(features, rows, &mut values[first..]);
+            }
+            None => {
+                let width = self.policy.network.outputs();
+                self.outputs.resize(rows * width, T::zero());
+                self.policy.network.forward(features, rows, &mut self.outputs);
+                values.extend(self.outputs.chunks_exact(width).map(|row| row[width - 1]));
+            }
+        }
+    }
+
+    /// Fills in `batch`'s outputs and values, keeping what [`ActorCritic::backward`] needs.
+    pub fn forward(&mut self, batch: &mut Minibatch<T>) {
+        let (rows, outputs) = (batch.rows(), self.policy.head.outputs());
+        batch.outputs.resize(rows * outputs, T::zero());
+        batch.values.resize(rows, T::zero());
+        batch.grad_outputs.resize(rows * outputs, T::zero());
+        batch.grad_values.resize(rows, T::zero());
+        let actor = &mut self.policy.network;
+        match &mut self.critic {
+            Some(critic) => {
+                actor.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.outputs);
+                critic.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.values);
+            }
+            None => {
+                let width = outputs + 1;
+                self.outputs.resize(rows * width, T::zero());
+                actor.forward_train(&batch.features, rows, &mut self.dropout, &mut self.outputs);
+                for (i, row) in self.outputs.chunks_exact(width).enumerate() {
+                    batch.outputs[i * outputs..(i + 1) * outputs].copy_from_slice(&row[..outputs]);
+                    batch.values[i] = row[outputs];
+                }
+            }
+        }
+    }
+
+    /// The log standard deviations with the place for their gradient, zeroed.
+    pub fn log_std(&mut self) -> (&[T], &mut [T]) {
+        self.log_std_gradients.fill(T::zero());
+        (&self.policy.log_std, &mut self.log_std_gradients)
+    }
+
+    /// Turns `batch`'s gradients at outputs and values into parameter gradients, replacing older ones.
+    pub fn backward(&mut self, batch: &Minibatch<T>) {
+        let actor = &mut self.policy.network;
+        actor.zero_gradients();
+        match &mut self.critic {
+            Some(critic) => {
+                critic.zero_gradients();
+                actor.backward(&batch.grad_outputs, None);
+                critic.backward(&batch.grad_values, None);
+            }
+            None => {
+                let outputs = self.policy.head.outputs();
+                self.outputs.clear();
+                for (row, &value) in
+                    batch.grad_outputs.chunks_exact(outputs).zip(&batch.grad_values)
+                {
+                    self.outputs.extend_from_slice(row);
+                    self.outputs.push(value);
+                }
+                actor.backward(&self.outputs, None);
+            }
+        }
+    }
+
+    /// How many parameters there are.
+    pub fn parameter_count(&self) -> usize {
+        let critic = self.critic.as_ref().map_or(0, |critic| critic.parameters().len());
+        self.policy.network.parameters().len() + critic + self.policy.log_std.len()
+    }
+
+    /// All parameters with their gradients, for an optimiser: actor, log standard deviations, critic.
+    pub fn parameters(&mut self) -> [ParametersMut<'_, T>; 3] {
+        let log_std = ParametersMut {
+            values: &mut self.policy.log_std,
+            gradients: &mut self.log_std_gradients,
+        };
+        let critic = match &mut self.critic {
+            Some(critic) => critic.parameters_and_gradients(),
+            None => ParametersMut { values: &mut [], gradients: &mut [] },
+        };
+        [self.policy.network.parameters_and_gradients(), log_std, critic]
+    }
+
+    /// The environments were restarted.
+    pub fn restart(&mut self) {
+        self.present.clear();
+        if let Some(rewards) = &mut self.rewards {
+            rewards.restart();
+        }
+    }
+
+    /// Saves everything that the next rollout depends on.
+    pub fn save(&self, state: &mut Tensors) {
+        self.policy.save(state);
+        if let Some(critic) = &self.critic {
+            state.insert_network("critic.", &**critic);
+        }
+        if let Some(rewards) = &self.rewards {
+            rewards.moments.save("returns.", state);
+        }
+        state.insert_rng("exploration", &self.exploration);
+        state.insert_rng("dropout", &self.dropout);
+    }
+
+    /// Restores what [`ActorCritic::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        self.policy.load(state)?;
+        if let Some(critic) = &mut self.critic {
+            state.load_network("critic.", &mut **critic)?;
+        }
+        if let Some(rewards) = &mut self.rewards {
+            rewards.moments.load("returns.", state)?;
+        }
+        self.exploration = state.rng("exploration")?;
+        self.dropout = state.rng("dropout")?;
+        Ok(())
+    }
+}
+
+/// Scale of the actor's last layer under orthogonal initialisation: nearly equal probabilities at first.
+const ACTOR_GAIN: f64 = 0.01;
+
+/// Multiplies the last layer's weights of the first `outputs` outputs.
+fn scale_first_outputs<T: Scalar>(network: &mut dyn Network<T>, outputs: usize, factor: f64) {
+    let layout = network.layout();
+    let weight = layout[layout.len() - 2].clone();
+    let inputs = weight.shape[1];
+    for value in &mut network.parameters_mut()[weight.offset..weight.offset + outputs * inputs] {
+        *value *= T::of(factor);
+    }
+}
+
+/// The mean of the squared errors of `values`, times `weight`, and its gradient at them. With `clip` the
+/// values may not move further than that from `old_values` (Stable-Baselines3's `clip_range_vf`).
+pub fn value_loss<T: Scalar>(
+    values: &[T],
+    old_values: &[T],
+    returns: &[T],
+    clip: Option<f64>,
+    weight: f64,
+    gradients: &mut [T],
+) -> f64 {
+    let n = values.len() as f64;
+    let scale = T::of(2.0 * weight / n);
+    let mut sum = T::zero();
+    for (i, gradient) in gradients.iter_mut().enumerate() {
+        let (value, passes) = match clip.map(T::of) {
+            None => (values[i], true),
+            Some(clip) => {
+                let moved = values[i] - old_values[i];
+                (old_values[i] + moved.max(-clip).min(clip), moved.abs() <= clip)
+            }
+        };
+        let error = value - returns[i];
+        sum += error * error;
+        *gradient = if passes { scale * error } else { T::zero() };
+    }
+    sum.as_f64() / n
+}
+
+/// Shifts and scales to mean 0 and (sample) standard deviation 1; a single value stays as it is.
+pub fn normalise<T: Scalar>(values: &mut [T]) {
+    if values.len() < 2 {
+        return;
+    }
+    let n = T::of(values.len() as f64);
+    let mean = values.iter().copied().sum::<T>() / n;
+    let squares = values.iter().map(|&value| (value - mean) * (value - mean)).sum::<T>();
+    let deviation = (squares / (n - T::one())).sqrt() + T::of(1e-8);
+    for value in values {
+        *value = (*value - mean) / deviation;
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::nn::random::normal;
+
+    /// Every kind of head.
+    pub const HEADS: [Head; 3] =
+        [Head::Categorical { actions: 3 }, Head::Bernoulli, Head::Gaussian { dimensions: 2 }];
+
+    /// A minibatch whose ratios lie on both sides of the clip range, with log standard deviations.
+    pub fn minibatch(head: Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
+        let mut rng = stream(11, Purpose::Exploration, 0);
+        let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
+        let (width, len) = (head.outputs(), head.action_len());
+        let log_std: Vec<f64> = draw(head.log_std_len()).iter().map(|x| 0.3 * x).collect();
+        let mut batch = Minibatch {
+            outputs: draw(rows * width),
+            values: draw(rows),
+            old_values: draw(rows),
+            returns: draw(rows),
+            advantages: draw(rows),
+            old_log_probs: draw(rows),
+            grad_outputs: vec![f64::NAN; rows * width],
+            grad_values: vec![f64::NAN; rows],
+            actions: match head {
+                Head::Gaussian { .. } => draw(rows * len).iter().map(|x| *x as f32).collect(),
+                Head::Categorical { actions } => (0..rows).map(|i| (i % actions) as f32).collect(),
+                Head::Bernoulli => (0..rows).map(|i| (i % 2) as f32).collect(),
+            },
+            features: Vec::new(),
+        };
+        for i in 0..rows {
+            let outputs = &batch.outputs[i * width..(i + 1) * width];
+            let action = &batch.actions[i * len..(i + 1) * len];
+            let log_prob = head.evaluate(outputs, &log_std, action).log_prob;
+            batch.old_log_probs[i] = log_prob + 0.3 * batch.old_log_probs[i];
+        }
+        (batch, log_std)
+    }
+
+    /// Log-probabilities and entropies of a minibatch by libtorch's operations.
+    pub struct Reference {
+        outputs: Tensor,
+        log_std: Tensor,
+        pub log_probs: Tensor,
+        pub entropies: Tensor,
+    }
+
+    pub fn autograd(head: Head, batch: &Minibatch<f64>, log_std: &[f64]) -> Reference {
+        let rows = batch.rows() as i64;
+        let leaf = |values: &[f64]| Tensor::from_slice(values).set_requires_grad(true);
+        let (outputs, log_std) = (leaf(&batch.outputs), leaf(log_std));
+        let z = outputs.view([rows, head.outputs() as i64]);
+        let actions = Tensor::from_slice(&batch.actions).view([rows, -1]);
+        let sum = |each: Tensor| each.sum_dim_intlist(1, false, None::<Kind>);
+        let discrete = |log_probs: Tensor| {
+            let chosen = log_probs.gather(1, &actions.to_kind(Kind::Int64), false);
+            (sum(chosen), -sum(log_probs.exp() * &log_probs))
+        };
+        let (log_probs, entropies) = match head {
+            Head::Categorical { .. } => discrete(z.log_softmax(1, Kind::Double)),
+            Head::Bernoulli => discrete(Tensor::cat(&[z.log_sigmoid(), (-&z).log_sigmoid()], 1)),
+            Head::Gaussian { .. } => {
+                let distance = (actions.to_kind(Kind::Double) - &z) / log_std.exp();
+                let half_ln_tau = 0.5 * std::f64::consts::TAU.ln();
+                let log_probs = sum(distance.square() * -0.5 - &log_std - half_ln_tau);
+                (log_probs, sum(&log_std + z.zeros_like() + (0.5 + half_ln_tau)))
+            }
+        };
+        Reference { outputs, log_std, log_probs, entropies }
+    }
+
+    impl Reference {
+        /// Compares with what `backward` left.
+        pub fn assert_gradients(&self, grad_outputs: &[f64], grad_log_std: &[f64]) {
+            let mut pairs = vec![(grad_outputs, &self.outputs)];
+            if !grad_log_std.is_empty() {
+                pairs.push((grad_log_std, &self.log_std));
+            }
+            for (found, leaf) in pairs {
+                let expected = Vec::<f64>::try_from(leaf.grad()).expect("doubles");
+                assert_eq!(found.len(), expected.len());
+                for (a, b) in found.iter().zip(expected) {
+                    assert!((a - b).abs() <= 1e-13 + 1e-11 * b.abs(), "{a}, {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn normalised_advantages_have_mean_zero_and_deviation_one() {
+        let mut values = [1.0_f64, 2.0, 6.0];
+        normalise(&mut values);
+        assert!(values.iter().sum::<f64>().abs() < 1e-12);
+        let squares: f64 = values.iter().map(|value| value * value).sum();
+        assert!((squares / 2.0 - 1.0).abs() < 1e-7);
+        let mut alone = [5.0_f64];
+        normalise(&mut alone);
+        assert_eq!(alone, [5.0]);
+    }
+}

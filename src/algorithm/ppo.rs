@@ -1,0 +1,454 @@
+//! PPO: proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017),
+//! with Stable-Baselines3's hyperparameters.
+//!
+//! An iteration plays `n_steps` steps in each of `n_envs` environments, estimates advantages, and then goes
+//! over that experience `n_epochs` times in minibatches. The clipped objective takes away what there is to
+//! gain from moving an action's probability by more than `clip_range`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::on_policy::{
+    self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
+};
+use super::schedule::{self, Schedule};
+use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::{Env, Space};
+use crate::experiment::{Problem, ScheduleSpec};
+use crate::nn::heads::EvaluationGradient;
+use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
+use crate::policy::{NeuralSpec, Policy};
+use crate::rng::{Purpose, Rng, stream};
+use crate::trial::{MetricMeans, TrialError, World};
+
+/// Hyperparameters of PPO.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PpoSpec {
+    /// How many copies of the environment act side by side.
+    #[schemars(range(min = 1, max = 4096))]
+    pub n_envs: usize,
+    /// Steps in each environment between two updates.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub n_steps: usize,
+    /// Steps in a minibatch.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// How often an update goes over its steps.
+    #[schemars(range(min = 1, max = 1000))]
+    pub n_epochs: usize,
+    /// Step size of Adam.
+    pub learning_rate: Schedule,
+    /// Added to Adam's denominator.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub adam_epsilon: f64,
+    /// Discount factor of future rewards.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gamma: f64,
+    /// Trace decay of generalised advantage estimation.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gae_lambda: f64,
+    /// How far an action's probability may move, as a ratio, before nothing more is gained.
+    pub clip_range: Schedule,
+    /// How far a value may move from the old one; `null` for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_range_vf: Option<Schedule>,
+    /// Whether each minibatch's advantages are shifted and scaled to mean 0 and deviation 1.
+    pub normalize_advantage: bool,
+    /// Weight of the entropy bonus.
+    #[schemars(range(min = 0.0))]
+    pub ent_coef: f64,
+    /// Weight of the value loss.
+    #[schemars(range(min = 0.0))]
+    pub vf_coef: f64,
+    /// The gradient's norm is cut to this.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub max_grad_norm: f64,
+    /// An update stops early when `approx_kl` exceeds 1.5 times this; `null` for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub target_kl: Option<f64>,
+    /// Whether actor and critic share their hidden layers.
+    pub shared_trunk: bool,
+    /// Initial logarithm of the standard deviations of continuous actions.
+    pub log_std_init: f64,
+    /// Normalise observations by their running mean and deviation, cut to ±10.
+    pub normalize_observations: bool,
+    /// Divide rewards by the running deviation of the discounted return, cut to ±10.
+    pub normalize_rewards: bool,
+}
+
+impl Default for PpoSpec {
+    fn default() -> Self {
+        Self {
+            n_envs: 1,
+            n_steps: 2048,
+            batch_size: 64,
+            n_epochs: 10,
+            learning_rate: Schedule::Constant(3e-4),
+            adam_epsilon: 1e-5,
+            gamma: 0.99,
+            gae_lambda: 0.95,
+            clip_range: Schedule::Constant(0.2),
+            clip_range_vf: None,
+            normalize_advantage: true,
+            ent_coef: 0.0,
+            vf_coef: 0.5,
+            max_grad_norm: 0.5,
+            target_kl: None,
+            shared_trunk: false,
+            log_std_init: 0.0,
+            normalize_observations: false,
+            normalize_rewards: false,
+        }
+    }
+}
+
+impl AlgorithmSettings for PpoSpec {
+    fn environments(&self) -> usize {
+        self.n_envs
+    }
+
+    fn supports(&self, actions: &Space) -> bool {
+        !matches!(actions, Space::Tuple { .. })
+    }
+
+    fn problems(
+        &self,
+        policy: &NeuralSpec,
+        schedule: &ScheduleSpec,
+        env: &dyn Env,
+    ) -> Vec<Problem> {
+        let mut problems = on_policy::problems(policy, env, self.normalize_observations);
+        let schedules = [
+            ("learning_rate", Some(self.learning_rate)),
+            ("clip_range", Some(self.clip_range)),
+            ("clip_range_vf", self.clip_range_vf),
+        ];
+        problems.extend(schedule::problems(&schedules, schedule));
+        problems
+    }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        Ok(match setup.policy.precision {
+            Precision::Float32 => Box::new(Ppo::<f32>::new(self.clone(), setup)?),
+            Precision::Float64 => Box::new(Ppo::<f64>::new(self.clone(), setup)?),
+        })
+    }
+}
+
+/// PPO at work.
+pub struct Ppo<T: Scalar> {
+    spec: PpoSpec,
+    schedule: ScheduleSpec,
+    agent: ActorCritic<T>,
+    optimiser: Optimiser<T>,
+    rollout: Rollout<T>,
+    minibatch: Minibatch<T>,
+    order: Order,
+    shuffling: Rng,
+}
+
+impl<T: Scalar> Ppo<T> {
+    fn new(spec: PpoSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let config = ActorCriticConfig {
+            environments: spec.n_envs,
+            gamma: spec.gamma,
+            gae_lambda: spec.gae_lambda,
+            shared_trunk: spec.shared_trunk,
+            log_std_init: spec.log_std_init,
+            normalize_observations: spec.normalize_observations,
+            normalize_rewards: spec.normalize_rewards,
+        };
+        let agent = ActorCritic::new(config, setup)?;
+        let adam = OptimiserConfig::adam(spec.adam_epsilon);
+        Ok(Self {
+            optimiser: Optimiser::new(adam, agent.parameter_count()),
+            agent,
+            schedule: setup.schedule.clone(),
+            rollout: Rollout::default(),
+            minibatch: Minibatch::default(),
+            order: Order::default(),
+            shuffling: stream(setup.seed, Purpose::Minibatch, 0),
+            spec,
+        })
+    }
+
+    /// All epochs over the rollout, or fewer where `target_kl` stops them.
+    fn update(&mut self, remaining: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
+        let learning_rate = self.spec.learning_rate.at(remaining);
+        let clip_range = self.spec.clip_range.at(remaining);
+        metrics.add("learning_rate", learning_rate);
+        metrics.add("clip_range", clip_range);
+        for _ in 0..self.spec.n_epochs {
+            self.order.shuffle(self.rollout.rows(), &mut self.shuffling);
+            for rows in self.order.minibatches(self.spec.batch_size) {
+                self.minibatch.gather(&self.rollout, rows);
+                if self.spec.normalize_advantage {
+                    on_policy::normalise(&mut self.minibatch.advantages);
+                }
+                let (losses, gradient_norm) =
+                    learn(&mut self.agent, &mut self.minibatch, &self.spec, remaining);
+                let named = [
+                    ("loss", losses.loss),
+                    ("policy_loss", losses.policy_loss),
+                    ("value_loss", losses.value_loss),
+                    ("entropy", losses.entropy),
+                    ("approx_kl", losses.approx_kl),
+                    ("clip_fraction", losses.clip_fraction),
+                    ("gradient_norm", gradient_norm),
+                ];
+                report(metrics, &named)?;
+                if self.spec.target_kl.is_some_and(|target| losses.approx_kl > 1.5 * target) {
+                    return Ok(());
+                }
+                self.optimiser.step(learning_rate, &mut self.agent.parameters());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Computes the losses of `batch` and leaves their clipped gradient in `agent`. Returns the losses and the
+/// gradient's norm.
+fn learn<T: Scalar>(
+    agent: &mut ActorCritic<T>,
+    batch: &mut Minibatch<T>,
+    spec: &PpoSpec,
+    remaining: f64,
+) -> (Losses, f64) {
+    agent.forward(batch);
+    let head = agent.head();
+    let (log_std, grad_log_std) = agent.log_std();
+    let settings =
+        PolicyLoss { clip_range: spec.clip_range.at(remaining), ent_coef: spec.ent_coef };
+    let mut losses = settings.evaluate(head, log_std, batch, grad_log_std);
+    let clip = spec.clip_range_vf.map(|clip| clip.at(remaining));
+    let Minibatch { values, old_values, returns, grad_values, .. } = batch;
+    losses.value_loss = value_loss(values, old_values, returns, clip, spec.vf_coef, grad_values);
+    losses.loss =
+        losses.policy_loss - spec.ent_coef * losses.entropy + spec.vf_coef * losses.value_loss;
+    agent.backward(batch);
+    let norm = clip_gradient_norm(&mut agent.parameters(), spec.max_grad_norm);
+    (losses, norm)
+}
+
+/// Settings of PPO's loss at the actor's outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyLoss {
+    /// How far the probability ratio may move from one.
+    pub clip_range: f64,
+    /// Weight of the entropy bonus.
+    pub ent_coef: f64,
+}
+
+/// Means over a minibatch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Losses {
+    /// All losses, weighted.
+    pub loss: f64,
+    /// The clipped objective, negative.
+    pub policy_loss: f64,
+    /// Squared errors of the critic.
+    pub value_loss: f64,
+    /// Of the actor's distribution, in nats.
+    pub entropy: f64,
+    /// How far the policy moved since the rollout (Schulman's low-variance estimator).
+    pub approx_kl: f64,
+    /// The share of steps whose ratio left the clip range.
+    pub clip_fraction: f64,
+}
+
+impl PolicyLoss {
+    /// `mean(-min(r A, clip(r) A)) - ent_coef · mean(entropy)`, with `r` the ratio of the action's
+    /// probability to the old one: its parts, and its gradients at `batch.outputs` (into
+    /// `batch.grad_outputs`) and at `log_std` (added to `grad_log_std`).
+    pub fn evaluate<T: Scalar>(
+        self,
+        head: Head,
+        log_std: &[T],
+        batch: &mut Minibatch<T>,
+        grad_log_std: &mut [T],
+    ) -> Losses {
+        let n = batch.rows();
+        let (width, action_len) = (head.outputs(), head.action_len());
+        let scale = T::of(1.0 / n as f64);
+        let by_entropy = T::of(-self.ent_coef) * scale;
+        let (low, high) = (T::of(1.0 - self.clip_range), T::of(1.0 + self.clip_range));
+        let (mut objective, mut entropy, mut kl) = (T::zero(), T::zero(), T::zero());
+        let mut clipped = 0_usize;
+        for i in 0..n {
+            let outputs = &batch.outputs[i * width..(i + 1) * width];
+            let action = &batch.actions[i * action_len..(i + 1) * action_len];
+            let found = head.evaluate(outputs, log_std, action);
+            let log_ratio = found.log_prob - batch.old_log_probs[i];
+            let ratio = log_ratio.exp();
+            let advantage = batch.advantages[i];
+            let unclipped = ratio * advantage;
+            let bounded = ratio.max(low).min(high) * advantage;
+            entropy += found.entropy;
+            kl += (ratio - T::one()) - log_ratio;
+            clipped += usize::from(ratio < low || ratio > high);
+            // Where the bounded objective is the smaller one, the ratio has no influence any more. (A NaN
+            // takes this way too, so that the loss shows it.)
+            let by_log_prob = if bounded < unclipped {
+                objective += bounded;
+                T::zero()
+            } else {
+                objective += unclipped;
+                -unclipped * scale
+            };
+            let gradient = EvaluationGradient { log_prob: by_log_prob, entropy: by_entropy };
+            let grad_outputs = &mut batch.grad_outputs[i * width..(i + 1) * width];
+            head.backward(outputs, log_std, action, gradient, grad_outputs, grad_log_std);
+        }
+        let mean = |sum: T| (sum * scale).as_f64();
+        Losses {
+            policy_loss: -mean(objective),
+            entropy: mean(entropy),
+            approx_kl: mean(kl),
+            clip_fraction: clipped as f64 / n as f64,
+            ..Losses::default()
+        }
+    }
+}
+
+impl<T: Scalar> Algorithm for Ppo<T> {
+    fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
+        self.agent.collect(world, self.spec.n_steps, &mut self.rollout)?;
+        let remaining = schedule::remaining(&self.schedule, world.progress());
+        self.update(remaining, metrics)?;
+        let explained_variance = self.rollout.explained_variance();
+        if explained_variance.is_finite() {
+            metrics.add("explained_variance", explained_variance);
+        }
+        world.count_update();
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.agent.restart();
+    }
+
+    fn policy(&mut self) -> &mut dyn Policy {
+        &mut self.agent.policy
+    }
+
+    fn engine(&self) -> String {
+        self.agent.engine().to_string()
+    }
+
+    fn save(&self, state: &mut Tensors) {
+        self.agent.save(state);
+        self.optimiser.save("optimiser.", state);
+        state.insert_rng("shuffling", &self.shuffling);
+    }
+
+    fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        self.agent.load(state)?;
+        self.optimiser.load("optimiser.", state)?;
+        self.shuffling = state.rng("shuffling")?;
+        Ok(())
+    }
+
+    fn save_policy(&self, state: &mut Tensors) {
+        self.agent.policy.save(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::algorithm::on_policy::tests::{HEADS, autograd, minibatch};
+
+    const SETTINGS: PolicyLoss = PolicyLoss { clip_range: 0.2, ent_coef: 0.05 };
+
+    fn total(head: Head, batch: &mut Minibatch<f64>, log_std: &[f64]) -> f64 {
+        let losses = SETTINGS.evaluate(head, log_std, batch, &mut vec![0.0; log_std.len()]);
+        losses.policy_loss - SETTINGS.ent_coef * losses.entropy
+    }
+
+    #[test]
+    fn the_policy_loss_and_its_gradient_equal_autograd() {
+        for head in HEADS {
+            let rows = 64;
+            let (mut batch, log_std) = minibatch(head, rows);
+            let mut grad_log_std = vec![0.0; log_std.len()];
+            let found = SETTINGS.evaluate(head, &log_std, &mut batch, &mut grad_log_std);
+
+            let reference = autograd(head, &batch, &log_std);
+            let old = Tensor::from_slice(&batch.old_log_probs);
+            let ratio = (&reference.log_probs - old).exp();
+            let advantages = Tensor::from_slice(&batch.advantages);
+            let bounded = ratio.clamp(0.8, 1.2) * &advantages;
+            let policy_loss = -(&ratio * &advantages).minimum(&bounded).mean(Kind::Double);
+            let entropy = reference.entropies.mean(Kind::Double);
+            (&policy_loss - &entropy * SETTINGS.ent_coef).backward();
+
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-13 + 1e-11 * b.abs();
+            assert!(close(found.policy_loss, policy_loss.double_value(&[])), "{head:?}");
+            assert!(close(found.entropy, entropy.double_value(&[])), "{head:?}");
+            let share =
+                (ratio.lt(0.8).sum(Kind::Double) + ratio.gt(1.2).sum(Kind::Double)) / rows as f64;
+            assert_eq!(found.clip_fraction, share.double_value(&[]));
+            assert!((0.2..0.8).contains(&found.clip_fraction), "the case tests little");
+            reference.assert_gradients(&batch.grad_outputs, &grad_log_std);
+        }
+    }
+
+    #[test]
+    fn the_policy_loss_gradient_equals_finite_differences() {
+        for head in HEADS {
+            let (mut batch, log_std) = minibatch(head, 16);
+            let mut grad_log_std = vec![0.0; log_std.len()];
+            SETTINGS.evaluate(head, &log_std, &mut batch, &mut grad_log_std);
+            let gradient = batch.grad_outputs.clone();
+            let step = 1e-6;
+            for i in 0..gradient.len() {
+                let middle = batch.outputs[i];
+                batch.outputs[i] = middle + step;
+                let above = total(head, &mut batch, &log_std);
+                batch.outputs[i] = middle - step;
+                let below = total(head, &mut batch, &log_std);
+                batch.outputs[i] = middle;
+                let slope = (above - below) / (2.0 * step);
+                assert!((slope - gradient[i]).abs() < 1e-8, "{head:?}: {slope}, {}", gradient[i]);
+            }
+            for i in 0..log_std.len() {
+                let shifted = |by: f64| {
+                    let mut shifted = log_std.clone();
+                    shifted[i] += by;
+                    shifted
+                };
+                let above = total(head, &mut batch, &shifted(step));
+                let below = total(head, &mut batch, &shifted(-step));
+                let slope = (above - below) / (2.0 * step);
+                assert!((slope - grad_log_std[i]).abs() < 1e-8, "{slope}, {}", grad_log_std[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_value_loss_and_its_gradient_equal_autograd() {
+        for clip in [None, Some(0.3)] {
+            let (mut batch, _) = minibatch(Head::Bernoulli, 32);
+            let Minibatch { values, old_values, returns, grad_values, .. } = &mut batch;
+            let found = value_loss(values, old_values, returns, clip, 0.5, grad_values);
+            let leaf = Tensor::from_slice(values).set_requires_grad(true);
+            let old = Tensor::from_slice(old_values);
+            let predicted = match clip {
+                None => leaf.shallow_clone(),
+                Some(clip) => &old + (&leaf - &old).clamp(-clip, clip),
+            };
+            let loss = (predicted - Tensor::from_slice(returns)).square().mean(Kind::Double);
+            (&loss * 0.5).backward();
+            assert!((found - loss.double_value(&[])).abs() < 1e-13);
+            let expected = Vec::<f64>::try_from(leaf.grad()).expect("doubles");
+            for (a, b) in grad_values.iter().zip(expected) {
+                assert!((a - b).abs() < 1e-14, "{a}, {b}");
+            }
+        }
+    }
+}
