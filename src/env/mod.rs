@@ -10,10 +10,10 @@ use crate::policy::Policy;
 use crate::video::Canvas;
 
 pub mod classic_control;
+mod numpy;
 mod space;
 pub mod toy_text;
 pub mod trace;
-mod trig;
 mod vector;
 
 pub use space::{Action, Space};
