@@ -11,10 +11,10 @@ use crate::video::Canvas;
 
 pub mod box2d;
 pub mod classic_control;
+mod numpy;
 mod space;
 pub mod toy_text;
 pub mod trace;
-mod trig;
 mod vector;
 
 pub use space::{Action, Space};

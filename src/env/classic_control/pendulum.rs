@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Upright, check_finite, rotate};
-use crate::env::trig::sin_cos;
+use crate::env::numpy::{squared, squared_f32};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
     config,
@@ -177,7 +177,7 @@ impl Env for Pendulum {
         self.angle = self.np_random.uniform(-x_init, x_init);
         self.velocity = self.np_random.uniform(-y_init, y_init);
         self.torque = None;
-        self.observe(sin_cos(self.angle), observation);
+        self.observe(self.angle.sin_cos(), observation);
         Ok(())
     }
 
@@ -186,15 +186,15 @@ impl Env for Pendulum {
         let torque = action.vector()[0];
         self.torque = Some(torque);
         let angle = normalized(self.angle);
-        let effort = f64::from(0.001 * (torque * torque));
-        let cost = angle * angle + 0.1 * (self.velocity * self.velocity) + effort;
+        let effort = f64::from(0.001 * squared_f32(torque));
+        let cost = squared(angle) + 0.1 * squared(self.velocity) + effort;
 
         let push = f64::from((3.0 / (MASS * (LENGTH * LENGTH))) as f32 * torque);
         let gravity = 3.0 * self.config.g / (2.0 * LENGTH);
-        let acceleration = gravity * sin_cos(self.angle).0 + push;
+        let acceleration = gravity * self.angle.sin() + push;
         self.velocity = (self.velocity + acceleration * DT).clamp(-MAX_SPEED, MAX_SPEED);
         self.angle += self.velocity * DT;
-        self.observe(sin_cos(self.angle), observation);
+        self.observe(self.angle.sin_cos(), observation);
         Ok(Step { reward: -cost, terminated: false })
     }
 
