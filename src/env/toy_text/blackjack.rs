@@ -28,10 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{pixel_font, sprites};
-use crate::env::{
-    Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Space, Step,
-    config,
-};
+use crate::env::{Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Space, Step, config};
 use crate::policy::{FromFn, Policy};
 use crate::rng::NpRandom;
 use crate::video::{Canvas, Color};
