@@ -698,40 +698,41 @@ fn paint_car(canvas: &mut Canvas, camera: &Camera, car: &Car) {
     body.fill(canvas, Color::rgb(204, 0, 0));
 }
 
-/// Strokes of the digits on a grid of 3 × 5 points.
+/// Strokes of the digits on a grid of 5 × 7 points.
+#[rustfmt::skip]
 const DIGITS: [&[(u8, u8)]; 10] = [
-    &[(0, 0), (2, 0), (2, 4), (0, 4), (0, 0)],
-    &[(0, 1), (1, 0), (1, 4)],
-    &[(0, 0), (2, 0), (2, 2), (0, 4), (2, 4)],
-    &[(0, 0), (2, 0), (2, 2), (1, 2), (2, 2), (2, 4), (0, 4)],
-    &[(2, 3), (0, 3), (1, 0), (1, 4)],
-    &[(2, 0), (0, 0), (0, 2), (2, 2), (2, 4), (0, 4)],
-    &[(2, 0), (0, 0), (0, 4), (2, 4), (2, 2), (0, 2)],
-    &[(0, 0), (2, 0), (1, 4)],
-    &[(0, 2), (0, 0), (2, 0), (2, 4), (0, 4), (0, 2), (2, 2)],
-    &[(2, 2), (0, 2), (0, 0), (2, 0), (2, 4), (0, 4)],
+    &[(1, 0), (3, 0), (4, 1), (4, 5), (3, 6), (1, 6), (0, 5), (0, 1), (1, 0)],
+    &[(1, 2), (3, 0), (3, 6)],
+    &[(0, 1), (1, 0), (3, 0), (4, 1), (4, 2), (0, 6), (4, 6)],
+    &[(0, 1), (1, 0), (3, 0), (4, 1), (4, 2), (3, 3), (2, 3), (3, 3), (4, 4), (4, 5), (3, 6), (1, 6), (0, 5)],
+    &[(4, 4), (0, 4), (3, 0), (3, 6)],
+    &[(4, 0), (0, 0), (0, 3), (3, 3), (4, 4), (4, 5), (3, 6), (1, 6), (0, 5)],
+    &[(4, 1), (3, 0), (1, 0), (0, 1), (0, 5), (1, 6), (3, 6), (4, 5), (4, 4), (3, 3), (1, 3), (0, 4)],
+    &[(0, 0), (4, 0), (4, 1), (2, 6)],
+    &[(1, 3), (0, 2), (0, 1), (1, 0), (3, 0), (4, 1), (4, 2), (3, 3), (1, 3), (0, 4), (0, 5), (1, 6), (3, 6), (4, 5), (4, 4), (3, 3)],
+    &[(4, 2), (3, 3), (1, 3), (0, 2), (0, 1), (1, 0), (3, 0), (4, 1), (4, 5), (3, 6), (1, 6), (0, 5)],
 ];
 
 /// Writes a number of at least four characters where the reference does, in white.
 fn paint_number(canvas: &mut Canvas, number: i64, (across, down): Vec2) {
     const ADVANCE: f32 = 23.0;
-    const CELL: Vec2 = (7.0, 6.0);
-    const LINE: f32 = 5.0;
+    const CELL: Vec2 = (3.6, 4.2);
+    const LINE: f32 = 6.5;
     let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
     let negative = number < 0;
     let len = (digits + usize::from(negative)).max(4);
-    let left = 60.0 - ADVANCE * len as f32 / 2.0 + (ADVANCE - 2.0 * CELL.0) / 2.0;
-    let top = 750.0 - 2.0 * CELL.1;
+    let left = 60.0 - ADVANCE * len as f32 / 2.0 + (ADVANCE - 4.0 * CELL.0) / 2.0;
+    let top = 748.0 - 3.0 * CELL.1;
     let mut rest = number.unsigned_abs();
     for place in (0..len).rev() {
         let strokes: &[(u8, u8)] =
-            if negative && place == 0 { &[(0, 2), (2, 2)] } else { DIGITS[(rest % 10) as usize] };
+            if negative && place == 0 { &[(1, 3), (3, 3)] } else { DIGITS[(rest % 10) as usize] };
         rest /= 10;
-        let mut points = [(0.0, 0.0); 7];
+        let mut points = [(0.0, 0.0); 16];
         for (point, &(x, y)) in points.iter_mut().zip(strokes) {
             let x = left + ADVANCE * place as f32 + CELL.0 * f32::from(x);
             *point = (x * across, (top + CELL.1 * f32::from(y)) * down);
         }
-        canvas.polyline(&points[..strokes.len()], LINE * across.min(down), Color::WHITE);
+        canvas.polyline(&points[..strokes.len()], LINE * (across + down) / 2.0, Color::WHITE);
     }
 }
