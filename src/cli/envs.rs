@@ -1,6 +1,7 @@
 //! `rushes envs`: which environments there are, and one's card.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde_json::{Value, json};
 
@@ -33,7 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             if args.json { format!("{:#}\n", Value::from(cards)) } else { list_text(&cards)? }
         }
     };
-    print!("{text}");
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(Exit::Success)
 }
 

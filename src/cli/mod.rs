@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod envs;
+mod run;
+mod schema;
 mod trace;
+mod trial;
+mod validate;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +36,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run an experiment: film, train, film again, evaluate, and write a report.
+    Run(run::Args),
+    /// Check experiment files without running them.
+    Validate(validate::Args),
+    /// Print the JSON Schema of experiment files.
+    Schema,
     Envs(envs::Args),
     Trace(trace::Args),
+    /// Run one trial (the runner starts these).
+    #[command(hide = true)]
+    Trial(trial::Args),
 }
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
@@ -48,6 +61,10 @@ pub fn main() -> ExitCode {
     };
     let result: anyhow::Result<Exit> = match cli.command {
         Command::Envs(args) => envs::run(&args),
+        Command::Run(args) => run::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Schema => schema::run(),
+        Command::Trial(args) => trial::run(args),
         Command::Trace(args) => trace::run(&args),
     };
     match result {

@@ -1,8 +1,34 @@
 //! Policies: what turns an observation into an action.
 
-use crate::env::Env;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use anyhow::Context as _;
+
+use crate::env::{Env, EnvSpec, Options};
 use crate::rng::Rng;
 
+mod hard_coded;
+mod network;
+mod neural;
+mod random;
+
+pub use hard_coded::{HardCodedSpec, Rule, RuleError};
+pub use network::NetworkPolicy;
+pub use neural::{HeadSpec, NeuralSpec};
+pub use random::Random;
+
+/// How an agent acts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PolicySpec {
+    /// Actions drawn uniformly from the action space.
+    Random {},
+    /// A rule written in the file, or one that the environment ships.
+    HardCoded(HardCodedSpec),
+    /// A neural network.
+    Neural(NeuralSpec),
+}
 mod from_fn;
 
 pub use from_fn::FromFn;
@@ -53,4 +79,28 @@ pub trait Policy {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError>;
+}
+
+/// Builds a policy that does not learn.
+///
+/// # Errors
+/// Where its rule does not compile, its name is unknown, or it is neural.
+pub fn fixed(
+    spec: &PolicySpec,
+    env_spec: &EnvSpec,
+    options: &Options,
+    env: &dyn Env,
+) -> anyhow::Result<Box<dyn Policy>> {
+    match spec {
+        PolicySpec::Random {} => Ok(Box::new(Random::new(env.action_space()))),
+        PolicySpec::HardCoded(HardCodedSpec { rule: Some(rule), .. }) => {
+            Ok(Box::new(Rule::compile(rule, env_spec, env)?))
+        }
+        PolicySpec::HardCoded(HardCodedSpec { name, .. }) => {
+            let builtin = env_spec.policies.iter().find(|p| Some(p.name) == name.as_deref());
+            let builtin = builtin.with_context(|| format!("no built-in policy {name:?}"))?;
+            Ok((builtin.make)(options)?)
+        }
+        PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
+    }
 }

@@ -1,6 +1,8 @@
 //! The drawing surface of environments: a thin layer over tiny-skia.
 
-use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+use tiny_skia::{
+    FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, PixmapRef, Rect, Stroke, Transform,
+};
 
 /// An opaque or translucent colour, 8 bits a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,16 @@ impl Canvas {
         let stroke = Stroke { width, line_cap: LineCap::Butt, ..Stroke::default() };
         self.pixmap.stroke_path(path, &color.paint(), &stroke, self.transform, None);
     }
+}
+
+/// A PNG file of an opaque picture: `rgba` is `width` × `height` × 4 bytes.
+///
+/// # Panics
+/// Where `rgba` is not of that size.
+pub fn png(rgba: &[u8], width: u32, height: u32) -> Vec<u8> {
+    PixmapRef::from_bytes(rgba, width, height)
+        .and_then(|picture| picture.encode_png().ok())
+        .expect("a whole picture, encoded in memory")
 }
 
 fn path(points: &[(f32, f32)], close: bool) -> Option<Path> {

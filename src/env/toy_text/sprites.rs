@@ -51,6 +51,9 @@ pub struct Cell<'a> {
     size: (f32, f32),
 }
 
+/// The elf is drawn as large as a tile and then shrunk about this point.
+const ELF: ((f32, f32), f32) = ((8.0, 9.0), 0.76);
+
 impl<'a> Cell<'a> {
     /// The tile with its top left corner and size in pixels.
     pub fn new(canvas: &'a mut Canvas, corner: (u32, u32), size: (u32, u32)) -> Self {
@@ -71,6 +74,13 @@ impl<'a> Cell<'a> {
 
     fn at(&self, x: f32, y: f32) -> (f32, f32) {
         (self.corner.0 + x * self.size.0 / 16.0, self.corner.1 + y * self.size.1 / 16.0)
+    }
+
+    /// The part of the tile that a figure shrunk about `center` by `scale` fills.
+    fn shrunk(&mut self, (center, scale): ((f32, f32), f32)) -> Cell<'_> {
+        let (x, y) = self.at(center.0 * (1.0 - scale), center.1 * (1.0 - scale));
+        let size = (self.size.0 * scale, self.size.1 * scale);
+        Cell { canvas: self.canvas, corner: (x, y), size }
     }
 
     fn rect(&mut self, x: f32, y: f32, w: f32, h: f32, color: Color) {
@@ -102,10 +112,23 @@ impl<'a> Cell<'a> {
 
     /// Snow with a few drifts.
     pub fn ice(&mut self) {
-        self.rect(0.0, 0.0, 16.0, 16.0, Color::rgb(240, 245, 252));
-        let drift = Color::rgb(218, 232, 247);
-        for (x, y, w) in [(1.0, 2.5, 5.0), (8.0, 5.0, 6.5), (2.0, 9.0, 4.0), (7.0, 12.5, 7.0)] {
-            self.polygon([(x, y), (x + w, y + 0.6), (x + w * 0.7, y + 1.6)], drift);
+        self.rect(0.0, 0.0, 16.0, 16.0, Color::rgb(246, 250, 254));
+        let drift = Color::rgb(200, 224, 252);
+        let drifts = [
+            (0.5, 1.6, 5.0),
+            (7.5, 0.8, 6.0),
+            (4.0, 4.4, 6.5),
+            (11.0, 4.0, 4.5),
+            (0.5, 7.6, 5.0),
+            (8.0, 8.0, 7.0),
+            (3.5, 11.0, 5.5),
+            (10.5, 12.2, 5.0),
+            (0.5, 14.0, 5.5),
+            (7.0, 14.6, 4.0),
+        ];
+        for (x, y, w) in drifts {
+            let crest = (x + 0.3 * w, y - 0.5);
+            self.polygon([(x, y), crest, (x + w, y + 1.0), (x + 0.6 * w, y + 1.2)], drift);
         }
     }
 
@@ -130,7 +153,7 @@ impl<'a> Cell<'a> {
         for tip in [(2.0, 4.0), (13.8, 4.5), (2.5, 12.8), (13.0, 13.0), (8.0, 3.0)] {
             self.polygon([(7.2, 8.5), (8.8, 8.5), tip], dark);
         }
-        self.elf_hat(0.0, 1.5);
+        self.shrunk(ELF).elf_hat(0.0, 4.0);
     }
 
     /// The stool at the start.
@@ -163,6 +186,10 @@ impl<'a> Cell<'a> {
 
     /// The player.
     pub fn elf(&mut self, facing: Facing) {
+        self.shrunk(ELF).large_elf(facing);
+    }
+
+    fn large_elf(&mut self, facing: Facing) {
         let (skin, dark) = (Color::rgb(238, 178, 128), Color::rgb(52, 36, 52));
         let (coat, green) = (Color::rgb(190, 52, 48), Color::rgb(64, 150, 62));
         let side = match facing {

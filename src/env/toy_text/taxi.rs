@@ -182,14 +182,14 @@ impl World for Town {
         };
         let size = (TILE, TILE);
 
-        canvas.clear(Color::rgb(108, 108, 108));
+        canvas.clear(Color::rgb(116, 115, 115));
         walls(canvas);
         for (place, color) in PLACES.into_iter().zip(COLORS) {
             let (x, y) = corner(place);
             canvas.rect(x as f32, y as f32 + 10.0, TILE as f32, TILE as f32, color);
         }
         if now.passenger != ABOARD {
-            Cell::new(canvas, corner(PLACES[now.passenger]), size).passenger();
+            Cell::raised(canvas, corner(PLACES[now.passenger]), size, -0.16).passenger();
         }
         let goal = corner(PLACES[now.destination]);
         let taxi = corner(now.taxi);
@@ -197,9 +197,9 @@ impl World for Town {
         // What is further down the picture stands in front.
         if goal.1 <= taxi.1 {
             Cell::raised(canvas, goal, size, 0.5).hotel();
-            Cell::new(canvas, taxi, size).taxi(facing);
+            Cell::raised(canvas, taxi, size, -0.2).taxi(facing);
         } else {
-            Cell::new(canvas, taxi, size).taxi(facing);
+            Cell::raised(canvas, taxi, size, -0.2).taxi(facing);
             Cell::raised(canvas, goal, size, 0.5).hotel();
         }
     }
@@ -229,5 +229,5 @@ fn hedge(canvas: &mut Canvas, at: (f32, f32), size: (f32, f32)) {
     let inner = ((at.0 + 2.5, at.1 + 2.5), (size.0 - 5.0, size.1 - 7.0));
     super::sprites::rounded(canvas, inner.0, inner.1, 8.0, Color::rgb(58, 104, 28));
     let leaves = ((at.0 + 4.5, at.1 + 4.0), (size.0 - 9.0, size.1 - 12.0));
-    super::sprites::rounded(canvas, leaves.0, leaves.1, 6.0, Color::rgb(98, 156, 40));
+    super::sprites::rounded(canvas, leaves.0, leaves.1, 6.0, Color::rgb(86, 140, 34));
 }

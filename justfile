@@ -1,0 +1,80 @@
+set positional-arguments
+
+# The program, rebuilt first when its source changed; the first build takes minutes and shows its progress.
+quiet := if path_exists("target/release/rushes") == "true" { "--quiet" } else { "" }
+rushes := "cargo run --release " + quiet + " --"
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Runs an experiment: `just run experiments/cartpole.json`; further arguments go to `rushes run`.
+[no-exit-message]
+run FILE *ARGS: _ready
+    @{{ rushes }} run "$@"
+
+# Runs an experiment and compares it with baselines/NAME.json; exits 1 when it got worse.
+[no-exit-message]
+check FILE *ARGS: (_has-baseline FILE) _ready
+    @{{ rushes }} run "$@"
+    @{{ rushes }} check "output/{{ file_stem(FILE) }}/latest" --baseline "baselines/{{ file_stem(FILE) }}.json"
+
+# Checks experiment files without running them; `--resolved` shows every default.
+validate +FILES: _ready
+    @{{ rushes }} validate "$@"
+
+# Renders the report of one or several run directories again.
+report +RUNS: _ready
+    @{{ rushes }} report "$@"
+
+# Replays a trained policy; the arguments go to `rushes play`.
+play *ARGS: _ready
+    @{{ rushes }} play "$@"
+
+# Runs all tests: Rust's, then a report in a real browser; ARGS go to `cargo test`.
+test *ARGS: _ready && test-browser
+    cargo test --release "$@"
+
+# Opens the report of experiments/smoke.json in a browser; screenshots go to target/browser/screenshots.
+test-browser: _ready _test-tools
+    @{{ rushes }} run experiments/smoke.json --output target/browser
+    @node tests/browser/report.mjs target/browser/smoke/latest/index.html --screenshots target/browser/screenshots
+
+# Checks formatting and lints.
+lint: _ready
+    cargo fmt --check
+    cargo clippy --release --all-targets --quiet -- -D warnings
+
+# Measures our own speed; ARGS go to `cargo bench`.
+bench *ARGS: _ready
+    cargo bench "$@"
+
+# Measures our speed beside that of other libraries, in turn and on one core; see `benches/peers/run --help`.
+bench-peers *ARGS: _ready
+    @benches/peers/run "$@"
+
+# Runs the experiments behind docs/results.md: all the tutorials, or the files given.
+reproduce *FILES: _ready
+    @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do {{ rushes }} run "$file" || exit; done
+
+# Writes schemas/experiment.schema.json, which is generated from the types that read experiment files.
+schema: _ready
+    @mkdir -p schemas
+    @{{ rushes }} schema > target/experiment.schema.json
+    @mv target/experiment.schema.json schemas/experiment.schema.json
+
+# Builds the crate's documentation into target/doc.
+docs: _ready
+    cargo doc --no-deps --document-private-items
+
+[no-exit-message]
+_ready:
+    @./bootstrap --check
+
+[no-exit-message]
+_test-tools:
+    @./bootstrap --tests
+
+[no-exit-message]
+_has-baseline FILE:
+    @test -f "baselines/{{ file_stem(FILE) }}.json" || { echo "there is no baselines/{{ file_stem(FILE) }}.json: write one with \`rushes baseline RUN -o baselines/{{ file_stem(FILE) }}.json\`" >&2; exit 2; }

@@ -1,0 +1,13 @@
+//! `rushes schema`: the JSON Schema of experiment files.
+
+use super::Exit;
+use crate::experiment::schema::schema;
+
+/// Prints the schema.
+///
+/// # Errors
+/// None that is expected.
+pub fn run() -> anyhow::Result<Exit> {
+    println!("{}", serde_json::to_string_pretty(&schema())?);
+    Ok(Exit::Success)
+}

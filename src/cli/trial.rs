@@ -1,0 +1,41 @@
+//! `rushes trial DIR`: one trial's process, started by the runner.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::Exit;
+use crate::runner::end_with_parent;
+use crate::store::TrialDir;
+use crate::trial::{self, Message};
+
+/// Arguments of `rushes trial`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The trial's directory, holding its `trial.json`.
+    directory: PathBuf,
+}
+
+/// Runs the trial; a failure is written down as its result.
+///
+/// # Errors
+/// Where the trial's plan cannot be read, another process works on it, or its result cannot be written.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    end_with_parent();
+    // Parallelism comes from trials; libtorch would take every core for each of them.
+    tch::set_num_threads(1);
+    let dir = TrialDir::new(args.directory);
+    let plan = dir.plan()?;
+    let mut lock = fd_lock::RwLock::new(fs_err::File::create(dir.lock())?.into_file());
+    let _guard = lock
+        .try_write()
+        .ok()
+        .context("another process is running this trial; wait for it to end")?;
+    let outcome = trial::run(&dir, &plan, |note| Message::Note(note).send());
+    let (result, exit) = match outcome {
+        Ok(result) => (result, Exit::Success),
+        Err(error) => (trial::failed(&plan, error.to_string()), Exit::Failed),
+    };
+    dir.write_result(&result)?;
+    Ok(exit)
+}

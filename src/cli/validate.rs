@@ -1,0 +1,43 @@
+//! `rushes validate FILE…`: is this an experiment that can be run?
+
+use std::path::PathBuf;
+
+use super::Exit;
+use crate::experiment::{self, Override, Plan};
+
+/// Arguments of `rushes validate`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Experiment files.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print the experiment with every default filled in.
+    #[arg(long)]
+    resolved: bool,
+    /// Change a field first, for example `agents.ppo.training.algorithm.discount=0.98`.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    overrides: Vec<Override>,
+}
+
+/// Checks the files one by one.
+///
+/// # Errors
+/// Where the output cannot be written.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Success;
+    for file in &args.files {
+        match experiment::load(file, &args.overrides) {
+            Ok(spec) if args.resolved => println!("{}", serde_json::to_string_pretty(&spec)?),
+            Ok(spec) => {
+                let plan = Plan::new(spec);
+                let agents = plan.experiment.agents.len();
+                println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
+            }
+            Err(error) => {
+                eprintln!("{error:#}");
+                exit = Exit::Input;
+            }
+        }
+    }
+    Ok(exit)
+}

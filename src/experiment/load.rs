@@ -1,0 +1,164 @@
+//! From a file to a checked experiment: read, override, hold against the schema, then against the world.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs_err as fs;
+use serde_json::Value;
+
+use super::error::repeated_keys;
+use super::spec::{AgentSpec, ScheduleSpec, Spec, StopSpec, Target};
+use super::{ExperimentError, MAX_TRIALS, Override, Problem, schema};
+use crate::env::{self, Env, EnvSpec};
+use crate::policy::{HardCodedSpec, PolicySpec, Rule};
+
+/// Reads an experiment and checks everything that can be known before it runs.
+///
+/// # Errors
+/// Where the file cannot be read, or an [`ExperimentError`] with all that is wrong in it.
+pub fn load(file: &Path, overrides: &[Override]) -> anyhow::Result<Spec> {
+    let text = fs::read_to_string(file).context("failed to read the experiment")?;
+    let mut value: Value =
+        serde_json::from_str(&text).map_err(|error| ExperimentError::syntax(file, &error))?;
+    for change in overrides {
+        change.apply(&mut value).map_err(anyhow::Error::msg)?;
+    }
+    check(&value)
+        .and_then(|spec| {
+            let repeated = repeated_keys(&text);
+            if repeated.is_empty() { Ok(spec) } else { Err(repeated) }
+        })
+        .map_err(|problems| ExperimentError::locate(file, &text, problems).into())
+}
+
+/// Checks an experiment that has been parsed.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
+    let problems = schema::problems(value);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let spec: Spec = serde_path_to_error::deserialize(value).map_err(|error| {
+        let path: Vec<_> = error.path().to_string().split('.').map(str::to_owned).collect();
+        vec![Problem { path, message: error.into_inner().to_string() }]
+    })?;
+    let problems = semantic_problems(&spec);
+    if problems.is_empty() { Ok(spec) } else { Err(problems) }
+}
+
+/// What no schema can know: names of the tables, and combinations that cannot work.
+fn semantic_problems(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let trials = spec.agents.len().saturating_mul(spec.seeds.0.len());
+    if trials > MAX_TRIALS {
+        problems.push(Problem::new(
+            &["seeds"],
+            format!("{trials} trials are more than the {MAX_TRIALS} that one experiment may have"),
+        ));
+    }
+    let Some(env_spec) = env::find(&spec.environment.id) else {
+        let known: Vec<_> = env::ENVS.iter().map(|spec| spec.id).collect();
+        let message = schema::unknown("environment", &spec.environment.id, &known);
+        problems.push(Problem::new(&["environment", "id"], message));
+        return problems;
+    };
+    let env = match (env_spec.make)(&spec.environment.options) {
+        Ok(env) => env,
+        Err(error) => {
+            let mut path = vec!["environment".to_owned(), "options".to_owned()];
+            path.extend(error.path.split('.').filter(|part| !part.is_empty()).map(str::to_owned));
+            problems.push(Problem { path, message: error.message });
+            return problems;
+        }
+    };
+    for (name, agent) in &spec.agents {
+        let mut found = agent_problems(agent, env_spec, &*env);
+        for problem in &mut found {
+            problem.path.splice(0..0, ["agents".to_owned(), name.clone()]);
+        }
+        problems.extend(found);
+    }
+    problems
+}
+
+fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    match (&agent.policy, &agent.training) {
+        (PolicySpec::HardCoded(policy), _) => {
+            problems.extend(rule_problem(policy, env_spec, env));
+        }
+        (PolicySpec::Neural(policy), Some(training)) => {
+            problems.extend(training.algorithm.problems(policy, env));
+        }
+        (PolicySpec::Random {} | PolicySpec::Neural(_), _) => {}
+    }
+    match (&agent.policy, &agent.training) {
+        (PolicySpec::Neural(_), Some(training)) => {
+            problems.extend(schedule_problems(&training.schedule, env_spec));
+        }
+        (PolicySpec::Neural(_), None) => problems.push(Problem::new(
+            &["policy"],
+            "a neural policy needs `training`; it is filmed and evaluated before it as well",
+        )),
+        (_, Some(_)) => problems.push(Problem::new(
+            &["training"],
+            "only a neural policy learns; remove `training` or make the policy `neural`",
+        )),
+        (PolicySpec::Random {} | PolicySpec::HardCoded(_), None) => {}
+    }
+    problems
+}
+
+fn rule_problem(policy: &HardCodedSpec, env_spec: &EnvSpec, env: &dyn Env) -> Option<Problem> {
+    match (&policy.rule, &policy.name) {
+        (Some(rule), None) => {
+            let error = Rule::compile(rule, env_spec, env).err()?;
+            Some(Problem::new(&["policy", "rule"], error.to_string()))
+        }
+        (None, Some(name)) => {
+            let known: Vec<_> = env_spec.policies.iter().map(|policy| policy.name).collect();
+            if known.contains(&name.as_str()) {
+                return None;
+            }
+            let message = if known.is_empty() {
+                format!("{} ships no built-in policy; write a `rule`", env_spec.id)
+            } else {
+                schema::unknown("built-in policy", name, &known)
+            };
+            Some(Problem::new(&["policy", "name"], message))
+        }
+        _ => Some(Problem::new(
+            &["policy"],
+            "expected either `rule` (an expression) or `name` (a built-in policy)",
+        )),
+    }
+}
+
+fn schedule_problems(schedule: &ScheduleSpec, env_spec: &EnvSpec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let ScheduleSpec { episodes, steps, updates, seconds, stop, .. } = schedule;
+    if episodes.is_none() && steps.is_none() && updates.is_none() && seconds.is_none() {
+        problems.push(Problem::new(
+            &["training", "schedule"],
+            "expected a length: `episodes`, `steps`, `updates` or `seconds`",
+        ));
+    }
+    let Some(StopSpec { mean_return, running_return, .. }) = stop else { return problems };
+    if mean_return.is_none() && running_return.is_none() {
+        problems.push(Problem::new(
+            &["training", "schedule", "stop"],
+            "expected `mean_return` or `running_return`",
+        ));
+    }
+    for (name, target) in [("mean_return", mean_return), ("running_return", running_return)] {
+        if *target == Some(Target::Threshold) && env_spec.reward_threshold.is_none() {
+            problems.push(Problem::new(
+                &["training", "schedule", "stop", name],
+                format!("{} has no reward threshold; write a number", env_spec.id),
+            ));
+        }
+    }
+    problems
+}

@@ -1,0 +1,14 @@
+//! Experiments: what a user writes ([`Spec`]), what follows from it ([`Plan`]), and what is wrong with it.
+
+mod error;
+pub mod load;
+mod overrides;
+mod plan;
+pub mod schema;
+mod spec;
+
+pub use error::{ExperimentError, Problem};
+pub use load::load;
+pub use overrides::Override;
+pub use plan::{FORMAT_VERSION, Plan, TrialPlan};
+pub use spec::*;

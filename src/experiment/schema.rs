@@ -1,0 +1,178 @@
+//! The JSON Schema of experiment files, and holding a file against it.
+
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{ValidationError, Validator};
+use serde_json::Value;
+
+use super::{Problem, Spec};
+use crate::names::nearest;
+
+/// The schema of [`Spec`], with every environment's options left open (they are checked by the
+/// environment itself).
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(Spec);
+    schema.insert("title".into(), "rushes experiment".into());
+    schema.to_value()
+}
+
+/// Everything in `experiment` that the schema does not allow.
+pub fn problems(experiment: &Value) -> Vec<Problem> {
+    let schema = schema();
+    let validator: Validator =
+        jsonschema::validator_for(&schema).expect("the generated schema is a valid schema");
+    validator.iter_errors(experiment).flat_map(|error| explain(&error, &schema)).collect()
+}
+
+/// Puts one violation into words; a violated choice becomes the problems of the branch that was meant.
+fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<Problem> {
+    let pointer = error.instance_path().as_str();
+    let path: Vec<String> =
+        pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+    let found = found(error.instance());
+    let at = |message: String| vec![Problem { path: path.clone(), message }];
+    match error.kind() {
+        Kind::AdditionalProperties { unexpected } => {
+            let known = known_properties(error, schema);
+            unexpected
+                .iter()
+                .map(|name| {
+                    let mut path = path.clone();
+                    path.push(name.clone());
+                    Problem { path, message: unknown("key", name, &known) }
+                })
+                .collect()
+        }
+        Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
+            choice(error, context, schema, &path)
+        }
+        Kind::Required { property } => {
+            at(format!("the field `{}` is missing", property.as_str().unwrap_or_default()))
+        }
+        Kind::Enum { options } => {
+            let options: Vec<_> =
+                options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            match error.instance().as_str() {
+                Some(name) => at(unknown("value", name, &options)),
+                None => at(format!("expected one of {}, found {found}", options.join(", "))),
+            }
+        }
+        Kind::Type { kind } => {
+            let expected = match kind {
+                jsonschema::error::TypeKind::Single(kind) => type_name(&kind.to_string()),
+                jsonschema::error::TypeKind::Multiple(kinds) => {
+                    let names: Vec<_> = kinds.iter().map(|k| type_name(&k.to_string())).collect();
+                    names.join(" or ")
+                }
+            };
+            at(format!("expected {expected}, found {found}"))
+        }
+        Kind::Minimum { limit } => at(format!("expected at least {limit}, found {found}")),
+        Kind::Maximum { limit } => at(format!("expected at most {limit}, found {found}")),
+        Kind::ExclusiveMinimum { limit } => {
+            at(format!("expected more than {limit}, found {found}"))
+        }
+        Kind::ExclusiveMaximum { limit } => {
+            at(format!("expected less than {limit}, found {found}"))
+        }
+        Kind::MinItems { limit } => {
+            at(format!("expected at least {limit} elements, found {found}"))
+        }
+        Kind::MaxItems { limit } => at(format!("expected at most {limit} elements, found {found}")),
+        Kind::MinProperties { limit } => {
+            at(format!("expected at least {limit} field, found {found}"))
+        }
+        Kind::MaxProperties { limit } => {
+            at(format!("expected at most {limit} field, found {found}"))
+        }
+        Kind::MaxLength { limit } => {
+            at(format!("expected at most {limit} characters, found {found}"))
+        }
+        Kind::MinLength { limit } => {
+            at(format!("expected at least {limit} characters, found {found}"))
+        }
+        Kind::UniqueItems => at("expected every element once, found one twice".into()),
+        Kind::Pattern { pattern } if pattern == "^threshold$" => {
+            at(format!("expected a number or \"threshold\", found {found}"))
+        }
+        Kind::Pattern { pattern } => {
+            at(format!("expected a text matching {pattern}, found {found}"))
+        }
+        _ => at(error.to_string()),
+    }
+}
+
+/// A tagged object fits none of its branches: find the branch that its tag names.
+fn choice(
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+    schema: &Value,
+    path: &[String],
+) -> Vec<Problem> {
+    // An optional object is a choice between it and null.
+    let optional = |errors: &&Vec<ValidationError<'static>>| !matches!(errors[..], [ref only] if matches!(only.kind(), Kind::Type { .. }) && only.instance_path().as_str() == error.instance_path().as_str());
+    let tag = |errors: &[ValidationError<'static>]| {
+        errors.iter().find_map(|inner| match inner.kind() {
+            Kind::Constant { expected_value } => {
+                let field = inner.instance_path().as_str().rsplit('/').next()?.to_owned();
+                Some((field, expected_value.as_str()?.to_owned()))
+            }
+            _ => None,
+        })
+    };
+    let candidates: Vec<_> = branches.iter().filter(optional).collect();
+    if let Some(meant) = candidates.iter().find(|errors| tag(errors).is_none()) {
+        return meant.iter().flat_map(|inner| explain(inner, schema)).collect();
+    }
+    let tags: Vec<_> = candidates.iter().filter_map(|errors| tag(errors)).collect();
+    let (Some((field, _)), names) =
+        (tags.first(), tags.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>())
+    else {
+        return vec![Problem { path: path.to_vec(), message: error.to_string() }];
+    };
+    let mut path = path.to_vec();
+    path.push(field.clone());
+    let message = match error.instance().get(field).and_then(Value::as_str) {
+        Some(name) => unknown("value", name, &names),
+        None => format!("expected one of {}", names.join(", ")),
+    };
+    vec![Problem { path, message }]
+}
+
+/// The properties that the violated `additionalProperties` would have allowed.
+fn known_properties<'s>(error: &ValidationError<'_>, schema: &'s Value) -> Vec<&'s str> {
+    let pointer = error.schema_path().as_str();
+    let object = pointer.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent));
+    let properties = object.and_then(|object| object.get("properties")?.as_object());
+    properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+}
+
+/// "unknown key `x`", with the nearest known name or, failing that, all of them.
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("unknown {what} `{name}`; did you mean `{near}`?"),
+        None => format!("unknown {what} `{name}`; expected one of {}", known.join(", ")),
+    }
+}
+
+fn type_name(kind: &str) -> String {
+    match kind {
+        "integer" => "a whole number".into(),
+        "array" => "a list".into(),
+        "object" => "an object".into(),
+        "null" => "null".into(),
+        "boolean" => "true or false".into(),
+        "string" => "a text".into(),
+        other => format!("a {other}"),
+    }
+}
+
+/// A value for an error message, cut where it is long.
+fn found(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = value.to_string();
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    let cut: String = text.chars().take(LONGEST).collect();
+    format!("{cut}…")
+}

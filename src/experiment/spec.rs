@@ -1,0 +1,410 @@
+//! An experiment as it is written in its file.
+//!
+//! These types are the single source of the file format: the JSON Schema under `schemas/` is generated from
+//! them, and every file is held against that schema before it is read, so ranges belong in the `schemars`
+//! attributes here and nowhere else.
+
+use std::borrow::Cow;
+
+use anyhow::Context as _;
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::algorithm::AlgorithmSpec;
+use crate::env::{self, EnvSpec, Options, TimeLimit};
+use crate::policy::PolicySpec;
+use crate::regression::CheckSpec;
+use crate::video::VideoConfig;
+
+/// The most trials that one experiment may have.
+pub const MAX_TRIALS: usize = 10_000;
+
+/// A rushes experiment: an environment, agents, and how they are trained, evaluated and filmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Path or URL of the JSON Schema, for editors.
+    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// The experiment's name: the folder below `output/`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), length(max = 100))]
+    pub name: String,
+    /// What the experiment is for, shown at the top of the report.
+    #[serde(default)]
+    pub description: String,
+    /// The environment that every agent plays in.
+    pub environment: EnvironmentSpec,
+    /// The seeds of the trials: a list, or how many (counted from 0).
+    #[serde(default)]
+    pub seeds: Seeds,
+    /// The agents by name. Each is run once for every seed.
+    #[schemars(extend("minProperties" = 1))]
+    pub agents: IndexMap<String, AgentSpec>,
+    /// How the policies are evaluated.
+    #[serde(default)]
+    pub evaluation: EvaluationSpec,
+    /// What is filmed.
+    #[serde(default)]
+    pub recording: RecordingSpec,
+    /// How the regression gate (`rushes check`) decides.
+    #[serde(default)]
+    pub check: CheckSpec,
+    /// Seconds after which a trial is killed and counted as failed; no limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.1))]
+    pub trial_timeout_seconds: Option<f64>,
+}
+
+/// Which environment, and how it is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentSpec {
+    /// Gymnasium's id, for example `CartPole-v1`; `rushes envs` lists them.
+    pub id: String,
+    /// Constructor options; `rushes envs ID` lists them.
+    #[serde(default, skip_serializing_if = "Options::is_empty")]
+    pub options: Options,
+    /// Time limit in steps, instead of the environment's registered one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_episode_steps: Option<u32>,
+}
+
+impl EnvironmentSpec {
+    /// The environment's row in the table.
+    ///
+    /// # Errors
+    /// Where there is none; a checked experiment always has one.
+    pub fn spec(&self) -> anyhow::Result<&'static EnvSpec> {
+        env::find(&self.id).with_context(|| format!("unknown environment `{}`", self.id))
+    }
+
+    /// Builds the environment with its time limit.
+    ///
+    /// # Errors
+    /// Where the id or the options are unknown; never for a checked experiment.
+    pub fn build(&self) -> anyhow::Result<(&'static EnvSpec, TimeLimit)> {
+        let spec = self.spec()?;
+        let env = (spec.make)(&self.options)?;
+        Ok((spec, TimeLimit::new(env, self.max_episode_steps.or(spec.max_episode_steps))))
+    }
+}
+
+/// One agent: a policy, and how it learns where it does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSpec {
+    /// How the agent acts.
+    pub policy: PolicySpec,
+    /// How the agent learns; without it the policy is evaluated and filmed as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingSpec>,
+}
+
+/// How an agent learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSpec {
+    /// The learning algorithm and its hyperparameters.
+    pub algorithm: AlgorithmSpec,
+    /// How long training lasts, and what happens on the way.
+    pub schedule: ScheduleSpec,
+}
+
+/// How long training lasts, and what happens on the way. At least one of `episodes`, `steps`, `updates`
+/// and `seconds` is needed; training ends at whichever comes first, or when `stop` holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleSpec {
+    /// Train for this many episodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub episodes: Option<u64>,
+    /// Train for this many environment steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub steps: Option<u64>,
+    /// Train for this many updates of the policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub updates: Option<u64>,
+    /// Train for this many seconds of wall-clock time. Such a run cannot be repeated exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001))]
+    pub seconds: Option<f64>,
+    /// Stop early when the task counts as learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopSpec>,
+    /// Reset the environment of training episode e with seed `trial seed + e` instead of letting the
+    /// random stream go on.
+    pub reseed_each_episode: bool,
+    /// How often the training metrics (loss, entropy, …) are written; every update by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_every: Option<Every>,
+    /// How often the policy is evaluated during training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_every: Option<Every>,
+    /// How often a take is filmed during training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_every: Option<Every>,
+    /// How often a checkpoint is written. Environments restart there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<Every>,
+}
+
+/// When training stops early. Where both rules are given, either one stops it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopSpec {
+    /// Stop when the mean return of the last `window` training episodes is at least this: a number, or
+    /// `"threshold"` for the environment's reward threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_return: Option<Target>,
+    /// How many episodes `mean_return` looks back; it waits until there are that many.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub window: usize,
+    /// Stop when the exponential running return is above this: a number, or `"threshold"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_return: Option<Target>,
+    /// The weight of the newest episode: `running = smoothing · return + (1 - smoothing) · running`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub smoothing: f64,
+    /// The running return before the first episode.
+    pub initial: f64,
+}
+
+impl Default for StopSpec {
+    fn default() -> Self {
+        Self {
+            mean_return: None,
+            window: 100,
+            running_return: None,
+            smoothing: 0.05,
+            initial: 10.0,
+        }
+    }
+}
+
+/// How the policies are evaluated. Every agent, before and after training, plays the same episodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationSpec {
+    /// Episodes of the evaluation after training.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub episodes: u64,
+    /// Episodes of each evaluation during training (`schedule.evaluate_every`).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub training_episodes: u64,
+    /// Whether learned policies act greedily or sample.
+    pub mode: EvaluationMode,
+    /// Seed of the first evaluation episode; the next ones count up from it. Takes use the first ones.
+    pub seed: u64,
+}
+
+impl Default for EvaluationSpec {
+    fn default() -> Self {
+        Self {
+            episodes: 100,
+            training_episodes: 10,
+            mode: EvaluationMode::Greedy,
+            seed: 1_000_000_000,
+        }
+    }
+}
+
+/// Whether learned policies act greedily or sample when they are evaluated and filmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluationMode {
+    /// Take the most probable action, or the mean.
+    Greedy,
+    /// Draw from the policy's distribution, as in training.
+    Explore,
+}
+
+/// What is filmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordingSpec {
+    /// Film the untrained policy.
+    pub before: bool,
+    /// Film the trained policy (and policies that do not learn).
+    pub after: bool,
+    /// Episodes in each take.
+    #[schemars(range(min = 1, max = 1000))]
+    pub episodes: u32,
+    /// Cut a take's episodes after this many steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_steps: Option<u32>,
+    /// How many seeds of each agent are filmed, the first ones.
+    #[schemars(range(min = 1))]
+    pub seeds: usize,
+    /// Size, speed and encoding.
+    pub video: VideoConfig,
+}
+
+impl Default for RecordingSpec {
+    fn default() -> Self {
+        Self {
+            before: true,
+            after: true,
+            episodes: 1,
+            max_steps: None,
+            seeds: 1,
+            video: VideoConfig::default(),
+        }
+    }
+}
+
+/// The seeds of the trials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seeds(pub Vec<u64>);
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Self(vec![0])
+    }
+}
+
+impl Serialize for Seeds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        match value.as_u64() {
+            Some(count) if count > MAX_TRIALS as u64 => {
+                Err(de::Error::custom(format!("expected at most {MAX_TRIALS} seeds")))
+            }
+            Some(count) => Ok(Self((0..count).collect())),
+            None => serde_json::from_value(value).map(Self).map_err(de::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for Seeds {
+    fn schema_name() -> Cow<'static, str> {
+        "Seeds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A list of seeds, or how many (counted from 0).",
+            "type": ["integer", "array"],
+            "minimum": 1,
+            "maximum": MAX_TRIALS,
+            "items": { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u64 },
+            "minItems": 1,
+            "maxItems": MAX_TRIALS,
+            "uniqueItems": true,
+        })
+    }
+}
+
+/// A period: a bare number counts in the unit that the schedule's length is given in (episodes before
+/// steps before updates).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    /// In the schedule's own unit.
+    Count(u64),
+    /// Every so many finished episodes.
+    Episodes(u64),
+    /// Every so many environment steps.
+    Steps(u64),
+    /// Every so many updates.
+    Updates(u64),
+}
+
+impl Serialize for Every {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let unit = |name: &str, n: u64| serde_json::json!({ name: n });
+        match *self {
+            Every::Count(n) => n.serialize(serializer),
+            Every::Episodes(n) => unit("episodes", n).serialize(serializer),
+            Every::Steps(n) => unit("steps", n).serialize(serializer),
+            Every::Updates(n) => unit("updates", n).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let unit = |name: &str| value.get(name).and_then(serde_json::Value::as_u64);
+        (value.as_u64().map(Every::Count))
+            .or_else(|| unit("episodes").map(Every::Episodes))
+            .or_else(|| unit("steps").map(Every::Steps))
+            .or_else(|| unit("updates").map(Every::Updates))
+            .ok_or_else(|| {
+                de::Error::custom(
+                    r#"expected a number or {"episodes" | "steps" | "updates": number}"#,
+                )
+            })
+    }
+}
+
+impl JsonSchema for Every {
+    fn schema_name() -> Cow<'static, str> {
+        "Every".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let count = json_schema!({ "type": "integer", "minimum": 1 });
+        json_schema!({
+            "description": "A period: a number in the schedule's own unit, or one unit by name.",
+            "type": ["integer", "object"],
+            "minimum": 1,
+            "properties": { "episodes": count, "steps": count, "updates": count },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
+}
+
+/// A return to reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target {
+    /// This number.
+    Return(f64),
+    /// The environment's reward threshold.
+    Threshold,
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Target::Return(value) => value.serialize(serializer),
+            Target::Threshold => "threshold".serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(word) if word == "threshold" => Ok(Target::Threshold),
+            value => (value.as_f64().map(Target::Return))
+                .ok_or_else(|| de::Error::custom(r#"expected a number or "threshold""#)),
+        }
+    }
+}
+
+impl JsonSchema for Target {
+    fn schema_name() -> Cow<'static, str> {
+        "Target".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A return to reach: a number, or the environment's reward threshold.",
+            "type": ["number", "string"],
+            "pattern": "^threshold$",
+        })
+    }
+}

@@ -1,0 +1,439 @@
+//! Heads: how a policy network's outputs become a distribution over actions, with the gradients of its
+//! log-probability and entropy at those outputs.
+//!
+//! Everything here is for one row, that is one observation. Actions travel as `f32` buffers, as everywhere:
+//! a discrete action is its index. NaN outputs give NaN log-probabilities and an arbitrary action; whoever
+//! acts checks the outputs first.
+
+use super::random::{normal, uniform};
+use super::scalar::Scalar;
+use crate::policy::Mode;
+use crate::rng::Rng;
+
+/// A distribution over actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// Softmax over `actions` logits.
+    Categorical {
+        /// How many actions, and outputs.
+        actions: usize,
+    },
+    /// One logit `z` for two actions: `sigmoid(z)` is the probability of action **0** (push left, in the
+    /// cart-pole of Géron's notebook, whose single sigmoid unit means the same), `1 - sigmoid(z)` that of
+    /// action 1.
+    Bernoulli,
+    /// Independent normal distributions: the outputs are the means, and the logarithms of the standard
+    /// deviations are parameters of their own, the same in every state.
+    Gaussian {
+        /// Numbers in an action, and outputs.
+        dimensions: usize,
+    },
+}
+
+/// What a loss needs of one action.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation<T> {
+    /// Logarithm of the action's probability (density, for a Gaussian).
+    pub log_prob: T,
+    /// Entropy of the distribution, in nats.
+    pub entropy: T,
+}
+
+/// A loss's derivatives with respect to one [`Evaluation`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EvaluationGradient<T> {
+    /// With respect to the log-probability.
+    pub log_prob: T,
+    /// With respect to the entropy.
+    pub entropy: T,
+}
+
+/// `ln(2π) / 2`.
+const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
+
+impl Head {
+    /// How many outputs the network must have.
+    pub fn outputs(self) -> usize {
+        match self {
+            Head::Categorical { actions } => actions,
+            Head::Bernoulli => 1,
+            Head::Gaussian { dimensions } => dimensions,
+        }
+    }
+
+    /// How many log standard deviations there are beside the network.
+    pub fn log_std_len(self) -> usize {
+        match self {
+            Head::Categorical { .. } | Head::Bernoulli => 0,
+            Head::Gaussian { dimensions } => dimensions,
+        }
+    }
+
+    /// How many numbers an action has.
+    pub fn action_len(self) -> usize {
+        match self {
+            Head::Categorical { .. } | Head::Bernoulli => 1,
+            Head::Gaussian { dimensions } => dimensions,
+        }
+    }
+
+    /// Writes an action: a draw, or under [`Mode::Greedy`] the most probable one (the first of several)
+    /// or the mean. Discrete draws take one uniform number and the inverse of the cumulative distribution.
+    /// A Gaussian's action may lie outside the action space; the caller clips it for the environment.
+    pub fn act<T: Scalar>(
+        self,
+        outputs: &[T],
+        log_std: &[T],
+        mode: Mode,
+        rng: &mut Rng,
+        action: &mut [f32],
+    ) {
+        match self {
+            Head::Categorical { .. } => {
+                action[0] = match mode {
+                    Mode::Greedy => argmax(outputs),
+                    Mode::Explore => sample(outputs, uniform(rng)),
+                } as f32;
+            }
+            Head::Bernoulli => {
+                let zero = match mode {
+                    Mode::Greedy => outputs[0] >= T::zero(),
+                    Mode::Explore => uniform(rng) < sigmoid(outputs[0]).as_f64(),
+                };
+                action[0] = if zero { 0.0 } else { 1.0 };
+            }
+            Head::Gaussian { .. } => {
+                for ((action, &mean), &log_std) in action.iter_mut().zip(outputs).zip(log_std) {
+                    *action = match mode {
+                        Mode::Greedy => mean,
+                        Mode::Explore => mean + log_std.exp() * T::of(normal(rng)),
+                    }
+                    .as_f32();
+                }
+            }
+        }
+    }
+
+    /// Log-probability of `action` and entropy.
+    #[inline]
+    pub fn evaluate<T: Scalar>(
+        self,
+        outputs: &[T],
+        log_std: &[T],
+        action: &[f32],
+    ) -> Evaluation<T> {
+        match self {
+            Head::Categorical { .. } => {
+                let normaliser = log_sum_exp(outputs);
+                let entropy = -outputs
+                    .iter()
+                    .map(|&z| {
+                        let log_prob = z - normaliser;
+                        log_prob.exp() * log_prob
+                    })
+                    .sum::<T>();
+                Evaluation { log_prob: outputs[action[0] as usize] - normaliser, entropy }
+            }
+            Head::Bernoulli => {
+                let z = outputs[0];
+                // ln sigmoid(z) = -softplus(-z), and ln(1 - sigmoid(z)) = -softplus(z).
+                let (zero, one) = (-softplus(-z), -softplus(z));
+                let p = sigmoid(z);
+                Evaluation {
+                    log_prob: if action[0] == 0.0 { zero } else { one },
+                    entropy: -(p * zero + (T::one() - p) * one),
+                }
+            }
+            Head::Gaussian { .. } => {
+                let constant = T::of(HALF_LN_TAU);
+                let half = T::of(0.5);
+                let mut sum = Evaluation { log_prob: T::zero(), entropy: T::zero() };
+                for ((&action, &mean), &log_std) in action.iter().zip(outputs).zip(log_std) {
+                    let distance = (T::of_f32(action) - mean) * (-log_std).exp();
+                    sum.log_prob += -half * distance * distance - log_std - constant;
+                    sum.entropy += half + constant + log_std;
+                }
+                sum
+            }
+        }
+    }
+
+    /// Turns a loss's derivatives with respect to [`Head::evaluate`]'s results into its gradient at the
+    /// outputs, which overwrites `grad_outputs`, and at the log standard deviations, which is added to
+    /// `grad_log_std` (they are shared by all rows).
+    #[inline]
+    pub fn backward<T: Scalar>(
+        self,
+        outputs: &[T],
+        log_std: &[T],
+        action: &[f32],
+        gradient: EvaluationGradient<T>,
+        grad_outputs: &mut [T],
+        grad_log_std: &mut [T],
+    ) {
+        match self {
+            Head::Categorical { .. } => {
+                let normaliser = log_sum_exp(outputs);
+                let mut entropy = T::zero();
+                for (grad, &z) in grad_outputs.iter_mut().zip(outputs) {
+                    let log_prob = z - normaliser;
+                    let p = log_prob.exp();
+                    // d ln π(a) / dz = [a] - p, and the entropy's -p (ln p + H) less its H, not known yet.
+                    entropy -= p * log_prob;
+                    *grad = -p * (gradient.log_prob + gradient.entropy * log_prob);
+                }
+                // The entropy's remaining part; a loss without entropy bonus is spared the exponentials.
+                if gradient.entropy != T::zero() {
+                    for (grad, &z) in grad_outputs.iter_mut().zip(outputs) {
+                        *grad -= (z - normaliser).exp() * entropy * gradient.entropy;
+                    }
+                }
+                grad_outputs[action[0] as usize] += gradient.log_prob;
+            }
+            Head::Bernoulli => {
+                let z = outputs[0];
+                let p = sigmoid(z);
+                let by_log_prob = if action[0] == 0.0 { T::one() - p } else { -p };
+                // dH/dp = ln((1 - p) / p) = -z
+                let by_entropy = -z * p * (T::one() - p);
+                grad_outputs[0] = gradient.log_prob * by_log_prob + gradient.entropy * by_entropy;
+            }
+            Head::Gaussian { dimensions } => {
+                for i in 0..dimensions {
+                    let precision = (-log_std[i]).exp();
+                    let distance = (T::of_f32(action[i]) - outputs[i]) * precision;
+                    grad_outputs[i] = gradient.log_prob * distance * precision;
+                    grad_log_std[i] +=
+                        gradient.log_prob * (distance * distance - T::one()) + gradient.entropy;
+                }
+            }
+        }
+    }
+}
+
+/// The index of the greatest value, the first of several.
+pub fn argmax<T: Scalar>(values: &[T]) -> usize {
+    let mut best = 0;
+    for (i, &value) in values.iter().enumerate() {
+        if value > values[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// The action whose share of the cumulative softmax holds `u`, a number in [0, 1).
+fn sample<T: Scalar>(logits: &[T], u: f64) -> usize {
+    let normaliser = log_sum_exp(logits);
+    let mut cumulative = 0.0;
+    for (action, &z) in logits.iter().enumerate() {
+        cumulative += (z - normaliser).exp().as_f64();
+        if u < cumulative {
+            return action;
+        }
+    }
+    // Rounding can leave the sum a hair below one.
+    logits.len() - 1
+}
+
+#[inline]
+fn log_sum_exp<T: Scalar>(logits: &[T]) -> T {
+    let greatest = logits.iter().copied().fold(T::neg_infinity(), T::max);
+    greatest + logits.iter().map(|&z| (z - greatest).exp()).sum::<T>().ln()
+}
+
+fn sigmoid<T: Scalar>(z: T) -> T {
+    T::one() / (T::one() + (-z).exp())
+}
+
+/// `ln(1 + exp(z))` without overflow.
+fn softplus<T: Scalar>(z: T) -> T {
+    z.max(T::zero()) + (-z.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::rng::{Purpose, stream};
+
+    /// A head with outputs, log standard deviations and an action to try.
+    type Case = (Head, Vec<f64>, Vec<f64>, Vec<f32>);
+
+    fn cases() -> Vec<Case> {
+        let mut cases = Vec::new();
+        for action in 0..3 {
+            let logits = vec![0.3, -1.2, 2.0];
+            let head = Head::Categorical { actions: 3 };
+            cases.push((head, logits.clone(), vec![], vec![action as f32]));
+            let extreme = logits.iter().map(|z| 40.0 * z).collect();
+            cases.push((head, extreme, vec![], vec![action as f32]));
+        }
+        for action in [0.0, 1.0] {
+            for z in [-30.0, -0.7, 0.0, 1.3, 25.0] {
+                cases.push((Head::Bernoulli, vec![z], vec![], vec![action]));
+            }
+        }
+        let head = Head::Gaussian { dimensions: 2 };
+        cases.push((head, vec![0.1, -0.4], vec![-0.5, 0.8], vec![0.75, -2.5]));
+        cases
+    }
+
+    /// Log-probability and entropy by libtorch's operations.
+    fn reference(head: Head, outputs: &Tensor, log_std: &Tensor, action: &[f32]) -> [Tensor; 2] {
+        match head {
+            Head::Categorical { .. } => {
+                let log_probs = outputs.log_softmax(0, Kind::Double);
+                let entropy = -(log_probs.exp() * &log_probs).sum(Kind::Double);
+                [log_probs.get(action[0] as i64), entropy]
+            }
+            Head::Bernoulli => {
+                let zero = outputs.log_sigmoid();
+                let one = (-outputs).log_sigmoid();
+                let entropy = -(zero.exp() * &zero + one.exp() * &one);
+                let log_prob = if action[0] == 0.0 { zero } else { one };
+                [log_prob.sum(Kind::Double), entropy.sum(Kind::Double)]
+            }
+            Head::Gaussian { .. } => {
+                let action = Tensor::from_slice(action).to_kind(Kind::Double);
+                let distance = (action - outputs) / log_std.exp();
+                let log_prob = distance.square() * -0.5 - log_std - HALF_LN_TAU;
+                let entropy = log_std + (0.5 + HALF_LN_TAU);
+                [log_prob.sum(Kind::Double), entropy.sum(Kind::Double)]
+            }
+        }
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f64> {
+        Vec::try_from(tensor).expect("a vector of doubles")
+    }
+
+    #[test]
+    fn values_and_gradients_equal_autograd() {
+        for (head, outputs, log_std, action) in cases() {
+            let leaf = |x: &[f64]| Tensor::from_slice(x).set_requires_grad(true);
+            let (z, s) = (leaf(&outputs), leaf(&log_std));
+            let [log_prob, entropy] = reference(head, &z, &s, &action);
+            let found = head.evaluate(&outputs, &log_std, &action);
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + b.abs());
+            assert!(close(found.log_prob, log_prob.double_value(&[])), "{head:?} {outputs:?}");
+            assert!(close(found.entropy, entropy.double_value(&[])), "{head:?} {outputs:?}");
+
+            let gradient = EvaluationGradient { log_prob: 1.7, entropy: -0.3 };
+            let loss = log_prob * gradient.log_prob + entropy * gradient.entropy;
+            loss.backward();
+            let mut grad_outputs = vec![f64::NAN; outputs.len()];
+            let mut grad_log_std = vec![0.0; log_std.len()];
+            head.backward(
+                &outputs,
+                &log_std,
+                &action,
+                gradient,
+                &mut grad_outputs,
+                &mut grad_log_std,
+            );
+            let expected = values(&z.grad());
+            for (found, expected) in grad_outputs.iter().zip(&expected) {
+                assert!(close(*found, *expected), "{head:?} {outputs:?}: {found}, {expected}");
+            }
+            if !log_std.is_empty() {
+                for (found, expected) in grad_log_std.iter().zip(values(&s.grad())) {
+                    assert!(close(*found, expected), "{head:?}: {found}, {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        let gradient = EvaluationGradient { log_prob: 1.7, entropy: -0.3 };
+        for (head, outputs, log_std, action) in cases() {
+            let loss = |z: &[f64], s: &[f64]| {
+                let found = head.evaluate(z, s, &action);
+                gradient.log_prob * found.log_prob + gradient.entropy * found.entropy
+            };
+            let mut grad_outputs = vec![0.0; outputs.len()];
+            let mut grad_log_std = vec![0.0; log_std.len()];
+            head.backward(
+                &outputs,
+                &log_std,
+                &action,
+                gradient,
+                &mut grad_outputs,
+                &mut grad_log_std,
+            );
+            let step = 1e-5;
+            for i in 0..outputs.len() {
+                let (mut above, mut below) = (outputs.clone(), outputs.clone());
+                above[i] += step;
+                below[i] -= step;
+                let slope = (loss(&above, &log_std) - loss(&below, &log_std)) / (2.0 * step);
+                assert!((slope - grad_outputs[i]).abs() < 1e-8 * (1.0 + slope.abs()), "{head:?}");
+            }
+            for i in 0..log_std.len() {
+                let (mut above, mut below) = (log_std.clone(), log_std.clone());
+                above[i] += step;
+                below[i] -= step;
+                let slope = (loss(&outputs, &above) - loss(&outputs, &below)) / (2.0 * step);
+                assert!((slope - grad_log_std[i]).abs() < 1e-8 * (1.0 + slope.abs()), "{head:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities() {
+        let mut rng = stream(5, Purpose::Exploration, 0);
+        let n = 40_000;
+        let mut shares = |head: Head, outputs: &[f32]| {
+            let mut counts = [0.0; 3];
+            let mut action = [0.0];
+            for _ in 0..n {
+                head.act(outputs, &[], Mode::Explore, &mut rng, &mut action);
+                counts[action[0] as usize] += 1.0 / f64::from(n);
+            }
+            counts
+        };
+        let close = |found: [f64; 3], expected: [f64; 3]| {
+            found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.01)
+        };
+        let logits = [0.5_f32.ln(), 0.2_f32.ln() + 0.0, 0.3_f32.ln()];
+        assert!(close(shares(Head::Categorical { actions: 3 }, &logits), [0.5, 0.2, 0.3]));
+        // sigmoid(ln 3) = 3/4 is the probability of action 0.
+        assert!(close(shares(Head::Bernoulli, &[3.0_f32.ln()]), [0.75, 0.25, 0.0]));
+        let head = Head::Gaussian { dimensions: 1 };
+        let mut action = [0.0];
+        let draws: Vec<f64> = (0..n)
+            .map(|_| {
+                head.act(&[1.0_f32], &[0.5_f32.ln()], Mode::Explore, &mut rng, &mut action);
+                f64::from(action[0])
+            })
+            .collect();
+        let mean = draws.iter().sum::<f64>() / f64::from(n);
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
+        assert!((mean - 1.0).abs() < 0.01 && (variance - 0.25).abs() < 0.01, "{mean} {variance}");
+    }
+
+    #[test]
+    fn greedy_takes_the_mode() {
+        let mut rng = stream(5, Purpose::Exploration, 0);
+        let mut greedy = |head: Head, outputs: &[f32], log_std: &[f32]| {
+            let mut action = vec![f32::NAN; head.action_len()];
+            head.act(outputs, log_std, Mode::Greedy, &mut rng, &mut action);
+            action
+        };
+        assert_eq!(greedy(Head::Categorical { actions: 3 }, &[0.0, 2.0, 2.0], &[]), [1.0]);
+        assert_eq!(greedy(Head::Bernoulli, &[0.1], &[]), [0.0]);
+        assert_eq!(greedy(Head::Bernoulli, &[-0.1], &[]), [1.0]);
+        let head = Head::Gaussian { dimensions: 2 };
+        assert_eq!(greedy(head, &[0.3, -4.0], &[0.0, 0.0]), [0.3, -4.0]);
+    }
+
+    #[test]
+    fn the_inverse_cumulative_distribution_covers_its_ends() {
+        assert_eq!(sample(&[0.0_f64, 0.0], 0.0), 0);
+        assert_eq!(sample(&[0.0_f64, 0.0], 0.499_999), 0);
+        assert_eq!(sample(&[0.0_f64, 0.0], 0.5), 1);
+        assert_eq!(sample(&[0.0_f32; 3], 1.0 - f64::EPSILON / 2.0), 2);
+    }
+}

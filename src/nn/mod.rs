@@ -1,0 +1,30 @@
+//! Neural networks: a small engine of our own, libtorch behind the same trait, and what learning needs
+//! around them.
+//!
+//! ```text
+//! MlpConfig ──engine::build──▶ Network ──outputs──▶ Head (action, log-probability, entropy)
+//!                                 ▲                       │ gradients at the outputs
+//!                 Optimiser ◀── gradients ◀── backward ◀──┘
+//! ```
+//!
+//! An algorithm computes its loss and the gradient at the network's outputs; [`network::Network::backward`]
+//! turns it into gradients of the flat parameters, and an [`optimiser::Optimiser`] steps over them.
+
+pub mod engine;
+pub mod heads;
+mod kernels;
+pub mod native;
+pub mod network;
+pub mod optimiser;
+pub mod random;
+pub mod scalar;
+mod simd;
+pub mod state;
+pub mod torch;
+
+pub use engine::{Device, Engine, EngineError, build};
+pub use heads::Head;
+pub use network::{Activation, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo};
+pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm};
+pub use scalar::{Precision, Scalar};
+pub use state::{StateError, Tensors};

@@ -1,0 +1,232 @@
+//! What a trial writes down: events as JSON lines, and its result.
+//!
+//! `events.jsonl` holds one [`Record`] a line, in the order things happened; `result.json` holds one
+//! [`TrialResult`] and is written last, so that its presence means the trial is over. Every field is
+//! documented for other programs in `docs/output-format.md`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::video::Take;
+
+/// How far training has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Finished training episodes.
+    pub episodes: u64,
+    /// Environment steps taken in training, over all environments.
+    pub steps: u64,
+    /// Updates of the policy.
+    pub updates: u64,
+}
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// How far training had come.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// Wall-clock seconds of training so far, interruptions left out. The only field that differs between
+    /// two runs of the same trial.
+    pub seconds: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Something that happened in a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A training episode ended; `episodes` already counts it.
+    Episode {
+        /// The sum of its rewards.
+        r#return: f64,
+        /// Its length in steps.
+        length: u64,
+        /// Whether the time limit ended it.
+        truncated: bool,
+    },
+    /// The policy was updated; means of the metrics since the last such line.
+    Update {
+        /// Diagnostics by the field's names: `policy_loss`, `entropy`, `gradient_norm`, `learning_rate`, …
+        metrics: IndexMap<String, f64>,
+    },
+    /// The policy was evaluated during training.
+    Evaluation {
+        /// The return of each episode.
+        returns: Vec<f64>,
+        /// The length of each episode.
+        lengths: Vec<u64>,
+    },
+    /// Something was filmed.
+    Take(TakeRecord),
+    /// A checkpoint was written; the environments restarted.
+    Checkpoint {
+        /// Its number, counted from 1.
+        number: u64,
+    },
+    /// Training ended.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The stop rule held: the task counts as learned.
+    Solved,
+    /// The schedule's episodes were used up.
+    Episodes,
+    /// The schedule's steps were used up.
+    Steps,
+    /// The schedule's updates were used up.
+    Updates,
+    /// The schedule's seconds were used up.
+    Seconds,
+}
+
+/// A take, and where it stands in the trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TakeRecord {
+    /// When it was filmed.
+    pub moment: Moment,
+    /// File name of the video inside the trial's directory.
+    pub file: String,
+    /// File name of its first frame as a picture.
+    pub poster: String,
+    /// What was filmed.
+    pub take: Take,
+}
+
+/// When a take was filmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// Before training.
+    Before,
+    /// During training.
+    During,
+    /// After training, or of a policy that does not learn.
+    After,
+}
+
+/// Episodes played with a fixed policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Seed of the first episode; the others count up.
+    pub seed: u64,
+    /// The return of each episode.
+    pub returns: Vec<f64>,
+    /// The length of each episode.
+    pub lengths: Vec<u64>,
+}
+
+/// `result.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// The trial's id.
+    pub id: String,
+    /// The agent's name.
+    pub agent: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Training's totals; zeros for policies that do not learn.
+    pub progress: Progress,
+    /// Wall-clock seconds spent training, interruptions left out.
+    pub training_seconds: f64,
+    /// Training's environment steps per second, without evaluations and filming.
+    pub steps_per_second: Option<f64>,
+    /// The network engine that was used, where there is a network.
+    pub engine: Option<String>,
+    /// The evaluation of the untrained policy, for agents that learn.
+    pub before: Option<Evaluation>,
+    /// The evaluation after training.
+    pub after: Option<Evaluation>,
+    /// Every take, in the order they were filmed.
+    pub takes: Vec<TakeRecord>,
+    /// What a person should know of how the trial went: fallbacks, damaged checkpoints.
+    pub notes: Vec<String>,
+    /// The most memory the trial's process had in use, in bytes.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// To its end.
+    Completed {
+        /// Why training ended; nothing for policies that do not learn.
+        stop_reason: Option<StopReason>,
+    },
+    /// It failed, was killed or timed out.
+    Failed {
+        /// What went wrong, for people.
+        error: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the trial failed.
+    pub fn failed(&self) -> bool {
+        matches!(self, Outcome::Failed { .. })
+    }
+}
+
+/// `run.json`: the circumstances of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// The run's directory name.
+    pub run: String,
+    /// How the run stands.
+    pub status: RunStatus,
+    /// When it was first started, UTC.
+    pub started: jiff::Timestamp,
+    /// When it ended, UTC.
+    pub finished: Option<jiff::Timestamp>,
+    /// The command that started it.
+    pub command: Vec<String>,
+    /// The experiment file, as given on the command line.
+    pub experiment_file: String,
+    /// Overrides given by `--set`, as written.
+    pub overrides: Vec<String>,
+    /// How many trials ran at a time.
+    pub jobs: usize,
+    /// Versions of what decides the numbers.
+    pub versions: IndexMap<String, String>,
+    /// The commit of the folder that holds the experiment file, where it is in a git repository.
+    pub git: Option<GitInfo>,
+    /// Operating system, processor, cores.
+    pub machine: IndexMap<String, String>,
+}
+
+/// The state of the git repository around an experiment file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitInfo {
+    /// The commit's hash.
+    pub commit: String,
+    /// Whether anything differed from that commit.
+    pub dirty: bool,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Trials are running, or the program was killed.
+    Running,
+    /// Stopped by the user; `--resume` goes on.
+    Interrupted,
+    /// All trials are over.
+    Finished,
+}

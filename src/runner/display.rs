@@ -1,0 +1,160 @@
+//! What a user sees while trials run: bars on a terminal, plain lines elsewhere.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::experiment::{Plan, ScheduleSpec, TrialPlan};
+use crate::record::{Event, Outcome, Progress, Record, TrialResult};
+use crate::trial::Message;
+
+/// How many episodes the shown mean return looks back.
+const WINDOW: usize = 25;
+
+/// Shows the progress of a run.
+pub struct Display {
+    bars: Option<MultiProgress>,
+    total: ProgressBar,
+    trials: Mutex<HashMap<String, Shown>>,
+}
+
+/// A running trial.
+struct Shown {
+    bar: ProgressBar,
+    recent: VecDeque<f64>,
+}
+
+impl Display {
+    /// A display for `plan`: bars where stderr is a terminal and `plain` is not set.
+    pub fn new(plan: &Plan, plain: bool) -> Self {
+        let bars = (!plain && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        let total = match &bars {
+            Some(bars) => {
+                let style = ProgressStyle::with_template("{bar:30} {pos}/{len} trials {elapsed}");
+                bars.add(
+                    ProgressBar::new(plan.trials.len() as u64)
+                        .with_style(style.expect("the template is valid")),
+                )
+            }
+            None => ProgressBar::hidden(),
+        };
+        Self { bars, total, trials: Mutex::new(HashMap::new()) }
+    }
+
+    /// A trial's process starts.
+    pub fn started(&self, plan: &TrialPlan) {
+        let bar = match &self.bars {
+            Some(bars) => {
+                let style = ProgressStyle::with_template("  {bar:20} {prefix} {msg}");
+                let bar = ProgressBar::new(1000).with_prefix(label(plan));
+                bars.insert_before(
+                    &self.total,
+                    bar.with_style(style.expect("the template is valid")),
+                )
+            }
+            None => ProgressBar::hidden(),
+        };
+        let shown = Shown { bar, recent: VecDeque::new() };
+        self.shown().insert(plan.id.clone(), shown);
+    }
+
+    /// Something happened in a trial.
+    pub fn message(&self, plan: &TrialPlan, message: &Message) {
+        match message {
+            Message::Note(note) => self.line(&format!("{}: note: {note}", label(plan))),
+            Message::Record(record) => self.record(plan, record),
+        }
+    }
+
+    fn record(&self, plan: &TrialPlan, record: &Record) {
+        let Record { progress, event, .. } = record;
+        match event {
+            Event::Episode { r#return, .. } => {
+                if let Some(shown) = self.shown().get_mut(&plan.id) {
+                    if shown.recent.len() == WINDOW {
+                        shown.recent.pop_front();
+                    }
+                    shown.recent.push_back(*r#return);
+                    let mean = shown.recent.iter().sum::<f64>() / shown.recent.len() as f64;
+                    shown.bar.set_position((1000.0 * share(plan, *progress)) as u64);
+                    shown.bar.set_message(format!("{} mean return {mean:.1}", reached(*progress)));
+                }
+            }
+            Event::Evaluation { returns, .. } if progress.steps > 0 && self.bars.is_none() => {
+                let mean = returns.iter().sum::<f64>() / returns.len() as f64;
+                let so_far = reached(*progress);
+                self.line(&format!("{}: {so_far}, evaluated at {mean:.1}", label(plan)));
+            }
+            _ => {}
+        }
+    }
+
+    /// A trial is over.
+    pub fn finished(&self, plan: &TrialPlan, result: &TrialResult) {
+        self.stopped(plan);
+        self.total.inc(1);
+        let outcome = match (&result.outcome, &result.after) {
+            (Outcome::Failed { error }, _) => format!("FAILED: {error}"),
+            (Outcome::Completed { .. }, Some(after)) => {
+                let mean = after.returns.iter().sum::<f64>() / after.returns.len() as f64;
+                let trained = match plan.settings.training {
+                    Some(_) => format!(
+                        " after {} in {:.1} s",
+                        reached(result.progress),
+                        result.training_seconds
+                    ),
+                    None => String::new(),
+                };
+                format!("mean return {mean:.1}{trained}")
+            }
+            (Outcome::Completed { .. }, None) => "done".to_owned(),
+        };
+        self.line(&format!("{}: {outcome}", label(plan)));
+    }
+
+    /// A trial runs no longer, whatever became of it.
+    pub fn stopped(&self, plan: &TrialPlan) {
+        if let Some(shown) = self.shown().remove(&plan.id) {
+            shown.bar.finish_and_clear();
+        }
+    }
+
+    /// The run is over: the bars go away.
+    pub fn close(&self) {
+        self.total.finish_and_clear();
+    }
+
+    fn line(&self, line: &str) {
+        match &self.bars {
+            // A terminal that went away is no reason to stop.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn shown(&self) -> std::sync::MutexGuard<'_, HashMap<String, Shown>> {
+        self.trials.lock().expect("no thread panics with the lock")
+    }
+}
+
+fn label(plan: &TrialPlan) -> String {
+    format!("{} (seed {})", plan.agent, plan.seed)
+}
+
+fn reached(Progress { episodes, steps, .. }: Progress) -> String {
+    format!("{episodes} episodes, {steps} steps")
+}
+
+/// How much of the schedule is used up, from 0 to 1, by whichever limit is the nearest.
+fn share(plan: &TrialPlan, progress: Progress) -> f64 {
+    let Some(training) = &plan.settings.training else { return 0.0 };
+    let ScheduleSpec { episodes, steps, updates, .. } = training.schedule;
+    let part =
+        |limit: Option<u64>, done: u64| limit.map_or(0.0, |limit| done as f64 / limit as f64);
+    part(episodes, progress.episodes)
+        .max(part(steps, progress.steps))
+        .max(part(updates, progress.updates))
+        .min(1.0)
+}

@@ -1,0 +1,324 @@
+//! The only module that knows paths under `output/`.
+//!
+//! ```text
+//! output/<experiment>/<run>/plan.json run.json index.html summary.json charts/
+//! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
+//!                                           checkpoint/ stderr.log result.json}
+//! output/<experiment>/latest → <run>
+//! ```
+//!
+//! Every file that a reader may find is complete: it is written beside its place, synced and renamed.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fs_err as fs;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::experiment::{FORMAT_VERSION, Plan, TrialPlan};
+use crate::record::{Record, RunInfo, TrialResult};
+
+/// The directory of one run.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Creates the directory of a new run below `output/<experiment>/`, named by the time.
+    ///
+    /// # Errors
+    /// Where the directory cannot be made.
+    pub fn create(output: &Path, experiment: &str) -> anyhow::Result<Self> {
+        let parent = output.join(experiment);
+        fs::create_dir_all(&parent).context("failed to create the output directory")?;
+        let time = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+        // Two runs may start within the same second.
+        let names = std::iter::once(time.clone()).chain((2..).map(|n| format!("{time}-{n}")));
+        for name in names {
+            let path = parent.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    fs::create_dir(path.join("trials"))?;
+                    return Ok(Self { path });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).context("failed to create the run directory"),
+            }
+        }
+        unreachable!("the names go on for ever")
+    }
+
+    /// Opens the directory of an existing run (`latest` is followed).
+    ///
+    /// # Errors
+    /// Where it is no directory with a `plan.json`.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let path = fs::canonicalize(path).context("failed to open the run directory")?;
+        anyhow::ensure!(
+            path.join("plan.json").is_file(),
+            "{} is not a run directory: it has no plan.json",
+            path.display()
+        );
+        Ok(Self { path })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's name: the last part of its path.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The report.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("index.html")
+    }
+
+    /// The summary that `rushes check` reads.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join("summary.json")
+    }
+
+    /// Where charts are written.
+    pub fn charts(&self) -> PathBuf {
+        self.path.join("charts")
+    }
+
+    /// Held by the process that runs the trials, so that two never work on one run.
+    pub fn lock(&self) -> PathBuf {
+        self.path.join("run.lock")
+    }
+
+    /// Reads `plan.json`.
+    ///
+    /// # Errors
+    /// Where it is missing, damaged or from a newer version.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        read_json(&self.path.join("plan.json"))
+    }
+
+    /// Writes `plan.json`.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_plan(&self, plan: &Plan) -> anyhow::Result<()> {
+        write_json(&self.path.join("plan.json"), plan)
+    }
+
+    /// Reads `run.json`.
+    ///
+    /// # Errors
+    /// Where it is missing, damaged or from a newer version.
+    pub fn info(&self) -> anyhow::Result<RunInfo> {
+        read_json(&self.path.join("run.json"))
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_info(&self, info: &RunInfo) -> anyhow::Result<()> {
+        write_json(&self.path.join("run.json"), info)
+    }
+
+    /// The directory of the trial with this id.
+    pub fn trial(&self, id: &str) -> TrialDir {
+        TrialDir { path: self.path.join("trials").join(id) }
+    }
+
+    /// Points `output/<experiment>/latest` at this run.
+    ///
+    /// # Errors
+    /// Where the link cannot be replaced.
+    pub fn mark_latest(&self) -> anyhow::Result<()> {
+        let parent = self.path.parent().context("a run directory has a parent")?;
+        let temporary = parent.join(format!(".latest-{}", std::process::id()));
+        fs::os::unix::fs::symlink(self.name(), &temporary)?;
+        fs::rename(&temporary, parent.join("latest"))?;
+        Ok(())
+    }
+}
+
+/// The directory of one trial.
+#[derive(Debug, Clone)]
+pub struct TrialDir {
+    path: PathBuf,
+}
+
+impl TrialDir {
+    /// The trial in this directory.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it by name (takes).
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The event log.
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// What the trial's process printed to stderr.
+    pub fn stderr(&self) -> PathBuf {
+        self.path.join("stderr.log")
+    }
+
+    /// The trained policy.
+    pub fn policy(&self) -> PathBuf {
+        self.path.join("policy.safetensors")
+    }
+
+    /// Where checkpoints are.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoint")
+    }
+
+    /// Held by the trial's process, so that two never write into one directory.
+    pub fn lock(&self) -> PathBuf {
+        self.path.join("trial.lock")
+    }
+
+    /// Creates the directory and writes `trial.json`.
+    ///
+    /// # Errors
+    /// Where either cannot be written.
+    pub fn create(&self, plan: &TrialPlan) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.path)?;
+        write_json(&self.path.join("trial.json"), plan)
+    }
+
+    /// Reads `trial.json`.
+    ///
+    /// # Errors
+    /// Where it is missing, damaged or from a newer version.
+    pub fn plan(&self) -> anyhow::Result<TrialPlan> {
+        read_json(&self.path.join("trial.json"))
+    }
+
+    /// Whether the trial is over.
+    pub fn finished(&self) -> bool {
+        self.path.join("result.json").exists()
+    }
+
+    /// Reads `result.json`.
+    ///
+    /// # Errors
+    /// Where it is missing, damaged or from a newer version.
+    pub fn result(&self) -> anyhow::Result<TrialResult> {
+        read_json(&self.path.join("result.json"))
+    }
+
+    /// Writes `result.json`: the trial is over.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_result(&self, result: &TrialResult) -> anyhow::Result<()> {
+        write_json(&self.path.join("result.json"), result)
+    }
+
+    /// Removes `result.json` and everything else that a failed attempt left, except its checkpoints.
+    ///
+    /// # Errors
+    /// Where a file cannot be removed.
+    pub fn reopen(&self) -> anyhow::Result<()> {
+        match fs::remove_file(self.path.join("result.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the event log as far as it is whole, and says where it is not.
+    ///
+    /// # Errors
+    /// Where the file cannot be read at all.
+    pub fn events(&self) -> anyhow::Result<EventLog> {
+        let text = fs::read_to_string(self.events_path())?;
+        let mut log = EventLog { records: Vec::new(), damaged_line: None };
+        for (index, line) in text.split_inclusive('\n').enumerate() {
+            match serde_json::from_str(line) {
+                Ok(record) if line.ends_with('\n') => log.records.push(record),
+                _ => {
+                    log.damaged_line = Some(index + 1);
+                    break;
+                }
+            }
+        }
+        Ok(log)
+    }
+}
+
+/// What could be read of an event log.
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    /// The events up to the first damaged line.
+    pub records: Vec<Record>,
+    /// The first line that is not a whole event, counted from 1.
+    pub damaged_line: Option<usize>,
+}
+
+/// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content.
+///
+/// # Errors
+/// Where any of it fails; the old file is then untouched.
+pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(directory)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        set_readable(file.as_file())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Temporary files are private to their owner; results are for everyone the umask lets read.
+fn set_readable(file: &std::fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+/// Writes a value as indented JSON, atomically.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    write_atomically(path, text.as_bytes())
+}
+
+/// Reads a JSON file of this program, refusing one that a newer version wrote.
+///
+/// # Errors
+/// Where it is missing, damaged or newer.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let text = fs::read_to_string(path)?;
+    let damaged = || format!("{} is damaged", path.display());
+    let Version { format_version } = serde_json::from_str(&text).with_context(damaged)?;
+    anyhow::ensure!(
+        format_version <= FORMAT_VERSION,
+        "{} has format version {format_version}, this program reads up to {FORMAT_VERSION}; use a newer rushes",
+        path.display()
+    );
+    serde_json::from_str(&text).with_context(damaged)
+}

@@ -1,0 +1,107 @@
+//! Checkpoints: everything that the rest of a trial depends on, in one file.
+//!
+//! A checkpoint is a safetensors file whose header also holds JSON: progress, the event log's length, random
+//! streams, the algorithm's own state. Its name carries a hash of its content, so that a file that was
+//! damaged later is told from a good one; the two newest are kept, and the older one is what a trial goes on
+//! from when the newer one is damaged.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::StopRule;
+use crate::nn::Tensors;
+use crate::record::{Progress, StopReason};
+use crate::store;
+
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
+
+/// Where training stood when a checkpoint was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// The checkpoint's number, counted from 1; seeds of the restarting environments follow from it.
+    pub number: u64,
+    /// How far training had come.
+    pub progress: Progress,
+    /// Wall-clock seconds of training so far.
+    pub seconds: f64,
+    /// Bytes of the event log that belong to the training before this checkpoint.
+    pub events_bytes: u64,
+    /// The stop rule's memory.
+    pub stop: StopRule,
+    /// Why training had ended, where it had.
+    pub stopped: Option<StopReason>,
+    /// Metrics gathered since they were last written.
+    pub metrics: super::MetricMeans,
+}
+
+/// Key of the position in a checkpoint's JSON part.
+const POSITION: &str = "position";
+
+/// Writes a checkpoint and removes those that are no longer needed.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow::Result<()> {
+    fs::create_dir_all(directory)?;
+    state.insert_value(POSITION, position);
+    let bytes = state.to_bytes()?;
+    let name = format!("{:08}-{}.safetensors", position.number, hash(&bytes));
+    store::write_atomically(&directory.join(name), &bytes)?;
+    for old in newest_first(directory)?.into_iter().skip(KEPT) {
+        fs::remove_file(old)?;
+    }
+    Ok(())
+}
+
+/// Reads the newest checkpoint that is whole, and tells of those that are not.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn load(directory: &Path) -> anyhow::Result<(Option<(Position, Tensors)>, Vec<String>)> {
+    let mut damaged = Vec::new();
+    if !directory.exists() {
+        return Ok((None, damaged));
+    }
+    for path in newest_first(directory)? {
+        match read(&path) {
+            Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
+            Err(error) => damaged.push(format!(
+                "checkpoint {} is damaged ({error:#}); going on from the one before it",
+                path.display()
+            )),
+        }
+    }
+    Ok((None, damaged))
+}
+
+fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {
+    let bytes = fs::read(path)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let (_, expected) = name.split_once('-').context("its name has no hash")?;
+    anyhow::ensure!(hash(&bytes) == expected, "its content does not match the hash in its name");
+    let state = Tensors::from_bytes(&bytes)?;
+    let position = state.value(POSITION)?;
+    Ok((position, state))
+}
+
+/// The checkpoints of a directory; numbers in their names are padded, so that names sort like numbers.
+fn newest_first(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(paths)
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,272 @@
+//! The training loop.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::checkpoint::{self, Position};
+use super::log::EventLog;
+use super::stage::Stage;
+use super::{MetricMeans, StopRule, TrialError, Trigger, World};
+use crate::algorithm::{Algorithm, Setup};
+use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
+use crate::nn::Tensors;
+use crate::policy::{Policy, PolicySpec};
+use crate::record::{Event, Moment, Progress, StopReason};
+use crate::store::{TrialDir, write_atomically};
+
+/// An agent in training.
+pub struct Learner<'a> {
+    dir: &'a TrialDir,
+    plan: &'a TrialPlan,
+    schedule: &'a ScheduleSpec,
+    algorithm: Box<dyn Algorithm>,
+    world: World,
+    metrics: MetricMeans,
+    stop: StopRule,
+    stopped: Option<StopReason>,
+    checkpoints: u64,
+    clock: Clock,
+}
+
+impl<'a> Learner<'a> {
+    /// A learner at the start of its training, or where `checkpoint` left it.
+    ///
+    /// # Errors
+    /// Where the algorithm cannot be built or the checkpoint does not fit it.
+    pub fn new(
+        dir: &'a TrialDir,
+        plan: &'a TrialPlan,
+        training: &'a TrainingSpec,
+        checkpoint: Option<(Position, Tensors)>,
+    ) -> Result<Self, TrialError> {
+        let PolicySpec::Neural(policy) = &plan.settings.policy else {
+            return Err(anyhow::anyhow!("only a neural policy learns").into());
+        };
+        let settings = training.algorithm.settings();
+        let mut world =
+            World::new(&plan.environment, settings.environments(), plan.seed, &training.schedule)?;
+        let mut algorithm = settings.build(&Setup {
+            policy,
+            observation_space: world.observation_space(),
+            action_space: world.action_space(),
+            seed: plan.seed,
+        })?;
+        let threshold = plan.environment.spec()?.reward_threshold;
+        let mut learner = match checkpoint {
+            None => {
+                world.restart(0, Progress::default())?;
+                Self {
+                    dir,
+                    plan,
+                    schedule: &training.schedule,
+                    algorithm,
+                    world,
+                    metrics: MetricMeans::default(),
+                    stop: StopRule::new(training.schedule.stop.as_ref(), threshold),
+                    stopped: None,
+                    checkpoints: 0,
+                    clock: Clock::at(0.0),
+                }
+            }
+            Some((position, state)) => {
+                algorithm.load(&state).context("the checkpoint does not fit this agent")?;
+                world.restart(position.number, position.progress)?;
+                Self {
+                    dir,
+                    plan,
+                    schedule: &training.schedule,
+                    algorithm,
+                    world,
+                    metrics: position.metrics,
+                    stop: position.stop,
+                    stopped: position.stopped,
+                    checkpoints: position.number,
+                    clock: Clock::at(position.seconds),
+                }
+            }
+        };
+        learner.algorithm.restart();
+        Ok(learner)
+    }
+
+    /// Trains until the schedule ends or the stop rule holds, and says which.
+    ///
+    /// # Errors
+    /// Where the trial fails.
+    pub fn train(
+        &mut self,
+        stage: &mut Stage<'_>,
+        log: &mut EventLog,
+    ) -> Result<StopReason, TrialError> {
+        if let Some(reason) = self.stopped {
+            return Ok(reason);
+        }
+        if self.checkpoints == 0 {
+            self.show_untrained(stage, log)?;
+        }
+        let ScheduleSpec { log_every, evaluate_every, record_every, checkpoint_every, .. } =
+            *self.schedule;
+        let trigger = |every| Trigger::new(every, self.schedule);
+        let log_trigger = trigger(log_every.or_else(|| default_log_period(self.schedule)));
+        let evaluate_trigger = trigger(evaluate_every);
+        let record_trigger = trigger(record_every);
+        let checkpoint_trigger = trigger(checkpoint_every);
+        loop {
+            let before = self.progress();
+            self.clock.start();
+            let outcome = self.algorithm.iterate(&mut self.world, &mut self.metrics);
+            self.clock.stop();
+            outcome.map_err(|error| self.explain(error))?;
+            let (now, seconds) = (self.progress(), self.clock.seconds());
+
+            for episode in self.world.take_finished() {
+                self.stop.episode(episode.r#return);
+                log.write(episode.progress, seconds, episode.event())?;
+            }
+            let reason = self.stop.reason(self.schedule, now, seconds);
+            let last = reason.is_some();
+            if (last || log_trigger.fires(before, now)) && !self.metrics.is_empty() {
+                log.write(now, seconds, Event::Update { metrics: self.metrics.take() })?;
+            }
+            if evaluate_trigger.fires(before, now) {
+                let evaluation = stage.evaluate_during_training(self.algorithm.policy())?;
+                let (returns, lengths) = (evaluation.returns, evaluation.lengths);
+                log.write(now, seconds, Event::Evaluation { returns, lengths })?;
+            }
+            // The take after training shows the same.
+            if record_trigger.fires(before, now) && !last {
+                stage.film(log, self.algorithm.policy(), Moment::During, now, seconds)?;
+            }
+            if let Some(reason) = reason {
+                log.write(now, seconds, Event::Stopped { reason })?;
+                self.stopped = Some(reason);
+            }
+            if last || checkpoint_trigger.fires(before, now) {
+                self.checkpoint(log)?;
+            }
+            if let Some(reason) = reason {
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// How far training has come.
+    pub fn progress(&self) -> Progress {
+        self.world.progress()
+    }
+
+    /// Wall-clock seconds of training so far.
+    pub fn seconds(&self) -> f64 {
+        self.clock.seconds()
+    }
+
+    /// The engine that computes the networks.
+    pub fn engine(&self) -> String {
+        self.algorithm.engine()
+    }
+
+    /// The policy as it is now.
+    pub fn policy(&mut self) -> &mut dyn Policy {
+        self.algorithm.policy()
+    }
+
+    /// Writes `policy.safetensors`: the policy with the settings needed to rebuild it.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save_policy(&self) -> anyhow::Result<()> {
+        let mut state = Tensors::default();
+        self.algorithm.save_policy(&mut state);
+        state.insert_value("agent", &self.plan.settings);
+        state.insert_value("environment", &self.plan.environment);
+        state.insert_value("progress", &self.progress());
+        write_atomically(&self.dir.policy(), &state.to_bytes()?)
+    }
+
+    fn show_untrained(
+        &mut self,
+        stage: &mut Stage<'_>,
+        log: &mut EventLog,
+    ) -> Result<(), TrialError> {
+        let start = Progress::default();
+        let policy = self.algorithm.policy();
+        stage.film(log, policy, Moment::Before, start, 0.0)?;
+        let evaluation = stage.evaluate(policy, self.plan.evaluation.episodes)?;
+        let (returns, lengths) = (evaluation.returns, evaluation.lengths);
+        Ok(log.write(start, 0.0, Event::Evaluation { returns, lengths })?)
+    }
+
+    /// Writes a checkpoint; the environments restart in this run as they would after an interruption.
+    fn checkpoint(&mut self, log: &mut EventLog) -> Result<(), TrialError> {
+        self.checkpoints += 1;
+        let (progress, seconds) = (self.progress(), self.clock.seconds());
+        log.write(progress, seconds, Event::Checkpoint { number: self.checkpoints })?;
+        let position = Position {
+            number: self.checkpoints,
+            progress,
+            seconds,
+            events_bytes: log.sync()?,
+            stop: self.stop.clone(),
+            stopped: self.stopped,
+            metrics: self.metrics.clone(),
+        };
+        let mut state = Tensors::default();
+        self.algorithm.save(&mut state);
+        checkpoint::save(&self.dir.checkpoints(), &position, state)?;
+        self.world.restart(self.checkpoints, progress)?;
+        self.algorithm.restart();
+        Ok(())
+    }
+
+    /// Adds where training stood to an error that is about numbers.
+    fn explain(&self, error: TrialError) -> TrialError {
+        if !matches!(error, TrialError::NotFinite { .. }) {
+            return error;
+        }
+        let Progress { episodes, steps, updates } = self.progress();
+        let checkpoint = match self.checkpoints {
+            0 => "no checkpoint was written before".to_owned(),
+            number => format!("the last good checkpoint is number {number}"),
+        };
+        TrialError::Other(anyhow::anyhow!(
+            "{error} at step {steps}, episode {episodes}, update {updates}; {checkpoint}; a smaller \
+             learning rate may help"
+        ))
+    }
+}
+
+/// Training metrics are written about 500 times, unless the schedule says otherwise.
+fn default_log_period(schedule: &ScheduleSpec) -> Option<Every> {
+    const LINES: u64 = 500;
+    let period = |limit: u64| (limit / LINES).max(1);
+    (schedule.episodes.map(|limit| Every::Episodes(period(limit))))
+        .or(schedule.steps.map(|limit| Every::Steps(period(limit))))
+        .or(schedule.updates.map(|limit| Every::Updates(period(limit))))
+        .or(Some(Every::Updates(1)))
+}
+
+/// Measures the seconds that training takes, evaluations and interruptions left out.
+struct Clock {
+    before: f64,
+    started: Option<Instant>,
+}
+
+impl Clock {
+    fn at(seconds: f64) -> Self {
+        Self { before: seconds, started: None }
+    }
+
+    fn start(&mut self) {
+        self.started = Some(Instant::now());
+    }
+
+    fn stop(&mut self) {
+        self.before = self.seconds();
+        self.started = None;
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.started.map_or(0.0, |started| started.elapsed().as_secs_f64())
+    }
+}

@@ -1,0 +1,82 @@
+//! A trial's event log, on disk and towards the parent process.
+
+use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
+
+use anyhow::Context as _;
+use fs_err::{File, OpenOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Event, Progress, Record};
+use crate::store::TrialDir;
+
+/// One line from a trial's process to its parent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "content", rename_all = "snake_case")]
+pub enum Message {
+    /// An event that was written to the log.
+    Record(Record),
+    /// Something a person should know that is no part of the trial's history: a fallback, a damaged
+    /// checkpoint.
+    Note(String),
+}
+
+impl Message {
+    /// Sends the message to the parent. One that is gone is not the trial's business here: the watcher of
+    /// standard input ends the process.
+    pub fn send(&self) {
+        let mut line = serde_json::to_string(self).expect("messages have a JSON form");
+        line.push('\n');
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    }
+}
+
+/// Appends to `events.jsonl`; lines are gathered and reach the disk with [`EventLog::sync`] at the latest.
+pub struct EventLog {
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl EventLog {
+    /// Opens the log and cuts it to `bytes`: what came after the checkpoint that training goes on from
+    /// will happen again.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or is shorter than `bytes`.
+    pub fn open(trial: &TrialDir, bytes: u64) -> anyhow::Result<Self> {
+        let path = trial.events_path();
+        let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
+        let length = file.metadata()?.len();
+        anyhow::ensure!(
+            length >= bytes,
+            "{} has {length} bytes, but the checkpoint was written after {bytes}",
+            path.display()
+        );
+        file.set_len(bytes)?;
+        file.seek(SeekFrom::Start(bytes))?;
+        Ok(Self { file: BufWriter::new(file), bytes })
+    }
+
+    /// Writes an event and tells the parent.
+    ///
+    /// # Errors
+    /// Where it cannot be written, for example on a full disk.
+    pub fn write(&mut self, progress: Progress, seconds: f64, event: Event) -> anyhow::Result<()> {
+        let record = Record { progress, seconds, event };
+        let mut line = serde_json::to_string(&record)?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).context("failed to write events.jsonl")?;
+        self.bytes += line.len() as u64;
+        Message::Record(record).send();
+        Ok(())
+    }
+
+    /// Makes sure that everything so far is on the disk, and tells how many bytes that is.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn sync(&mut self) -> anyhow::Result<u64> {
+        self.file.flush().context("failed to write events.jsonl")?;
+        self.file.get_ref().sync_data()?;
+        Ok(self.bytes)
+    }
+}

@@ -1,0 +1,25 @@
+//! One trial, from its plan to its result: film, train, film again, evaluate.
+//!
+//! There is one training loop, here. An algorithm collects experience and updates its policy, one iteration
+//! at a time; the loop around it counts, evaluates, films, writes checkpoints and stops.
+
+mod checkpoint;
+mod error;
+mod evaluate;
+mod learner;
+mod log;
+mod metrics;
+mod session;
+mod stage;
+mod stop;
+mod trigger;
+mod world;
+
+pub use error::TrialError;
+pub use evaluate::evaluate;
+pub use log::Message;
+pub use metrics::MetricMeans;
+pub use session::{failed, run};
+pub use stop::StopRule;
+pub use trigger::Trigger;
+pub use world::{FinishedEpisode, World};

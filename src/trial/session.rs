@@ -1,0 +1,102 @@
+//! A trial's process: the order in which things happen.
+
+use anyhow::Context as _;
+
+use super::TrialError;
+use super::checkpoint;
+use super::learner::Learner;
+use super::log::EventLog;
+use super::stage::Stage;
+use crate::experiment::{FORMAT_VERSION, TrialPlan};
+use crate::policy;
+use crate::record::{Evaluation, Event, Moment, Outcome, Progress, TrialResult};
+use crate::store::TrialDir;
+
+/// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
+/// the caller writes. `note` is told what a person should know.
+///
+/// # Errors
+/// Where the trial fails; what it had written stays.
+pub fn run(
+    dir: &TrialDir,
+    plan: &TrialPlan,
+    mut note: impl FnMut(String),
+) -> Result<TrialResult, TrialError> {
+    let (checkpoint, damaged) = checkpoint::load(&dir.checkpoints())?;
+    damaged.into_iter().for_each(&mut note);
+    let mut stage = Stage::new(dir, plan)?;
+    let mut log = EventLog::open(dir, checkpoint.as_ref().map_or(0, |(p, _)| p.events_bytes))?;
+    let mut result = empty_result(plan);
+
+    match &plan.settings.training {
+        Some(training) => {
+            let mut learner = Learner::new(dir, plan, training, checkpoint)?;
+            let reason = learner.train(&mut stage, &mut log)?;
+            result.outcome = Outcome::Completed { stop_reason: Some(reason) };
+            result.progress = learner.progress();
+            result.training_seconds = learner.seconds();
+            result.steps_per_second = (result.training_seconds > 0.0)
+                .then(|| result.progress.steps as f64 / result.training_seconds);
+            result.engine = Some(learner.engine());
+            learner.save_policy()?;
+            let policy = learner.policy();
+            result.after = Some(stage.evaluate(policy, plan.evaluation.episodes)?);
+            let (progress, seconds) = (result.progress, result.training_seconds);
+            stage.film(&mut log, policy, Moment::After, progress, seconds)?;
+        }
+        None => {
+            let env = stage.env();
+            let settings = &plan.settings.policy;
+            let mut policy =
+                policy::fixed(settings, stage.env_spec(), &plan.environment.options, env)
+                    .context("failed to build the policy")?;
+            result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
+            stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0)?;
+        }
+    }
+
+    log.sync()?;
+    for record in dir.events()?.records {
+        match record.event {
+            Event::Take(take) => result.takes.push(take),
+            Event::Evaluation { returns, lengths } if record.progress == Progress::default() => {
+                result.before = Some(Evaluation { seed: plan.evaluation.seed, returns, lengths });
+            }
+            _ => {}
+        }
+    }
+    result.peak_memory_bytes = peak_memory();
+    Ok(result)
+}
+
+/// The result of a trial that failed.
+pub fn failed(plan: &TrialPlan, error: String) -> TrialResult {
+    TrialResult { outcome: Outcome::Failed { error }, ..empty_result(plan) }
+}
+
+fn empty_result(plan: &TrialPlan) -> TrialResult {
+    TrialResult {
+        format_version: FORMAT_VERSION,
+        id: plan.id.clone(),
+        agent: plan.agent.clone(),
+        seed: plan.seed,
+        outcome: Outcome::Completed { stop_reason: None },
+        progress: Progress::default(),
+        training_seconds: 0.0,
+        steps_per_second: None,
+        engine: None,
+        before: None,
+        after: None,
+        takes: Vec::new(),
+        notes: Vec::new(),
+        peak_memory_bytes: None,
+    }
+}
+
+/// The most memory this process has had in use, in bytes; `None` where the system does not tell.
+fn peak_memory() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

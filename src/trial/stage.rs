@@ -1,0 +1,117 @@
+//! Where policies show what they can: evaluations and takes, always on the same seeds.
+
+use super::log::EventLog;
+use super::{TrialError, evaluate};
+use crate::env::{Env, EnvSpec, TimeLimit};
+use crate::experiment::{EvaluationMode, TrialPlan};
+use crate::policy::{Mode, Policy};
+use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
+use crate::rng::{Purpose, stream};
+use crate::store::TrialDir;
+use crate::video::{Scene, record_take};
+
+/// Evaluations during training play other episodes than the ones before and after it, so that whoever
+/// picks a policy by the former is not fooled by the latter. They begin so far behind.
+const TRAINING_EVALUATION_OFFSET: u64 = 500_000_000;
+
+/// The environment that evaluations and takes are played in.
+pub struct Stage<'a> {
+    dir: &'a TrialDir,
+    plan: &'a TrialPlan,
+    env_spec: &'static EnvSpec,
+    env: TimeLimit,
+    mode: Mode,
+}
+
+impl<'a> Stage<'a> {
+    /// Builds the environment.
+    ///
+    /// # Errors
+    /// Where the plan names an environment or options that this program does not know.
+    pub fn new(dir: &'a TrialDir, plan: &'a TrialPlan) -> anyhow::Result<Self> {
+        let mode = match plan.evaluation.mode {
+            EvaluationMode::Greedy => Mode::Greedy,
+            EvaluationMode::Explore => Mode::Explore,
+        };
+        let (env_spec, env) = plan.environment.build()?;
+        Ok(Self { dir, plan, env_spec, env, mode })
+    }
+
+    /// The environment, between episodes.
+    pub fn env(&self) -> &dyn Env {
+        self.env.env()
+    }
+
+    /// The environment's row in the table.
+    pub fn env_spec(&self) -> &'static EnvSpec {
+        self.env_spec
+    }
+
+    /// Plays the evaluation episodes that before and after share.
+    ///
+    /// # Errors
+    /// Where the policy or the environment fails.
+    pub fn evaluate(
+        &mut self,
+        policy: &mut dyn Policy,
+        episodes: u64,
+    ) -> Result<Evaluation, TrialError> {
+        let TrialPlan { seed, evaluation, .. } = self.plan;
+        evaluate(&mut self.env, policy, self.mode, *seed, evaluation.seed, episodes)
+    }
+
+    /// Plays the episodes of an evaluation during training.
+    ///
+    /// # Errors
+    /// Where the policy or the environment fails.
+    pub fn evaluate_during_training(
+        &mut self,
+        policy: &mut dyn Policy,
+    ) -> Result<Evaluation, TrialError> {
+        let TrialPlan { seed, evaluation, .. } = self.plan;
+        let first = evaluation.seed + TRAINING_EVALUATION_OFFSET;
+        let episodes = evaluation.training_episodes;
+        evaluate(&mut self.env, policy, self.mode, *seed, first, episodes)
+    }
+
+    /// Films the policy, where the plan wants a take of this moment.
+    ///
+    /// # Errors
+    /// Where the policy or the environment fails, or the video cannot be written.
+    pub fn film(
+        &mut self,
+        log: &mut EventLog,
+        policy: &mut dyn Policy,
+        moment: Moment,
+        progress: Progress,
+        seconds: f64,
+    ) -> Result<(), TrialError> {
+        let TrialPlan { recording, evaluation, settings, agent, .. } = self.plan;
+        let (wanted, name) = match moment {
+            Moment::Before => (recording.before, "before".to_owned()),
+            Moment::During => (true, format!("step-{}", progress.steps)),
+            Moment::After => (recording.after, "after".to_owned()),
+        };
+        if !wanted || !self.plan.filmed {
+            return Ok(());
+        }
+        let (file, poster) = (format!("{name}.mp4"), format!("{name}.png"));
+        let seeds: Vec<u64> =
+            (evaluation.seed..evaluation.seed + u64::from(recording.episodes)).collect();
+        let scene = Scene {
+            seeds: &seeds,
+            mode: self.mode,
+            max_steps: recording.max_steps,
+            render_fps: self.env_spec.render_fps,
+            agent,
+            trained_steps: settings.training.is_some().then_some(progress.steps),
+            poster: Some(&self.dir.file(&poster)),
+        };
+        let mut rng = stream(self.plan.seed, Purpose::Evaluation, evaluation.seed);
+        let path = self.dir.file(&file);
+        let take = record_take(&mut self.env, policy, &mut rng, &scene, &recording.video, &path)
+            .map_err(anyhow::Error::from)?;
+        log.write(progress, seconds, Event::Take(TakeRecord { moment, file, poster, take }))?;
+        Ok(())
+    }
+}

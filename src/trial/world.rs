@@ -1,0 +1,152 @@
+//! The training environments, with what the training loop counts of them.
+
+use crate::env::{Env, EnvError, EnvSpec, Space, VectorEnv};
+use crate::experiment::{EnvironmentSpec, ScheduleSpec};
+use crate::record::{Event, Progress};
+use crate::rng;
+
+/// A training episode that ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FinishedEpisode {
+    /// The sum of its rewards.
+    pub r#return: f64,
+    /// Its length in steps.
+    pub length: u64,
+    /// Whether the time limit ended it.
+    pub truncated: bool,
+    /// How far training had come when it ended, this episode counted.
+    pub progress: Progress,
+}
+
+impl FinishedEpisode {
+    /// Its line in the event log.
+    pub fn event(&self) -> Event {
+        let Self { r#return, length, truncated, .. } = *self;
+        Event::Episode { r#return, length, truncated }
+    }
+}
+
+/// What an algorithm collects experience from: vectorised environments that count what happens in them.
+pub struct World {
+    envs: VectorEnv,
+    progress: Progress,
+    finished: Vec<FinishedEpisode>,
+    seed: u64,
+    reseed_each_episode: bool,
+    /// The number of the next episode that gets a seed of its own.
+    next_episode: u64,
+}
+
+impl World {
+    /// `copies` copies of the environment; [`World::restart`] starts their first episodes.
+    ///
+    /// # Errors
+    /// Where the environment's id or options are unknown.
+    pub fn new(
+        environment: &EnvironmentSpec,
+        copies: usize,
+        seed: u64,
+        schedule: &ScheduleSpec,
+    ) -> anyhow::Result<Self> {
+        let spec: &EnvSpec = environment.spec()?;
+        let limit = environment.max_episode_steps.or(spec.max_episode_steps);
+        Ok(Self {
+            envs: VectorEnv::with_time_limit(spec, &environment.options, copies, limit)?,
+            progress: Progress::default(),
+            finished: Vec::new(),
+            seed,
+            reseed_each_episode: schedule.reseed_each_episode,
+            next_episode: 0,
+        })
+    }
+
+    /// Starts new episodes everywhere, with seeds that follow from the trial's seed and the number of
+    /// checkpoints so far: what comes next does not depend on how training got here.
+    ///
+    /// # Errors
+    /// Where the environment fails.
+    pub fn restart(&mut self, checkpoints: u64, progress: Progress) -> Result<(), EnvError> {
+        self.progress = progress;
+        self.next_episode = progress.episodes;
+        let seeds: Vec<u64> = (0..self.envs.len() as u64)
+            .map(|i| match self.reseed_each_episode {
+                true => self.next_episode_seed(),
+                false => rng::env_seed(self.seed, i, checkpoints),
+            })
+            .collect();
+        self.envs.reset_each(&seeds)?;
+        for i in 0..seeds.len() {
+            self.plan_seed(i);
+        }
+        Ok(())
+    }
+
+    /// Advances every environment by one step; `actions` holds the flat actions one after another.
+    ///
+    /// # Errors
+    /// Where an action is not in the action space, or the environment fails.
+    pub fn step(&mut self, actions: &[f32]) -> Result<(), EnvError> {
+        self.envs.step(actions)?;
+        self.progress.steps += self.envs.len() as u64;
+        for i in 0..self.envs.finished().len() {
+            let episode = self.envs.finished()[i];
+            self.progress.episodes += 1;
+            self.finished.push(FinishedEpisode {
+                r#return: episode.episode_return,
+                length: u64::from(episode.length),
+                truncated: !episode.terminated,
+                progress: self.progress,
+            });
+            self.plan_seed(episode.env);
+        }
+        Ok(())
+    }
+
+    /// Counts one update of the policy.
+    pub fn count_update(&mut self) {
+        self.progress.updates += 1;
+    }
+
+    /// The environments and what their last step yielded.
+    pub fn envs(&self) -> &VectorEnv {
+        &self.envs
+    }
+
+    /// Environment `i`, for policies that look at its `info`.
+    pub fn env(&self, i: usize) -> &dyn Env {
+        self.envs.env(i)
+    }
+
+    /// The observation space.
+    pub fn observation_space(&self) -> &Space {
+        self.envs.observation_space()
+    }
+
+    /// The action space.
+    pub fn action_space(&self) -> &Space {
+        self.envs.action_space()
+    }
+
+    /// How far training has come.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The episodes that ended since the last call.
+    pub fn take_finished(&mut self) -> Vec<FinishedEpisode> {
+        std::mem::take(&mut self.finished)
+    }
+
+    fn next_episode_seed(&mut self) -> u64 {
+        self.next_episode += 1;
+        self.seed.wrapping_add(self.next_episode - 1)
+    }
+
+    /// Tells environment `i` the seed of its next episode, where episodes have their own.
+    fn plan_seed(&mut self, i: usize) {
+        if self.reseed_each_episode {
+            let seed = self.next_episode_seed();
+            self.envs.reseed_next(i, seed);
+        }
+    }
+}

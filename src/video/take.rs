@@ -1,0 +1,227 @@
+//! A take: one or more episodes, played and filmed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::caption::{Caption, CaptionInfo};
+use super::encoder::{Encoder, EncoderConfig};
+use super::resize::Resizer;
+use super::{Canvas, Codec, VideoConfig, VideoError, png, probe};
+use crate::env::{EnvError, TimeLimit};
+use crate::policy::{Mode, Policy, PolicyError, Situation};
+use crate::rng::Rng;
+
+/// What is played and how it is labelled.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// One episode for each seed, in this order, in one file. The environment is reset with the seed.
+    pub seeds: &'a [u64],
+    /// Whether the policy samples or takes its best action.
+    pub mode: Mode,
+    /// An episode is cut after so many steps, beside the environment's own limit.
+    pub max_steps: Option<u32>,
+    /// The environment's own frame rate ([`crate::env::EnvSpec::render_fps`]).
+    pub render_fps: u32,
+    /// The agent's name, for the caption.
+    pub agent: &'a str,
+    /// Environment steps that the agent was trained for, for the caption; `None` for one that never learns.
+    pub trained_steps: Option<u64>,
+    /// Where to write the first frame as a PNG file, for a page to show before it has loaded the video.
+    pub poster: Option<&'a Path>,
+}
+
+/// What was filmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Take {
+    /// The seed of each episode.
+    pub seeds: Vec<u64>,
+    /// The undiscounted return of each episode.
+    pub returns: Vec<f64>,
+    /// The steps of each episode; its frames are one more, that of the reset.
+    pub lengths: Vec<u32>,
+    /// The reward of every step of each episode. Step `i` of an episode leads to its frame `i + 1`.
+    pub rewards: Vec<Vec<f32>>,
+    /// Frames in the file: steps + 1 for every episode.
+    pub frames: u64,
+    /// Frames per second.
+    pub fps: u32,
+    /// Width of the video in pixels.
+    pub width: u32,
+    /// Height of the video in pixels, a caption's bar included.
+    pub height: u32,
+    /// The compression format.
+    pub codec: Codec,
+    /// FFmpeg's name of the encoder that wrote it.
+    pub encoder: String,
+}
+
+/// A take failed. Nothing is left at the video's path.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// The video could not be written.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// The environment failed or refused an action.
+    #[error("failed to film an episode: {0}")]
+    Env(#[from] EnvError),
+    /// The policy failed to act.
+    #[error("failed to film an episode: {0}")]
+    Policy(#[from] PolicyError),
+}
+
+/// Plays `scene.seeds` with `policy` and films them to `path`; see [`Encoder`] for how the file appears.
+///
+/// The environment is left in the middle of nowhere: reset it before further use.
+///
+/// # Errors
+/// Where the environment, the policy or the video fails; the message names the file where there is one.
+pub fn record_take(
+    env: &mut TimeLimit,
+    policy: &mut dyn Policy,
+    rng: &mut Rng,
+    scene: &Scene<'_>,
+    config: &VideoConfig,
+    path: &Path,
+) -> Result<Take, TakeError> {
+    let mut camera = Camera::new(env, scene, config, path)?;
+    let mut take = Take {
+        seeds: scene.seeds.to_vec(),
+        returns: Vec::new(),
+        lengths: Vec::new(),
+        rewards: Vec::new(),
+        frames: 0,
+        fps: camera.fps,
+        width: 0,
+        height: 0,
+        codec: camera.codec,
+        encoder: camera.encoder_name.clone(),
+    };
+    let mut observation = vec![0.0; env.env().observation_space().len()];
+    let mut action = vec![0.0; env.env().action_space().len()];
+    for (episode, &seed) in scene.seeds.iter().enumerate() {
+        env.reset(Some(seed), &mut observation)?;
+        policy.begin_episode();
+        let (mut rewards, mut total) = (Vec::new(), 0.0);
+        camera.shoot(env, episode, total)?;
+        let mut step = 0;
+        while scene.max_steps.is_none_or(|limit| step < limit) {
+            let situation = Situation { observation: &observation, step, env: env.env() };
+            policy.act(situation, scene.mode, rng, &mut action)?;
+            let transition = env.step(&action, &mut observation)?;
+            step += 1;
+            total += transition.reward;
+            rewards.push(transition.reward as f32);
+            camera.shoot(env, episode, total)?;
+            if transition.done() {
+                break;
+            }
+        }
+        take.returns.push(total);
+        take.lengths.push(step);
+        take.rewards.push(rewards);
+    }
+    (take.width, take.height) = camera.encoder.size();
+    take.frames = camera.encoder.frames();
+    camera.encoder.finish()?;
+    Ok(take)
+}
+
+/// The chain from an environment's state to the file.
+struct Camera<'a> {
+    scene: Scene<'a>,
+    /// What the environment draws on.
+    canvas: Canvas,
+    /// Present where the video's size is not the environment's.
+    resizer: Option<Resizer>,
+    caption: Option<Caption>,
+    /// The picture and the caption's bar below it; empty where there is no bar.
+    taller: Vec<u8>,
+    width: u32,
+    height: u32,
+    encoder: Encoder,
+    fps: u32,
+    codec: Codec,
+    encoder_name: String,
+    path: PathBuf,
+}
+
+impl<'a> Camera<'a> {
+    fn new(
+        env: &TimeLimit,
+        scene: &Scene<'a>,
+        config: &VideoConfig,
+        path: &Path,
+    ) -> Result<Self, VideoError> {
+        let native = env.env().frame_size();
+        let (width, height) = config.size(native);
+        let fps = config.fps.unwrap_or(scene.render_fps);
+        let choice = probe(config.codec)?;
+        let caption = config.caption.then(|| {
+            Caption::new(
+                &CaptionInfo {
+                    agent: scene.agent.to_owned(),
+                    trained_steps: scene.trained_steps,
+                    episodes: scene.seeds.len(),
+                },
+                width,
+                height,
+            )
+        });
+        let bar = caption.as_ref().map_or(0, Caption::bar_height);
+        let encoder = Encoder::create(
+            path,
+            &EncoderConfig {
+                width,
+                height: height + bar,
+                fps,
+                quality: config.quality,
+                choice: choice.clone(),
+            },
+        )?;
+        let resizer = if (width, height) == native {
+            None
+        } else {
+            Some(Resizer::new(native, (width, height)).map_err(VideoError::ffmpeg("scale", path))?)
+        };
+        Ok(Self {
+            scene: *scene,
+            canvas: Canvas::new(native.0, native.1),
+            resizer,
+            caption,
+            taller: vec![0; if bar > 0 { (width * (height + bar) * 4) as usize } else { 0 }],
+            width,
+            height: height + bar,
+            encoder,
+            fps,
+            codec: choice.codec,
+            encoder_name: choice.encoder,
+            path: path.to_owned(),
+        })
+    }
+
+    fn shoot(&mut self, env: &TimeLimit, episode: usize, total: f64) -> Result<(), VideoError> {
+        env.env().draw(&mut self.canvas);
+        let mut picture = match &mut self.resizer {
+            Some(resizer) => resizer
+                .run(self.canvas.rgba())
+                .map_err(VideoError::ffmpeg("scale a frame of", &self.path))?,
+            None => self.canvas.rgba_mut(),
+        };
+        if let Some(caption) = &mut self.caption {
+            if caption.bar_height() > 0 {
+                self.taller[..picture.len()].copy_from_slice(picture);
+                picture = &mut self.taller;
+            }
+            caption.draw(picture, episode, total);
+        }
+        if self.encoder.frames() == 0
+            && let Some(path) = self.scene.poster
+        {
+            let png = png(picture, self.width, self.height);
+            fs::write(path, png).map_err(VideoError::io("write", path))?;
+        }
+        self.encoder.push(picture)
+    }
+}

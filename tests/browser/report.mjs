@@ -1,0 +1,273 @@
+// Opens a report from disk in a real browser and fails when a reader would see something wrong:
+//
+//     node tests/browser/report.mjs PATH/index.html [--screenshots DIR]
+//
+// - console errors and warnings of the page, uncaught exceptions, requests to anything but file:, data: and blob:
+// - videos that do not load or play; a shared control that does not move all of its videos
+// - serious or critical findings of axe-core, in light and in dark
+// - sideways scrolling at 390 px
+//
+// Exit codes: 0 nothing found, 1 findings (one line each), 2 the check could not run.
+// The browser is $CHROMIUM, or the first Chromium or Chrome on the PATH.
+//
+// What it expects of the page: videos have class "take"; a shared control is [data-player], around the takes
+// it drives, with a button [data-action=play] and a range input [data-action=scrub].
+
+import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+
+const WIDTHS = [1280, 390];
+const SCHEMES = ["light", "dark"];
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const BROWSER_ARGS = [
+  "--no-sandbox", // Chromium refuses to run as root otherwise, and CI often is root
+  "--disable-gpu",
+  "--disable-quic",
+  "--disable-dev-shm-usage",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+];
+const PLAY_FOR_MS = 700;
+const TIMEOUT_MS = 15_000;
+
+const findings = new Set();
+const find = (text) => findings.add(text);
+
+async function main() {
+  const { page: report, screenshots } = readArguments();
+  const { chromium } = await import("playwright-core");
+  const browser = await chromium.launch({ executablePath: findBrowser(), args: BROWSER_ARGS });
+  try {
+    const context = await browser.newContext({ viewport: { width: WIDTHS[0], height: 900 } });
+    const page = await context.newPage();
+    page.setDefaultTimeout(TIMEOUT_MS);
+    watch(page);
+    await page.goto(pathToFileURL(report).href, { waitUntil: "load" });
+
+    await checkVideos(page);
+    await checkPlayers(page);
+    for (const colorScheme of SCHEMES) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      for (const width of WIDTHS) {
+        await page.setViewportSize({ width, height: 900 });
+        await checkWidth(page, width);
+        await checkAccessibility(page, `${colorScheme}, ${width} px`);
+        if (screenshots) {
+          await page.screenshot({ path: join(screenshots, `${colorScheme}-${width}.png`), fullPage: true });
+        }
+      }
+    }
+  } finally {
+    await browser.close();
+  }
+}
+
+function readArguments() {
+  const { values, positionals } = parseArgs({
+    options: { screenshots: { type: "string" } },
+    allowPositionals: true,
+  });
+  if (positionals.length !== 1) throw new Error("usage: report.mjs PATH/index.html [--screenshots DIR]");
+  const page = resolve(positionals[0]);
+  if (!statSync(page, { throwIfNoEntry: false })?.isFile()) throw new Error(`there is no file ${page}`);
+  if (values.screenshots) mkdirSync(values.screenshots, { recursive: true });
+  return { page, screenshots: values.screenshots };
+}
+
+function findBrowser() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+    for (const name of BROWSERS) {
+      const path = join(folder, name);
+      try {
+        accessSync(path, constants.X_OK);
+        return path;
+      } catch {
+        // not here; the next one
+      }
+    }
+  }
+  const inApplications = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
+  if (statSync(inApplications, { throwIfNoEntry: false })) return inApplications;
+  throw new Error("no Chromium or Chrome found: run ./bootstrap --tests, or set CHROMIUM");
+}
+
+function watch(page) {
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) find(`console ${message.type()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => find(`uncaught exception: ${error.message}`));
+  page.on("request", (request) => {
+    if (!/^(file|data|blob):/.test(request.url())) find(`request to the network: ${request.url()}`);
+  });
+  page.on("requestfailed", (request) => {
+    // A browser drops a video's transfer as soon as it has buffered enough; checkVideos sees real failures.
+    if (request.failure()?.errorText !== "net::ERR_ABORTED") {
+      find(`failed to load ${request.url()}: ${request.failure()?.errorText}`);
+    }
+  });
+}
+
+// Every video, by itself: its metadata loads, and it plays.
+async function checkVideos(page) {
+  const videos = page.locator("video");
+  const count = await videos.count();
+  if (count === 0) find("the page has no video");
+  for (let index = 0; index < count; index += 1) {
+    const problem = await videos.nth(index).evaluate(
+      async (video, { playFor, timeout }) => {
+        const name = video.currentSrc || video.src || video.querySelector("source")?.src || "(no source)";
+        const wait = (condition) =>
+          new Promise((done) => {
+            const start = performance.now();
+            const poll = () => {
+              if (condition()) done(true);
+              else if (video.error || performance.now() - start > timeout) done(false);
+              else setTimeout(poll, 20);
+            };
+            poll();
+          });
+        const why = () => (video.error ? `: ${video.error.message || `media error ${video.error.code}`}` : "");
+        video.preload = "auto"; // the page may load lazily
+        if (!(await wait(() => video.readyState >= HTMLMediaElement.HAVE_METADATA))) {
+          return `video ${name} does not load${why()}`;
+        }
+        if (!(video.videoWidth > 0 && video.duration > 0)) return `video ${name} has no picture or no duration`;
+        video.muted = true;
+        const before = video.currentTime;
+        try {
+          await video.play();
+        } catch (error) {
+          return `video ${name} does not play: ${error.message}`;
+        }
+        const moved = await wait(() => video.currentTime > before || video.ended);
+        await new Promise((done) => setTimeout(done, playFor / 10));
+        video.pause();
+        video.currentTime = 0;
+        return moved ? null : `video ${name} does not move when it plays${why()}`;
+      },
+      { playFor: PLAY_FOR_MS, timeout: TIMEOUT_MS / 3 },
+    );
+    if (problem) find(problem);
+  }
+}
+
+// Every shared control: play moves all of its takes, and scrubbing sets them to the same moment.
+async function checkPlayers(page) {
+  const players = page.locator("[data-player]");
+  const count = await players.count();
+  if (count === 0) find("the page has no shared control ([data-player])");
+  for (let index = 0; index < count; index += 1) {
+    const player = players.nth(index);
+    const name = `shared control ${index + 1}`;
+    const play = player.locator("[data-action=play]");
+    const scrub = player.locator("input[type=range][data-action=scrub]");
+    if ((await play.count()) !== 1 || (await scrub.count()) !== 1) {
+      find(`${name} needs one [data-action=play] and one input[type=range][data-action=scrub]`);
+      continue;
+    }
+    if ((await player.locator("video.take").count()) === 0) {
+      find(`${name} has no video.take inside`);
+      continue;
+    }
+    await setScrub(scrub, 0);
+    await settled(player);
+    const start = await takes(player);
+    await play.click();
+    await page.waitForTimeout(PLAY_FOR_MS);
+    for (const [take, { time, ended }] of (await takes(player)).entries()) {
+      if (!(time > start[take].time || ended)) find(`${name}: play does not move ${start[take].name}`);
+    }
+    if ((await takes(player)).some(({ paused }) => !paused)) {
+      await play.click();
+      await page.waitForTimeout(100);
+      if ((await takes(player)).some(({ paused }) => !paused)) find(`${name}: a second press does not pause`);
+    }
+    for (const fraction of [0.5, 0.2]) {
+      await setScrub(scrub, fraction);
+      await settled(player);
+      const now = await takes(player);
+      // A take that is shorter than the others stays at its end.
+      const longest = Math.max(...now.map(({ time }) => time));
+      for (const { name: take, time, duration } of now) {
+        if (Math.abs(time - Math.min(longest, duration)) > 0.05) {
+          find(`${name}: after scrubbing to ${fraction * 100} %, ${take} is at ${time.toFixed(2)} s, not ${longest.toFixed(2)} s`);
+        }
+      }
+      if (longest === 0) find(`${name}: scrubbing to ${fraction * 100} % moves nothing`);
+    }
+    await setScrub(scrub, 0);
+  }
+}
+
+const takes = (player) =>
+  player.locator("video.take").evaluateAll((videos) =>
+    videos.map((video) => ({
+      name: (video.currentSrc || video.src).split("/").slice(-2).join("/"),
+      time: video.currentTime,
+      duration: video.duration,
+      paused: video.paused || video.ended,
+      ended: video.ended,
+    })),
+  );
+
+const setScrub = (scrub, fraction) =>
+  scrub.evaluate((input, at) => {
+    const [low, high] = [Number(input.min || 0), Number(input.max || 100)];
+    input.value = String(low + at * (high - low));
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }, fraction);
+
+// Waits until no take is seeking; a take that never stops shows as a finding of the check that follows.
+async function settled(player) {
+  await player.page().waitForTimeout(100);
+  await player
+    .locator("video.take")
+    .evaluateAll(async (videos, timeout) => {
+      const start = performance.now();
+      while (videos.some((video) => video.seeking) && performance.now() - start < timeout) {
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    }, TIMEOUT_MS / 3);
+}
+
+async function checkWidth(page, width) {
+  const overflow = await page.evaluate(() => {
+    const page = document.documentElement;
+    if (page.scrollWidth <= page.clientWidth) return null;
+    const wide = [...document.body.querySelectorAll("*")].filter(
+      (element) => element.getBoundingClientRect().right > page.clientWidth + 1,
+    );
+    const name = wide.slice(0, 3).map((e) => e.tagName.toLowerCase() + (e.className ? `.${e.getAttribute("class")}` : ""));
+    return `${page.scrollWidth} px wide (${name.join(", ")})`;
+  });
+  if (overflow) find(`the page scrolls sideways at ${width} px: it is ${overflow}`);
+}
+
+async function checkAccessibility(page, where) {
+  const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(source);
+  const violations = await page.evaluate(async () => (await window.axe.run(document)).violations);
+  for (const { id, impact, help, nodes } of violations) {
+    if (impact !== "serious" && impact !== "critical") continue;
+    const targets = nodes.slice(0, 3).map((node) => node.target.join(" "));
+    find(`accessibility (${where}): ${id}, ${impact}: ${help}: ${targets.join(", ")} (${nodes.length} in all)`);
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`report check: ${error.message}`);
+  process.exit(2);
+}
+for (const finding of findings) console.error(`report check: ${finding}`);
+if (findings.size > 0) process.exit(1);
+console.log("report check: nothing found");
