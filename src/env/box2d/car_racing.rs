@@ -5,7 +5,8 @@
 //!
 //! # Action space
 //! `Box([-1, 0, 0], [1, 1, 1])`: steering (left to right), gas, brake. With `continuous: false`, `Discrete(5)`:
-//! 0 nothing, 1 left, 2 right, 3 gas, 4 brake.
+//! 0 nothing, 1 right, 2 left, 3 gas, 4 brake. (Gymnasium 1.1.1 calls 1 left and 2 right, but turns the wheels
+//! the other way: its continuous action is negated on the way to the car and its discrete one is not.)
 //!
 //! # Observation space
 //! `Box(0, 255, (96, 96, 3))`: the picture, rows from the top, red, green and blue. Along its lower edge from
@@ -33,9 +34,11 @@ use serde_json::json;
 use tiny_skia::{Path, PathBuilder};
 
 use super::car_dynamics::{Car, HULL, SIZE, sign, wheel_corners};
+use super::policies;
 use super::world::{BodyId, Material, Shape, Vec2, World};
 use crate::env::{
-    Action, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space, Step, config,
+    Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
+    Step, config,
 };
 use crate::rng::NpRandom;
 use crate::video::{Canvas, Color};
@@ -71,7 +74,11 @@ pub static V3: EnvSpec = EnvSpec {
     make,
     options_schema: || schemars::schema_for!(Config),
     constants: &[("playfield", PLAYFIELD), ("track_width", TRACK_WIDTH), ("tau", 1.0 / FPS)],
-    policies: &[],
+    policies: &[BuiltinPolicy {
+        name: "road-follower",
+        summary: "steers at the middle of the grey pixels ahead and slows down for turns",
+        make: |_| Ok(Box::new(policies::RoadFollower)),
+    }],
 };
 
 /// Options of CarRacing.
