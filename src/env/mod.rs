@@ -276,6 +276,7 @@ pub static ENVS: &[&EnvSpec] = &[
     &box2d::lunar_lander::CONTINUOUS_V3,
     &box2d::bipedal_walker::V3,
     &box2d::bipedal_walker::HARDCORE_V3,
+    &box2d::car_racing::V3,
 ];
 
 /// The row of [`ENVS`] with this id.

@@ -1,6 +1,7 @@
 //! Integration tests, one binary: a module a topic.
 
 mod cli;
+mod box2d;
 mod env_contract;
 mod env_frames;
 mod env_goldens;

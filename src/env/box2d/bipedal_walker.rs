@@ -575,13 +575,14 @@ impl Env for BipedalWalker {
             });
             canvas.polygon(&corners, Color::WHITE);
         }
+        let mut soil = vec![(VIEWPORT_W as f32, height), (0.0, height)];
         for i in 0..TERRAIN_LENGTH - 1 {
-            let [(x1, y1), (x2, y2)] = self.terrain.segment(i).map(single).map(pixel);
-            if seen(x1, x2) {
-                let soil = [(x1, y1), (x2, y2), (x2, height), (x1, height)];
-                canvas.polygon(&soil, Color::rgb(102, 153, 76));
+            let [from, to] = self.terrain.segment(i).map(single).map(pixel);
+            if seen(from.0, to.0) {
+                soil.extend([from, to]);
             }
         }
+        canvas.polygon(&soil, Color::rgb(102, 153, 76));
 
         // One ray a frame, up and down the fan, at the start of every hundred.
         let flicker = self.frame % 100;

@@ -508,7 +508,8 @@ impl Env for LunarLander {
         for x in HELIPAD_X {
             let (x, foot) = pixel(point(x, HELIPAD_Y));
             let top = foot - 50.0;
-            canvas.line((x, foot), (x, top), 1.0, Color::WHITE);
+            // Half a pixel to the right, the pole fills one column of pixels.
+            canvas.line((x + 0.5, foot), (x + 0.5, top), 1.0, Color::WHITE);
             let flag = [(x, top), (x, top + 10.0), (x + 25.0, top + 5.0)];
             canvas.polygon(&flag, Color::rgb(204, 204, 0));
         }

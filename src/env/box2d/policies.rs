@@ -151,7 +151,7 @@ impl Policy for WalkerHeuristic {
 
 /// A rule on contact flags and knee speeds, as beginners' tutorials write one for BipedalWalker: a leg on the
 /// ground drives its hip back and straightens its knee, a leg in the air swings forward with a bent knee, and
-/// a knee that already moves that way is given half the torque. It falls soon, and earns more than chance.
+/// a knee that already moves that way is given half the torque. It is an example of a rule, and falls soon.
 pub struct ContactFlags;
 
 impl Policy for ContactFlags {
@@ -168,6 +168,79 @@ impl Policy for ContactFlags {
             let (hip, knee) = if on_ground { (-0.5, 1.0) } else { (0.5, -1.0) };
             action[2 * leg] = hip;
             action[2 * leg + 1] = if knee_speed * knee > 0.0 { 0.5 * knee } else { knee };
+        }
+        Ok(())
+    }
+}
+
+/// Follows the road of CarRacing by its pixels: finds the grey ones in a few rows ahead of the car, steers at
+/// their middle, and slows down for turns. Knows the ordinary colours only.
+pub struct RoadFollower;
+
+/// Side of the picture, and the column that the car is in.
+const PICTURE: usize = 96;
+const CENTER: f32 = 48.0;
+/// Rows ahead of the car, which is in row 72.
+const AHEAD: std::ops::Range<usize> = 50..62;
+/// Column and rows of the speed's bar.
+const SPEED_BAR: (usize, std::ops::Range<usize>) = (13, 84..94);
+/// Rows of the bar for each metre a second.
+const SPEED_ROWS: f32 = 0.048;
+
+impl RoadFollower {
+    /// How far the road's middle is to the right, -1 to 1; straight on where there is no road.
+    fn offset(pixels: &[f32]) -> f32 {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for row in AHEAD {
+            for column in 0..PICTURE {
+                let at = 3 * (row * PICTURE + column);
+                let [red, green, blue] = [pixels[at], pixels[at + 1], pixels[at + 2]];
+                if red > 60.0 && (red - green).abs() < 12.0 && (green - blue).abs() < 12.0 {
+                    sum += column as f32 + 0.5 - CENTER;
+                    count += 1.0;
+                }
+            }
+        }
+        if count > 0.0 { sum / count / CENTER } else { 0.0 }
+    }
+
+    /// Speed in metres a second, by the height of its bar.
+    fn speed(pixels: &[f32]) -> f32 {
+        let (column, rows) = SPEED_BAR;
+        rows.map(|row| pixels[3 * (row * PICTURE + column)]).sum::<f32>() / 253.0 / SPEED_ROWS
+    }
+}
+
+impl Policy for RoadFollower {
+    fn act(
+        &mut self,
+        situation: Situation<'_>,
+        _mode: Mode,
+        _rng: &mut Rng,
+        action: &mut [f32],
+    ) -> Result<(), PolicyError> {
+        let offset = Self::offset(situation.observation);
+        let speed = Self::speed(situation.observation);
+        let target = 50.0 - 25.0 * (4.0 * offset.abs()).min(1.0);
+        let steer = (2.5 * offset).clamp(-1.0, 1.0);
+        let (gas, brake) = match speed - target {
+            over if over > 8.0 => (0.0, 0.3),
+            over if over > 0.0 => (0.0, 0.0),
+            _ => (0.3, 0.0),
+        };
+        match action {
+            [a, b, c] => (*a, *b, *c) = (steer, gas, brake),
+            // Of five discrete actions, the one that matters most.
+            _ => {
+                action[0] = match () {
+                    () if brake > 0.0 => 4.0,
+                    // The reference's left and right are swapped here; see `car_racing`.
+                    () if steer < -0.2 => 2.0,
+                    () if steer > 0.2 => 1.0,
+                    () if gas > 0.0 => 3.0,
+                    () => 0.0,
+                }
+            }
         }
         Ok(())
     }

@@ -19,6 +19,13 @@ pub type Vec2 = (f32, f32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BodyId(u32);
 
+impl BodyId {
+    /// A small number that is the body's own as long as it lives, for tables.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A revolute joint of one world; it goes when either of its bodies does.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
