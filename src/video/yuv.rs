@@ -105,3 +105,130 @@ fn chroma_row(top: &[u8], bottom: &[u8], u: &mut [u8], v: &mut [u8]) {
         *v = ((V_R * r + V_G * g + V_B * b + OFFSET) >> (BITS + 2)) as u8;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Yuv = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+    fn run(convert: impl Fn(&[u8], usize, Planes<'_>), rgba: &[u8], width: usize) -> Yuv {
+        let height = rgba.len() / 4 / width;
+        // Strides wider than the picture, as FFmpeg's are.
+        let (y_stride, stride) = (width + 24, width / 2 + 8);
+        let mut y = vec![0; y_stride * height];
+        let mut u = vec![0; stride * height / 2];
+        let mut v = u.clone();
+        let planes = Planes { y: (&mut y, y_stride), u: (&mut u, stride), v: (&mut v, stride) };
+        convert(rgba, width, planes);
+        let rows = |plane: &[u8], stride: usize, width: usize| {
+            plane.chunks(stride).flat_map(|row| row[..width].to_vec()).collect()
+        };
+        (rows(&y, y_stride, width), rows(&u, stride, width / 2), rows(&v, stride, width / 2))
+    }
+
+    fn noise(pixels: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(pixels * 4)
+        .collect()
+    }
+
+    /// The formula of the module's documentation in floating point, for one 2×2 block.
+    fn exact(block: [&[u8]; 4]) -> ([f64; 4], f64, f64) {
+        let rgb = |p: &[u8]| [0, 1, 2].map(|channel| f64::from(p[channel]) / 255.0);
+        let luma = |[r, g, b]: [f64; 3]| KR * r + KG * g + KB * b;
+        let mean = block.map(rgb).iter().fold([0.0; 3], |sum, rgb| {
+            std::array::from_fn(|channel| sum[channel] + rgb[channel] / 4.0)
+        });
+        (
+            block.map(|pixel| 16.0 + 219.0 * luma(rgb(pixel))),
+            128.0 + 224.0 * (mean[2] - luma(mean)) / 1.8556,
+            128.0 + 224.0 * (mean[0] - luma(mean)) / 1.5748,
+        )
+    }
+
+    #[test]
+    fn every_sample_is_the_formula_rounded() {
+        let (width, height) = (54, 38);
+        let rgba = noise(width * height);
+        let (y, u, v) = run(from_rgba, &rgba, width);
+        let near = |got: u8, exact: f64| {
+            assert!((f64::from(got) - exact).abs() <= 0.52, "{got} is not {exact} rounded");
+        };
+        for block_y in 0..height / 2 {
+            for block_x in 0..width / 2 {
+                let at = [(0, 0), (1, 0), (0, 1), (1, 1)]
+                    .map(|(dx, dy)| (2 * block_y + dy) * width + 2 * block_x + dx);
+                let (lumas, blue, red) = exact(at.map(|at| &rgba[at * 4..at * 4 + 4]));
+                for (at, luma) in at.into_iter().zip(lumas) {
+                    near(y[at], luma);
+                }
+                let at = block_y * (width / 2) + block_x;
+                near(u[at], blue);
+                near(v[at], red);
+            }
+        }
+    }
+
+    #[test]
+    fn greys_have_no_colour() {
+        for grey in 0..=255 {
+            let rgba = [grey, grey, grey, 255].repeat(4);
+            let (y, u, v) = run(from_rgba, &rgba, 2);
+            assert_eq!((u[0], v[0]), (128, 128), "grey {grey}");
+            if grey == 0 || grey == 255 {
+                assert_eq!(y[0], if grey == 0 { 16 } else { 235 });
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same() {
+        let rgba = noise(122 * 6);
+        assert_eq!(run(from_rgba, &rgba, 122), run(convert, &rgba, 122));
+    }
+
+    /// swscale, told to use BT.709, as a second opinion. It shortens its chroma filter, so its colours are
+    /// compared where a block has one colour.
+    #[test]
+    fn swscale_agrees() {
+        use ffmpeg_next::{ffi, format::Pixel, frame, software::scaling};
+        let (width, height) = (64, 32);
+        let rgba: Vec<u8> = noise(width * height / 4)
+            .chunks_exact(width / 2 * 4)
+            .flat_map(|row| {
+                row.chunks_exact(4).flat_map(|p| p.repeat(2)).collect::<Vec<_>>().repeat(2)
+            })
+            .collect();
+        let (w, h) = (width as u32, height as u32);
+        let flags = scaling::Flags::ACCURATE_RND | scaling::Flags::POINT;
+        let mut context =
+            scaling::Context::get(Pixel::RGBA, w, h, Pixel::YUV420P, w, h, flags).unwrap();
+        // SAFETY: the context is valid; the tables are static.
+        unsafe {
+            let table = ffi::sws_getCoefficients(ffi::SWS_CS_ITU709 as i32);
+            let pointer = context.as_mut_ptr();
+            ffi::sws_setColorspaceDetails(pointer, table, 1, table, 0, 0, 1 << 16, 1 << 16);
+        }
+        let mut from = frame::Video::new(Pixel::RGBA, w, h);
+        let stride = from.stride(0);
+        for (row, to) in rgba.chunks_exact(width * 4).zip(from.data_mut(0).chunks_mut(stride)) {
+            to[..width * 4].copy_from_slice(row);
+        }
+        let mut to = frame::Video::empty();
+        context.run(&from, &mut to).unwrap();
+        let (y, u, v) = run(from_rgba, &rgba, width);
+        for (plane, ours, width) in [(0, y, width), (1, u, width / 2), (2, v, width / 2)] {
+            let rows = to.data(plane).chunks(to.stride(plane)).zip(ours.chunks_exact(width));
+            for (theirs, ours) in rows {
+                for (theirs, ours) in theirs.iter().zip(ours) {
+                    assert!(theirs.abs_diff(*ours) <= 1, "plane {plane}: {ours}, swscale {theirs}");
+                }
+            }
+        }
+    }
+}
