@@ -1,7 +1,7 @@
 //! Integration tests, one binary: a module a topic.
 
-mod cli;
 mod box2d;
+mod cli;
 mod env_contract;
 mod env_frames;
 mod env_goldens;
@@ -9,3 +9,4 @@ mod env_policies;
 mod experiments;
 mod run;
 mod trace;
+mod video;
