@@ -31,7 +31,8 @@ fn libtorch_version(libtorch: &str) -> String {
 }
 
 fn rustc_version() -> String {
-    let output = Command::new(env::var("RUSTC").unwrap_or_else(|_| "rustc".into())).arg("-V").output();
+    let output =
+        Command::new(env::var("RUSTC").unwrap_or_else(|_| "rustc".into())).arg("-V").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     text.ok().and_then(|text| text.split(' ').nth(1).map(str::to_owned)).unwrap_or("unknown".into())
 }

@@ -129,7 +129,9 @@ impl AlgorithmSpec {
         }
         let able: Vec<_> = ALGORITHMS
             .iter()
-            .filter(|name| Self::by_name(name).is_some_and(|spec| spec.settings().supports(actions)))
+            .filter(|name| {
+                Self::by_name(name).is_some_and(|spec| spec.settings().supports(actions))
+            })
             .copied()
             .collect();
         let instead = if able.is_empty() { "no algorithm yet".into() } else { able.join(", ") };

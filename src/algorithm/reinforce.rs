@@ -13,8 +13,8 @@ use crate::env::{Env, Space};
 use crate::experiment::Problem;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
-    self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision,
-    Scalar, Tensors, clip_gradient_norm,
+    self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
+    clip_gradient_norm,
 };
 use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};

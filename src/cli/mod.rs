@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod baseline;
+mod check;
 mod run;
 mod schema;
+mod trace;
 mod trial;
 mod validate;
-mod trace;
 
 /// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,10 @@ struct Cli {
 enum Command {
     /// Run an experiment: film, train, film again, evaluate, and write a report.
     Run(run::Args),
+    /// Compare a run with a baseline: exits 0 if it held or improved, 1 if it regressed, 2 if unknown.
+    Check(check::Args),
+    /// Make a run the baseline that later runs are compared with.
+    Baseline(baseline::Args),
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
@@ -59,6 +65,8 @@ pub fn main() -> ExitCode {
     };
     let result: anyhow::Result<Exit> = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Baseline(args) => baseline::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),

@@ -136,8 +136,7 @@ fn resume(path: &Path, plan: &Plan) -> anyhow::Result<RunDir> {
 /// Writes down how the run ended.
 fn close(run: &RunDir, outcome: Outcome) -> anyhow::Result<()> {
     let mut info = run.info()?;
-    info.status =
-        if outcome.interrupted { RunStatus::Interrupted } else { RunStatus::Finished };
+    info.status = if outcome.interrupted { RunStatus::Interrupted } else { RunStatus::Finished };
     info.finished = Some(jiff::Timestamp::now());
     run.write_info(&info)
 }

@@ -27,8 +27,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let dir = TrialDir::new(args.directory);
     let plan = dir.plan()?;
     let mut lock = fd_lock::RwLock::new(fs_err::File::create(dir.lock())?.into_file());
-    let _guard =
-        lock.try_write().ok().context("another process is running this trial; wait for it to end")?;
+    let _guard = lock
+        .try_write()
+        .ok()
+        .context("another process is running this trial; wait for it to end")?;
     let outcome = trial::run(&dir, &plan, |note| Message::Note(note).send());
     let (result, exit) = match outcome {
         Ok(result) => (result, Exit::Success),

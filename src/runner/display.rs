@@ -151,7 +151,8 @@ fn reached(Progress { episodes, steps, .. }: Progress) -> String {
 fn share(plan: &TrialPlan, progress: Progress) -> f64 {
     let Some(training) = &plan.settings.training else { return 0.0 };
     let ScheduleSpec { episodes, steps, updates, .. } = training.schedule;
-    let part = |limit: Option<u64>, done: u64| limit.map_or(0.0, |limit| done as f64 / limit as f64);
+    let part =
+        |limit: Option<u64>, done: u64| limit.map_or(0.0, |limit| done as f64 / limit as f64);
     part(episodes, progress.episodes)
         .max(part(steps, progress.steps))
         .max(part(updates, progress.updates))

@@ -2,11 +2,11 @@
 
 use anyhow::Context as _;
 
+use super::TrialError;
 use super::checkpoint;
 use super::learner::Learner;
 use super::log::EventLog;
 use super::stage::Stage;
-use super::TrialError;
 use crate::experiment::{FORMAT_VERSION, TrialPlan};
 use crate::policy;
 use crate::record::{Evaluation, Event, Moment, Outcome, Progress, TrialResult};
@@ -47,8 +47,9 @@ pub fn run(
         None => {
             let env = stage.env();
             let settings = &plan.settings.policy;
-            let mut policy = policy::fixed(settings, stage.env_spec(), &plan.environment.options, env)
-                .context("failed to build the policy")?;
+            let mut policy =
+                policy::fixed(settings, stage.env_spec(), &plan.environment.options, env)
+                    .context("failed to build the policy")?;
             result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
             stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0)?;
         }

@@ -109,9 +109,8 @@ impl<'a> Stage<'a> {
         };
         let mut rng = stream(self.plan.seed, Purpose::Evaluation, evaluation.seed);
         let path = self.dir.file(&file);
-        let take =
-            record_take(&mut self.env, policy, &mut rng, &scene, &recording.video, &path)
-                .map_err(anyhow::Error::from)?;
+        let take = record_take(&mut self.env, policy, &mut rng, &scene, &recording.video, &path)
+            .map_err(anyhow::Error::from)?;
         log.write(progress, seconds, Event::Take(TakeRecord { moment, file, poster, take }))?;
         Ok(())
     }

@@ -87,8 +87,11 @@ mod tests {
 
     #[test]
     fn the_mean_waits_for_a_full_window() {
-        let mut rule =
-            rule(StopSpec { mean_return: Some(Target::Return(10.0)), window: 2, ..Default::default() });
+        let mut rule = rule(StopSpec {
+            mean_return: Some(Target::Return(10.0)),
+            window: 2,
+            ..Default::default()
+        });
         rule.episode(100.0);
         assert!(!rule.solved);
         rule.episode(-85.0);
@@ -116,9 +119,8 @@ mod tests {
     fn limits_end_training() {
         let schedule = ScheduleSpec { episodes: Some(3), steps: Some(10), ..Default::default() };
         let rule = StopRule::new(None, None);
-        let reason = |episodes, steps| {
-            rule.reason(&schedule, Progress { episodes, steps, updates: 0 }, 0.0)
-        };
+        let reason =
+            |episodes, steps| rule.reason(&schedule, Progress { episodes, steps, updates: 0 }, 0.0);
         assert_eq!(reason(2, 9), None);
         assert_eq!(reason(3, 9), Some(StopReason::Episodes));
         assert_eq!(reason(2, 10), Some(StopReason::Steps));

@@ -55,7 +55,9 @@ mod tests {
         let trigger = Trigger::new(Some(Every::Updates(3)), &ScheduleSpec::default());
         assert!(trigger.fires(progress(0, 0, 2), progress(0, 0, 11)));
         assert!(!trigger.fires(progress(0, 0, 3), progress(0, 0, 3)));
-        assert!(!Trigger::new(None, &ScheduleSpec::default())
-            .fires(progress(0, 0, 0), progress(9, 9, 9)));
+        assert!(
+            !Trigger::new(None, &ScheduleSpec::default())
+                .fires(progress(0, 0, 0), progress(9, 9, 9))
+        );
     }
 }
