@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 
 mod baseline;
 mod check;
+mod export;
+mod history;
 mod run;
 mod schema;
 mod trace;
@@ -43,6 +45,10 @@ enum Command {
     Check(check::Args),
     /// Make a run the baseline that later runs are compared with.
     Baseline(baseline::Args),
+    /// List the recorded runs of an experiment.
+    History(history::Args),
+    /// Write a run for other programs: TensorBoard event files, CSV.
+    Export(export::Args),
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
@@ -67,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args),
         Command::Baseline(args) => baseline::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),

@@ -4,7 +4,7 @@
 //! the random agent's and the agent's own baseline score, so that 1 is everything that was learned, and
 //! then tested for "worse by more than the margin" ([`super::permutation`]). Holm's correction over the
 //! comparisons keeps the error rate for the whole gate. Whoever is neither proven worse nor proven better
-//! is *held* only if the gate would have seen the drop that it has to see.
+//! is *held* only if the gate would have seen the drop that it has to see, or if the scores rule it out.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -28,11 +28,11 @@ const SMALLEST_RANGE: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Not worse, and a drop would have been seen.
+    /// Not proven worse, and a drop would have been seen or is ruled out.
     Held,
     /// Better by more than the margin.
     Improved,
-    /// It cannot be said: a drop would not have been seen.
+    /// It cannot be said: a drop would not have been seen and is not ruled out.
     Inconclusive,
     /// Worse by more than the margin.
     Regressed,
@@ -298,6 +298,16 @@ impl Comparison {
         self.smallest_visible_drop = drop.is_finite().then_some(drop);
     }
 
+    /// Whether the drop that has to be seen would have been seen with the wanted power.
+    fn would_have_seen(&self, rule: &CheckSpec) -> bool {
+        self.smallest_visible_drop.is_some_and(|drop| drop <= rule.drop + ROUNDING)
+    }
+
+    /// Whether the scores themselves rule such a drop out, at the corrected error rate.
+    fn rules_out(&self, rule: &CheckSpec) -> bool {
+        self.change_at_least.is_some_and(|least| least > -rule.drop)
+    }
+
     /// Turns what [`test`] has found into the verdict.
     fn settle(&mut self, rule: &CheckSpec) {
         let change = self.change.unwrap_or(0.0);
@@ -322,8 +332,7 @@ impl Comparison {
                 self.verdict = Verdict::Inconclusive;
             }
             Evidence::Test if !proven => {
-                let seen = |drop: f64| drop <= rule.drop + ROUNDING;
-                if self.smallest_visible_drop.is_some_and(seen) {
+                if self.would_have_seen(rule) || self.rules_out(rule) {
                     self.verdict = Verdict::Held;
                 }
             }
@@ -421,7 +430,9 @@ fn range(
             .map(|mean| (mean - floor).abs())
     };
     let largest = baseline.agents.values().filter_map(above).fold(0.0, f64::max);
-    nonzero(above(agent).unwrap_or(0.0).max(SMALLEST_RANGE * largest))
+    // The random agent is at the bottom of the range and has none of its own.
+    let own = if agent.policy == PolicyKind::Random { Some(largest) } else { above(agent) };
+    nonzero(own.unwrap_or(0.0).max(SMALLEST_RANGE * largest))
 }
 
 /// The return of who has learned nothing: the random agent's or, without one, the untrained policies'.
@@ -504,7 +515,12 @@ fn explain(comparison: &Comparison, run: &Scores, rule: &CheckSpec) -> String {
         (Evidence::Exact, Verdict::Held) if change == 0.0 => "the same to the last digit".into(),
         (Evidence::Exact, _) => format!("{moved}; this rule's episodes are not left to chance"),
         (Evidence::Identical, _) => "the same to the last digit, seed by seed".into(),
-        (Evidence::Test, Verdict::Held) => format!("within the scatter; {visible}"),
+        (Evidence::Test, Verdict::Held) if comparison.would_have_seen(rule) => {
+            format!("within the scatter; {visible}")
+        }
+        (Evidence::Test, Verdict::Held) => {
+            format!("within the scatter; a drop by {} is ruled out", percent(rule.drop))
+        }
         (Evidence::Test, Verdict::Inconclusive) => {
             let Side { seeds: before, .. } = comparison.baseline;
             let has = comparison.run.map_or(0, |run| run.seeds);
@@ -719,7 +735,7 @@ mod tests {
         const REPETITIONS: u64 = 200;
         for (scatter, least) in [
             (Scatter::Normal(0.03), 0.95),
-            (Scatter::Normal(0.05), 0.5),
+            (Scatter::Normal(0.05), 0.9),
             (Scatter::TailDown(0.03), 0.9),
             (Scatter::TwoHumps(0.03), 0.95),
         ] {

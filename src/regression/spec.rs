@@ -74,12 +74,19 @@ pub enum Metric {
     StepsToThreshold,
 }
 
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Metric {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
             Metric::Return => "return",
             Metric::Area => "area",
-            Metric::StepsToThreshold => "steps to threshold",
-        })
+            Metric::StepsToThreshold => "steps_to_threshold",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name().replace('_', " "))
     }
 }
