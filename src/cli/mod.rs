@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 
 mod baseline;
 mod check;
+mod envs;
 mod export;
 mod history;
+mod report;
 mod run;
 mod schema;
 mod trace;
@@ -53,10 +55,12 @@ enum Command {
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
     Schema,
+    Envs(envs::Args),
+    Trace(trace::Args),
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
-    Trace(trace::Args),
+    Report(report::ReportArgs),
 }
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
@@ -78,7 +82,9 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),
+        Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Report(args) => report::run(args),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
