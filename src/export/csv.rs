@@ -4,7 +4,7 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
-use crate::record::{Event, Outcome, Record};
+use crate::record::{Evaluation, Event, Outcome, Progress, Record};
 use crate::store::{self, RunDir};
 
 /// A CSV table in the making.
@@ -90,7 +90,7 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
             continue;
         };
         let (id, agent, seed) = (&trial.id, &trial.agent, trial.seed);
-        let mean = |evaluation: &Option<crate::record::Evaluation>| {
+        let mean = |evaluation: &Option<Evaluation>| {
             let returns = evaluation.as_ref().map(|evaluation| &evaluation.returns[..]);
             let mean = returns.and_then(crate::stats::mean);
             mean.map(|mean| mean.to_string()).unwrap_or_default()
@@ -119,9 +119,6 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
                         .row(&[id, agent, &seed, &moment, &done, &steps, &index, value, length]);
                 }
             };
-        if let Some(before) = &result.before {
-            evaluated("before", (0, 0), &before.returns, &before.lengths);
-        }
         // Policies that do not learn may have no event log.
         let records = dir.events().map(|log| log.records).unwrap_or_default();
         for Record { progress, seconds, event } in &records {
@@ -138,7 +135,9 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
                     }
                 }
                 Event::Evaluation { returns, lengths } => {
-                    evaluated("during", (done, steps), returns, lengths);
+                    let untrained = *progress == Progress::default();
+                    let moment = if untrained { "before" } else { "during" };
+                    evaluated(moment, (done, steps), returns, lengths);
                 }
                 _ => {}
             }

@@ -31,9 +31,6 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
                 events.scalar(started + time, step, "evaluation/mean_return", mean);
             }
         };
-        if let Some(before) = &result.before {
-            mean_return(&mut events, 0, 0.0, &before.returns);
-        }
         let records = dir.events().map(|log| log.records).unwrap_or_default();
         for Record { progress, seconds, event } in &records {
             let (time, step) = (started + seconds, progress.steps);

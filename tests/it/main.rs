@@ -1,5 +1,6 @@
 //! Integration tests, one binary: a module a topic.
 
+mod check;
 mod env_contract;
 mod env_frames;
 mod env_goldens;
