@@ -8,6 +8,8 @@ pub mod algorithm;
 pub mod cli;
 pub mod env;
 pub mod experiment;
+pub mod export;
+pub mod history;
 pub mod names;
 pub mod nn;
 pub mod policy;

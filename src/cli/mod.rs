@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod baseline;
+mod check;
 mod envs;
+mod export;
+mod history;
 mod report;
 mod run;
 mod schema;
@@ -39,6 +43,14 @@ struct Cli {
 enum Command {
     /// Run an experiment: film, train, film again, evaluate, and write a report.
     Run(run::Args),
+    /// Compare a run with a baseline: exits 0 if it held or improved, 1 if it regressed, 2 if unknown.
+    Check(check::Args),
+    /// Make a run the baseline that later runs are compared with.
+    Baseline(baseline::Args),
+    /// List the recorded runs of an experiment.
+    History(history::Args),
+    /// Write a run for other programs: TensorBoard event files, CSV.
+    Export(export::Args),
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
@@ -63,6 +75,10 @@ pub fn main() -> ExitCode {
     };
     let result: anyhow::Result<Exit> = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Baseline(args) => baseline::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),

@@ -1,6 +1,7 @@
 //! Integration tests, one binary: a module a topic.
 
 mod box2d;
+mod check;
 mod cli;
 mod env_contract;
 mod env_frames;
