@@ -16,7 +16,7 @@ use crate::nn::{
     self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
     clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, Situation};
+use crate::policy::{HeadSpec, NetworkPolicy, NeuralSpec, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -174,13 +174,15 @@ impl<T: Scalar> Reinforce<T> {
         rewards.clear();
         ends.clear();
         let mut action = [0.0];
+        // The update meets the dropout masks that the actions were chosen under.
+        let mut dropout = self.dropout.clone();
         while (ends.len() as u64) < self.spec.episodes_per_update {
             let situation = Situation {
                 observation: world.envs().observation(0),
                 step: world.envs().elapsed_steps(0),
                 env: world.env(0),
             };
-            self.policy.act(situation, Mode::Explore, &mut self.exploration, &mut action)?;
+            self.policy.explore(situation, &mut dropout, &mut self.exploration, &mut action)?;
             world.step(&action)?;
             features.extend_from_slice(self.policy.features());
             actions.push(action[0]);
@@ -201,8 +203,8 @@ impl<T: Scalar> Reinforce<T> {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / steps as f64,
         };
-        let head = self.policy.head;
-        let network = &mut self.policy.network;
+        let head = self.policy.head();
+        let network = self.policy.network_mut();
         let width = head.outputs();
         let mut outputs = vec![T::zero(); steps * width];
         network.forward_train(features, steps, &mut self.dropout, &mut outputs);
@@ -260,7 +262,7 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        state.load_network("", &mut *self.policy.network)?;
+        state.load_network("", self.policy.network_mut())?;
         self.optimiser.load("optimiser.", state)?;
         self.exploration = state.rng("exploration")?;
         self.dropout = state.rng("dropout")?;
@@ -268,7 +270,7 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     }
 
     fn save_policy(&self, state: &mut Tensors) {
-        state.insert_network("", &*self.policy.network);
+        state.insert_network("", self.policy.network());
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod envs;
 mod report;
 mod run;
 mod schema;
@@ -36,17 +37,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Report(report::ReportArgs),
     /// Run an experiment: film, train, film again, evaluate, and write a report.
     Run(run::Args),
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
     Schema,
+    Envs(envs::Args),
+    Trace(trace::Args),
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
-    Trace(trace::Args),
+    Report(report::ReportArgs),
 }
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
@@ -60,12 +62,13 @@ pub fn main() -> ExitCode {
         }
     };
     let result: anyhow::Result<Exit> = match cli.command {
-        Command::Report(args) => report::run(args),
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),
+        Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Report(args) => report::run(args),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

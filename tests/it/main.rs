@@ -1,0 +1,7 @@
+//! Integration tests, one binary: a module a topic.
+
+mod env_contract;
+mod env_frames;
+mod env_goldens;
+mod env_policies;
+mod trace;
