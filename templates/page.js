@@ -342,6 +342,8 @@ for (const player of all("[data-player]")) {
       tile.video.height = take.height;
     }
     tile.video.setAttribute("aria-label", take.label);
+    tile.who.textContent = take.agent;
+    tile.when.textContent = `${take.moment}${take.moment ? ", " : ""}seed ${take.seed}`;
     if (!tile.select.dataset.full) tile.select.replaceChildren(option(index));
     tile.select.value = index;
   };
@@ -352,15 +354,16 @@ for (const player of all("[data-player]")) {
     figure.querySelector(".result")?.remove();
     const caption = figure.querySelector("figcaption");
     const select = make("select", { "aria-label": "Take" });
+    const who = make("span", { class: "who" }), when = make("span", { class: "when" });
     const remove = make("button", { type: "button", "aria-label": "Remove this take", title: "Remove this take" }, "×");
-    caption.replaceChildren(make("span", { class: "swatch", "aria-hidden": "true" }), select, remove);
+    caption.replaceChildren(make("span", { class: "swatch", "aria-hidden": "true" }), make("span", { class: "pick" }, who, " ", when, select), remove);
     const trace = make("svg", { class: "trace", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" });
     const head = make("line", { class: "head", y1: 0, y2: 100 });
     trace.append(make("path", { class: "area" }), make("path", { class: "line" }), head);
     const now = make("b"), state = make("span");
     const readout = make("div", { class: "readout" }, make("span", {}, "return so far ", now), state);
     figure.append(trace, readout);
-    const tile = { figure, video, select, remove, trace, head, now, state };
+    const tile = { figure, video, select, who, when, remove, trace, head, now, state };
     assign(tile, index);
     tiles.push(tile);
     near?.observe(video);

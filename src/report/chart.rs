@@ -94,7 +94,7 @@ impl Axis {
 
     fn write(&self, value: f64) -> String {
         match self.ticks {
-            Ticks::Number => format::tick(value),
+            Ticks::Number => format::tick(value, self.max),
             Ticks::Percent => format!("{:.0} %", value * 100.0),
             Ticks::Rows => String::new(),
         }

@@ -42,13 +42,12 @@ pub fn decimals(values: impl IntoIterator<Item = f64>) -> usize {
     }
 }
 
-/// A tick on an axis: `20k`, `1.5M`, `0.25`.
-pub fn tick(value: f64) -> String {
-    let size = value.abs();
-    match size {
-        _ if size >= 1e6 => format!("{}M", number(value / 1e6)),
-        _ if size >= 1e4 => format!("{}k", number(value / 1e3)),
-        _ if size < 1e-12 => "0".into(),
+/// A tick on an axis that goes to `max`, all of them in one unit: `5k`, `20k`; `1.5M`; `0.25`.
+pub fn tick(value: f64, max: f64) -> String {
+    match max.abs() {
+        _ if value.abs() < 1e-9 * max.abs() => "0".into(),
+        size if size >= 2e6 => format!("{}M", number(value / 1e6)),
+        size if size >= 1e4 => format!("{}k", number(value / 1e3)),
         _ => number(value),
     }
 }
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn ticks_durations_and_counts() {
-        assert_eq!([tick(20_000.0), tick(1.5e6), tick(0.25)], ["20k", "1.5M", "0.25"]);
+        assert_eq!([tick(5000.0, 3e4), tick(1.5e6, 3e6), tick(0.25, 1.0)], ["5k", "1.5M", "0.25"]);
         assert_eq!(
             [seconds(0.42), seconds(65.0), seconds(185.0)],
             ["0.42 s", "65 s", "3 min 05 s"]

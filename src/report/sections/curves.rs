@@ -12,6 +12,8 @@ use crate::report::summary::{Curve, SeedSummary};
 
 /// Points that all seeds' lines in one drawing have together: what a page still opens with at once.
 const LINE_BUDGET: usize = 9000;
+/// With more lines than this in one drawing, each is fainter.
+const CROWD: usize = 30;
 /// With more seeds than this, there are no switches for single ones.
 const MOST_SEED_SWITCHES: usize = 60;
 /// Rows of the table below a chart.
@@ -146,7 +148,11 @@ fn chart(
     for lines in lines {
         for (seed, points) in &lines.seeds {
             layers.push(Layer::Line {
-                class: format!("seed {}", lines.series.class),
+                class: format!(
+                    "seed {}{}",
+                    lines.series.class,
+                    if count > CROWD { " crowd" } else { "" }
+                ),
                 points: aggregate::thinned(points, each),
                 data: vec![("series", lines.number as u64), ("seed", *seed)],
             });

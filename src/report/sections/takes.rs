@@ -45,6 +45,7 @@ struct Shown {
     class: String,
     agent: String,
     moment: String,
+    seed: u64,
     returns: String,
     /// The address of its first frame, empty where there is none.
     poster: String,
@@ -100,6 +101,7 @@ impl Section for Takes {
                 class: series.class.clone(),
                 agent: series.label.clone(),
                 moment: moment(&takes[number]),
+                seed: takes[number].seed,
                 returns: format::list(
                     &record.take.returns.iter().map(|r| format::number(*r)).collect::<Vec<_>>(),
                 ),
@@ -199,7 +201,7 @@ fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
 /// "after training", "at 20k steps".
 fn moment(take: &Found<'_>) -> String {
     match take.record.moment {
-        Moment::After if !take.series.learns => "does not learn".into(),
+        Moment::After if !take.series.learns => String::new(),
         Moment::After => "after training".into(),
         Moment::Before => "before training".into(),
         Moment::During => {
@@ -218,7 +220,9 @@ fn moment(take: &Found<'_>) -> String {
 }
 
 fn label(take: &Found<'_>) -> String {
-    format!("{}, {}, seed {}", take.series.label, moment(take), take.seed)
+    let moment = moment(take);
+    let comma = if moment.is_empty() { "" } else { ", " };
+    format!("{}{comma}{moment}, seed {}", take.series.label, take.seed)
 }
 
 /// Everything the script needs to show any take.

@@ -67,7 +67,14 @@ pub fn verdict(report: &Report) -> Verdict {
         }
     }
     let decimals = format::decimals(scored().flat_map(|series| series.scores.iter().copied()));
-    let figures = scored().take(MOST_FIGURES).map(|series| {
+    let mut shown: Vec<&Series> = scored().collect();
+    if shown.len() > MOST_FIGURES {
+        // The best ones, in the order of the experiment.
+        let mut means: Vec<f64> = shown.iter().filter_map(|series| series.mean()).collect();
+        means.sort_unstable_by(|a, b| b.total_cmp(a));
+        shown.retain(|series| series.mean() >= means.get(MOST_FIGURES - 1).copied());
+    }
+    let figures = shown.into_iter().map(|series| {
         let interval = Bootstrap::default().interval(&series.scores, stats::mean);
         let seeds = format::plural(series.scores.len(), "seed");
         KeyFigure {
@@ -155,10 +162,7 @@ fn single(report: &Report) -> (String, &'static str) {
                     ),
                     "bad",
                 ),
-                (1, 1) => (
-                    format!("{} beats every baseline: {figures}, the best of them.", top.label),
-                    "good",
-                ),
+                (1, 1) => (format!("{} beats every baseline: {figures}.", top.label), "good"),
                 (won, all) if won == all => (
                     format!(
                         "All {all} learned agents beat every baseline; {} leads with {figures}.",
@@ -190,26 +194,36 @@ fn beats(series: &Series, rival: &Series) -> bool {
 
 fn threshold(report: &Report) -> Option<String> {
     let threshold = report.threshold()?;
-    let learned: Vec<_> = (report.learners())
-        .filter_map(|(_, series)| Some((series.label.clone(), series.mean()?)))
-        .collect();
-    if learned.is_empty() {
-        return None;
-    }
-    let reached: Vec<String> = learned
-        .iter()
-        .filter(|(_, mean)| *mean >= threshold)
-        .map(|(label, _)| label.clone())
-        .collect();
     let number = format::number(threshold);
+    let learned: Vec<&Series> =
+        report.learners().map(|(_, series)| series).filter(|s| !s.scores.is_empty()).collect();
+    if let [series] = learned[..] {
+        let (name, seeds) = (&series.label, series.scores.len());
+        return Some(match series.scores.iter().filter(|score| **score >= threshold).count() {
+            0 => format!("{name} does not reach the reward threshold of {number}."),
+            _ if seeds == 1 => format!("{name} reaches the reward threshold of {number}."),
+            n if n == seeds => {
+                format!("All {n} seeds of {name} reach the reward threshold of {number}.")
+            }
+            n => format!("{n} of {seeds} seeds of {name} reach the reward threshold of {number}."),
+        });
+    }
+    let reached: Vec<String> = (learned.iter())
+        .filter(|series| series.mean().is_some_and(|mean| mean >= threshold))
+        .map(|series| series.label.clone())
+        .collect();
     Some(match (reached.len(), learned.len()) {
-        (0, 1) => format!("The reward threshold of {number} is not reached."),
-        (0, _) => format!("No agent reaches the reward threshold of {number}."),
-        (n, all) if n == all && all > 1 => {
-            format!("All learned agents reach the reward threshold of {number}.")
+        (_, 0) => return None,
+        (0, _) => format!("No agent reaches the reward threshold of {number} on average."),
+        (n, all) if n == all => {
+            format!("All learned agents reach the reward threshold of {number} on average.")
         }
-        (1, _) => format!("{} reaches the reward threshold of {number}.", reached[0]),
-        _ => format!("{} reach the reward threshold of {number}.", format::list(&reached)),
+        (1, _) => {
+            format!("Only {} reaches the reward threshold of {number} on average.", reached[0])
+        }
+        (n, all) => format!(
+            "{n} of {all} learned agents reach the reward threshold of {number} on average."
+        ),
     })
 }
 
