@@ -5,9 +5,9 @@
 //! stored as NumPy rounds them, since recomputing them would depend on the platform's logarithm.
 
 /// Where the tail begins.
-pub const R: f64 = 3.6541528853610087963519472518;
+pub const R: f64 = 3.654152885361009;
 /// `1 / R`.
-pub const INV_R: f64 = 0.27366123732975827203338247596;
+pub const INV_R: f64 = 0.2736612373297583;
 
 /// Mantissas below these are accepted at once.
 #[rustfmt::skip]
