@@ -309,7 +309,7 @@ fn names_are_escaped() {
     assert_eq!(output.status.code(), Some(1));
     let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
     assert!(file("m.md").contains("| &lt;script&gt;alert(1)&lt;/script&gt; \\| &#64;all |"));
-    assert!(file("j.xml").contains("&lt;script>alert(1)&lt;/script>"));
+    assert!(file("j.xml").contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(!file("m.md").contains("<script") && !file("j.xml").contains("<script"));
 }
 

@@ -5,4 +5,5 @@ mod env_contract;
 mod env_frames;
 mod env_goldens;
 mod env_policies;
+mod export;
 mod trace;
