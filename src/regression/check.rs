@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::permutation::{Splits, Test, residuals, smallest_visible_drop};
+use super::permutation::{Effort, Splits, Test, residuals, smallest_visible_drop};
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
 use super::text::{number, percent};
 use super::{AgentScores, CheckSpec, Metric};
@@ -286,13 +286,21 @@ impl Comparison {
     /// Finds out what drop would have been seen.
     fn measure_sight(&mut self, rule: &CheckSpec, alpha: f64) {
         let Scaled { baseline, run } = &self.scaled;
-        let drop = match (self.evidence, Splits::new(baseline.len(), run.len())) {
+        let drop = match (self.evidence, Splits::new(baseline.len(), run.len(), Effort::FULL)) {
             (Evidence::Exact, _) => rule.margin,
             (_, None) => return,
             (_, Some(splits)) => {
                 let residuals = residuals(&[baseline, run]);
                 let (margin, power) = (rule.margin, rule.power);
-                smallest_visible_drop(&splits, baseline.len(), &residuals, margin, alpha, power)
+                smallest_visible_drop(
+                    &splits,
+                    baseline.len(),
+                    &residuals,
+                    margin,
+                    alpha,
+                    power,
+                    Effort::FULL.simulations,
+                )
             }
         };
         self.smallest_visible_drop = drop.is_finite().then_some(drop);
@@ -348,7 +356,8 @@ fn test(comparisons: &mut [Comparison], rule: &CheckSpec, tests: usize) {
     for comparison in comparisons.iter_mut().filter(|c| c.evidence != Evidence::Exact) {
         let Scaled { baseline, run } = &comparison.scaled;
         let sizes = (baseline.len(), run.len());
-        let splits = known.entry(sizes).or_insert_with(|| Splits::new(sizes.0, sizes.1));
+        let splits =
+            known.entry(sizes).or_insert_with(|| Splits::new(sizes.0, sizes.1, Effort::FULL));
         let Some(splits) = splits else { continue };
         let test = Test::new(splits, baseline, run);
         let (least, most) = test.bounds(alpha);
@@ -455,11 +464,19 @@ fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNe
     const FEWEST: usize = 5;
     let (before, now) = (scaled.baseline.len(), scaled.run.len());
     let residuals = residuals(&[&scaled.baseline, &scaled.run]);
+    let effort = Effort::search(alpha);
     let visible = |baseline: usize, run: usize| {
-        Splits::new(baseline, run).is_some_and(|splits| {
+        Splits::new(baseline, run, effort).is_some_and(|splits| {
             let residuals = if residuals.is_empty() { &[0.0][..] } else { &residuals };
-            let drop =
-                smallest_visible_drop(&splits, baseline, residuals, rule.margin, alpha, rule.power);
+            let drop = smallest_visible_drop(
+                &splits,
+                baseline,
+                residuals,
+                rule.margin,
+                alpha,
+                rule.power,
+                effort.simulations,
+            );
             drop <= rule.drop + ROUNDING
         })
     };

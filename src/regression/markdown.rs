@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::{percent, rule, score, signed_percent};
+use super::text::{counts, percent, rule, score, signed_percent};
 use super::{Decision, Verdict};
 
 /// The decision as GitHub-flavoured Markdown. Names are escaped: they come from experiment files.
@@ -39,7 +39,8 @@ pub fn markdown(decision: &Decision) -> String {
     }
     let _ = writeln!(
         text,
-        "\n<sub>Run {} against baseline {}. {}.</sub>",
+        "\n{}: run {} against baseline {}.\n\n<sub>Here {}.</sub>",
+        counts(decision),
         escape(&decision.run.run),
         escape(&decision.baseline.run),
         rule(decision)

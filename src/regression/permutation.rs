@@ -16,10 +16,26 @@ use rand::seq::SliceRandom as _;
 
 use crate::rng::{Rng, SeedSequence};
 
-/// Up to this many splits are all looked at; of more, so many are drawn.
-const MOST_SPLITS: usize = 5_000;
-/// Simulated experiments behind [`smallest_visible_drop`].
-const SIMULATIONS: usize = 400;
+/// How much work an answer is worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Up to this many splits are all looked at; of more, so many are drawn.
+    pub splits: usize,
+    /// Simulated experiments behind [`smallest_visible_drop`].
+    pub simulations: usize,
+}
+
+impl Effort {
+    /// For verdicts.
+    pub const FULL: Self = Self { splits: 5_000, simulations: 400 };
+
+    /// For trying out many numbers of seeds at error rate `alpha`: as few splits as still resolve it.
+    pub fn search(alpha: f64) -> Self {
+        let splits = (10.0 / alpha).clamp(1_000.0, Self::FULL.splits as f64) as usize;
+        Self { splits, simulations: 100 }
+    }
+}
+
 /// Rounding of sums of scores that are about 1 in size; two drops so near to each other are a tie.
 const ROUNDING: f64 = 1e-9;
 
@@ -32,18 +48,18 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// All of them, or [`MOST_SPLITS`] drawn at random where there are more. `None` where a side is empty
-    /// or has more than 10,000 seeds, the most that an experiment may have.
-    pub fn new(baseline_size: usize, run_size: usize) -> Option<Self> {
+    /// All of them, or as many as `effort` says, drawn at random, where there are more. `None` where a
+    /// side is empty or has more than 10,000 seeds, the most that an experiment may have.
+    pub fn new(baseline_size: usize, run_size: usize, effort: Effort) -> Option<Self> {
         const MOST_SEEDS: usize = 10_000;
         let sizes = 1..=MOST_SEEDS;
         if !sizes.contains(&baseline_size) || !sizes.contains(&run_size) {
             return None;
         }
         let total = baseline_size + run_size;
-        let members = match combinations(total, run_size) {
-            Some(count) if count <= MOST_SPLITS => all_splits(total, run_size, count),
-            _ => drawn_splits(total, run_size),
+        let members = match combinations(total, run_size, effort.splits) {
+            Some(count) => all_splits(total, run_size, count),
+            None => drawn_splits(total, run_size, effort.splits),
         };
         Some(Self { run_size, members })
     }
@@ -75,12 +91,12 @@ impl Splits {
     }
 }
 
-/// C(total, chosen), `None` where it is far above [`MOST_SPLITS`].
-fn combinations(total: usize, chosen: usize) -> Option<usize> {
+/// C(total, chosen), `None` where it is more than `most`.
+fn combinations(total: usize, chosen: usize, most: usize) -> Option<usize> {
     let mut count = 1_usize;
     for index in 0..chosen.min(total - chosen) {
         count = count * (total - index) / (index + 1);
-        if count > MOST_SPLITS {
+        if count > most {
             return None;
         }
     }
@@ -104,11 +120,11 @@ fn all_splits(total: usize, chosen: usize, count: usize) -> Vec<u16> {
     members
 }
 
-fn drawn_splits(total: usize, chosen: usize) -> Vec<u16> {
+fn drawn_splits(total: usize, chosen: usize, count: usize) -> Vec<u16> {
     let mut rng = SeedSequence::new(&[total as u64, chosen as u64]).pcg64();
     let mut pool: Vec<u16> = (0..total).map(|index| index as u16).collect();
-    let mut members = Vec::with_capacity(chosen * (MOST_SPLITS - 1));
-    while members.len() < chosen * (MOST_SPLITS - 1) {
+    let mut members = Vec::with_capacity(chosen * (count - 1));
+    while members.len() < chosen * (count - 1) {
         let (drawn, _) = pool.partial_shuffle(&mut rng, chosen);
         // The observed split is counted once, on its own.
         if drawn.iter().any(|&member| usize::from(member) < total - chosen) {
@@ -179,17 +195,18 @@ pub fn smallest_visible_drop(
     margin: f64,
     alpha: f64,
     power: f64,
+    simulations: usize,
 ) -> f64 {
     let Some(rank) = allowed(alpha, splits.count()) else { return f64::INFINITY };
     if residuals.is_empty() || rank >= splits.count() - 1 {
         return f64::INFINITY;
     }
-    let mut rng: Rng = SeedSequence::new(&[SIMULATIONS as u64]).pcg64();
+    let mut rng: Rng = SeedSequence::new(&[simulations as u64]).pcg64();
     let mut draw = |count: usize| -> Vec<f64> {
         (0..count).map(|_| residuals[rng.random_range(0..residuals.len())]).collect()
     };
     let mut drops = Vec::new();
-    let mut visible: Vec<f64> = (0..SIMULATIONS)
+    let mut visible: Vec<f64> = (0..simulations)
         .map(|_| {
             let (baseline, run) = (draw(baseline_size), draw(splits.run_size));
             splits.drops(&baseline, &run, &mut drops);
@@ -198,8 +215,8 @@ pub fn smallest_visible_drop(
         })
         .collect();
     visible.sort_unstable_by(f64::total_cmp);
-    let index = (power * SIMULATIONS as f64).ceil() as usize - 1;
-    visible[index.min(SIMULATIONS - 1)]
+    let index = (power * simulations as f64).ceil() as usize - 1;
+    visible[index.min(simulations - 1)]
 }
 
 /// How the scores of several groups scatter around their own means, widened for the degrees of freedom
@@ -222,7 +239,7 @@ mod tests {
     use super::*;
 
     fn test(baseline: &[f64], run: &[f64]) -> Test {
-        let splits = Splits::new(baseline.len(), run.len()).expect("seeds");
+        let splits = Splits::new(baseline.len(), run.len(), Effort::FULL).expect("seeds");
         Test::new(&splits, baseline, run)
     }
 
@@ -256,11 +273,11 @@ mod tests {
 
     #[test]
     fn counts_splits() {
-        let count = |n, m| Splits::new(n, m).map(|splits| splits.count());
+        let count = |n, m| Splits::new(n, m, Effort::FULL).map(|splits| splits.count());
         assert_eq!(count(5, 5), Some(252));
         assert_eq!(count(5, 1), Some(6));
         assert_eq!(count(1, 1), Some(2));
-        assert_eq!(count(20, 20), Some(MOST_SPLITS));
+        assert_eq!(count(20, 20), Some(Effort::FULL.splits));
         assert_eq!(count(0, 5), None);
     }
 
@@ -268,18 +285,21 @@ mod tests {
     fn one_seed_proves_nothing() {
         assert!(test(&BASELINE, &[0.0]).worse(0.0) > 0.05);
         assert_eq!(test(&BASELINE, &[0.0]).bounds(0.05), (f64::NEG_INFINITY, f64::INFINITY));
-        let splits = Splits::new(5, 1).expect("seeds");
+        let splits = Splits::new(5, 1, Effort::FULL).expect("seeds");
         let residuals = residuals(&[&BASELINE]);
-        assert_eq!(smallest_visible_drop(&splits, 5, &residuals, 0.02, 0.05, 0.9), f64::INFINITY);
+        assert_eq!(
+            smallest_visible_drop(&splits, 5, &residuals, 0.02, 0.05, 0.9, 400),
+            f64::INFINITY
+        );
     }
 
     /// Drops of exactly the size that is said to be visible are found about as often as promised, in
     /// experiments that were not used to find that size.
     #[test]
     fn the_smallest_visible_drop_is_found_as_often_as_promised() {
-        let splits = Splits::new(5, 5).expect("seeds");
+        let splits = Splits::new(5, 5, Effort::FULL).expect("seeds");
         let residuals: Vec<f64> = (-20..=20).map(|step| f64::from(step) / 200.0).collect();
-        let visible = smallest_visible_drop(&splits, 5, &residuals, 0.02, 0.05, 0.9);
+        let visible = smallest_visible_drop(&splits, 5, &residuals, 0.02, 0.05, 0.9, 400);
         let mut rng = SeedSequence::new(&[77]).pcg64();
         let mut scores = |mean: f64| -> Vec<f64> {
             (0..5).map(|_| mean + residuals[rng.random_range(0..residuals.len())]).collect()

@@ -33,7 +33,9 @@ pub fn text(decision: &Decision) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text.push('\n');
-    for comparison in &decision.comparisons {
+    let mut worst_first: Vec<_> = decision.comparisons.iter().collect();
+    worst_first.sort_by_key(|comparison| std::cmp::Reverse(comparison.verdict));
+    for comparison in worst_first {
         let (agent, metric) = (&comparison.agent, comparison.metric);
         let verdict = comparison.verdict.word();
         let _ = writeln!(text, "{verdict}: {agent}, {metric}: {}", comparison.explanation);
@@ -41,7 +43,7 @@ pub fn text(decision: &Decision) -> String {
     for note in &decision.notes {
         let _ = writeln!(text, "note: {note}");
     }
-    let _ = writeln!(text, "{}", rule(decision));
+    let _ = writeln!(text, "{}\n{}", counts(decision), rule(decision));
     text
 }
 
@@ -56,24 +58,30 @@ pub fn headline(decision: &Decision) -> String {
     )
 }
 
-/// One line: the rule.
-pub fn rule(decision: &Decision) -> String {
-    let rule = &decision.rule;
-    let counts =
+/// How many comparisons got each verdict: "1 regressed, 2 held".
+pub fn counts(decision: &Decision) -> String {
+    let count =
         |verdict: Verdict| decision.comparisons.iter().filter(|c| c.verdict == verdict).count();
     let counts: Vec<_> =
         [Verdict::Regressed, Verdict::Inconclusive, Verdict::Improved, Verdict::Held]
             .into_iter()
-            .filter(|&verdict| counts(verdict) > 0)
-            .map(|verdict| format!("{} {}", counts(verdict), verdict.word()))
+            .filter(|&verdict| count(verdict) > 0)
+            .map(|verdict| format!("{} {}", count(verdict), verdict.word()))
             .collect();
+    counts.join(", ")
+}
+
+/// The rule in a sentence.
+pub fn rule(decision: &Decision) -> String {
+    let rule = &decision.rule;
+    let plural = if decision.tests == 1 { "" } else { "s" };
     format!(
-        "{}; changes are fractions of the range between random and baseline, {} is tolerated; a false \
-         alarm at most {} of the time over {} tests; \"sees from\" is the smallest drop found {} of the time",
-        counts.join(", "),
+        "changes are fractions of the range between random and baseline; worse by {} is tolerated; {} test{plural} \
+         together raise a false alarm at most {} of the time; \"sees from\" is the smallest drop found {} of \
+         the time",
         percent(rule.margin),
-        percent(rule.error_rate),
         decision.tests,
+        percent(rule.error_rate),
         percent(rule.power)
     )
 }
@@ -109,10 +117,11 @@ pub fn percent(fraction: f64) -> String {
 
 /// "+4.2 %", "−38 %".
 pub fn signed_percent(fraction: f64) -> String {
-    let sign = match fraction {
-        fraction if fraction > 0.0 => "+",
-        fraction if fraction < 0.0 => "−",
-        _ => "",
-    };
-    format!("{sign}{}", percent(fraction.abs()))
+    // What would be printed as 0.0 has no sign.
+    const NOTHING: f64 = 0.000_5;
+    match fraction {
+        fraction if fraction >= NOTHING => format!("+{}", percent(fraction)),
+        fraction if fraction <= -NOTHING => format!("−{}", percent(-fraction)),
+        _ => "0 %".into(),
+    }
 }

@@ -171,7 +171,20 @@ fn an_unchanged_run_with_other_seeds_is_held() {
     let after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
     let (_folder, output) = check(&before, &after, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    insta::assert_snapshot!(stdout(&output), @"HELD");
+    insta::assert_snapshot!(stdout(&output), @r#"
+    cartpole: HELD (run after against baseline before)
+
+    agent      metric  baseline                run                     change  sees from  verdict
+    random     return  22.0 ± 0.791 (5 seeds)  22.0 ± 0.935 (5 seeds)  0 %     2.4 %      held
+    lean       return  42.0 ± 0 (5 seeds)      42.0 ± 0 (5 seeds)      0 %     2 %        held
+    reinforce  return  471.4 ± 13.4 (5 seeds)  474.5 ± 12.5 (5 seeds)  +0.7 %  9.0 %      held
+
+    held: random, return: within the scatter; drops from 2.4 % on would have been seen
+    held: lean, return: the same to the last digit
+    held: reinforce, return: within the scatter; drops from 9.0 % on would have been seen
+    3 held
+    changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 2 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    "#);
 }
 
 #[test]
@@ -181,10 +194,65 @@ fn a_drop_is_a_regression_in_every_format() {
     after.hash = "c0ffee";
     let (folder, output) = check(&before, &after, &["--junit", "j.xml", "--markdown", "m.md"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    insta::assert_snapshot!(stdout(&output), @"REGRESSED");
+    insta::assert_snapshot!(stdout(&output), @r#"
+    cartpole: REGRESSED (run after against baseline before)
+
+    agent      metric  baseline                run                     change  sees from  verdict
+    random     return  22.0 ± 0.791 (5 seeds)  22.0 ± 0.935 (5 seeds)  0 %     2.5 %      held
+    lean       return  42.0 ± 0 (5 seeds)      42.0 ± 0 (5 seeds)      0 %     2 %        held
+    reinforce  return  471.4 ± 13.4 (5 seeds)  355.9 ± 14.1 (5 seeds)  −26 %   9.8 %      regressed
+
+    regressed: reinforce, return: fell by 115.5 (26 % of the range), at least 21 %
+    held: random, return: within the scatter; drops from 2.5 % on would have been seen
+    held: lean, return: within the scatter; drops from 2 % on would have been seen
+    note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee
+    1 regressed, 2 held
+    changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 3 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    "#);
     let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
-    insta::assert_snapshot!(file("j.xml"), @"JUNIT");
-    insta::assert_snapshot!(file("m.md"), @"MARKDOWN");
+    insta::assert_snapshot!(file("j.xml"), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="rushes check" tests="3" skipped="0" failures="1" errors="0">
+        <testsuite name="rushes check cartpole" tests="3" skipped="0" errors="0" failures="1">
+            <testcase name="random: return" classname="cartpole">
+                <system-out>held: within the scatter; drops from 2.5 % on would have been seen
+    baseline 22.0 ± 0.791 (5 seeds)
+    run 22.0 ± 0.935 (5 seeds)</system-out>
+            </testcase>
+            <testcase name="lean: return" classname="cartpole">
+                <system-out>held: within the scatter; drops from 2 % on would have been seen
+    baseline 42.0 ± 0 (5 seeds)
+    run 42.0 ± 0 (5 seeds)</system-out>
+            </testcase>
+            <testcase name="reinforce: return" classname="cartpole">
+                <failure message="reinforce: fell by 115.5 (26 % of the range), at least 21 %" type="regressed"/>
+                <system-out>regressed: fell by 115.5 (26 % of the range), at least 21 %
+    baseline 471.4 ± 13.4 (5 seeds)
+    run 355.9 ± 14.1 (5 seeds)</system-out>
+            </testcase>
+            <system-out>cartpole: REGRESSED (run after against baseline before)
+    note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee</system-out>
+        </testsuite>
+    </testsuites>
+    "#);
+    insta::assert_snapshot!(file("m.md"), @r#"
+    ### ❌ cartpole: regressed
+
+    | | agent | metric | baseline | run | change | sees from |
+    |---|---|---|---|---|---|---|
+    | ✅ held | random | return | 22.0 ± 0.791 (5 seeds) | 22.0 ± 0.935 (5 seeds) | 0 % | 2.5 % |
+    | ✅ held | lean | return | 42.0 ± 0 (5 seeds) | 42.0 ± 0 (5 seeds) | 0 % | 2 % |
+    | ❌ regressed | reinforce | return | 471.4 ± 13.4 (5 seeds) | 355.9 ± 14.1 (5 seeds) | −26 % | 9.8 % |
+
+    - **random**, return: within the scatter; drops from 2.5 % on would have been seen
+    - **lean**, return: within the scatter; drops from 2 % on would have been seen
+    - **reinforce**, return: fell by 115.5 (26 % of the range), at least 21 %
+    - Note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee
+
+    1 regressed, 2 held: run after against baseline before.
+
+    <sub>Here changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 3 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time.</sub>
+    "#);
     let json = rushes(
         folder.path(),
         &["check", "after", "--baseline", "baselines/cartpole.json", "--json"],
@@ -203,7 +271,20 @@ fn one_seed_cannot_tell_and_says_how_many_can() {
     let after = Run::new("after", &RANDOM[..1], &DROPPED[..1]);
     let (_folder, output) = check(&before, &after, &[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    insta::assert_snapshot!(stdout(&output), @"ONE");
+    insta::assert_snapshot!(stdout(&output), @r#"
+    cartpole: INCONCLUSIVE (run after against baseline before)
+
+    agent      metric  baseline                run             change  sees from  verdict
+    random     return  22.0 ± 0.791 (5 seeds)  21.0 (1 seed)   −0.2 %  –          inconclusive
+    lean       return  42.0 ± 0 (5 seeds)      42.0 (1 seed)   0 %     2 %        held
+    reinforce  return  471.4 ± 13.4 (5 seeds)  352.0 (1 seed)  −27 %   –          inconclusive
+
+    inconclusive: random, return: no drop, however large, would have been seen; to see one of 20 %, 3 seeds in the run (it has 1) are needed
+    inconclusive: reinforce, return: no drop, however large, would have been seen; to see one of 20 %, 3 seeds in the run (it has 1) are needed
+    held: lean, return: the same to the last digit
+    2 inconclusive, 1 held
+    changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 2 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    "#);
 }
 
 #[test]
@@ -263,7 +344,9 @@ fn missing_agents_and_failed_trials_are_not_passed_over() {
     let refused = rushes(folder.path(), &["baseline", "after", "-o", "b.json"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(!folder.path().join("b.json").exists());
-    insta::assert_snapshot!(stderr(&refused), @"REFUSED");
+    insta::assert_snapshot!(stderr(&refused), @r"
+    error: a baseline needs every trial, but of `reinforce` seed 102 failed or did not end; run them again
+    ");
 }
 
 #[test]
@@ -309,7 +392,7 @@ fn names_are_escaped() {
     assert_eq!(output.status.code(), Some(1));
     let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
     assert!(file("m.md").contains("| &lt;script&gt;alert(1)&lt;/script&gt; \\| &#64;all |"));
-    assert!(file("j.xml").contains("&lt;script>alert(1)&lt;/script>"));
+    assert!(file("j.xml").contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(!file("m.md").contains("<script") && !file("j.xml").contains("<script"));
 }
 
@@ -322,7 +405,45 @@ fn a_baseline_can_be_reviewed() {
     let output = rushes(folder.path(), &["baseline", "before", "-o", "b.json"]);
     assert_eq!(stdout(&output), "b.json (2 agents, 2 seeds)\n");
     let text = std::fs::read_to_string(folder.path().join("b.json")).expect("a file");
-    insta::assert_snapshot!(text, @"BASELINE");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "baseline_version": 1,
+      "experiment": "cartpole",
+      "environment": "CartPole-v1",
+      "recorded": {
+        "run": "before",
+        "started": "2026-01-02T03:04:05Z",
+        "settings_hash": "5e771465",
+        "git": null,
+        "versions": {
+          "rushes": "0.1.0"
+        }
+      },
+      "agents": {
+        "random": {
+          "policy": "random",
+          "learns": false,
+          "seeds": [
+            {"seed": 0, "returns": [20.0, 22.0]},
+            {"seed": 1, "returns": [21.5, 23.5]}
+          ]
+        },
+        "reinforce": {
+          "policy": "neural",
+          "learns": true,
+          "untrained": 20.0,
+          "curve": {
+            "steps": [2000.0, 4000.0, 6000.0, 8000.0, 10000.0, 12000.0, 14000.0, 16000.0, 18000.0, 20000.0],
+            "returns": [65.975, 111.95, 157.925, 203.9, 249.875, 295.85, 341.825, 387.8, 433.775, 479.75]
+          },
+          "seeds": [
+            {"seed": 0, "area": 245.5, "threshold": {"steps": 20000, "reached": false}, "returns": [470.0, 472.0]},
+            {"seed": 1, "area": 254.25, "threshold": {"steps": 15000, "reached": true}, "returns": [487.5, 489.5]}
+          ]
+        }
+      }
+    }
+    "#);
 }
 
 #[test]
@@ -408,7 +529,17 @@ fn history_lists_what_was_recorded() {
         history.record(&summary).expect("recorded");
     }
     let text = rushes(folder.path(), &["history", "cartpole", "--output", "."]);
-    insta::assert_snapshot!(stdout(&text), @"HISTORY");
+    insta::assert_snapshot!(stdout(&text), @r"
+    after (no commit, settings 5e771465)
+      random                    22.00 [21.40, 22.60] (5 seeds)
+      lean                      42.00 [42.00, 42.00] (5 seeds)
+      reinforce                355.90 [346.00, 367.70] (5 seeds)
+    before (no commit, settings 5e771465)
+      random                    22.00 [21.40, 22.60] (5 seeds)
+      lean                      42.00 [42.00, 42.00] (5 seeds)
+      reinforce                471.40 [461.20, 481.60] (5 seeds)
+    mean evaluation returns with 95 % bootstrap intervals over seeds
+    ");
     let csv = rushes(folder.path(), &["history", "cartpole", "--output", ".", "--csv"]);
     let csv = stdout(&csv);
     assert!(

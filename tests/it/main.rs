@@ -8,6 +8,7 @@ mod env_frames;
 mod env_goldens;
 mod env_policies;
 mod experiments;
+mod export;
 mod run;
 mod trace;
 mod video;
