@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rushes::experiment::{self, Plan};
 use rushes::experiment::schema::schema;
+use rushes::experiment::{self, Plan};
 
 use crate::cli::{failure, output};
 
@@ -80,7 +80,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("unknown environment", "CartPole-v1", "CartPol-v1"),
     ("an environment like none", "CartPole-v1", "Quake"),
     ("unknown option", "\"CartPole-v1\" }", "\"CartPole-v1\", \"options\": { \"gravity\": 1 } }"),
-    ("option of the wrong type", "\"CartPole-v1\" }", "\"CartPole-v1\", \"options\": { \"low\": \"x\" } }"),
+    (
+        "option of the wrong type",
+        "\"CartPole-v1\" }",
+        "\"CartPole-v1\", \"options\": { \"low\": \"x\" } }",
+    ),
     ("time limit of zero", "\"CartPole-v1\" }", "\"CartPole-v1\", \"max_episode_steps\": 0 }"),
     ("no seeds", "[0, 1]", "[]"),
     ("a billion seeds", "[0, 1]", "1000000000"),
@@ -107,14 +111,34 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("a stop rule without target", "{ \"mean_return\": 400 }", "{ \"window\": 5 }"),
     ("a target of another word", "\"mean_return\": 400", "\"mean_return\": \"max\""),
     ("a period of zero", "\"evaluate_every\": 5", "\"evaluate_every\": 0"),
-    ("a period in an unknown unit", "\"evaluate_every\": 5", "\"evaluate_every\": { \"hours\": 1 }"),
-    ("a period in two units", "\"evaluate_every\": 5", "\"evaluate_every\": { \"steps\": 1, \"updates\": 1 }"),
+    (
+        "a period in an unknown unit",
+        "\"evaluate_every\": 5",
+        "\"evaluate_every\": { \"hours\": 1 }",
+    ),
+    (
+        "a period in two units",
+        "\"evaluate_every\": 5",
+        "\"evaluate_every\": { \"steps\": 1, \"updates\": 1 }",
+    ),
     ("a rule that does not parse", "else { 1 }", "else { 1"),
     ("a rule with an unknown name", "obs[2]", "angle"),
     ("neither rule nor name", "\"rule\": \"if obs[2] < 0.0 { 0 } else { 1 }\"", "\"rule\": null"),
-    ("an unknown built-in policy", "\"rule\": \"if obs[2] < 0.0 { 0 } else { 1 }\"", "\"name\": \"perfect\""),
-    ("a rule that learns", "else { 1 }\" } }", "else { 1 }\" }, \"training\": { \"algorithm\": { \"name\": \"reinforce\" }, \"schedule\": { \"episodes\": 1 } } }"),
-    ("a head for other actions", "\"CartPole-v1\" }", "\"Acrobot-v1\" }, \"recording\": { \"episodes\": 0 }"),
+    (
+        "an unknown built-in policy",
+        "\"rule\": \"if obs[2] < 0.0 { 0 } else { 1 }\"",
+        "\"name\": \"perfect\"",
+    ),
+    (
+        "a rule that learns",
+        "else { 1 }\" } }",
+        "else { 1 }\" }, \"training\": { \"algorithm\": { \"name\": \"reinforce\" }, \"schedule\": { \"episodes\": 1 } } }",
+    ),
+    (
+        "a take of no episodes",
+        "\"evaluation\"",
+        "\"recording\": { \"episodes\": 0 },\n  \"evaluation\"",
+    ),
     ("an algorithm for other actions", "CartPole-v1", "Pendulum-v1"),
     ("zero evaluation episodes", "{ \"episodes\": 5 }", "{ \"episodes\": 0 }"),
     ("no agents", "\"evaluation\": { \"episodes\": 5 }", "\"agents\": {}"),

@@ -239,8 +239,7 @@ fn resuming_other_settings_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     run_smoke(directory.path(), &["--quick"]);
     let path = directory.path().to_str().unwrap();
-    let (code, stderr) =
-        failure(&["run", "experiments/smoke.json", "--output", path, "--resume"]);
+    let (code, stderr) = failure(&["run", "experiments/smoke.json", "--output", path, "--resume"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("other settings"), "{stderr}");
 }
