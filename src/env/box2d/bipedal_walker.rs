@@ -295,6 +295,7 @@ impl Cloud {
         let x = np_random.uniform(0.0, TERRAIN_LENGTH as f64) * TERRAIN_STEP;
         let y = VIEWPORT_H / SCALE * 3.0 / 4.0;
         let corners = std::array::from_fn(|corner| {
+            #[expect(clippy::approx_constant, reason = "the reference's, and draws follow it")]
             let angle = 3.14 * 2.0 * corner as f64 / 5.0;
             let mut fluff = || np_random.uniform(0.0, 5.0 * TERRAIN_STEP);
             (

@@ -141,6 +141,12 @@ public:
 
     void BeginContact(b2Contact* contact) override { log(contact, 1); }
     void EndContact(b2Contact* contact) override { log(contact, 0); }
+    // Called in the middle of a step: where numbers have run away, it ends there.
+    void PostSolve(b2Contact*, const b2ContactImpulse* impulse) override {
+        for (int32 i = 0; i < impulse->count; ++i) {
+            b2Assert(b2IsValid(impulse->normalImpulses[i]));
+        }
+    }
     void SayGoodbye(b2Joint* joint) override {
         joints.remove(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(joint->GetUserData())));
     }
