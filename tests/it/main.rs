@@ -4,4 +4,5 @@ mod env_contract;
 mod env_frames;
 mod env_goldens;
 mod env_policies;
+mod report;
 mod trace;
