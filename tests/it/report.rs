@@ -66,9 +66,11 @@ impl MadeUp {
             let end = if learns { learned } else { 20.0 };
             let mut takes = Vec::new();
             if trial.filmed {
-                let before = learns.then_some((Moment::Before, "before.mp4", 10));
+                let early =
+                    [(Moment::Before, "before.mp4", 10), (Moment::During, "step-12340.mp4", 100)];
+                let early = early.into_iter().filter(|_| learns);
                 for (moment, file, steps) in
-                    before.into_iter().chain([(Moment::After, "after.mp4", end as usize)])
+                    early.chain([(Moment::After, "after.mp4", end as usize)])
                 {
                     std::fs::write(dir.file(file), b"not a video").unwrap();
                     takes.push(take(moment, file, steps));
@@ -224,6 +226,7 @@ fn a_page_shows_what_the_run_came_to() {
     );
     assert_eq!(page.matches("<video class=\"take\" preload=\"none\" muted playsinline").count(), 2);
     assert!(page.contains("src=\"trials/reinforce--s0/before.mp4\""));
+    assert!(page.contains("reinforce, at step 12,340, seed 0"));
     // The command is quoted for a shell.
     assert!(
         page.contains("rushes run &#39;made up.json&#39;"),
@@ -358,7 +361,7 @@ fn a_standalone_page_holds_its_videos_once() {
     let options = Options { output: Some(output.clone()), standalone: true };
     report::render(std::slice::from_ref(&made_up.run), &options).unwrap();
     let page = std::fs::read_to_string(output).unwrap();
-    assert_eq!(page.matches("data:video/mp4;base64,bm90IGEgdmlkZW8=").count(), 4);
+    assert_eq!(page.matches("data:video/mp4;base64,bm90IGEgdmlkZW8=").count(), 5);
     assert!(!page.contains("after.mp4"));
 }
 

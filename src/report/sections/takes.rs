@@ -201,14 +201,10 @@ fn moment(take: &Found<'_>) -> String {
         Moment::Before => "before training".into(),
         Moment::During => {
             // The file is named `step-N.mp4` by the step it was filmed at.
-            let digits: String =
-                take.record.file.chars().filter(char::is_ascii_digit).take(18).collect();
             let name = take.record.file.trim_end_matches(".mp4");
-            match digits.parse::<u64>() {
-                Ok(steps) if name.starts_with("step-") => {
-                    format!("at step {}", format::count(steps))
-                }
-                _ => format!("during training ({name})"),
+            match name.strip_prefix("step-").and_then(|steps| steps.parse::<u64>().ok()) {
+                Some(steps) => format!("at step {}", format::count(steps)),
+                None => format!("during training ({name})"),
             }
         }
     }
