@@ -118,7 +118,7 @@ for (const figure of all("[data-figure]")) {
           const span = line.x[next] - line.x[before];
           const part = span > 0 ? Math.min(Math.max((at - line.x[before]) / span, 0), 1) : 0;
           const value = (column) => write(column[before] + part * (column[next] - column[before]));
-          const row = make("div", {}, make("span", { class: `swatch ${line.class}` }), line.label, make("b", {}, value(line.y)));
+          const row = make("div", {}, make("span", { class: `swatch ${line.class}` }), make("span", { class: "name" }, line.label), make("b", {}, value(line.y)));
           if (line.low[next] !== line.high[next]) row.append(make("small", {}, `${value(line.low)} – ${value(line.high)}`));
           tip.append(row);
         }
@@ -247,7 +247,11 @@ for (const player of all("[data-player]")) {
     play.replaceChildren(icon(on ? PAUSE : PLAY));
     play.setAttribute("aria-label", on ? "Pause" : "Play");
     if (!on) {
-      for (const tile of tiles) { tile.video.pause(); }
+      for (const tile of tiles) {
+        tile.video.pause();
+        // Takes run a frame or two apart while they play; at rest all show the same moment.
+        if (tile.video.readyState > 0) seek(tile);
+      }
       return;
     }
     if (time >= duration - 0.01) moveTo(0);

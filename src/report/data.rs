@@ -75,7 +75,7 @@ impl RunData {
             Ok(plan) => plan,
             Err(error) => {
                 let plan = plan_from_trials(dir).ok_or_else(|| {
-                    error.context("failed to read the run's plan, and no trial's")
+                    error.context("failed to read the run's plan, and no trial's could stand in")
                 })?;
                 notes.push(
                     "plan.json could not be read; the trials that were found are shown, and trials that never \

@@ -9,6 +9,8 @@ use crate::stats;
 
 /// Colours for agents that learn; `style.css` defines as many.
 const LEARNER_COLORS: usize = 8;
+/// Colours for hard-coded agents, likewise.
+const BASELINE_COLORS: usize = 3;
 
 /// Everything that sections draw from.
 pub struct Report {
@@ -33,7 +35,7 @@ pub struct Series {
     pub name: String,
     /// The name as the page shows it: with the run's letter where there are several.
     pub label: String,
-    /// CSS classes: a colour for the agent, a dash pattern for the run.
+    /// CSS classes: a colour ([`Palette`]) and a dash pattern for the run.
     pub class: String,
     /// Whether it is trained.
     pub learns: bool,
@@ -46,26 +48,11 @@ pub struct Series {
 impl Report {
     /// Gives every agent its place and its colour.
     pub fn new(runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
-        let mut colors: Vec<(String, String)> = Vec::new();
-        let (mut learners, mut baselines) = (0, 0);
-        let mut series = Vec::new();
         let several = runs.len() > 1;
+        let mut palette = Palette::new(&runs);
+        let mut series = Vec::new();
         for (run, data) in runs.iter().enumerate() {
             for (agent, summary) in data.summary.agents.iter().enumerate() {
-                let known = colors.iter().find(|(name, _)| *name == summary.name);
-                let color = known.map(|(_, color)| color.clone()).unwrap_or_else(|| {
-                    let color = if summary.learns {
-                        learners += 1;
-                        format!("c{}", (learners - 1) % LEARNER_COLORS)
-                    } else if summary.policy == PolicyKind::Random {
-                        "random".to_owned()
-                    } else {
-                        baselines += 1;
-                        format!("b{}", (baselines - 1) % 3)
-                    };
-                    colors.push((summary.name.clone(), color.clone()));
-                    color
-                });
                 series.push(Series {
                     run,
                     agent,
@@ -74,13 +61,21 @@ impl Report {
                         true => format!("{} · {}", summary.name, letter(run)),
                         false => summary.name.clone(),
                     },
-                    class: format!("{color} d{}", run % 4),
+                    class: format!("{} d{}", palette.color(summary, run), run % 4),
                     learns: summary.learns,
                     scores: scores(summary, |seed| &seed.final_returns),
                     before: scores(summary, |seed| &seed.before_returns),
                 });
             }
         }
+        // An agent's runs stand together.
+        let mut names: Vec<String> = Vec::new();
+        for one in &series {
+            if !names.contains(&one.name) {
+                names.push(one.name.clone());
+            }
+        }
+        series.sort_by_key(|one| (names.iter().position(|name| *name == one.name), one.run));
         Self { runs, series, folder, standalone }
     }
 
@@ -136,6 +131,42 @@ impl Series {
     /// The mean over seeds of the evaluation after training.
     pub fn mean(&self) -> Option<f64> {
         stats::mean(&self.scores)
+    }
+}
+
+/// Hands out colours. An agent keeps its colour in every section; where few agents are compared over
+/// several runs, each has one in each run, because lines that cross are told apart better by colour than by
+/// dashes.
+struct Palette {
+    by_run: bool,
+    given: Vec<((String, usize), String)>,
+    learners: usize,
+    baselines: usize,
+}
+
+impl Palette {
+    fn new(runs: &[RunData]) -> Self {
+        let agents = runs.iter().flat_map(|run| &run.summary.agents);
+        let by_run = agents.filter(|agent| agent.learns).count() <= LEARNER_COLORS;
+        Self { by_run, given: Vec::new(), learners: 0, baselines: 0 }
+    }
+
+    fn color(&mut self, agent: &AgentSummary, run: usize) -> String {
+        let key = (agent.name.clone(), if self.by_run && agent.learns { run } else { 0 });
+        if let Some((_, color)) = self.given.iter().find(|(known, _)| *known == key) {
+            return color.clone();
+        }
+        let color = if agent.learns {
+            self.learners += 1;
+            format!("c{}", (self.learners - 1) % LEARNER_COLORS)
+        } else if agent.policy == PolicyKind::Random {
+            "random".to_owned()
+        } else {
+            self.baselines += 1;
+            format!("b{}", (self.baselines - 1) % BASELINE_COLORS)
+        };
+        self.given.push((key, color.clone()));
+        color
     }
 }
 

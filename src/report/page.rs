@@ -1,7 +1,7 @@
 //! From sections to one HTML file.
 
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment};
+use minijinja::{AutoEscape, Environment, escape_formatter};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -70,6 +70,13 @@ pub fn render(report: &Report) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|name| {
         if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+    });
+    // The engine's own escaping also rewrites slashes, which doubles the length of links.
+    environment.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
+            out.write_str(&format::escape(text)).map_err(minijinja::Error::from)
+        }
+        _ => escape_formatter(out, state, value),
     });
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;

@@ -29,27 +29,28 @@ impl Section for Settings {
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut blocks = Vec::new();
         for (index, run) in report.runs.iter().enumerate() {
-            if report.several() {
-                blocks.push(Block::Heading { text: format!("Run {}", letter(index)) });
-            }
+            let place = match report.several() {
+                true => format!("Run {}, ", letter(index)),
+                false => String::new(),
+            };
             if let Some(info) = run.info.as_ref().filter(|info| !info.overrides.is_empty()) {
                 blocks.push(Block::text(format!(
-                    "Set on the command line: {}",
+                    "{place}set on the command line: {}",
                     format::list(&info.overrides)
                 )));
             }
-            blocks.extend(experiment(run));
+            blocks.extend(experiment(run, &place));
             for (name, agent) in &run.plan.experiment.agents {
                 let settings = serde_json::to_value(agent)?;
                 let rows = rows(&settings, &agent_defaults(&settings));
-                blocks.push(folded(format!("Agent {name}"), rows));
+                blocks.push(folded(format!("{place}agent {name}"), rows));
             }
         }
         Ok(blocks)
     }
 }
 
-fn experiment(run: &RunData) -> Vec<Block> {
+fn experiment(run: &RunData, place: &str) -> Vec<Block> {
     let spec = &run.plan.experiment;
     let options = run.env.map(|env| (env.options_schema)().to_value()).unwrap_or_default();
     let option_defaults: Map<String, Value> =
@@ -73,7 +74,7 @@ fn experiment(run: &RunData) -> Vec<Block> {
         "check": default::<crate::regression::CheckSpec>(),
         "trial_timeout_seconds": null,
     });
-    vec![folded("Experiment".into(), rows(&shown, &defaults))]
+    vec![folded(format!("{place}experiment"), rows(&shown, &defaults))]
 }
 
 fn default<T: Default + Serialize>() -> Value {

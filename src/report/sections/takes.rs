@@ -156,45 +156,40 @@ fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
     })
 }
 
-/// The takes to open with: a learning agent before and after training (its best seed would flatter, so the
-/// first), then the others as they are in the end. For several runs: the same agent and seed in each.
+/// The takes to open with, and whether the first two are a pair: a learning agent before and after training
+/// (its best seed would flatter, so the first), then the other agents as they are in the end. For several
+/// runs: the learning agents after training, each in every run.
 fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
-    let is = |take: &Found<'_>, moment| take.record.moment == moment;
-    let learned = |take: &&Found<'_>| take.series.learns;
-    let first = (takes.iter().filter(learned).find(|take| is(take, Moment::After)))
-        .or_else(|| takes.iter().find(|take| is(take, Moment::After)))
-        .unwrap_or(&takes[0]);
-    let mut chosen = Vec::new();
-    let mut pair = false;
-    if report.several() {
-        let same = |take: &&Found<'_>| {
-            take.series.name == first.series.name
-                && take.seed == first.seed
-                && take.record.moment == first.record.moment
-        };
-        chosen.extend(takes.iter().filter(same).map(|take| take.number));
-    } else {
-        let before = takes.iter().find(|take| {
-            is(take, Moment::Before)
-                && take.series.name == first.series.name
-                && take.seed == first.seed
+    let of = |series: &Series, moment| {
+        let mut found = takes.iter().filter(move |take| {
+            take.record.moment == moment
+                && (take.series.run, &take.series.name) == (series.run, &series.name)
         });
-        pair = before.is_some();
-        chosen.extend(before.map(|take| take.number));
-        chosen.push(first.number);
+        found.next().map(|take| take.number)
+    };
+    let last = |series: &Series| {
+        [Moment::After, Moment::During, Moment::Before]
+            .iter()
+            .find_map(|&moment| of(series, moment))
+    };
+    let (mut learners, mut others): (Vec<&Series>, Vec<&Series>) = report
+        .series
+        .iter()
+        .filter(|series| last(series).is_some())
+        .partition(|series| series.learns);
+    if report.several() {
+        let shown = if learners.is_empty() { others } else { learners };
+        return (shown.into_iter().take(2 + MOST_OTHERS).filter_map(last).collect(), true);
     }
-    let most = chosen.len() + MOST_OTHERS;
-    for series in &report.series {
-        if chosen.len() < most && series.name != first.series.name {
-            let of = |take: &&Found<'_>| {
-                take.series.run == series.run
-                    && take.series.name == series.name
-                    && is(take, Moment::After)
-            };
-            let same_seed = takes.iter().filter(of).find(|take| take.seed == first.seed);
-            chosen.extend(same_seed.or_else(|| takes.iter().find(of)).map(|take| take.number));
-        }
+    let mut chosen = Vec::new();
+    if !learners.is_empty() {
+        let first = learners.remove(0);
+        chosen.extend(of(first, Moment::Before));
+        chosen.extend(last(first).filter(|number| !chosen.contains(number)));
     }
+    let pair = chosen.len() == 2;
+    others.extend(learners);
+    chosen.extend(others.into_iter().take(MOST_OTHERS).filter_map(last));
     (chosen, pair)
 }
 
@@ -206,14 +201,10 @@ fn moment(take: &Found<'_>) -> String {
         Moment::Before => "before training".into(),
         Moment::During => {
             // The file is named `step-N.mp4` by the step it was filmed at.
-            let digits: String =
-                take.record.file.chars().filter(char::is_ascii_digit).take(18).collect();
             let name = take.record.file.trim_end_matches(".mp4");
-            match digits.parse::<u64>() {
-                Ok(steps) if name.starts_with("step-") => {
-                    format!("at step {}", format::count(steps))
-                }
-                _ => format!("during training ({name})"),
+            match name.strip_prefix("step-").and_then(|steps| steps.parse::<u64>().ok()) {
+                Some(steps) => format!("at step {}", format::count(steps)),
+                None => format!("during training ({name})"),
             }
         }
     }

@@ -53,10 +53,10 @@ pub fn verdict(report: &Report) -> Verdict {
             tone = if tone == "good" { "mixed" } else { tone };
         }
         if open > 0 {
-            let why = match run.summary.status {
-                RunStatus::Running => "the run is going on, or was killed",
-                RunStatus::Interrupted => "the run was interrupted",
-                RunStatus::Finished => "their results could not be read",
+            let why = match run.info.as_ref().map(|info| info.status) {
+                Some(RunStatus::Running) => "the run is going on, or was killed",
+                Some(RunStatus::Interrupted) => "the run was interrupted",
+                Some(RunStatus::Finished) | None => "it is missing or could not be read",
             };
             points.push(format!(
                 "{of}{} of {} have no result: {why}.",
@@ -205,6 +205,7 @@ fn threshold(report: &Report) -> Option<String> {
             n if n == seeds => {
                 format!("All {n} seeds of {name} reach the reward threshold of {number}.")
             }
+            1 => format!("1 of {seeds} seeds of {name} reaches the reward threshold of {number}."),
             n => format!("{n} of {seeds} seeds of {name} reach the reward threshold of {number}."),
         });
     }
