@@ -208,10 +208,20 @@ fn prove(
     let mut comparisons = Vec::new();
     for (name, agent) in &baseline.agents {
         for &metric in &rule.metrics {
-            let Some(scores) = agent.scores(metric) else { continue };
-            let range = range(baseline, agent, metric, &scores, rule);
             let current = run.agents.get(name);
-            comparisons.push(Comparison::new(name, metric, &scores, agent, current, range));
+            // A seed that gave up after few, short episodes was not quick: never is twice the most that any
+            // seed took, as in PAR2 scores. It is the same on both sides, so that which side a seed is on
+            // stays a matter of chance.
+            let never = 2 * agent.most_steps().max(current.map_or(0, AgentScores::most_steps));
+            let Some(scores) = agent.scores(metric, never) else { continue };
+            let range = range(baseline, agent, metric, &scores, rule);
+            let current_scores = current.and_then(|agent| agent.scores(metric, never));
+            let current_scores = current_scores.unwrap_or_default();
+            comparisons.push(Comparison::new(
+                (name, metric, range),
+                (agent, &scores),
+                (current, &current_scores),
+            ));
         }
     }
     anyhow::ensure!(
@@ -233,14 +243,10 @@ fn prove(
 
 impl Comparison {
     fn new(
-        name: &str,
-        metric: Metric,
-        scores: &[f64],
-        agent: &AgentScores,
-        current: Option<&AgentScores>,
-        range: f64,
+        (name, metric, range): (&str, Metric, f64),
+        (agent, scores): (&AgentScores, &[f64]),
+        (current, current_scores): (Option<&AgentScores>, &[f64]),
     ) -> Self {
-        let current_scores = current.and_then(|agent| agent.scores(metric)).unwrap_or_default();
         let scale = |scores: &[f64]| -> Vec<f64> {
             let sign = if metric == Metric::StepsToThreshold { -1.0 } else { 1.0 };
             scores.iter().map(|score| sign * score / range).collect()
@@ -251,16 +257,16 @@ impl Comparison {
             _ if current_scores.is_empty() => Evidence::Missing,
             _ if agent.policy == PolicyKind::HardCoded
                 && constant(scores)
-                && constant(&current_scores) =>
+                && constant(current_scores) =>
             {
                 Evidence::Exact
             }
             Some(current) if identical(&agent.seeds, &current.seeds, metric) => Evidence::Identical,
             _ => Evidence::Test,
         };
-        let run = side(&current_scores);
+        let run = side(current_scores);
         let baseline = side(scores).expect("a baseline's agent has seeds");
-        let scaled = Scaled { baseline: scale(scores), run: scale(&current_scores) };
+        let scaled = Scaled { baseline: scale(scores), run: scale(current_scores) };
         let means = (stats::mean(&scaled.baseline), stats::mean(&scaled.run));
         let change = if let (Some(before), Some(now)) = means { Some(now - before) } else { None };
         Self {
@@ -434,7 +440,7 @@ fn range(
     let Some(floor) = floor(baseline) else { return nonzero(mean.abs()) };
     let above = |agent: &AgentScores| {
         agent
-            .scores(metric)
+            .scores(metric, 0)
             .and_then(|scores| stats::mean(&scores))
             .map(|mean| (mean - floor).abs())
     };
@@ -448,7 +454,7 @@ fn range(
 fn floor(baseline: &Scores) -> Option<f64> {
     let random: Vec<f64> = (baseline.agents.values())
         .filter(|agent| agent.policy == PolicyKind::Random)
-        .filter_map(|agent| stats::mean(&agent.scores(Metric::Return)?))
+        .filter_map(|agent| stats::mean(&agent.scores(Metric::Return, 0)?))
         .collect();
     let untrained: Vec<f64> =
         baseline.agents.values().filter_map(|agent| agent.untrained).collect();
@@ -456,10 +462,11 @@ fn floor(baseline: &Scores) -> Option<f64> {
 }
 
 /// The fewest seeds that would show the drop that has to be seen, judged by the scatter at hand: more of
-/// them in the run alone or, where that does not do, on both sides. `None` where even 256 would not.
+/// them in the run alone or, where that does not do, on both sides. `None` where even a thousand would
+/// not.
 fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNeeded> {
     const MOST_IN_RUN: usize = 50;
-    const MOST: usize = 256;
+    const MOST: usize = 1000;
     /// Fewer say nothing about scatter.
     const FEWEST: usize = 5;
     let (before, now) = (scaled.baseline.len(), scaled.run.len());
@@ -486,7 +493,8 @@ fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNe
         if low > high || !enough(high) {
             return None;
         }
-        while low < high {
+        // Within a twentieth: the scatter itself is not known better.
+        while low < high && (high - low) * 20 > high {
             let middle = low.midpoint(high);
             if enough(middle) { high = middle } else { low = middle + 1 }
         }
@@ -548,7 +556,7 @@ fn explain(comparison: &Comparison, run: &Scores, rule: &CheckSpec) -> String {
                 Some(SeedsNeeded { run, .. }) => format!(
                     "{run} seeds in the run (it has {has}) and in the baseline (it has {before}) are needed"
                 ),
-                None => "the scores scatter too much for any number of seeds up to 256".into(),
+                None => "more than 1000 seeds on both sides are needed".into(),
             };
             format!("{visible}; to see one of {}, {needed}", percent(rule.drop))
         }
@@ -587,7 +595,7 @@ fn notes(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> Vec<String> {
     let unused = rule
         .metrics
         .iter()
-        .filter(|&&metric| baseline.agents.values().all(|agent| agent.scores(metric).is_none()));
+        .filter(|&&metric| baseline.agents.values().all(|agent| agent.scores(metric, 0).is_none()));
     notes.extend(unused.map(|metric| format!("no agent of the baseline has a score in {metric}")));
     notes
 }

@@ -253,7 +253,9 @@ mod tests {
     /// means, with the margin added to or taken from the run.
     #[test]
     fn p_values_equal_scipys() {
-        let cases: [(&[f64], &[f64], f64, f64, f64); 9] = [
+        /// Baseline, run, margin, p-value of worse, p-value of better.
+        type Case<'a> = (&'a [f64], &'a [f64], f64, f64, f64);
+        let cases: [Case<'_>; 9] = [
             (&BASELINE, &RUN, 0.0, 0.03571428571428571, 0.9722222222222222),
             (&BASELINE, &RUN, 0.02, 0.05952380952380952, 0.9801587301587301),
             (&BASELINE, &RUN, 0.1, 0.39285714285714285, 1.0),

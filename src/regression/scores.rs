@@ -122,8 +122,20 @@ impl SeedScores {
 
 impl AgentScores {
     /// Every seed's score in this metric; `None` where a seed has none (hard-coded agents have no curve).
-    pub fn scores(&self, metric: Metric) -> Option<Vec<f64>> {
-        self.seeds.iter().map(|seed| seed.score(metric)).collect()
+    /// Seeds that never reached the threshold count with `never` steps.
+    pub fn scores(&self, metric: Metric, never: u64) -> Option<Vec<f64>> {
+        let never_reached = |seed: &SeedScores| seed.threshold.is_some_and(|time| !time.reached);
+        let score = |seed: &SeedScores| match metric {
+            Metric::StepsToThreshold if never_reached(seed) => Some(never as f64),
+            _ => seed.score(metric),
+        };
+        self.seeds.iter().map(score).collect()
+    }
+
+    /// The most steps that a seed took to reach the threshold or without reaching it.
+    pub fn most_steps(&self) -> u64 {
+        let times = self.seeds.iter().filter_map(|seed| seed.threshold);
+        times.map(|time| time.steps).max().unwrap_or_default()
     }
 }
 
@@ -242,7 +254,7 @@ fn agent_scores(agent: &AgentSummary, until: f64, has_threshold: bool) -> AgentS
         SeedScores {
             seed: seed.seed,
             area: stats::area_under_curve(&points, until),
-            threshold: (agent.learns && has_threshold).then(|| match seed.threshold_reached {
+            threshold: (agent.learns && has_threshold).then_some(match seed.threshold_reached {
                 Some(reached) => TimeScore { steps: reached.steps, reached: true },
                 None => TimeScore { steps: seed.progress.steps, reached: false },
             }),

@@ -70,7 +70,7 @@ pub enum Metric {
     /// The mean height of the learning curve (evaluations where there are some, else training returns).
     Area,
     /// Environment steps until the training return reached the environment's reward threshold; a seed that
-    /// never did counts with all of its steps. Less is better.
+    /// never did counts with twice the most steps that any seed took. Less is better.
     StepsToThreshold,
 }
 

@@ -25,6 +25,8 @@ struct Run {
     first_seed: u64,
     hash: &'static str,
     failed: Option<(&'static str, u64)>,
+    /// What every learner trained for; the threshold is reached after 15,000.
+    steps: u64,
     check: Value,
 }
 
@@ -40,6 +42,7 @@ impl Run {
             first_seed: if name == "before" { 0 } else { 100 },
             hash: "5e771465",
             failed: None,
+            steps: 20_000,
             check: json!({}),
         }
     }
@@ -105,7 +108,7 @@ impl Run {
             final_lengths: vec![1, 1],
             progress: Progress {
                 episodes: 100,
-                steps: if learns { 20_000 } else { 0 },
+                steps: if learns { self.steps } else { 0 },
                 updates: 1,
             },
             training_seconds: 1.0,
@@ -553,4 +556,17 @@ fn history_lists_what_was_recorded() {
     assert_eq!(json[1]["series"][0]["scores"], json!(RANDOM));
     let unknown = rushes(folder.path(), &["history", "pendulum", "--output", "."]);
     assert!(stderr(&unknown).contains("there are runs of cartpole"), "{}", stderr(&unknown));
+}
+
+/// A seed that gave up early is no quick one: never reaching the threshold is the worst there is.
+#[test]
+fn seeds_that_never_reach_the_threshold_are_the_slowest() {
+    let before = Run::new("before", &RANDOM, &[480.0, 485.0, 490.0, 478.0, 482.0]);
+    let mut after = Run::new("after", &OTHER_RANDOM, &[10.0, 9.0, 11.0, 10.0, 12.0]);
+    after.steps = 5_000;
+    after.check = json!({ "metrics": ["steps_to_threshold"], "drop": 0.5 });
+    let (_folder, output) = check(&before, &after, &[]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("regressed: reinforce, steps to threshold: takes longer by"), "{text}");
 }
