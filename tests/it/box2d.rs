@@ -172,7 +172,7 @@ fn policies_reach_what_they_promise() {
         ("LunarLander-v3", "heuristic", 50, 200.0),
         ("LunarLanderContinuous-v3", "heuristic", 50, 200.0),
         ("BipedalWalker-v3", "heuristic", 10, 0.0),
-        ("CarRacing-v3", "road-follower", 3, 400.0),
+        ("CarRacing-v3", "road-follower", 20, 600.0),
     ] {
         let spec = env::find(id).unwrap();
         let policy = spec.policies.iter().find(|policy| policy.name == name).unwrap();

@@ -1,8 +1,8 @@
 //! BipedalWalker: walk over rough ground with two legs of two joints each.
 //!
 //! Oleg Klimov's environment, as in Gymnasium 1.1.1 `envs/box2d/bipedal_walker.py`. Equal to it bit for bit:
-//! terrain and potential in double precision, rewards in single precision, and one world kept over all
-//! episodes, whose bodies go and come in the reference's order.
+//! terrain and potential in double precision, rewards in single precision, and one world kept until
+//! the next seed, whose bodies go and come in the reference's order.
 //!
 //! # Action space
 //! `Box(-1, 1, (4,))`: for the first leg's hip and knee and the second leg's hip and knee, the direction of the
@@ -525,6 +525,8 @@ impl Env for BipedalWalker {
     fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
+            // A seed starts anew: the same seed gives the same episode, whatever was played before.
+            self.world = None;
         }
         let mut world = self.clear()?;
         self.foot_contact = [false; 2];

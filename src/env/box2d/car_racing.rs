@@ -130,7 +130,7 @@ struct Palette {
     grass: [f64; 3],
 }
 
-/// The environment. Its car exists from the first reset on; the world stays over all episodes.
+/// The environment. Its car exists from the first reset on; the world stays until the next seed.
 struct CarRacing {
     config: Config,
     observation_space: Space,
@@ -409,6 +409,8 @@ impl Env for CarRacing {
     fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
+            // A seed starts anew: the same seed gives the same episode, whatever was played before.
+            self.world = None;
         }
         let mut world = self.clear()?;
         self.reward = 0.0;
