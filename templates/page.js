@@ -34,11 +34,11 @@ const write = (value) => {
   show();
 }
 
-// ---- Paper shows what is folded away, except long lists of files.
+// ---- Paper shows what is folded away, except lists of files and what the charts show already.
 {
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = all("details:not([open]):not(.files):not(.seeds)");
+    opened = all("details:not([open])").filter((details) => !details.matches(".files, .below details"));
     for (const details of opened) details.open = true;
   });
   addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
@@ -227,7 +227,8 @@ for (const player of all("[data-player]")) {
   const paint = () => {
     scrub.value = time;
     const step = Math.floor(time * (tiles[0]?.take.fps ?? 1) + 1e-6);
-    clock.textContent = `${time.toFixed(2)} s · frame ${step}`;
+    clock.firstElementChild.textContent = `${time.toFixed(2)} s`;
+    clock.lastElementChild.textContent = ` · frame ${step}`;
     scrub.setAttribute("aria-valuetext", `${time.toFixed(2)} seconds of ${duration.toFixed(2)}`);
     for (const { take, head, now, state } of tiles) {
       const x = Math.min(time, length(take)) / duration * 1000;

@@ -8,7 +8,7 @@ pub fn number(value: f64) -> String {
     }
     let text = match size {
         0.0 => "0".into(),
-        _ if size >= 1e9 || size < 1e-4 => {
+        _ if !(1e-4..1e9).contains(&size) => {
             let (digits, exponent) = split_exponent(format!("{size:.2e}"));
             format!("{}e{exponent}", trim(digits))
         }

@@ -113,7 +113,11 @@ impl Report {
 
     /// A link from the page to a file.
     pub fn link(&self, file: &Path) -> String {
-        relative(file, &self.folder).iter().map(percent_encoded).collect::<Vec<_>>().join("/")
+        relative(file, &self.folder)
+            .iter()
+            .map(|part| percent_encoded(part))
+            .collect::<Vec<_>>()
+            .join("/")
     }
 }
 
@@ -193,7 +197,7 @@ fn relative(file: &Path, folder: &Path) -> Vec<String> {
 }
 
 /// A part of a path as URLs write it.
-fn percent_encoded(part: &String) -> String {
+fn percent_encoded(part: &str) -> String {
     let mut encoded = String::new();
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -215,7 +219,7 @@ mod tests {
             |file: &str, folder: &str| relative(Path::new(file), Path::new(folder)).join("/");
         assert_eq!(link("/o/c/r1/trials/a/x.mp4", "/o/c/r1"), "trials/a/x.mp4");
         assert_eq!(link("/o/c/r1/x.mp4", "/o/c/r2"), "../r1/x.mp4");
-        assert_eq!(percent_encoded(&"a b#?%\"é".to_owned()), "a%20b%23%3F%25%22%C3%A9");
+        assert_eq!(percent_encoded("a b#?%\"é"), "a%20b%23%3F%25%22%C3%A9");
     }
 
     #[test]
