@@ -1,19 +1,27 @@
-//! Build script: lets the binary find libtorch at run time without `LD_LIBRARY_PATH`, and tells it which
-//! versions it was built with.
+//! Build script: lets the binary find libtorch at run time without `LD_LIBRARY_PATH`, tells it which versions
+//! it was built with, and compiles the physics solver.
 
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, process};
+
+#[path = "build/box2d.rs"]
+mod box2d;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
     let libtorch = env::var("LIBTORCH").unwrap_or_default();
     if !libtorch.is_empty() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
     }
     println!("cargo:rustc-env=RUSHES_LIBTORCH_VERSION={}", libtorch_version(&libtorch));
     println!("cargo:rustc-env=RUSHES_RUSTC_VERSION={}", rustc_version());
+    if let Err(message) = box2d::compile() {
+        println!("cargo::error={message}");
+        process::exit(1);
+    }
 }
 
 /// The version that libtorch's headers state.

@@ -5,6 +5,7 @@
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
 //!                                           checkpoint/ stderr.log result.json}
 //! output/<experiment>/latest → <run>
+//! output/history.sqlite
 //! ```
 //!
 //! Every file that a reader may find is complete: it is written beside its place, synced and renamed.
@@ -19,6 +20,11 @@ use serde::de::DeserializeOwned;
 
 use crate::experiment::{FORMAT_VERSION, Plan, TrialPlan};
 use crate::record::{Record, RunInfo, TrialResult};
+
+/// The database of all runs below an output directory.
+pub fn history(output: &Path) -> PathBuf {
+    output.join("history.sqlite")
+}
 
 /// The directory of one run.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use crate::nn::{
     self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
     clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, Situation};
+use crate::policy::{HeadSpec, NetworkPolicy, NeuralSpec, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -174,13 +174,15 @@ impl<T: Scalar> Reinforce<T> {
         rewards.clear();
         ends.clear();
         let mut action = [0.0];
+        // The update meets the dropout masks that the actions were chosen under.
+        let mut dropout = self.dropout.clone();
         while (ends.len() as u64) < self.spec.episodes_per_update {
             let situation = Situation {
                 observation: world.envs().observation(0),
                 step: world.envs().elapsed_steps(0),
                 env: world.env(0),
             };
-            self.policy.act(situation, Mode::Explore, &mut self.exploration, &mut action)?;
+            self.policy.explore(situation, &mut dropout, &mut self.exploration, &mut action)?;
             world.step(&action)?;
             features.extend_from_slice(self.policy.features());
             actions.push(action[0]);

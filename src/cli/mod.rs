@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod baseline;
+mod check;
+mod envs;
+mod export;
+mod history;
+mod report;
 mod run;
 mod schema;
 mod trace;
@@ -37,14 +43,24 @@ struct Cli {
 enum Command {
     /// Run an experiment: film, train, film again, evaluate, and write a report.
     Run(run::Args),
+    /// Compare a run with a baseline: exits 0 if it held or improved, 1 if it regressed, 2 if unknown.
+    Check(check::Args),
+    /// Make a run the baseline that later runs are compared with.
+    Baseline(baseline::Args),
+    /// List the recorded runs of an experiment.
+    History(history::Args),
+    /// Write a run for other programs: TensorBoard event files, CSV.
+    Export(export::Args),
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
     Schema,
+    Envs(envs::Args),
+    Trace(trace::Args),
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
-    Trace(trace::Args),
+    Report(report::ReportArgs),
 }
 
 /// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
@@ -59,10 +75,16 @@ pub fn main() -> ExitCode {
     };
     let result: anyhow::Result<Exit> = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Baseline(args) => baseline::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),
+        Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Report(args) => report::run(args),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -8,11 +8,12 @@ use anyhow::Context as _;
 
 use super::Exit;
 use crate::experiment::{self, FORMAT_VERSION, Override, Plan, Spec};
-use crate::provenance;
+use crate::history::History;
 use crate::record::{RunInfo, RunStatus};
+use crate::report::summary::Summary;
 use crate::runner::{Display, Outcome, Pool};
-use crate::store::RunDir;
-use crate::video;
+use crate::store::{self, RunDir};
+use crate::{provenance, report, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
@@ -91,7 +92,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::Interrupted);
     }
-    let report = crate::report::render(&[run], &crate::report::Options::default())?;
+    let report = report::render(std::slice::from_ref(&run), &report::Options::default())?;
+    if let Err(error) = remember(&args.output, &run) {
+        eprintln!("warning: this run is not in the history: {error:#}");
+    }
     if outcome.failed > 0 {
         eprintln!("{} of {} trials failed; the report says why", outcome.failed, plan.trials.len());
     }
@@ -131,6 +135,12 @@ fn resume(path: &Path, plan: &Plan) -> anyhow::Result<RunDir> {
         run.path().display()
     );
     Ok(run)
+}
+
+/// Records a finished run in the history beside the runs.
+fn remember(output: &Path, run: &RunDir) -> anyhow::Result<()> {
+    let summary: Summary = store::read_json(&run.summary())?;
+    History::open(output)?.record(&summary)
 }
 
 /// Writes down how the run ended.

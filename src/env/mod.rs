@@ -9,10 +9,12 @@ use std::fmt;
 use crate::policy::Policy;
 use crate::video::Canvas;
 
+pub mod box2d;
 pub mod classic_control;
+mod numpy;
 mod space;
+pub mod toy_text;
 pub mod trace;
-mod trig;
 mod vector;
 
 pub use space::{Action, Space};
@@ -265,6 +267,16 @@ pub static ENVS: &[&EnvSpec] = &[
     &classic_control::mountain_car_continuous::V0,
     &classic_control::pendulum::V1,
     &classic_control::acrobot::V1,
+    &toy_text::blackjack::V1,
+    &toy_text::frozen_lake::V1,
+    &toy_text::frozen_lake::LARGE_V1,
+    &toy_text::cliff_walking::V0,
+    &toy_text::taxi::V3,
+    &box2d::lunar_lander::V3,
+    &box2d::lunar_lander::CONTINUOUS_V3,
+    &box2d::bipedal_walker::V3,
+    &box2d::bipedal_walker::HARDCORE_V3,
+    &box2d::car_racing::V3,
 ];
 
 /// The row of [`ENVS`] with this id.

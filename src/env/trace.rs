@@ -202,7 +202,7 @@ impl Player {
             truncated.push(transition.truncated);
             states.extend(self.state());
             infos.push(self.env.env().info());
-            if transition.done() && k + 1 < recorded.actions.len() {
+            if transition.done() {
                 self.env.reset(None, &mut self.observation).context("reset")?;
                 resets.push(Reset {
                     after_step: k,

@@ -50,7 +50,7 @@ pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
 
 /// What no schema can know: names of the tables, and combinations that cannot work.
 fn semantic_problems(spec: &Spec) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = spec.check.problems();
     let trials = spec.agents.len().saturating_mul(spec.seeds.0.len());
     if trials > MAX_TRIALS {
         problems.push(Problem::new(

@@ -120,6 +120,26 @@ fn choice(
         })
     };
     let candidates: Vec<_> = branches.iter().filter(optional).collect();
+    // Without its tag nobody knows which branch was meant.
+    let here = error.instance_path().as_str();
+    let missing = |errors: &&Vec<ValidationError<'static>>| {
+        errors.iter().find_map(|inner| match inner.kind() {
+            Kind::Required { property } if inner.instance_path().as_str() == here => {
+                property.as_str().map(str::to_owned)
+            }
+            _ => None,
+        })
+    };
+    let absent: Vec<_> = candidates.iter().filter_map(missing).collect();
+    if let [field, ..] = &absent[..]
+        && absent.len() == candidates.len()
+        && absent.iter().all(|other| other == field)
+    {
+        return vec![Problem {
+            path: path.to_vec(),
+            message: format!("the field `{field}` is missing"),
+        }];
+    }
     if let Some(meant) = candidates.iter().find(|errors| tag(errors).is_none()) {
         return meant.iter().flat_map(|inner| explain(inner, schema)).collect();
     }
@@ -130,8 +150,17 @@ fn choice(
         return vec![Problem { path: path.to_vec(), message: error.to_string() }];
     };
     let mut path = path.to_vec();
-    path.push(field.clone());
-    let message = match error.instance().get(field).and_then(Value::as_str) {
+    // A choice between plain words has no field.
+    let value = if candidates
+        .iter()
+        .all(|errors| errors.iter().all(|e| e.instance_path().as_str() == here))
+    {
+        Some(error.instance().as_ref())
+    } else {
+        path.push(field.clone());
+        error.instance().get(field)
+    };
+    let message = match value.and_then(Value::as_str) {
         Some(name) => unknown("value", name, &names),
         None => format!("expected one of {}", names.join(", ")),
     };

@@ -10,7 +10,7 @@ use super::kernels::{
     fits_tile, multiply, narrow_product, product, with_slack,
 };
 use super::network::{Activation, Layer, MlpConfig, Network, ParametersMut, TensorInfo};
-use super::random::dropout_mask;
+use super::random::dropout_masks;
 use super::scalar::Scalar;
 use crate::rng::Rng;
 
@@ -183,6 +183,12 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
         for (value, &observed) in self.inputs.iter_mut().zip(batch) {
             *value = T::of_f32(observed);
         }
+        let dropping = self.layers.iter_mut().filter(|state| state.layer.dropout > 0.0);
+        let masks = dropping.map(|state| {
+            reserve(&mut state.mask, rows * state.layer.outputs);
+            (state.layer.dropout, state.layer.outputs, &mut state.mask[..])
+        });
+        dropout_masks(rng, rows, masks.collect());
         let mut inputs = &self.inputs;
         for state in &mut self.layers {
             let len = rows * state.layer.outputs;
@@ -190,8 +196,6 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
             reserve(&mut after, len);
             state.affine(&self.parameters, inputs, rows, &mut after);
             if state.layer.dropout > 0.0 {
-                reserve(&mut state.mask, len);
-                dropout_mask(rng, state.layer.dropout, &mut state.mask[..len]);
                 multiply(&mut after[..len], &state.mask[..len]);
             }
             if state.layer.activation == Activation::Silu {

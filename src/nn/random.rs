@@ -32,7 +32,7 @@ pub fn shuffle<T>(rng: &mut Rng, items: &mut [T]) {
 }
 
 /// Fills `mask` with 0 (probability `rate`) or `1 / (1 - rate)`: what dropout multiplies by in training.
-pub fn dropout_mask<T: Scalar>(rng: &mut Rng, rate: f64, mask: &mut [T]) {
+fn dropout_mask<T: Scalar>(rng: &mut Rng, rate: f64, mask: &mut [T]) {
     // Half a word decides each number.
     let threshold = (rate * 4_294_967_296.0) as u64;
     let keep = T::of(1.0 / (1.0 - rate));
@@ -40,6 +40,20 @@ pub fn dropout_mask<T: Scalar>(rng: &mut Rng, rate: f64, mask: &mut [T]) {
         let word = rng.next_u64();
         for (value, half) in pair.iter_mut().zip([word >> 32, word & 0xffff_ffff]) {
             *value = if half < threshold { T::zero() } else { keep };
+        }
+    }
+}
+
+/// Draws the dropout masks of a batch row by row, and within a row layer by layer: acting one observation at
+/// a time and learning from all of them together then meet the same masks.
+pub fn dropout_masks<'m, T: Scalar + 'm>(
+    rng: &mut Rng,
+    rows: usize,
+    mut layers: Vec<(f64, usize, &'m mut [T])>,
+) {
+    for row in 0..rows {
+        for (rate, width, mask) in &mut layers {
+            dropout_mask(rng, *rate, &mut mask[row * *width..][..*width]);
         }
     }
 }
@@ -59,6 +73,21 @@ mod tests {
         assert!(moment(1).abs() < 4.0 * (1.0 / f64::from(n)).sqrt());
         assert!((moment(2) - 1.0).abs() < 4.0 * (2.0 / f64::from(n)).sqrt());
         assert!((moment(4) - 3.0).abs() < 4.0 * (96.0 / f64::from(n)).sqrt());
+    }
+
+    #[test]
+    fn masks_do_not_depend_on_how_many_rows_are_drawn_at_a_time() {
+        let draw = |rng: &mut Rng, rows: usize| {
+            let (mut a, mut b) = (vec![0.0_f32; rows * 5], vec![0.0_f32; rows * 3]);
+            dropout_masks(rng, rows, vec![(0.5, 5, &mut a), (0.2, 3, &mut b)]);
+            (a, b)
+        };
+        let start = || stream(3, Purpose::Minibatch, 0);
+        let together = draw(&mut start(), 3);
+        let mut rng = start();
+        let apart: Vec<_> = (0..3).map(|_| draw(&mut rng, 1)).collect();
+        let joined = apart.into_iter().reduce(|x, y| ([x.0, y.0].concat(), [x.1, y.1].concat()));
+        assert_eq!(Some(together), joined);
     }
 
     #[test]

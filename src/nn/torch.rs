@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use super::native::NativeMlp;
 use super::network::{Activation, MlpConfig, Network, ParametersMut, TensorInfo};
-use super::random::dropout_mask;
+use super::random::dropout_masks;
 use super::scalar::Scalar;
 use crate::rng::Rng;
 
@@ -27,7 +27,8 @@ pub struct TorchMlp<T> {
     stale: bool,
     /// Inputs and outputs of the last `forward_train`.
     kept: Option<(Tensor, Tensor)>,
-    mask: Vec<T>,
+    /// Dropout factors of each layer; empty without dropout.
+    masks: Vec<Vec<T>>,
 }
 
 impl<T: Scalar> TorchMlp<T> {
@@ -50,13 +51,13 @@ impl<T: Scalar> TorchMlp<T> {
             .collect();
         Self {
             gradients: vec![T::zero(); parameters.len()],
+            masks: vec![Vec::new(); config.layers().len()],
             native: NativeMlp::new(config, parameters),
             device,
             flat,
             leaves,
             stale: false,
             kept: None,
-            mask: Vec::new(),
         }
     }
 
@@ -103,13 +104,19 @@ impl<T: Scalar> Network<T> for TorchMlp<T> {
             .to_device(self.device)
             .to_kind(T::KIND)
             .set_requires_grad(true);
+        let layers = self.native.config().layers();
+        let dropping = layers.iter().zip(&mut self.masks).filter(|(layer, _)| layer.dropout > 0.0);
+        let masks = dropping.map(|(layer, mask)| {
+            mask.resize(rows * layer.outputs, T::zero());
+            (layer.dropout, layer.outputs, &mut mask[..])
+        });
+        dropout_masks(rng, rows, masks.collect());
         let mut x = inputs.shallow_clone();
-        for (layer, leaf) in self.native.config().layers().iter().zip(self.leaves.chunks_exact(2)) {
+        for ((layer, leaf), mask) in layers.iter().zip(self.leaves.chunks_exact(2)).zip(&self.masks)
+        {
             x = x.linear(&leaf[0], Some(&leaf[1]));
             if layer.dropout > 0.0 {
-                self.mask.resize(rows * layer.outputs, T::zero());
-                dropout_mask(rng, layer.dropout, &mut self.mask);
-                x *= self.tensor(&self.mask, rows, layer.outputs);
+                x *= self.tensor(mask, rows, layer.outputs);
             }
             x = apply(layer.activation, &x);
         }

@@ -69,6 +69,47 @@ impl<T: Scalar> NetworkPolicy<T> {
         }
     }
 
+    /// Draws an action as in training: with dropout, whose masks come from `dropout`.
+    ///
+    /// # Errors
+    /// Where the network's outputs are not finite.
+    pub fn explore(
+        &mut self,
+        situation: Situation<'_>,
+        dropout: &mut Rng,
+        rng: &mut Rng,
+        action: &mut [f32],
+    ) -> Result<(), PolicyError> {
+        self.look(situation.observation);
+        self.network.forward_train(&self.features, 1, dropout, &mut self.outputs);
+        self.decide(situation.step, Mode::Explore, rng, action)
+    }
+
+    /// Turns an observation into the network's next inputs.
+    fn look(&mut self, observation: &[f32]) {
+        let mut features = std::mem::take(&mut self.features);
+        features.clear();
+        self.observe(observation, &mut features);
+        self.features = features;
+    }
+
+    /// Turns the network's last outputs into an action.
+    fn decide(
+        &self,
+        step: u32,
+        mode: Mode,
+        rng: &mut Rng,
+        action: &mut [f32],
+    ) -> Result<(), PolicyError> {
+        if self.outputs.iter().any(|output| !output.is_finite()) {
+            let message = format!("the network's outputs are not finite: {:?}", self.outputs);
+            return Err(PolicyError { step, message });
+        }
+        self.head.act(&self.outputs[..self.head.outputs()], &self.log_std, mode, rng, action);
+        self.bound(action);
+        Ok(())
+    }
+
     /// Saves what is needed to act.
     pub fn save(&self, state: &mut Tensors) {
         state.insert_network("", &*self.network);
@@ -104,19 +145,8 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        let mut features = std::mem::take(&mut self.features);
-        features.clear();
-        self.observe(situation.observation, &mut features);
-        self.features = features;
+        self.look(situation.observation);
         self.network.forward(&self.features, 1, &mut self.outputs);
-        if self.outputs.iter().any(|output| !output.is_finite()) {
-            return Err(PolicyError {
-                step: situation.step,
-                message: format!("the network's outputs are not finite: {:?}", self.outputs),
-            });
-        }
-        self.head.act(&self.outputs[..self.head.outputs()], &self.log_std, mode, rng, action);
-        self.bound(action);
-        Ok(())
+        self.decide(situation.step, mode, rng, action)
     }
 }

@@ -1,9 +1,24 @@
-//! The regression gate.
+//! The regression gate: is this run worse than the baseline?
+//!
+//! ```text
+//! summary.json ──Scores──▶ baselines/NAME.json          rushes baseline
+//! summary.json ──Scores──▶ decide(baseline, run) ──▶ text, JUnit XML, Markdown, JSON    rushes check
+//! ```
+//!
+//! A run and a baseline are the same thing, [`Scores`]; [`decide`] compares two of them and touches no
+//! file. The rule, its assumptions and how to read the verdicts: `docs/check.md`.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod check;
+mod junit;
+mod markdown;
+mod permutation;
+mod scores;
+mod spec;
+mod text;
 
-/// How the regression gate decides.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CheckSpec {}
+pub use check::{Comparison, Decision, Evidence, Side, Verdict, decide};
+pub use junit::junit;
+pub use markdown::markdown;
+pub use scores::{AgentScores, BASELINE_VERSION, Recorded, Scores, SeedScores, TimeScore};
+pub use spec::{CheckSpec, Metric};
+pub use text::text;

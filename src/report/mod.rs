@@ -1,14 +1,68 @@
-//! The report.
+//! The report: reads run directories, writes `index.html` and `summary.json`.
+//!
+//! ```text
+//! run directory ──data──▶ RunData ──model──▶ Report ──sections──▶ Blocks ──templates/──▶ index.html
+//!                             └──────────────────────────────────────────▶ summary.json
+//! ```
+//! Nothing but the files of the run is read, and nothing outside the page is needed to look at it: styles
+//! and the script are in it, charts are SVG, videos lie beside it (or inside, with
+//! [`Options::standalone`]). A new section is one file in `sections/` and one line in its table.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::store::RunDir;
+use anyhow::Context as _;
+use fs_err as fs;
 
-/// Options.
-#[derive(Default)]
-pub struct Options {}
+use crate::store::{self, RunDir};
 
-/// Renders.
-pub fn render(runs: &[RunDir], _: &Options) -> anyhow::Result<PathBuf> {
-    Ok(runs[0].report())
+mod aggregate;
+mod block;
+mod chart;
+mod data;
+mod format;
+mod model;
+mod page;
+mod sections;
+pub mod summary;
+
+pub use data::RunData;
+
+/// How a report is written.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where to; `index.html` in the run's directory, or `comparison.html` in the last one's, by default.
+    pub output: Option<PathBuf>,
+    /// Put the videos into the page, so that it is a single file.
+    pub standalone: bool,
+}
+
+/// Writes the report of one run, or one that compares several, and each run's `summary.json`.
+/// Returns the path of the page.
+///
+/// # Errors
+/// Where nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
+/// damaged are no error: the page says so.
+pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
+    let last = runs.last().context("expected at least one run")?;
+    let output = match &options.output {
+        Some(path) => path.clone(),
+        None if runs.len() == 1 => last.report(),
+        None => last.path().join("comparison.html"),
+    };
+    let folder = match output.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder).context("failed to create the report's directory")?;
+    let folder = fs::canonicalize(folder)?;
+    let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
+    for run in &runs {
+        // Compact: most of it is columns of numbers.
+        let text = serde_json::to_string(&run.summary)?;
+        store::write_atomically(&run.dir.summary(), text.as_bytes())?;
+    }
+    let report = model::Report::new(runs, folder, options.standalone);
+    let page = page::render(&report)?;
+    store::write_atomically(&output, page.as_bytes())?;
+    Ok(output)
 }

@@ -35,7 +35,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Upright, check_bounds, check_finite, rotate};
-use crate::env::trig::{cos, sin_cos};
+use crate::env::numpy::{sin_cos_f32, squared};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
     config,
@@ -151,26 +151,26 @@ impl Acrobot {
 
     /// The state's time derivative under `torque`.
     fn derivative(&self, [theta1, theta2, dtheta1, dtheta2]: [f64; 4], torque: f64) -> [f64; 4] {
-        let (sin2, cos2) = sin_cos(theta2);
+        let (sin2, cos2) = theta2.sin_cos();
         let center_squared = CENTER * CENTER;
         let d1 = MASS * center_squared
             + MASS * (LENGTH * LENGTH + center_squared + 2.0 * LENGTH * CENTER * cos2)
             + INERTIA
             + INERTIA;
         let d2 = MASS * (center_squared + LENGTH * CENTER * cos2) + INERTIA;
-        let phi2 = MASS * CENTER * GRAVITY * cos(theta1 + theta2 - PI / 2.0);
-        let phi1 = -MASS * LENGTH * CENTER * (dtheta2 * dtheta2) * sin2
+        let phi2 = MASS * CENTER * GRAVITY * (theta1 + theta2 - PI / 2.0).cos();
+        let phi1 = -MASS * LENGTH * CENTER * squared(dtheta2) * sin2
             - 2.0 * MASS * LENGTH * CENTER * dtheta2 * dtheta1 * sin2
-            + (MASS * CENTER + MASS * LENGTH) * GRAVITY * cos(theta1 - PI / 2.0)
+            + (MASS * CENTER + MASS * LENGTH) * GRAVITY * (theta1 - PI / 2.0).cos()
             + phi2;
         let ratio = d2 / d1 * phi1;
         let numerator = match self.config.book_or_nips {
             Equations::Nips => torque + ratio - phi2,
             Equations::Book => {
-                torque + ratio - MASS * LENGTH * CENTER * (dtheta1 * dtheta1) * sin2 - phi2
+                torque + ratio - MASS * LENGTH * CENTER * squared(dtheta1) * sin2 - phi2
             }
         };
-        let ddtheta2 = numerator / (MASS * center_squared + INERTIA - d2 * d2 / d1);
+        let ddtheta2 = numerator / (MASS * center_squared + INERTIA - squared(d2) / d1);
         let ddtheta1 = -(d2 * ddtheta2 + phi1) / d1;
         [dtheta1, dtheta2, ddtheta1, ddtheta2]
     }
@@ -218,8 +218,8 @@ impl Env for Acrobot {
         let state: [f32; 4] = std::array::from_fn(|_| self.np_random.uniform(low, high) as f32);
         self.state = state.map(f64::from);
         let [theta1, theta2, dtheta1, dtheta2] = state;
-        let (sin1, cos1) = single::sin_cos(theta1);
-        let (sin2, cos2) = single::sin_cos(theta2);
+        let (sin1, cos1) = sin_cos_f32(theta1);
+        let (sin2, cos2) = sin_cos_f32(theta2);
         observation.copy_from_slice(&[cos1, sin1, cos2, sin2, dtheta1, dtheta2]);
         Ok(())
     }
@@ -236,11 +236,11 @@ impl Env for Acrobot {
         let dtheta2 = dtheta2.clamp(-MAX_VELOCITY_2, MAX_VELOCITY_2);
         self.state = [theta1, theta2, dtheta1, dtheta2];
 
-        let (sin1, cos1) = sin_cos(theta1);
-        let (sin2, cos2) = sin_cos(theta2);
+        let (sin1, cos1) = theta1.sin_cos();
+        let (sin2, cos2) = theta2.sin_cos();
         let seen = [cos1, sin1, cos2, sin2, dtheta1, dtheta2].map(|value| value as f32);
         observation.copy_from_slice(&seen);
-        let terminated = -cos1 - cos(theta2 + theta1) > 1.0;
+        let terminated = -cos1 - (theta2 + theta1).cos() > 1.0;
         Ok(Step { reward: if terminated { 0.0 } else { -1.0 }, terminated })
     }
 
@@ -274,33 +274,5 @@ impl Env for Acrobot {
 
     fn state(&self) -> Vec<f64> {
         self.state.to_vec()
-    }
-}
-
-/// Sine and cosine in float32 as NumPy's vector loops compute them: the starting state is float32, and so is
-/// its observation.
-mod single {
-    use std::f32::consts::FRAC_PI_4;
-
-    /// `(x.sin(), x.cos())`.
-    pub fn sin_cos(x: f32) -> (f32, f32) {
-        // Larger angles come from the options `low` and `high` only; the last bit may differ there.
-        if x.abs() <= FRAC_PI_4 { (sin(x), cos(x)) } else { x.sin_cos() }
-    }
-
-    fn sin(x: f32) -> f32 {
-        let square = x * x;
-        let r = f32::from_bits(0x363e_9dde).mul_add(square, f32::from_bits(0xb950_35dd));
-        let r = r.mul_add(square, f32::from_bits(0x3c08_88cd));
-        let r = r.mul_add(square, f32::from_bits(0xbe2a_aaab));
-        (r * square).mul_add(x, x)
-    }
-
-    fn cos(x: f32) -> f32 {
-        let square = x * x;
-        let r = f32::from_bits(0x37cc_730b).mul_add(square, f32::from_bits(0xbab6_036e));
-        let r = r.mul_add(square, f32::from_bits(0x3d2a_aa9e));
-        let r = r.mul_add(square, -0.5);
-        r.mul_add(square, 1.0)
     }
 }

@@ -33,7 +33,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Upright, check_bounds, rotate};
-use crate::env::trig::sin_cos;
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
     config,
@@ -180,7 +179,7 @@ impl Env for CartPole {
     fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
         let [x, x_dot, theta, theta_dot] = self.state;
         let force = if action == Action::Discrete(1) { FORCE } else { -FORCE };
-        let (sin, cos) = sin_cos(theta);
+        let (sin, cos) = theta.sin_cos();
 
         let temp = (force + POLE_MASS_LENGTH * (theta_dot * theta_dot) * sin) / TOTAL_MASS;
         let theta_acc = (GRAVITY * sin - cos * temp)

@@ -29,7 +29,6 @@ use serde::{Deserialize, Serialize};
 
 use super::hill::{self, MAX_POSITION, MAX_SPEED, MIN_POSITION};
 use super::{Upright, check_bounds, check_finite};
-use crate::env::trig::cos;
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
     config,
@@ -143,7 +142,7 @@ impl Env for MountainCar {
 
     fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
         let push = f64::from(action.index() as u8) - 1.0;
-        let acceleration = push * FORCE + cos(3.0 * self.position) * -GRAVITY;
+        let acceleration = push * FORCE + (3.0 * self.position).cos() * -GRAVITY;
         self.velocity = (self.velocity + acceleration).clamp(-MAX_SPEED, MAX_SPEED);
         self.position = (self.position + self.velocity).clamp(MIN_POSITION, MAX_POSITION);
         if self.position == MIN_POSITION && self.velocity < 0.0 {

@@ -31,7 +31,6 @@ use serde::{Deserialize, Serialize};
 
 use super::hill::{self, MAX_POSITION, MAX_SPEED, MIN_POSITION};
 use super::{Upright, check_bounds, check_finite};
-use crate::env::trig::cos;
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
     config,
@@ -139,7 +138,7 @@ impl MountainCarContinuous {
     {
         let three: F = 3.0_f64.as_();
         let angle: f64 = (three * position).as_();
-        let acceleration = force * POWER as f32 - (GRAVITY * cos(angle)) as f32;
+        let acceleration = force * POWER as f32 - (GRAVITY * angle.cos()) as f32;
         let mut velocity = velocity + acceleration.as_();
         velocity = velocity.min(MAX_SPEED.as_()).max((-MAX_SPEED).as_());
         let position = (position + velocity).min(MAX_POSITION.as_()).max(MIN_POSITION.as_());

@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Upright, check_finite, rotate};
-use crate::env::trig::sin_cos;
+use crate::env::numpy::{squared, squared_f32};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Options, OptionsError, Space, Step,
     config,
@@ -154,7 +154,10 @@ impl Pendulum {
 
 /// The angle within ±π, by Python's modulo (the sign of the divisor).
 fn normalized(angle: f64) -> f64 {
-    (angle + PI).rem_euclid(2.0 * PI) - PI
+    let turned = angle + PI;
+    // Most angles are within a turn already, where the modulo changes nothing.
+    let within = (0.0..2.0 * PI).contains(&turned);
+    (if within { turned } else { turned.rem_euclid(2.0 * PI) }) - PI
 }
 
 impl Env for Pendulum {
@@ -174,7 +177,7 @@ impl Env for Pendulum {
         self.angle = self.np_random.uniform(-x_init, x_init);
         self.velocity = self.np_random.uniform(-y_init, y_init);
         self.torque = None;
-        self.observe(sin_cos(self.angle), observation);
+        self.observe(self.angle.sin_cos(), observation);
         Ok(())
     }
 
@@ -183,15 +186,15 @@ impl Env for Pendulum {
         let torque = action.vector()[0];
         self.torque = Some(torque);
         let angle = normalized(self.angle);
-        let effort = f64::from(0.001 * (torque * torque));
-        let cost = angle * angle + 0.1 * (self.velocity * self.velocity) + effort;
+        let effort = f64::from(0.001 * squared_f32(torque));
+        let cost = squared(angle) + 0.1 * squared(self.velocity) + effort;
 
         let push = f64::from((3.0 / (MASS * (LENGTH * LENGTH))) as f32 * torque);
         let gravity = 3.0 * self.config.g / (2.0 * LENGTH);
-        let acceleration = gravity * sin_cos(self.angle).0 + push;
+        let acceleration = gravity * self.angle.sin() + push;
         self.velocity = (self.velocity + acceleration * DT).clamp(-MAX_SPEED, MAX_SPEED);
         self.angle += self.velocity * DT;
-        self.observe(sin_cos(self.angle), observation);
+        self.observe(self.angle.sin_cos(), observation);
         Ok(Step { reward: -cost, terminated: false })
     }
 
@@ -226,25 +229,30 @@ impl Env for Pendulum {
 }
 
 /// The arrow around the pivot, `size` pixels across: clockwise for negative torques.
+///
+/// Its shape is the reference's picture: a circle squeezed a little, from the top clockwise to the left, with
+/// the arrow's head there.
 fn draw_torque(upright: &mut Upright<'_>, center: (f32, f32), size: f32, anticlockwise: bool) {
     const POINTS: usize = 65;
+    const HALF_WIDTH: f32 = 0.46;
+    const HALF_HEIGHT: f32 = 0.485;
+    const MIDDLE: f32 = 0.027;
+    let size = size.trunc();
     if size < 2.0 {
         return;
     }
     let mirror = if anticlockwise { -1.0 } else { 1.0 };
-    let radius = 0.45 * size;
-    let at = |angle: f32, radius: f32| {
-        (center.0 + mirror * (radius * angle.sin() + 0.02 * size), center.1 + radius * angle.cos())
-    };
-    // From the top clockwise through three quarters of a turn.
+    // Pictures of even size have no middle pixel.
+    let shift = (size - 1.0) / 2.0 - (size / 2.0).trunc();
+    let at =
+        |(x, y): (f32, f32)| (center.0 + shift + mirror * size * x, center.1 + shift + size * y);
     let arc = std::array::from_fn::<_, POINTS, _>(|i| {
-        at(i as f32 / (POINTS - 1) as f32 * 1.5 * std::f32::consts::PI, radius)
+        let angle = i as f32 / (POINTS - 1) as f32 * 1.5 * std::f32::consts::PI;
+        upright.at(at((MIDDLE + HALF_WIDTH * angle.sin(), HALF_HEIGHT * angle.cos())))
     });
-    let points = arc.map(|point| upright.at(point));
-    upright.canvas.polyline(&points, 0.03 * size, Color::BLACK);
-    let (x, y) = arc[POINTS - 1];
-    let barb = mirror * 0.065 * size;
-    let head =
-        [(x, y + 0.13 * size), (x - barb, y - 0.05 * size), (x, y), (x + barb, y - 0.05 * size)];
-    upright.polygon(head, Color::BLACK);
+    upright.canvas.polyline(&arc, 0.028 * size, Color::BLACK);
+    let left = MIDDLE - HALF_WIDTH;
+    let head = [(left, 0.145), (left - 0.068, -0.047), (left, -0.003), (left + 0.068, -0.047)];
+    let head = head.map(|point| upright.at(at(point)));
+    upright.canvas.polygon(&head, Color::BLACK);
 }

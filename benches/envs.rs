@@ -1,0 +1,84 @@
+//! Steps and drawings of every environment: `cargo bench --bench envs`.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rushes::env::{ENVS, Options, Space, TimeLimit, VectorEnv};
+use rushes::rng::NpRandom;
+use rushes::video::Canvas;
+
+/// Actions drawn beforehand.
+const ACTIONS: usize = 1024;
+
+fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
+    match space {
+        Space::Discrete { n } => vec![rng.choice(*n) as f32],
+        Space::Tuple { sizes } => sizes.iter().map(|&n| rng.choice(n) as f32).collect(),
+        Space::Box { low, high, .. } => low
+            .iter()
+            .zip(high)
+            .map(|(&l, &h)| (rng.uniform(l.into(), h.into()) as f32).clamp(l, h))
+            .collect(),
+    }
+}
+
+fn step(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("step");
+    group.throughput(Throughput::Elements(ACTIONS as u64));
+    for spec in ENVS {
+        let env = (spec.make)(&Options::new()).expect("default options");
+        let mut env = TimeLimit::new(env, spec.max_episode_steps);
+        let mut observation = vec![0.0; env.env().observation_space().len()];
+        let mut rng = NpRandom::new(0);
+        let space = env.env().action_space().clone();
+        let actions: Vec<Vec<f32>> = (0..ACTIONS).map(|_| sample(&space, &mut rng)).collect();
+        env.reset(Some(0), &mut observation).expect("a reset");
+        group.bench_function(spec.id, |bencher| {
+            bencher.iter(|| {
+                for action in &actions {
+                    if env.step(action, &mut observation).expect("a step").done() {
+                        env.reset(None, &mut observation).expect("a reset");
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn step_64(criterion: &mut Criterion) {
+    const COPIES: usize = 64;
+    let mut group = criterion.benchmark_group("step 64 copies");
+    group.throughput(Throughput::Elements(COPIES as u64));
+    for spec in ENVS {
+        let mut envs = VectorEnv::new(spec, &Options::new(), COPIES).expect("default options");
+        let mut rng = NpRandom::new(0);
+        let space = envs.action_space().clone();
+        let actions: Vec<Vec<f32>> =
+            (0..64).map(|_| (0..COPIES).flat_map(|_| sample(&space, &mut rng)).collect()).collect();
+        let mut actions = actions.iter().cycle();
+        envs.reset(Some(0)).expect("a reset");
+        group.bench_function(spec.id, |bencher| {
+            bencher.iter(|| envs.step(actions.next().expect("a cycle")).expect("a step"));
+        });
+    }
+    group.finish();
+}
+
+fn draw(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("draw");
+    for spec in ENVS {
+        let mut env = (spec.make)(&Options::new()).expect("default options");
+        let mut observation = vec![0.0; env.observation_space().len()];
+        env.reset(Some(0), &mut observation).expect("a reset");
+        let (width, height) = env.frame_size();
+        let mut canvas = Canvas::new(width, height);
+        group.bench_function(spec.id, |bencher| {
+            bencher.iter(|| env.draw(black_box(&mut canvas)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, step, step_64, draw);
+criterion_main!(benches);

@@ -1,0 +1,168 @@
+//! `rushes envs`: which environments there are, and one's card.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Exit;
+use crate::env::{self, ENVS, EnvSpec, Options, Space};
+
+/// List the environments, or show one's spaces, limits, options and built-in policies.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Show this environment only.
+    id: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// An unknown id; names the nearest.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let text = match &args.id {
+        Some(id) => {
+            let spec = env::find(id).ok_or_else(|| anyhow::anyhow!(env::unknown(id)))?;
+            let card = card(spec)?;
+            if args.json { format!("{card:#}\n") } else { card_text(&card)? }
+        }
+        None => {
+            let cards = ENVS.iter().map(|spec| card(spec)).collect::<anyhow::Result<Vec<_>>>()?;
+            if args.json { format!("{:#}\n", Value::from(cards)) } else { list_text(&cards)? }
+        }
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(Exit::Success)
+}
+
+/// Everything known about an environment, with its default options.
+fn card(spec: &EnvSpec) -> anyhow::Result<Value> {
+    let env = (spec.make)(&Options::new())?;
+    let space = |space: &Space| -> anyhow::Result<Value> {
+        let mut value = serde_json::to_value(space)?;
+        value["text"] = space.to_string().into();
+        Ok(value)
+    };
+    let (width, height) = env.frame_size();
+    let policies: Vec<Value> = spec
+        .policies
+        .iter()
+        .map(|policy| json!({ "name": policy.name, "summary": policy.summary }))
+        .collect();
+    let constants: serde_json::Map<String, Value> =
+        spec.constants.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    Ok(json!({
+        "id": spec.id,
+        "family": spec.family,
+        "summary": spec.summary,
+        "observation_space": space(env.observation_space())?,
+        "action_space": space(env.action_space())?,
+        "max_episode_steps": spec.max_episode_steps,
+        "reward_threshold": spec.reward_threshold,
+        "render": { "width": width, "height": height, "fps": spec.render_fps },
+        "options": options(spec),
+        "constants": constants,
+        "policies": policies,
+    }))
+}
+
+/// The options from their schema: name, type, default and description.
+fn options(spec: &EnvSpec) -> Vec<Value> {
+    let schema = (spec.options_schema)().to_value();
+    let Some(properties) = schema["properties"].as_object() else {
+        return Vec::new();
+    };
+    let option = |(name, property): (&String, &Value)| {
+        json!({
+            "name": name,
+            "type": type_name(property, &schema),
+            "default": property["default"],
+            "description": property["description"],
+        })
+    };
+    properties.iter().map(option).collect()
+}
+
+/// A property's type in words; enumerations list their values.
+fn type_name(property: &Value, schema: &Value) -> String {
+    if let Some(reference) = property["$ref"].as_str() {
+        let target = schema.pointer(reference.trim_start_matches('#'));
+        return target.map_or_else(|| "any".to_owned(), |target| type_name(target, schema));
+    }
+    if let Some(values) = property["enum"].as_array() {
+        return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
+    }
+    for key in ["oneOf", "anyOf", "allOf"] {
+        if let Some(kinds) = property[key].as_array() {
+            let names: Vec<_> = kinds.iter().map(|kind| type_name(kind, schema)).collect();
+            return names.join(" | ");
+        }
+    }
+    match (&property["type"], &property["const"]) {
+        (_, value @ Value::String(_)) => value.to_string(),
+        (Value::String(name), _) => name.clone(),
+        (Value::Array(names), _) => {
+            names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ")
+        }
+        _ => "any".to_owned(),
+    }
+}
+
+fn list_text(cards: &[Value]) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    for spec in ENVS.chunk_by(|a, b| a.family == b.family) {
+        writeln!(text, "{}", spec[0].family)?;
+        for card in cards.iter().filter(|card| spec.iter().any(|s| card["id"] == s.id)) {
+            let (id, summary) = (card["id"].as_str(), card["summary"].as_str());
+            writeln!(text, "  {:<26} {}", id.unwrap_or_default(), summary.unwrap_or_default())?;
+        }
+    }
+    writeln!(text, "\n`rushes envs ID` shows one; `--json` prints everything.")?;
+    Ok(text)
+}
+
+fn card_text(card: &Value) -> Result<String, std::fmt::Error> {
+    let plain = |value: &Value| match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let render = &card["render"];
+    let mut text = String::new();
+    writeln!(text, "{}: {}\n", plain(&card["id"]), plain(&card["summary"]))?;
+    for (label, value) in [
+        ("observation space", plain(&card["observation_space"]["text"])),
+        ("action space", plain(&card["action_space"]["text"])),
+        ("time limit (steps)", plain(&card["max_episode_steps"])),
+        ("reward threshold", plain(&card["reward_threshold"])),
+        (
+            "picture",
+            format!("{}×{} at {} frames/s", render["width"], render["height"], render["fps"]),
+        ),
+    ] {
+        writeln!(text, "  {label:<20} {value}")?;
+    }
+    for (title, key) in [("options", "options"), ("built-in policies", "policies")] {
+        let entries = card[key].as_array().map_or(&[][..], Vec::as_slice);
+        writeln!(text, "\n{title}{}", if entries.is_empty() { ": none" } else { "" })?;
+        for entry in entries {
+            let about = entry.get("summary").unwrap_or(&entry["description"]);
+            writeln!(text, "  {:<24} {}", plain(&entry["name"]), plain(about))?;
+            if key == "options" {
+                let (kind, default) = (plain(&entry["type"]), &entry["default"]);
+                writeln!(text, "  {:<24} {kind}, default {default}", "")?;
+            }
+        }
+    }
+    let constants = card["constants"].as_object().filter(|constants| !constants.is_empty());
+    if let Some(constants) = constants {
+        writeln!(text, "\nconstants in rules")?;
+        for (name, value) in constants {
+            writeln!(text, "  {name:<24} {value}")?;
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,36 @@
+//! `rushes report`: writes the report of a run again, or one that compares several.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Exit;
+use crate::report::{self, Options};
+use crate::store::RunDir;
+
+/// Write the report of a run again, or one that compares several.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Run directories, for example `output/cartpole/latest`.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Put the videos into the page, so that it is a single file.
+    #[arg(long)]
+    standalone: bool,
+    /// Where to write; `index.html` in the run's directory by default, `comparison.html` in the last one's
+    /// for several runs.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Where nothing of a run can be read, or the report cannot be written.
+pub fn run(args: ReportArgs) -> anyhow::Result<Exit> {
+    let runs =
+        args.runs.iter().map(|path| RunDir::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let options = Options { output: args.output, standalone: args.standalone };
+    println!("{}", report::render(&runs, &options)?.display());
+    Ok(Exit::Success)
+}

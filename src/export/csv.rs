@@ -1,0 +1,176 @@
+//! A run as CSV files (RFC 4180, a header line each): `results.csv`, `episodes.csv`, `evaluations.csv`
+//! and `updates.csv`.
+
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+use crate::record::{Evaluation, Event, Outcome, Progress, Record};
+use crate::store::{self, RunDir};
+
+/// A CSV table in the making.
+pub struct Table {
+    columns: usize,
+    text: String,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub fn new(columns: &[&str]) -> Self {
+        let mut table = Self { columns: columns.len(), text: String::new() };
+        let header: Vec<&dyn Display> = columns.iter().map(|name| name as &dyn Display).collect();
+        table.row(&header);
+        table
+    }
+
+    /// Adds a row; missing values are empty texts.
+    pub fn row(&mut self, values: &[&dyn Display]) {
+        debug_assert_eq!(values.len(), self.columns);
+        for (index, value) in values.iter().enumerate() {
+            if index > 0 {
+                self.text.push(',');
+            }
+            let start = self.text.len();
+            let _ = write!(self.text, "{value}");
+            let needs_quotes = self.text[start..].contains([',', '"', '\n', '\r']);
+            if needs_quotes {
+                let quoted = format!("\"{}\"", self.text[start..].replace('"', "\"\""));
+                self.text.replace_range(start.., &quoted);
+            }
+        }
+        self.text.push_str("\r\n");
+    }
+
+    /// The whole table.
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// Writes a run's CSV files into `folder`, replacing older ones. Trials whose files are missing are left
+/// out of the tables that need them; how many is returned.
+///
+/// # Errors
+/// Where the plan cannot be read or a file cannot be written.
+pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
+    let mut results = Table::new(&[
+        "trial",
+        "agent",
+        "seed",
+        "status",
+        "episodes",
+        "steps",
+        "updates",
+        "training_seconds",
+        "mean_return_before",
+        "mean_return_after",
+    ]);
+    let mut evaluations = Table::new(&[
+        "trial", "agent", "seed", "moment", "episodes", "steps", "episode", "return", "length",
+    ]);
+    let mut episodes = Table::new(&[
+        "trial",
+        "agent",
+        "seed",
+        "episodes",
+        "steps",
+        "updates",
+        "seconds",
+        "return",
+        "length",
+        "truncated",
+    ]);
+    let mut updates = Table::new(&[
+        "trial", "agent", "seed", "episodes", "steps", "updates", "seconds", "metric", "value",
+    ]);
+    let mut left_out = 0;
+    for trial in run.plan()?.trials {
+        let dir = run.trial(&trial.id);
+        let Ok(result) = dir.result() else {
+            left_out += 1;
+            continue;
+        };
+        let (id, agent, seed) = (&trial.id, &trial.agent, trial.seed);
+        let mean = |evaluation: &Option<Evaluation>| {
+            let returns = evaluation.as_ref().map(|evaluation| &evaluation.returns[..]);
+            let mean = returns.and_then(crate::stats::mean);
+            mean.map(|mean| mean.to_string()).unwrap_or_default()
+        };
+        let status = match &result.outcome {
+            Outcome::Completed { .. } => "completed",
+            Outcome::Failed { .. } => "failed",
+        };
+        let progress = result.progress;
+        results.row(&[
+            id,
+            agent,
+            &seed,
+            &status,
+            &progress.episodes,
+            &progress.steps,
+            &progress.updates,
+            &result.training_seconds,
+            &mean(&result.before),
+            &mean(&result.after),
+        ]);
+        let mut evaluated =
+            |moment: &str, (done, steps): (u64, u64), returns: &[f64], lengths: &[u64]| {
+                for (index, (value, length)) in returns.iter().zip(lengths).enumerate() {
+                    evaluations
+                        .row(&[id, agent, &seed, &moment, &done, &steps, &index, value, length]);
+                }
+            };
+        // Policies that do not learn may have no event log.
+        let records = dir.events().map(|log| log.records).unwrap_or_default();
+        for Record { progress, seconds, event } in &records {
+            let (done, steps, updated) = (progress.episodes, progress.steps, progress.updates);
+            match event {
+                Event::Episode { r#return, length, truncated } => episodes.row(&[
+                    id, agent, &seed, &done, &steps, &updated, seconds, r#return, length, truncated,
+                ]),
+                Event::Update { metrics } => {
+                    for (name, value) in metrics {
+                        updates.row(&[
+                            id, agent, &seed, &done, &steps, &updated, seconds, name, value,
+                        ]);
+                    }
+                }
+                Event::Evaluation { returns, lengths } => {
+                    let untrained = *progress == Progress::default();
+                    let moment = if untrained { "before" } else { "during" };
+                    evaluated(moment, (done, steps), returns, lengths);
+                }
+                _ => {}
+            }
+        }
+        if let Some(after) = &result.after {
+            let totals = (progress.episodes, progress.steps);
+            evaluated("after", totals, &after.returns, &after.lengths);
+        }
+    }
+    fs_err::create_dir_all(folder)?;
+    for (name, table) in [
+        ("results.csv", results),
+        ("episodes.csv", episodes),
+        ("evaluations.csv", evaluations),
+        ("updates.csv", updates),
+    ] {
+        store::write_atomically(&folder.join(name), table.finish().as_bytes())?;
+    }
+    Ok(left_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn quotes_what_needs_quotes() {
+        let mut table = Table::new(&["a", "b"]);
+        table.row(&[&"plain", &1.5]);
+        table.row(&[&"with \"quotes\", commas", &"two\nlines"]);
+        assert_eq!(
+            table.finish(),
+            "a,b\r\nplain,1.5\r\n\"with \"\"quotes\"\", commas\",\"two\nlines\"\r\n"
+        );
+    }
+}

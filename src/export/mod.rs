@@ -1,0 +1,4 @@
+//! Runs for other programs: TensorBoard's event files, and CSV.
+
+pub mod csv;
+pub mod tensorboard;

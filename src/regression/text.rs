@@ -1,0 +1,127 @@
+//! A decision for people, on a terminal.
+
+use std::fmt::Write as _;
+
+use super::check::Side;
+use super::{Decision, Verdict};
+
+/// The decision as aligned text.
+pub fn text(decision: &Decision) -> String {
+    let header = ["agent", "metric", "baseline", "run", "change", "sees from", "verdict"];
+    let mut rows = vec![header.map(str::to_owned)];
+    for comparison in &decision.comparisons {
+        rows.push([
+            comparison.agent.clone(),
+            comparison.metric.to_string(),
+            score(comparison.baseline),
+            comparison.run.map_or("–".into(), score),
+            comparison.change.map_or("–".into(), signed_percent),
+            comparison.smallest_visible_drop.map_or("–".into(), percent),
+            comparison.verdict.word().to_owned(),
+        ]);
+    }
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = format!("{}\n\n", headline(decision));
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text.push('\n');
+    let mut worst_first: Vec<_> = decision.comparisons.iter().collect();
+    worst_first.sort_by_key(|comparison| std::cmp::Reverse(comparison.verdict));
+    for comparison in worst_first {
+        let (agent, metric) = (&comparison.agent, comparison.metric);
+        let verdict = comparison.verdict.word();
+        let _ = writeln!(text, "{verdict}: {agent}, {metric}: {}", comparison.explanation);
+    }
+    for note in &decision.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    let _ = writeln!(text, "{}\n{}", counts(decision), rule(decision));
+    text
+}
+
+/// One line: the verdict, and against what.
+pub fn headline(decision: &Decision) -> String {
+    format!(
+        "{}: {} (run {} against baseline {})",
+        decision.experiment,
+        decision.verdict.word().to_uppercase(),
+        decision.run.run,
+        decision.baseline.run
+    )
+}
+
+/// How many comparisons got each verdict: "1 regressed, 2 held".
+pub fn counts(decision: &Decision) -> String {
+    let count =
+        |verdict: Verdict| decision.comparisons.iter().filter(|c| c.verdict == verdict).count();
+    let counts: Vec<_> =
+        [Verdict::Regressed, Verdict::Inconclusive, Verdict::Improved, Verdict::Held]
+            .into_iter()
+            .filter(|&verdict| count(verdict) > 0)
+            .map(|verdict| format!("{} {}", count(verdict), verdict.word()))
+            .collect();
+    counts.join(", ")
+}
+
+/// The rule in a sentence.
+pub fn rule(decision: &Decision) -> String {
+    let rule = &decision.rule;
+    let plural = if decision.tests == 1 { "" } else { "s" };
+    format!(
+        "changes are fractions of the range between random and baseline; worse by {} is tolerated; {} test{plural} \
+         together raise a false alarm at most {} of the time; \"sees from\" is the smallest drop found {} of \
+         the time",
+        percent(rule.margin),
+        decision.tests,
+        percent(rule.error_rate),
+        percent(rule.power)
+    )
+}
+
+/// "481.3 ± 12.0 (5 seeds)".
+pub fn score(side: Side) -> String {
+    let scatter = side.std.map(|std| format!(" ± {}", number(std))).unwrap_or_default();
+    let plural = if side.seeds == 1 { "" } else { "s" };
+    format!("{}{scatter} ({} seed{plural})", number(side.mean), side.seeds)
+}
+
+/// A score with as many decimals as it needs to tell.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        large if large >= 1e7 => format!("{value:.3e}"),
+        large if large >= 1e4 => format!("{value:.0}"),
+        large if large >= 10.0 => format!("{value:.1}"),
+        large if large >= 0.1 => format!("{value:.3}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// "4.2 %", "38 %".
+pub fn percent(fraction: f64) -> String {
+    let percent = fraction * 100.0;
+    if percent.abs() >= 9.95 || percent == percent.trunc() {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
+
+/// "+4.2 %", "−38 %".
+pub fn signed_percent(fraction: f64) -> String {
+    // What would be printed as 0.0 has no sign.
+    const NOTHING: f64 = 0.000_5;
+    match fraction {
+        fraction if fraction >= NOTHING => format!("+{}", percent(fraction)),
+        fraction if fraction <= -NOTHING => format!("−{}", percent(-fraction)),
+        _ => "0 %".into(),
+    }
+}

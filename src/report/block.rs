@@ -1,0 +1,197 @@
+//! What sections are made of. `templates/blocks.html` knows how each of these looks.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::chart::{Chart, Size};
+use super::format;
+
+/// A piece of a section.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Block {
+    /// A paragraph.
+    Text {
+        /// The words.
+        text: String,
+    },
+    /// A heading inside the section.
+    Heading {
+        /// The words.
+        text: String,
+    },
+    /// Labels and values.
+    Facts {
+        /// In reading order.
+        facts: Vec<Fact>,
+    },
+    /// A table.
+    Table(Table),
+    /// A chart, or one in several variants.
+    Figure(Figure),
+    /// Small charts in rows.
+    Grid {
+        /// In reading order.
+        figures: Vec<Figure>,
+    },
+    /// Text as a terminal shows it.
+    Code {
+        /// What it is.
+        label: String,
+        /// The text.
+        text: String,
+        /// Whether a button copies it.
+        copy: bool,
+    },
+    /// Blocks that unfold.
+    Details {
+        /// What is always seen.
+        summary: String,
+        /// What unfolds.
+        blocks: Vec<Block>,
+    },
+    /// The player.
+    Player(super::sections::takes::Player),
+}
+
+impl Block {
+    /// A paragraph.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into() }
+    }
+}
+
+/// A label and its value.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fact {
+    /// What it is.
+    pub label: String,
+    /// What it is here.
+    pub value: String,
+    /// Whether the value is code: a path, a hash, a version.
+    pub code: bool,
+}
+
+impl Fact {
+    /// A value in words.
+    pub fn new(label: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { label: label.into(), value: value.into(), code: false }
+    }
+
+    /// A value that is code.
+    pub fn code(label: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { code: true, ..Self::new(label, value) }
+    }
+}
+
+/// A table whose first column names its rows.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Table {
+    /// What it shows; every table has one, since it may be read aloud.
+    pub caption: String,
+    /// The columns' titles; `true` for those that hold numbers.
+    pub columns: Vec<(String, bool)>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Row {
+    /// Its cells, the first one its name.
+    pub cells: Vec<Cell>,
+    /// CSS classes: `baseline`, `changed`, `failed`.
+    pub class: &'static str,
+}
+
+/// A cell of a table.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Cell {
+    /// The words or the number.
+    pub text: String,
+    /// Less important words below.
+    pub note: String,
+    /// The CSS class of the swatch before it, empty for none.
+    pub swatch: String,
+    /// Whether it is code.
+    pub code: bool,
+}
+
+impl Cell {
+    /// Plain words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// Code.
+    pub fn code(text: impl Into<String>) -> Self {
+        Self { code: true, ..Self::new(text) }
+    }
+
+    /// A number, or a dash where there is none.
+    pub fn number(value: Option<f64>, decimals: usize) -> Self {
+        Self::new(value.map_or("–".into(), |value| format::fixed(value, decimals)))
+    }
+
+    /// The same with less important words below.
+    pub fn with_note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
+}
+
+/// A chart with what belongs to it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Figure {
+    /// Its id on the page, unique.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// How to read it.
+    pub caption: String,
+    /// The drawings; a reader chooses one by its label.
+    pub variants: Vec<Variant>,
+    /// Which line is which.
+    pub legend: Vec<LegendEntry>,
+    /// Seeds whose lines can be shown and hidden.
+    pub seeds: Vec<u64>,
+    /// The same as numbers.
+    pub table: Option<Table>,
+}
+
+/// One drawing of a figure.
+#[derive(Debug, Clone, Serialize)]
+pub struct Variant {
+    /// What tells it from the others.
+    pub label: String,
+    /// The drawing in each of its sizes.
+    pub svgs: Vec<String>,
+    /// What the page's script shows under the pointer; null for nothing.
+    pub hover: Value,
+}
+
+impl Variant {
+    /// Draws a chart in these sizes.
+    ///
+    /// # Errors
+    /// Where it cannot be laid out.
+    pub fn draw(
+        label: impl Into<String>,
+        chart: &Chart,
+        sizes: &[Size],
+        hover: Value,
+    ) -> anyhow::Result<Self> {
+        let svgs = sizes.iter().map(|&size| chart.svg(size)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { label: label.into(), svgs, hover })
+    }
+}
+
+/// A line's name and look.
+#[derive(Debug, Clone, Serialize)]
+pub struct LegendEntry {
+    /// The series' number, which its lines carry as `data-series`.
+    pub series: usize,
+    /// Its name.
+    pub label: String,
+    /// Its CSS classes.
+    pub class: String,
+}

@@ -1,0 +1,548 @@
+//! Charts: plotters draws, a backend of our own writes SVG whose look the page decides.
+//!
+//! plotters' own SVG backend fixes colours and fonts in the file. Here every shape carries CSS classes
+//! instead, so that one drawing follows light and dark themes, and data attributes, so that the page's
+//! script can find a seed's line. Coordinates are finer than pixels by [`SCALE`], because plotters counts in
+//! whole ones.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters_backend::{
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingErrorKind,
+};
+
+use super::format;
+
+/// Drawing units per pixel.
+const SCALE: i32 = 10;
+/// Height of tick labels in pixels; `style.css` sets the same.
+const TICK_SIZE: f64 = 11.0;
+
+/// A chart's size in pixels. Each chart is drawn for wide and for narrow pages, because shrinking one
+/// drawing would shrink its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// The class that the page shows or hides it by.
+    pub name: &'static str,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
+/// Charts over the whole width, for wide and for narrow pages.
+pub const FULL: [Size; 2] = [
+    Size { name: "wide", width: 900, height: 340 },
+    Size { name: "narrow", width: 358, height: 260 },
+];
+
+/// Charts of which several stand in a row.
+pub const SMALL: [Size; 1] = [Size { name: "any", width: 358, height: 190 }];
+
+/// One axis.
+#[derive(Debug, Clone)]
+pub struct Axis {
+    /// What it shows, with its unit.
+    pub label: String,
+    /// Where it begins.
+    pub min: f64,
+    /// Where it ends.
+    pub max: f64,
+    /// How its numbers are written; an empty axis has none.
+    pub ticks: Ticks,
+}
+
+/// How an axis is labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticks {
+    /// Plain numbers.
+    Number,
+    /// Per cent of one.
+    Percent,
+    /// No ticks: rows are labelled by [`Layer::RowLabel`].
+    Rows,
+}
+
+impl Axis {
+    /// An axis that shows all of `values`, with some air above and below.
+    pub fn around(label: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Self {
+        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.into_iter().filter(|value| value.is_finite()) {
+            min = min.min(value);
+            max = max.max(value);
+        }
+        if min > max {
+            (min, max) = (0.0, 1.0);
+        }
+        let air = if max > min { (max - min) * 0.05 } else { max.abs().max(1.0) * 0.1 };
+        // A return that is never negative reads best from zero.
+        let floor = if min >= 0.0 && min < 0.4 * max { 0.0 } else { min - air };
+        Self { label: label.into(), min: floor, max: max + air, ticks: Ticks::Number }
+    }
+
+    /// An axis from zero to `max`.
+    pub fn from_zero(label: impl Into<String>, max: f64) -> Self {
+        let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
+        Self { label: label.into(), min: 0.0, max, ticks: Ticks::Number }
+    }
+
+    fn write(&self, value: f64) -> String {
+        match self.ticks {
+            Ticks::Number => format::tick(value, self.max),
+            Ticks::Percent => format!("{:.0} %", value * 100.0),
+            Ticks::Rows => String::new(),
+        }
+    }
+}
+
+/// Something drawn; later layers cover earlier ones. `class` holds CSS classes.
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// A line through points; `data` becomes `data-…` attributes.
+    Line {
+        /// CSS classes.
+        class: String,
+        /// Where it runs.
+        points: Vec<(f64, f64)>,
+        /// Names and values of data attributes.
+        data: Vec<(&'static str, u64)>,
+    },
+    /// The area between two lines: x, lower and upper y.
+    Band {
+        /// CSS classes.
+        class: String,
+        /// x, lower and upper y.
+        points: Vec<(f64, f64, f64)>,
+        /// Names and values of data attributes.
+        data: Vec<(&'static str, u64)>,
+    },
+    /// A horizontal line over the whole width, with words above its right end.
+    Rule {
+        /// Where.
+        y: f64,
+        /// The words.
+        label: String,
+    },
+    /// Dots.
+    Dots {
+        /// CSS classes.
+        class: String,
+        /// Where.
+        points: Vec<(f64, f64)>,
+        /// Names and values of data attributes.
+        data: Vec<(&'static str, u64)>,
+    },
+    /// Words to the left of the axis at a height, for charts whose rows are things.
+    RowLabel {
+        /// The height.
+        y: f64,
+        /// The words.
+        text: String,
+    },
+}
+
+/// A chart, before it has a size.
+#[derive(Debug, Clone)]
+pub struct Chart {
+    /// What it shows, for those who cannot see it.
+    pub description: String,
+    /// The axis to the right.
+    pub x: Axis,
+    /// The axis upwards.
+    pub y: Axis,
+    /// What is drawn.
+    pub layers: Vec<Layer>,
+}
+
+impl Chart {
+    /// Draws it.
+    ///
+    /// # Errors
+    /// Where plotters cannot lay it out, which a size that is too small would cause.
+    pub fn svg(&self, size: Size) -> anyhow::Result<String> {
+        let sheet = Rc::new(RefCell::new(Sheet::default()));
+        let backend = Backend { sheet: Rc::clone(&sheet), size };
+        let plot = self
+            .draw(backend, size, &sheet)
+            .map_err(|error| anyhow::anyhow!("failed to draw a chart: {error}"))?;
+        let body = std::mem::take(&mut sheet.borrow_mut().body);
+        let [left, right, top, bottom] = plot.map(|place| f64::from(place) / f64::from(SCALE));
+        Ok(format!(
+            "<svg class=\"chart {name}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+             height=\"{height}\" role=\"img\" aria-label=\"{description}\" \
+             data-plot=\"{left} {right} {top} {bottom}\" data-x=\"{min} {max}\">{body}</svg>",
+            name = size.name,
+            width = size.width,
+            height = size.height,
+            description = format::escape(&self.description),
+            min = self.x.min,
+            max = self.x.max,
+        ))
+    }
+
+    /// Draws onto `backend`; gives the plot's left, right, top and bottom in drawing units.
+    fn draw(
+        &self,
+        backend: Backend,
+        size: Size,
+        sheet: &RefCell<Sheet>,
+    ) -> Result<[i32; 4], DrawingAreaErrorKind<Infallible>> {
+        let narrow = size.width < 500;
+        let rows = self.y.ticks == Ticks::Rows;
+        let root = backend.into_drawing_area();
+        let left = match (rows, narrow) {
+            (true, true) => 96,
+            (true, false) => 150,
+            (false, _) => 12 + (self.widest_tick() as f64 * TICK_SIZE * 0.62) as i32,
+        };
+        let mut chart = ChartBuilder::on(&root)
+            .margin_top((if self.y.label.is_empty() { 8 } else { 24 }) * SCALE)
+            .margin_right(14 * SCALE)
+            .margin_left(2 * SCALE)
+            .margin_bottom((if self.x.label.is_empty() { 2 } else { 18 }) * SCALE)
+            .x_label_area_size(22 * SCALE)
+            .y_label_area_size(left * SCALE)
+            .build_cartesian_2d(self.x.min..self.x.max, self.y.min..self.y.max)?;
+        let font = ("sans-serif", TICK_SIZE * f64::from(SCALE)).into_font();
+        let mut mesh = chart.configure_mesh();
+        mesh.axis_style(AXIS)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .label_style(font)
+            .set_all_tick_mark_size(4 * SCALE)
+            .x_labels(if narrow { 5 } else { 9 })
+            .y_labels(if size.height < 220 { 4 } else { 6 });
+        let (x_ticks, y_ticks) = (|v: &f64| self.x.write(*v), |v: &f64| self.y.write(*v));
+        mesh.x_label_formatter(&x_ticks).y_label_formatter(&y_ticks);
+        if rows {
+            mesh.disable_y_mesh().disable_y_axis();
+        } else {
+            mesh.disable_x_mesh();
+        }
+        mesh.draw()?;
+        let (xs, ys) = chart.plotting_area().get_pixel_range();
+        let plot = [xs.start, xs.end, ys.start, ys.end];
+        for layer in &self.layers {
+            draw_layer(&mut chart, &root, sheet, layer, plot)?;
+        }
+        let title = |text: &str, place, anchor: Pos, class: &str| {
+            sheet.borrow_mut().pen = format!("class=\"{class}\"");
+            root.draw_text(text, &label_style(anchor), place)
+        };
+        let (width, height) = (size.width as i32 * SCALE, size.height as i32 * SCALE);
+        if !self.y.label.is_empty() {
+            title(
+                &self.y.label,
+                (2 * SCALE, 4 * SCALE),
+                Pos::new(HPos::Left, VPos::Top),
+                "axis-title",
+            )?;
+        }
+        if !self.x.label.is_empty() {
+            let place = (width - 14 * SCALE, height - 2 * SCALE);
+            title(&self.x.label, place, Pos::new(HPos::Right, VPos::Bottom), "axis-title")?;
+        }
+        drop(chart);
+        Ok(plot)
+    }
+
+    /// Characters of the longest number beside the y axis, near enough to leave room for it.
+    fn widest_tick(&self) -> usize {
+        let step = (self.y.max - self.y.min) / 5.0;
+        let digits = if step > 0.0 { 10_f64.powf(step.log10().floor()) } else { 1.0 };
+        (0..=5)
+            .map(|i| ((self.y.min + f64::from(i) * step) / digits).round() * digits)
+            .map(|value| self.y.write(value).chars().count())
+            .max()
+            .unwrap_or(4)
+    }
+}
+
+type Plot<'a> = ChartContext<'a, Backend, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+fn draw_layer(
+    chart: &mut Plot<'_>,
+    root: &DrawingArea<Backend, plotters::coord::Shift>,
+    sheet: &RefCell<Sheet>,
+    layer: &Layer,
+    plot: [i32; 4],
+) -> Result<(), DrawingAreaErrorKind<Infallible>> {
+    let pen = |attributes: String| sheet.borrow_mut().pen = attributes;
+    match layer {
+        Layer::Line { class, points, data } => {
+            pen(attributes(class, data));
+            chart.draw_series([PathElement::new(points.clone(), BLACK)])?;
+        }
+        Layer::Band { class, points, data } => {
+            pen(attributes(class, data));
+            let lower = points.iter().map(|&(x, low, _)| (x, low));
+            let upper = points.iter().rev().map(|&(x, _, high)| (x, high));
+            chart.draw_series([Polygon::new(lower.chain(upper).collect::<Vec<_>>(), BLACK)])?;
+        }
+        Layer::Dots { class, points, data } => {
+            pen(attributes(class, data));
+            chart.draw_series(
+                points.iter().map(|&at| Circle::new(at, 2 * SCALE + 5, BLACK.filled())),
+            )?;
+        }
+        Layer::Rule { y, label } => {
+            let [left, right, ..] = plot;
+            let (_, at) = chart.backend_coord(&(0.0, *y));
+            pen("class=\"rule\"".into());
+            root.draw(&PathElement::new([(left, at), (right, at)], BLACK))?;
+            pen("class=\"rule-label\"".into());
+            let style = label_style(Pos::new(HPos::Right, VPos::Bottom));
+            root.draw_text(label, &style, (right - 2 * SCALE, at - 3 * SCALE))?;
+        }
+        Layer::RowLabel { y, text } => {
+            let (_, at) = chart.backend_coord(&(0.0, *y));
+            pen("class=\"row-label\"".into());
+            let style = label_style(Pos::new(HPos::Right, VPos::Center));
+            let most = if plot[0] < 120 * SCALE { 14 } else { 22 };
+            root.draw_text(&format::shorten(text, most), &style, (plot[0] - 10 * SCALE, at))?;
+        }
+    }
+    Ok(())
+}
+
+fn label_style(anchor: Pos) -> TextStyle<'static> {
+    TextStyle::from(("sans-serif", TICK_SIZE * f64::from(SCALE)).into_font()).pos(anchor)
+}
+
+fn attributes(class: &str, data: &[(&'static str, u64)]) -> String {
+    let mut attributes = format!("class=\"{class}\"");
+    for (name, value) in data {
+        let _ = write!(attributes, " data-{name}=\"{value}\"");
+    }
+    attributes
+}
+
+/// The mesh is drawn in one go, so its parts are told apart by colour.
+const GRID: RGBColor = RGBColor(1, 0, 0);
+const AXIS: RGBColor = RGBColor(2, 0, 0);
+
+/// What has been drawn, and the attributes of what comes next (by colour where there are none).
+#[derive(Default)]
+struct Sheet {
+    body: String,
+    pen: String,
+}
+
+impl Sheet {
+    fn attributes(&self, color: BackendColor) -> String {
+        match color.rgb {
+            _ if !self.pen.is_empty() => self.pen.clone(),
+            (1, 0, 0) => "class=\"grid\"".into(),
+            _ => "class=\"axis\"".into(),
+        }
+    }
+}
+
+/// plotters' way onto a [`Sheet`].
+struct Backend {
+    sheet: Rc<RefCell<Sheet>>,
+    size: Size,
+}
+
+/// A coordinate in pixels, with a decimal where there is one.
+struct Px(i32);
+
+impl std::fmt::Display for Px {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (sign, whole, part) =
+            (if self.0 < 0 { "-" } else { "" }, self.0.abs() / SCALE, self.0.abs() % SCALE);
+        if part == 0 { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{part}") }
+    }
+}
+
+/// Writes an SVG path; `relative` moves are shorter than absolute ones.
+fn path_data(points: impl IntoIterator<Item = BackendCoord>) -> String {
+    let mut data = String::new();
+    let mut last: Option<BackendCoord> = None;
+    for (x, y) in points {
+        match last {
+            None => {
+                let _ = write!(data, "M{} {}", Px(x), Px(y));
+            }
+            Some(at) if at == (x, y) => {}
+            Some((from_x, from_y)) => {
+                let _ = write!(data, "l{} {}", Px(x - from_x), Px(y - from_y));
+            }
+        }
+        last = Some((x, y));
+    }
+    data
+}
+
+type Drawn = Result<(), DrawingErrorKind<Infallible>>;
+
+impl DrawingBackend for Backend {
+    type ErrorType = Infallible;
+
+    fn get_size(&self) -> (u32, u32) {
+        (self.size.width * SCALE as u32, self.size.height * SCALE as u32)
+    }
+
+    fn ensure_prepared(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn present(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn draw_pixel(&mut self, point: BackendCoord, color: BackendColor) -> Drawn {
+        self.draw_rect(point, point, &color, true)
+    }
+
+    fn draw_line<S: BackendStyle>(
+        &mut self,
+        from: BackendCoord,
+        to: BackendCoord,
+        style: &S,
+    ) -> Drawn {
+        self.draw_path([from, to], style)
+    }
+
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Drawn {
+        if style.color().alpha > 0.0 {
+            let mut sheet = self.sheet.borrow_mut();
+            let attributes = sheet.attributes(style.color());
+            let _ = write!(sheet.body, "<path {attributes} d=\"{}\"/>", path_data(path));
+        }
+        Ok(())
+    }
+
+    fn draw_rect<S: BackendStyle>(
+        &mut self,
+        (left, top): BackendCoord,
+        (right, bottom): BackendCoord,
+        style: &S,
+        _: bool,
+    ) -> Drawn {
+        let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+        self.fill_polygon(corners, style)
+    }
+
+    fn draw_circle<S: BackendStyle>(
+        &mut self,
+        (x, y): BackendCoord,
+        radius: u32,
+        style: &S,
+        _: bool,
+    ) -> Drawn {
+        let mut sheet = self.sheet.borrow_mut();
+        let attributes = sheet.attributes(style.color());
+        let _ = write!(
+            sheet.body,
+            "<circle {attributes} cx=\"{}\" cy=\"{}\" r=\"{}\"/>",
+            Px(x),
+            Px(y),
+            Px(radius as i32)
+        );
+        Ok(())
+    }
+
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        vert: I,
+        style: &S,
+    ) -> Drawn {
+        let mut sheet = self.sheet.borrow_mut();
+        let attributes = sheet.attributes(style.color());
+        let _ = write!(sheet.body, "<path {attributes} d=\"{}z\"/>", path_data(vert));
+        Ok(())
+    }
+
+    fn draw_text<S: BackendTextStyle>(
+        &mut self,
+        text: &str,
+        style: &S,
+        (x, y): BackendCoord,
+    ) -> Drawn {
+        let Pos { h_pos, v_pos } = style.anchor();
+        let anchor = match h_pos {
+            HPos::Left => "start",
+            HPos::Center => "middle",
+            HPos::Right => "end",
+        };
+        // Shifted by hand: renderers disagree on `dominant-baseline`.
+        let shift = match v_pos {
+            VPos::Top => TICK_SIZE * 0.85,
+            VPos::Center => TICK_SIZE * 0.35,
+            VPos::Bottom => 0.0,
+        };
+        let mut sheet = self.sheet.borrow_mut();
+        let attributes =
+            if sheet.pen.is_empty() { "class=\"tick\"".into() } else { sheet.pen.clone() };
+        let _ = write!(
+            sheet.body,
+            "<text {attributes} x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+            Px(x),
+            Px(y + (shift * f64::from(SCALE)) as i32),
+            format::escape(text)
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(layers: Vec<Layer>) -> Chart {
+        Chart {
+            description: "a <test>".into(),
+            x: Axis::from_zero("steps", 10.0),
+            y: Axis::around("return", [0.0, 5.0]),
+            layers,
+        }
+    }
+
+    #[test]
+    fn shapes_carry_classes_and_no_colours() {
+        let line = Layer::Line {
+            class: "line c0".into(),
+            points: vec![(0.0, 0.0), (10.0, 5.0)],
+            data: vec![("seed", 3)],
+        };
+        let svg = chart(vec![line]).svg(FULL[0]).unwrap();
+        assert!(svg.contains("<path class=\"line c0\" data-seed=\"3\" d=\"M"), "{svg}");
+        assert!(svg.contains("class=\"grid\"") && svg.contains("class=\"tick\""), "{svg}");
+        assert!(!svg.contains("fill=") && !svg.contains('#'), "{svg}");
+    }
+
+    #[test]
+    fn words_are_escaped() {
+        let label = Layer::Rule { y: 2.0, label: "<script>".into() };
+        let svg = chart(vec![label]).svg(SMALL[0]).unwrap();
+        assert!(svg.contains("&lt;script&gt;") && svg.contains("a &lt;test&gt;"), "{svg}");
+        assert!(!svg.contains("<script"), "{svg}");
+    }
+
+    #[test]
+    fn an_axis_survives_odd_values() {
+        let flat = Axis::around("", [500.0, 500.0]);
+        assert!(flat.min < 500.0 && flat.max > 500.0);
+        let nothing = Axis::around("", [f64::NAN]);
+        assert!(nothing.min < nothing.max);
+        assert!(Axis::around("", [f64::INFINITY, 1.0]).max.is_finite());
+        assert!(Axis::from_zero("", 0.0).max > 0.0);
+    }
+
+    #[test]
+    fn pixels_keep_one_decimal_and_their_sign() {
+        let written: Vec<_> = [0, 5, 10, -5, -23].map(|n| Px(n).to_string()).into();
+        assert_eq!(written, ["0", "0.5", "1", "-0.5", "-2.3"]);
+    }
+}

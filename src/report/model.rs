@@ -1,0 +1,229 @@
+//! The runs that a report shows, and the series (an agent in a run) that all its sections speak of.
+
+use std::path::{Path, PathBuf};
+
+use super::block::{Cell, LegendEntry};
+use super::data::{RunData, Trial};
+use super::summary::{AgentSummary, PolicyKind, SeedSummary};
+use crate::stats;
+
+/// Colours for agents that learn; `style.css` defines as many.
+const LEARNER_COLORS: usize = 8;
+/// Colours for hard-coded agents, likewise.
+const BASELINE_COLORS: usize = 3;
+
+/// Everything that sections draw from.
+pub struct Report {
+    /// The runs, in the order they were given.
+    pub runs: Vec<RunData>,
+    /// Every agent of every run.
+    pub series: Vec<Series>,
+    /// The directory that the page will lie in: links are relative to it.
+    pub folder: PathBuf,
+    /// Whether videos are put into the page.
+    pub standalone: bool,
+}
+
+/// An agent in a run.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// The run's number.
+    pub run: usize,
+    /// The agent's number in the run's summary.
+    pub agent: usize,
+    /// The agent's name.
+    pub name: String,
+    /// The name as the page shows it: with the run's letter where there are several.
+    pub label: String,
+    /// CSS classes: a colour ([`Palette`]) and a dash pattern for the run.
+    pub class: String,
+    /// Whether it is trained.
+    pub learns: bool,
+    /// The mean return of each seed's evaluation after training: what statistics over seeds are made of.
+    pub scores: Vec<f64>,
+    /// The same before training.
+    pub before: Vec<f64>,
+}
+
+impl Report {
+    /// Gives every agent its place and its colour.
+    pub fn new(runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
+        let several = runs.len() > 1;
+        let mut palette = Palette::new(&runs);
+        let mut series = Vec::new();
+        for (run, data) in runs.iter().enumerate() {
+            for (agent, summary) in data.summary.agents.iter().enumerate() {
+                series.push(Series {
+                    run,
+                    agent,
+                    name: summary.name.clone(),
+                    label: match several {
+                        true => format!("{} · {}", summary.name, letter(run)),
+                        false => summary.name.clone(),
+                    },
+                    class: format!("{} d{}", palette.color(summary, run), run % 4),
+                    learns: summary.learns,
+                    scores: scores(summary, |seed| &seed.final_returns),
+                    before: scores(summary, |seed| &seed.before_returns),
+                });
+            }
+        }
+        // An agent's runs stand together.
+        let mut names: Vec<String> = Vec::new();
+        for one in &series {
+            if !names.contains(&one.name) {
+                names.push(one.name.clone());
+            }
+        }
+        series.sort_by_key(|one| (names.iter().position(|name| *name == one.name), one.run));
+        Self { runs, series, folder, standalone }
+    }
+
+    /// Whether runs are compared.
+    pub fn several(&self) -> bool {
+        self.runs.len() > 1
+    }
+
+    /// The summary of a series.
+    pub fn summary(&self, series: &Series) -> &AgentSummary {
+        &self.runs[series.run].summary.agents[series.agent]
+    }
+
+    /// The trials of a series.
+    pub fn trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
+        self.runs[series.run].trials_of(&series.name)
+    }
+
+    /// Every return of every seed's evaluation after training.
+    pub fn final_returns(&self, series: &Series) -> Vec<f64> {
+        let seeds = &self.summary(series).seeds;
+        seeds.iter().flat_map(|seed| seed.final_returns.iter().copied()).collect()
+    }
+
+    /// The reward threshold that all runs agree on.
+    pub fn threshold(&self) -> Option<f64> {
+        let first = self.runs.first()?.summary.reward_threshold;
+        self.runs.iter().all(|run| run.summary.reward_threshold == first).then_some(first)?
+    }
+
+    /// The agents that learn.
+    pub fn learners(&self) -> impl Iterator<Item = (usize, &Series)> {
+        self.series.iter().enumerate().filter(|(_, series)| series.learns)
+    }
+
+    /// A link from the page to a file.
+    pub fn link(&self, file: &Path) -> String {
+        relative(file, &self.folder)
+            .iter()
+            .map(|part| percent_encoded(part))
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+}
+
+impl Series {
+    /// The cell that names it.
+    pub fn cell(&self) -> Cell {
+        Cell { swatch: self.class.clone(), ..Cell::new(self.label.clone()) }
+    }
+
+    /// Its entry in a legend.
+    pub fn legend(&self, number: usize) -> LegendEntry {
+        LegendEntry { series: number, label: self.label.clone(), class: self.class.clone() }
+    }
+
+    /// The mean over seeds of the evaluation after training.
+    pub fn mean(&self) -> Option<f64> {
+        stats::mean(&self.scores)
+    }
+}
+
+/// Hands out colours. An agent keeps its colour in every section; where few agents are compared over
+/// several runs, each has one in each run, because lines that cross are told apart better by colour than by
+/// dashes.
+struct Palette {
+    by_run: bool,
+    given: Vec<((String, usize), String)>,
+    learners: usize,
+    baselines: usize,
+}
+
+impl Palette {
+    fn new(runs: &[RunData]) -> Self {
+        let agents = runs.iter().flat_map(|run| &run.summary.agents);
+        let by_run = agents.filter(|agent| agent.learns).count() <= LEARNER_COLORS;
+        Self { by_run, given: Vec::new(), learners: 0, baselines: 0 }
+    }
+
+    fn color(&mut self, agent: &AgentSummary, run: usize) -> String {
+        let key = (agent.name.clone(), if self.by_run && agent.learns { run } else { 0 });
+        if let Some((_, color)) = self.given.iter().find(|(known, _)| *known == key) {
+            return color.clone();
+        }
+        let color = if agent.learns {
+            self.learners += 1;
+            format!("c{}", (self.learners - 1) % LEARNER_COLORS)
+        } else if agent.policy == PolicyKind::Random {
+            "random".to_owned()
+        } else {
+            self.baselines += 1;
+            format!("b{}", (self.baselines - 1) % BASELINE_COLORS)
+        };
+        self.given.push((key, color.clone()));
+        color
+    }
+}
+
+/// A run's letter in comparisons.
+pub fn letter(run: usize) -> String {
+    match u8::try_from(run) {
+        Ok(n @ 0..26) => char::from(b'A' + n).to_string(),
+        _ => format!("R{}", run + 1),
+    }
+}
+
+fn scores(agent: &AgentSummary, returns: impl Fn(&SeedSummary) -> &Vec<f64>) -> Vec<f64> {
+    agent.seeds.iter().filter_map(|seed| stats::mean(returns(seed))).collect()
+}
+
+/// The parts of the path from `folder` to `file`, both absolute.
+fn relative(file: &Path, folder: &Path) -> Vec<String> {
+    let (file, folder): (Vec<_>, Vec<_>) =
+        (file.components().collect(), folder.components().collect());
+    let shared = file.iter().zip(&folder).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..".to_owned(), folder.len() - shared);
+    let down = file[shared..].iter().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    up.chain(down).collect()
+}
+
+/// A part of a path as URLs write it.
+fn percent_encoded(part: &str) -> String {
+    let mut encoded = String::new();
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_relative_and_encoded() {
+        let link =
+            |file: &str, folder: &str| relative(Path::new(file), Path::new(folder)).join("/");
+        assert_eq!(link("/o/c/r1/trials/a/x.mp4", "/o/c/r1"), "trials/a/x.mp4");
+        assert_eq!(link("/o/c/r1/x.mp4", "/o/c/r2"), "../r1/x.mp4");
+        assert_eq!(percent_encoded("a b#?%\"é"), "a%20b%23%3F%25%22%C3%A9");
+    }
+
+    #[test]
+    fn runs_have_letters() {
+        assert_eq!([letter(0), letter(25), letter(26)], ["A", "Z", "R27"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! From sections to one HTML file.
+
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, escape_formatter};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::block::{Block, Fact};
+use super::format;
+use super::model::{Report, letter};
+use super::sections::{self, SECTIONS};
+use crate::record::RunStatus;
+
+/// The templates; styles and script are put into the page.
+const TEMPLATES: [(&str, &str); 4] = [
+    ("base.html", include_str!("../../templates/base.html")),
+    ("blocks.html", include_str!("../../templates/blocks.html")),
+    ("style.css", include_str!("../../templates/style.css")),
+    ("page.js", include_str!("../../templates/page.js")),
+];
+
+/// What `base.html` shows.
+#[derive(Serialize)]
+struct Page {
+    title: String,
+    description: String,
+    slate: Vec<Vec<Fact>>,
+    verdict: sections::verdict::Verdict,
+    notes: Vec<String>,
+    sections: Vec<Rendered>,
+    version: &'static str,
+}
+
+/// A rendered section.
+#[derive(Serialize)]
+struct Rendered {
+    id: &'static str,
+    title: &'static str,
+    lead: String,
+    blocks: Vec<Block>,
+}
+
+/// The whole page.
+///
+/// # Errors
+/// Where a chart cannot be laid out or a template is wrong, both of which are mistakes of this program.
+pub fn render(report: &Report) -> anyhow::Result<String> {
+    let rendered: Vec<Rendered> = SECTIONS
+        .par_iter()
+        .map(|section| {
+            let blocks = section.blocks(report)?;
+            Ok(Rendered {
+                id: section.id(),
+                title: section.title(),
+                lead: section.lead(report),
+                blocks,
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?
+        .into_iter()
+        .filter(|section| !section.blocks.is_empty())
+        .collect();
+    let notes: Vec<String> = (report.runs.iter().enumerate())
+        .flat_map(|(index, run)| {
+            let place =
+                if report.several() { format!("run {}: ", letter(index)) } else { String::new() };
+            run.notes.iter().map(move |note| format!("{place}{note}"))
+        })
+        .collect();
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|name| {
+        if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+    });
+    // The engine's own escaping also rewrites slashes, which doubles the length of links.
+    environment.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
+            out.write_str(&format::escape(text)).map_err(minijinja::Error::from)
+        }
+        _ => escape_formatter(out, state, value),
+    });
+    for (name, source) in TEMPLATES {
+        environment.add_template(name, source)?;
+    }
+    let page = Page {
+        title: title(report),
+        description: description(report),
+        slate: slate(report),
+        verdict: sections::verdict::verdict(report),
+        notes,
+        sections: rendered,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Ok(environment.get_template("base.html")?.render(Serde(&page))?)
+}
+
+fn title(report: &Report) -> String {
+    let mut names: Vec<String> =
+        report.runs.iter().map(|run| run.plan.experiment.name.clone()).collect();
+    names.dedup();
+    format::list(&names)
+}
+
+fn description(report: &Report) -> String {
+    let first = report.runs.first().map(|run| run.plan.experiment.description.clone());
+    let same = first
+        .as_ref()
+        .is_some_and(|text| report.runs.iter().all(|run| run.plan.experiment.description == *text));
+    first.filter(|_| same).unwrap_or_default()
+}
+
+/// What the page is about, at a glance: one line of facts for each run.
+fn slate(report: &Report) -> Vec<Vec<Fact>> {
+    let line = |(index, run): (usize, &super::RunData)| {
+        let mut facts = Vec::new();
+        if report.several() {
+            facts.push(Fact::new("Run", letter(index)));
+            facts.push(Fact::code("Folder", run.summary.run.clone()));
+        } else {
+            facts.push(Fact::code("Run", run.summary.run.clone()));
+        }
+        facts.push(Fact::code("Environment", run.summary.environment.clone()));
+        let seeds = run.plan.experiment.seeds.0.len();
+        facts.push(Fact::new("Seeds", format::count(seeds as u64)));
+        let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
+        let mut trials = format::count(run.trials.len() as u64);
+        if failed > 0 {
+            trials.push_str(&format!(", {failed} failed"));
+        }
+        facts.push(Fact::new("Trials", trials));
+        if let Some(info) = &run.info {
+            facts.push(Fact::new(
+                "Started",
+                info.started.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            ));
+            let took =
+                info.finished.map(|finished| (finished - info.started).total(jiff::Unit::Second));
+            facts.push(Fact::new(
+                "Took",
+                match (info.status, took) {
+                    (RunStatus::Finished, Some(Ok(took))) => format::seconds(took),
+                    (RunStatus::Interrupted, _) => "interrupted".into(),
+                    _ => "not finished".into(),
+                },
+            ));
+            if let Some(git) = &info.git {
+                let changed = if git.dirty { " + changes" } else { "" };
+                let short: String = git.commit.chars().take(10).collect();
+                facts.push(Fact::code("Commit", format!("{short}{changed}")));
+            }
+        }
+        facts
+    };
+    report.runs.iter().enumerate().map(line).collect()
+}

@@ -1,0 +1,52 @@
+//! The sections of a report, one file each.
+
+use super::block::Block;
+use super::model::Report;
+
+mod comparison;
+mod curves;
+mod diagnostics;
+mod environment;
+mod evaluation;
+mod failures;
+mod profile;
+mod reproduce;
+mod settings;
+mod speed;
+pub mod takes;
+mod threshold;
+pub mod verdict;
+
+/// A part of the page with a title.
+pub trait Section: Sync {
+    /// Its anchor.
+    fn id(&self) -> &'static str;
+
+    /// Its title.
+    fn title(&self) -> &'static str;
+
+    /// A sentence beside the title.
+    fn lead(&self, report: &Report) -> String;
+
+    /// Its content; a section without any is left out.
+    ///
+    /// # Errors
+    /// Where a chart cannot be laid out.
+    fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>>;
+}
+
+/// Every section, in the order of the page.
+pub static SECTIONS: &[&dyn Section] = &[
+    &failures::Failures,
+    &takes::Takes,
+    &comparison::Comparison,
+    &curves::Curves,
+    &evaluation::Evaluation,
+    &profile::Profile,
+    &threshold::Threshold,
+    &diagnostics::Diagnostics,
+    &speed::Speed,
+    &settings::Settings,
+    &environment::Environment,
+    &reproduce::Reproduce,
+];

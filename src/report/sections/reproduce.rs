@@ -1,0 +1,91 @@
+//! How to get the same numbers again.
+
+use super::Section;
+use crate::report::block::{Block, Fact};
+use crate::report::data::RunData;
+use crate::report::model::{Report, letter};
+
+/// The section.
+pub struct Reproduce;
+
+impl Section for Reproduce {
+    fn id(&self) -> &'static str {
+        "reproduce"
+    }
+
+    fn title(&self) -> &'static str {
+        "Reproduce"
+    }
+
+    fn lead(&self, _: &Report) -> String {
+        "The same experiment, seeds and build give the same numbers; only times differ.".into()
+    }
+
+    fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
+        let mut blocks = Vec::new();
+        for (index, run) in report.runs.iter().enumerate() {
+            if report.several() {
+                blocks.push(Block::Heading { text: format!("Run {}", letter(index)) });
+            }
+            blocks.extend(run_blocks(run));
+        }
+        Ok(blocks)
+    }
+}
+
+fn run_blocks(run: &RunData) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut facts = Vec::new();
+    if let Some(info) = &run.info {
+        let command = info.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        let mut lines = Vec::new();
+        if let Some(git) = &info.git {
+            let note = if git.dirty { "  # and the changes that were not committed" } else { "" };
+            lines.push(format!("git checkout {}{note}", git.commit));
+        }
+        lines.push(command);
+        blocks.push(Block::Code { label: "Command".into(), text: lines.join("\n"), copy: true });
+        facts.push(Fact::code("Experiment file", info.experiment_file.clone()));
+        if let Some(git) = &info.git {
+            let state = if git.dirty { " (with changes)" } else { "" };
+            facts.push(Fact::code("Commit", format!("{}{state}", git.commit)));
+        }
+        facts.push(Fact::new("Trials at a time", info.jobs.to_string()));
+    }
+    let seeds: Vec<String> = run.plan.experiment.seeds.0.iter().map(ToString::to_string).collect();
+    facts.push(Fact::code("Seeds", crate::report::format::shorten(&seeds.join(", "), 200)));
+    facts
+        .push(Fact::code("Evaluation seeds from", run.plan.experiment.evaluation.seed.to_string()));
+    facts.push(Fact::code("Settings hash", run.plan.settings_hash.clone()));
+    if let Some(info) = &run.info {
+        facts.extend(
+            info.versions.iter().map(|(name, version)| Fact::code(name.clone(), version.clone())),
+        );
+        facts.extend(
+            info.machine.iter().map(|(name, value)| Fact::new(name.clone(), value.clone())),
+        );
+    }
+    blocks.push(Block::Facts { facts });
+    blocks
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("--set=a.b=1"), "--set=a.b=1");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

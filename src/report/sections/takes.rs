@@ -1,0 +1,307 @@
+//! The takes: videos of the policies, played in sync.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Section;
+use crate::record::{Moment, TakeRecord};
+use crate::report::block::Block;
+use crate::report::format;
+use crate::report::model::{Report, Series, letter};
+
+/// Takes that the page opens with, beside the pair before and after.
+const MOST_OTHERS: usize = 4;
+/// Numbers that all traces together may have before they are thinned out.
+const TRACE_BUDGET: usize = 150_000;
+
+/// The section.
+pub struct Takes;
+
+/// What the player shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Player {
+    /// The takes that are there when the page opens; the first two are the pair.
+    shown: Vec<Shown>,
+    /// Whether the first two shown are one agent before and after training.
+    pair: bool,
+    /// Every take, for the page's script.
+    data: Value,
+    /// Every take, for readers without scripts.
+    list: Vec<Link>,
+}
+
+/// A take that is on the page from the start.
+#[derive(Debug, Clone, Serialize)]
+struct Shown {
+    /// Its number among all takes.
+    number: usize,
+    #[serde(flatten)]
+    link: Link,
+    width: u32,
+    height: u32,
+    /// CSS classes of its series.
+    class: String,
+    agent: String,
+    moment: String,
+    seed: u64,
+    returns: String,
+    /// The address of its first frame, empty where there is none.
+    poster: String,
+    /// Whether it is loaded at once.
+    eager: bool,
+}
+
+/// A take's name and place.
+#[derive(Debug, Clone, Serialize)]
+struct Link {
+    url: String,
+    label: String,
+}
+
+/// A take with where it belongs.
+struct Found<'a> {
+    number: usize,
+    series: &'a Series,
+    seed: u64,
+    record: &'a TakeRecord,
+    url: String,
+    poster: String,
+}
+
+impl Section for Takes {
+    fn id(&self) -> &'static str {
+        "takes"
+    }
+
+    fn title(&self) -> &'static str {
+        "Takes"
+    }
+
+    fn lead(&self, _: &Report) -> String {
+        "Before, during and after training, on the same episode seed. One set of controls moves all of them; the \
+         trace below a take is its return so far."
+            .into()
+    }
+
+    fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
+        let takes = find(report)?;
+        if takes.is_empty() {
+            return Ok(vec![Block::text("Nothing was filmed in this run, or no video is left.")]);
+        }
+        let (chosen, pair) = choose(report, &takes);
+        let shown = chosen.iter().enumerate().map(|(place, &number)| {
+            let Found { series, record, url, poster, .. } = &takes[number];
+            Shown {
+                number,
+                link: Link { url: url.clone(), label: label(&takes[number]) },
+                width: record.take.width,
+                height: record.take.height,
+                class: series.class.clone(),
+                agent: series.label.clone(),
+                moment: moment(&takes[number]),
+                seed: takes[number].seed,
+                returns: format::list(
+                    &record.take.returns.iter().map(|r| format::number(*r)).collect::<Vec<_>>(),
+                ),
+                poster: poster.clone(),
+                eager: place < 2,
+            }
+        });
+        Ok(vec![Block::Player(Player {
+            shown: shown.collect(),
+            pair,
+            data: data(report, &takes, &chosen),
+            list: if report.standalone {
+                Vec::new()
+            } else {
+                takes
+                    .iter()
+                    .map(|take| Link { url: take.url.clone(), label: label(take) })
+                    .collect()
+            },
+        })])
+    }
+}
+
+fn find(report: &Report) -> anyhow::Result<Vec<Found<'_>>> {
+    let mut takes = Vec::new();
+    for series in &report.series {
+        for trial in report.trials(series) {
+            let dir = report.runs[series.run].dir.trial(&trial.plan.id);
+            for record in &trial.takes {
+                let picture = dir.file(&record.poster);
+                let poster = picture.is_file().then(|| address(report, &picture, "image/png"));
+                let url = address(report, &dir.file(&record.file), "video/mp4")?;
+                takes.push(Found {
+                    number: takes.len(),
+                    series,
+                    seed: trial.plan.seed,
+                    record,
+                    url,
+                    poster: poster.transpose()?.unwrap_or_default(),
+                });
+            }
+        }
+    }
+    Ok(takes)
+}
+
+/// Where the page finds a file: inside itself, or beside it.
+fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
+    Ok(match report.standalone {
+        true => format!("data:{kind};base64,{}", base64(&fs_err::read(file)?)),
+        false => report.link(file),
+    })
+}
+
+/// The takes to open with, and whether the first two are a pair: a learning agent before and after training
+/// (its best seed would flatter, so the first), then the other agents as they are in the end. For several
+/// runs: the learning agents after training, each in every run.
+fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
+    let of = |series: &Series, moment| {
+        let mut found = takes.iter().filter(move |take| {
+            take.record.moment == moment
+                && (take.series.run, &take.series.name) == (series.run, &series.name)
+        });
+        found.next().map(|take| take.number)
+    };
+    let last = |series: &Series| {
+        [Moment::After, Moment::During, Moment::Before]
+            .iter()
+            .find_map(|&moment| of(series, moment))
+    };
+    let (mut learners, mut others): (Vec<&Series>, Vec<&Series>) = report
+        .series
+        .iter()
+        .filter(|series| last(series).is_some())
+        .partition(|series| series.learns);
+    if report.several() {
+        let shown = if learners.is_empty() { others } else { learners };
+        return (shown.into_iter().take(2 + MOST_OTHERS).filter_map(last).collect(), true);
+    }
+    let mut chosen = Vec::new();
+    if !learners.is_empty() {
+        let first = learners.remove(0);
+        chosen.extend(of(first, Moment::Before));
+        chosen.extend(last(first).filter(|number| !chosen.contains(number)));
+    }
+    let pair = chosen.len() == 2;
+    others.extend(learners);
+    chosen.extend(others.into_iter().take(MOST_OTHERS).filter_map(last));
+    (chosen, pair)
+}
+
+/// "after training", "at 20k steps".
+fn moment(take: &Found<'_>) -> String {
+    match take.record.moment {
+        Moment::After if !take.series.learns => String::new(),
+        Moment::After => "after training".into(),
+        Moment::Before => "before training".into(),
+        Moment::During => {
+            // The file is named `step-N.mp4` by the step it was filmed at.
+            let name = take.record.file.trim_end_matches(".mp4");
+            match name.strip_prefix("step-").and_then(|steps| steps.parse::<u64>().ok()) {
+                Some(steps) => format!("at step {}", format::count(steps)),
+                None => format!("during training ({name})"),
+            }
+        }
+    }
+}
+
+fn label(take: &Found<'_>) -> String {
+    let moment = moment(take);
+    let comma = if moment.is_empty() { "" } else { ", " };
+    format!("{}{comma}{moment}, seed {}", take.series.label, take.seed)
+}
+
+/// Everything the script needs to show any take.
+fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
+    let frames: usize = takes.iter().map(|take| take.record.take.frames as usize).sum();
+    let stride = frames.div_ceil(TRACE_BUDGET).max(1);
+    let takes: Vec<Value> = takes
+        .iter()
+        .map(|found| {
+            let take = &found.record.take;
+            let (trace, starts) = trace(&take.rewards, stride);
+            // A video inside the page is in it once.
+            let inside = report.standalone && shown.contains(&found.number);
+            json!({
+                "poster": found.poster,
+                "url": if inside { Value::Null } else { json!(found.url) },
+                "run": if report.several() { json!(letter(found.series.run)) } else { Value::Null },
+                "agent": found.series.label,
+                "name": found.series.name,
+                "class": found.series.class,
+                "seed": found.seed,
+                "episode_seeds": take.seeds,
+                "moment": moment(found),
+                "when": found.record.moment,
+                "label": label(found),
+                "fps": take.fps,
+                "frames": take.frames,
+                "width": take.width,
+                "height": take.height,
+                "returns": take.returns,
+                "starts": starts,
+                "stride": stride,
+                "trace": trace,
+            })
+        })
+        .collect();
+    json!({ "takes": takes, "shown": shown })
+}
+
+/// The return so far at every `stride`th frame, and the frame that each episode begins with. An episode has
+/// one frame more than rewards, the first.
+fn trace(rewards: &[Vec<f32>], stride: usize) -> (Vec<f64>, Vec<usize>) {
+    let mut trace = Vec::new();
+    let mut starts = Vec::new();
+    for episode in rewards {
+        starts.push(trace.len());
+        let mut sum = 0.0;
+        trace.push(0.0);
+        for reward in episode {
+            sum += f64::from(*reward);
+            trace.push((sum * 1e3).round() / 1e3);
+        }
+    }
+    (trace.into_iter().step_by(stride).collect(), starts)
+}
+
+/// Base 64 as data URLs want it (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte))
+            << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = ALPHABET[(word >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_has_the_vectors_of_its_rfc() {
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (plain, encoded) in cases {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+    }
+
+    #[test]
+    fn a_trace_begins_at_zero_in_every_episode() {
+        let (whole, starts) = trace(&[vec![1.0, 1.0], vec![-0.5]], 1);
+        assert_eq!((whole, starts), (vec![0.0, 1.0, 2.0, 0.0, -0.5], vec![0, 3]));
+        assert_eq!(trace(&[vec![1.0; 4]], 2).0, [0.0, 2.0, 4.0]);
+    }
+}

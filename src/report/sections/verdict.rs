@@ -1,0 +1,278 @@
+//! The verdict: what came out, in a headline.
+
+use serde::Serialize;
+
+use crate::record::RunStatus;
+use crate::report::format;
+use crate::report::model::{Report, Series, letter};
+use crate::stats::{self, Bootstrap};
+
+/// The most agents that get a figure of their own below the headline.
+const MOST_FIGURES: usize = 8;
+
+/// The headline and what supports it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// One sentence.
+    pub headline: String,
+    /// `good`, `mixed`, `bad` or `open`: how the page marks it.
+    pub tone: &'static str,
+    /// Further findings.
+    pub points: Vec<String>,
+    /// An agent's return each.
+    pub figures: Vec<KeyFigure>,
+}
+
+/// One agent's return.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyFigure {
+    label: String,
+    class: String,
+    value: String,
+    note: String,
+}
+
+/// Reads the verdict off the runs.
+pub fn verdict(report: &Report) -> Verdict {
+    let scored = || report.series.iter().filter(|series| !series.scores.is_empty());
+    let (headline, mut tone) = if report.several() { comparison(report) } else { single(report) };
+    let mut points = Vec::new();
+    if !report.several() {
+        points.extend(threshold(report));
+    }
+    for (index, run) in report.runs.iter().enumerate() {
+        let of = if report.several() { format!("Run {}: ", letter(index)) } else { String::new() };
+        let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
+        let open = run.trials.iter().filter(|trial| trial.result.is_none()).count();
+        if failed > 0 {
+            points.push(format!(
+                "{of}{} of {} failed.",
+                failed,
+                format::plural(run.trials.len(), "trial")
+            ));
+            tone = if tone == "good" { "mixed" } else { tone };
+        }
+        if open > 0 {
+            let why = match run.info.as_ref().map(|info| info.status) {
+                Some(RunStatus::Running) => "the run is going on, or was killed",
+                Some(RunStatus::Interrupted) => "the run was interrupted",
+                Some(RunStatus::Finished) | None => "it is missing or could not be read",
+            };
+            points.push(format!(
+                "{of}{} of {} have no result: {why}.",
+                open,
+                format::plural(run.trials.len(), "trial")
+            ));
+            tone = if tone == "good" { "mixed" } else { tone };
+        }
+    }
+    let decimals = format::decimals(scored().flat_map(|series| series.scores.iter().copied()));
+    let mut shown: Vec<&Series> = scored().collect();
+    if shown.len() > MOST_FIGURES {
+        // The best ones, in the order of the experiment.
+        let mut means: Vec<f64> = shown.iter().filter_map(|series| series.mean()).collect();
+        means.sort_unstable_by(|a, b| b.total_cmp(a));
+        shown.retain(|series| series.mean() >= means.get(MOST_FIGURES - 1).copied());
+    }
+    let figures = shown.into_iter().map(|series| {
+        let interval = Bootstrap::default().interval(&series.scores, stats::mean);
+        let seeds = format::plural(series.scores.len(), "seed");
+        KeyFigure {
+            label: series.label.clone(),
+            class: series.class.clone(),
+            value: series.mean().map_or("–".into(), |mean| format::fixed(mean, decimals)),
+            note: match interval {
+                Some(interval) => format!(
+                    "{} – {}, {seeds}",
+                    format::fixed(interval.low, decimals),
+                    format::fixed(interval.high, decimals)
+                ),
+                None => seeds,
+            },
+        }
+    });
+    Verdict { headline, tone, points, figures: figures.collect() }
+}
+
+fn single(report: &Report) -> (String, &'static str) {
+    let scored = |learns: bool| {
+        let agents =
+            report.series.iter().filter(move |s| s.learns == learns && !s.scores.is_empty());
+        agents.filter_map(|series| Some((series, series.mean()?))).collect::<Vec<_>>()
+    };
+    let (learned, baselines) = (scored(true), scored(false));
+    let best = |agents: &[(&Series, f64)]| {
+        agents.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(s, m)| ((*s).clone(), *m))
+    };
+    match (best(&learned), best(&baselines)) {
+        (None, None) => ("Nothing has been evaluated yet.".into(), "open"),
+        (None, Some((top, mean))) => {
+            let others = baselines.len() > 1;
+            let headline = match report.learners().next() {
+                Some(_) => "No agent that learns has been evaluated yet.".into(),
+                None if others => format!(
+                    "{} does best with a mean return of {}; none of the agents learns.",
+                    top.label,
+                    format::number(mean)
+                ),
+                None => format!(
+                    "{} returns {} on average; it does not learn.",
+                    top.label,
+                    format::number(mean)
+                ),
+            };
+            (headline, "open")
+        }
+        (Some((top, mean)), None) => match stats::mean(&top.before) {
+            Some(before) => {
+                let (word, tone) = if mean > before { ("up", "good") } else { ("not up", "bad") };
+                (
+                    format!(
+                        "{} returns {} after training, {word} from {} before.",
+                        top.label,
+                        format::number(mean),
+                        format::number(before)
+                    ),
+                    tone,
+                )
+            }
+            None => {
+                (format!("{} returns {} after training.", top.label, format::number(mean)), "open")
+            }
+        },
+        (Some((top, mean)), Some((rival, other))) => {
+            let winners: Vec<_> =
+                learned.iter().filter(|(series, _)| beats(series, &rival)).collect();
+            let figures = format!(
+                "{} against {} for {}",
+                format::number(mean),
+                format::number(other),
+                rival.label
+            );
+            match (winners.len(), learned.len()) {
+                (0, 1) if mean > other => (
+                    format!("{} is ahead of the baselines, but not clearly: {figures}.", top.label),
+                    "mixed",
+                ),
+                (0, 1) => (format!("{} does not beat the baselines: {figures}.", top.label), "bad"),
+                (0, _) => (
+                    format!(
+                        "No learned agent clearly beats the baselines: the best, {}, has {figures}.",
+                        top.label
+                    ),
+                    "bad",
+                ),
+                (1, 1) => (format!("{} beats every baseline: {figures}.", top.label), "good"),
+                (won, all) if won == all => (
+                    format!(
+                        "All {all} learned agents beat every baseline; {} leads with {figures}.",
+                        top.label
+                    ),
+                    "good",
+                ),
+                (won, all) => (
+                    format!(
+                        "{won} of {all} learned agents beat every baseline; {} leads with {figures}.",
+                        top.label
+                    ),
+                    "mixed",
+                ),
+            }
+        }
+    }
+}
+
+/// Whether the whole interval of the mean is above the other's; with too few seeds for one, the mean.
+fn beats(series: &Series, rival: &Series) -> bool {
+    let bootstrap = Bootstrap::default();
+    let ends = |series: &Series| {
+        let mean = series.mean().unwrap_or(f64::NAN);
+        bootstrap.interval(&series.scores, stats::mean).map_or((mean, mean), |i| (i.low, i.high))
+    };
+    ends(series).0 > ends(rival).1
+}
+
+fn threshold(report: &Report) -> Option<String> {
+    let threshold = report.threshold()?;
+    let number = format::number(threshold);
+    let learned: Vec<&Series> =
+        report.learners().map(|(_, series)| series).filter(|s| !s.scores.is_empty()).collect();
+    if let [series] = learned[..] {
+        let (name, seeds) = (&series.label, series.scores.len());
+        return Some(match series.scores.iter().filter(|score| **score >= threshold).count() {
+            0 => format!("{name} does not reach the reward threshold of {number}."),
+            _ if seeds == 1 => format!("{name} reaches the reward threshold of {number}."),
+            n if n == seeds => {
+                format!("All {n} seeds of {name} reach the reward threshold of {number}.")
+            }
+            1 => format!("1 of {seeds} seeds of {name} reaches the reward threshold of {number}."),
+            n => format!("{n} of {seeds} seeds of {name} reach the reward threshold of {number}."),
+        });
+    }
+    let reached: Vec<String> = (learned.iter())
+        .filter(|series| series.mean().is_some_and(|mean| mean >= threshold))
+        .map(|series| series.label.clone())
+        .collect();
+    Some(match (reached.len(), learned.len()) {
+        (_, 0) => return None,
+        (0, _) => format!("No agent reaches the reward threshold of {number} on average."),
+        (n, all) if n == all => {
+            format!("All learned agents reach the reward threshold of {number} on average.")
+        }
+        (1, _) => {
+            format!("Only {} reaches the reward threshold of {number} on average.", reached[0])
+        }
+        (n, all) => format!(
+            "{n} of {all} learned agents reach the reward threshold of {number} on average."
+        ),
+    })
+}
+
+/// The first run against the last one, for the agents that both have.
+fn comparison(report: &Report) -> (String, &'static str) {
+    let last = report.runs.len() - 1;
+    let mut better = Vec::new();
+    let mut worse = Vec::new();
+    let mut level = 0;
+    for (_, old) in report.learners().filter(|(_, series)| series.run == 0) {
+        let Some(new) = report.series.iter().find(|s| s.run == last && s.name == old.name) else {
+            continue;
+        };
+        if old.scores.is_empty() || new.scores.is_empty() {
+            continue;
+        }
+        if beats(new, old) {
+            better.push(new.name.clone());
+        } else if beats(old, new) {
+            worse.push(new.name.clone());
+        } else {
+            level += 1;
+        }
+    }
+    let against = format!("in run {} than in run {}", letter(last), letter(0));
+    let is = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
+    match (better.is_empty(), worse.is_empty()) {
+        (true, true) if level == 0 => {
+            ("The runs share no evaluated agent that learns.".into(), "open")
+        }
+        (true, true) => (
+            format!("No clear difference between run {} and run {}.", letter(0), letter(last)),
+            "open",
+        ),
+        (false, true) => {
+            (format!("{} {} better {against}.", format::list(&better), is(&better)), "good")
+        }
+        (true, false) => {
+            (format!("{} {} worse {against}.", format::list(&worse), is(&worse)), "bad")
+        }
+        (false, false) => (
+            format!(
+                "{} {} better {against}, {} worse.",
+                format::list(&better),
+                is(&better),
+                format::list(&worse)
+            ),
+            "mixed",
+        ),
+    }
+}

@@ -1,0 +1,128 @@
+//! `summary.json`: what a run came to, in one small file.
+//!
+//! The report writes it beside `index.html`; the regression gate, the history and exports read it and need
+//! nothing else of the run. Every field is documented for other programs in `docs/output-format.md`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::record::{GitInfo, Outcome, Progress, RunStatus};
+
+/// `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// The experiment's name.
+    pub experiment: String,
+    /// Hash of everything in the experiment that decides the returns.
+    pub settings_hash: String,
+    /// The run's directory name.
+    pub run: String,
+    /// How the run stood when this was written.
+    pub status: RunStatus,
+    /// When the run was started, UTC; nothing where `run.json` could not be read.
+    pub started: Option<jiff::Timestamp>,
+    /// When it ended, UTC.
+    pub finished: Option<jiff::Timestamp>,
+    /// Versions of what decides the numbers.
+    pub versions: IndexMap<String, String>,
+    /// The commit of the folder that holds the experiment file, where it is in a git repository.
+    pub git: Option<GitInfo>,
+    /// The environment's id.
+    pub environment: String,
+    /// The mean return at which the environment counts as solved, where it defines one.
+    pub reward_threshold: Option<f64>,
+    /// The agents, in the order of the experiment file.
+    pub agents: Vec<AgentSummary>,
+}
+
+/// One agent over all its seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentSummary {
+    /// The agent's name in the experiment.
+    pub name: String,
+    /// What kind of policy it has.
+    pub policy: PolicyKind,
+    /// Whether it is trained; agents that are not serve as baselines.
+    pub learns: bool,
+    /// How many training episodes each point of [`SeedSummary::curve`] averages over, looking back.
+    pub curve_window: usize,
+    /// Its trials, in the order of the experiment's seeds, unfinished ones included.
+    pub seeds: Vec<SeedSummary>,
+}
+
+/// The kinds of policies, as written under `policy.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// Actions drawn uniformly.
+    Random,
+    /// A rule.
+    HardCoded,
+    /// A network.
+    Neural,
+}
+
+/// One trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeedSummary {
+    /// The trial's seed.
+    pub seed: u64,
+    /// The trial's directory below `trials/`.
+    pub trial: String,
+    /// How it ended; nothing while it has no readable result.
+    pub outcome: Option<Outcome>,
+    /// The network engine that was used, where there is a network.
+    pub engine: Option<String>,
+    /// The return of every evaluation episode of the untrained policy; empty where there was none.
+    pub before_returns: Vec<f64>,
+    /// The return of every evaluation episode after training; empty where there was none.
+    pub final_returns: Vec<f64>,
+    /// The length in steps of every evaluation episode after training.
+    pub final_lengths: Vec<u64>,
+    /// Training's totals; zeros for policies that do not learn.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// Wall-clock seconds spent training.
+    pub training_seconds: f64,
+    /// Training's environment steps per second, without evaluations and filming.
+    pub steps_per_second: Option<f64>,
+    /// The most memory the trial's process had in use, in bytes.
+    pub peak_memory_bytes: Option<u64>,
+    /// Training returns: each point the mean over the last [`AgentSummary::curve_window`] episodes,
+    /// thinned out to at most [`CURVE_POINTS`] points, the first and the last one kept.
+    pub curve: Curve,
+    /// Evaluations during training: each point the mean over one evaluation's episodes, thinned likewise.
+    pub evaluations: Curve,
+    /// Where training was when the mean over a whole window of episodes first reached
+    /// [`Summary::reward_threshold`], found before thinning; nothing where it never did.
+    pub threshold_reached: Option<Reached>,
+}
+
+/// The most points that a curve in a summary has.
+pub const CURVE_POINTS: usize = 200;
+
+/// A curve, as columns of equal length.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Finished training episodes.
+    pub episodes: Vec<u64>,
+    /// Environment steps.
+    pub steps: Vec<u64>,
+    /// Wall-clock seconds of training; differ between two runs of the same trial.
+    pub seconds: Vec<f64>,
+    /// The return.
+    pub returns: Vec<f64>,
+}
+
+/// A moment in training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Finished training episodes.
+    pub episodes: u64,
+    /// Environment steps.
+    pub steps: u64,
+    /// Wall-clock seconds of training.
+    pub seconds: f64,
+}

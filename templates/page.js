@@ -1,0 +1,489 @@
+"use strict";
+// The page is complete without this script; it adds the shared player, switches and values under the pointer.
+
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const make = (name, attributes = {}, ...children) => {
+  const svg = ["svg", "path", "line"].includes(name);
+  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+};
+const write = (value) => {
+  const size = Math.abs(value);
+  const text = size >= 1000 ? Math.round(size).toLocaleString("en") : String(+size.toPrecision(4));
+  return (value < 0 ? "−" : "") + text;
+};
+
+// ---- Theme: the reader's choice over the system's.
+{
+  const root = document.documentElement;
+  const button = document.querySelector("[data-theme-toggle]");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const show = () => {
+    button.textContent = dark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colours`);
+  };
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    try { localStorage.setItem("rushes-theme", root.dataset.theme); } catch { /* some browsers forbid it for files */ }
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+}
+
+// ---- Paper shows what is folded away, except lists of files and what the charts show already.
+{
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = all("details:not([open])").filter((details) => !details.matches(".files, .below details"));
+    for (const details of opened) details.open = true;
+  });
+  addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
+}
+
+for (const button of all("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const text = button.closest(".code-box").querySelector("pre").textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.closest(".code-box").querySelector("pre"));
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+
+// ---- Figures: variants, series and seeds to switch, values under the pointer.
+for (const figure of all("[data-figure]")) {
+  const press = (button, on) => button.setAttribute("aria-pressed", String(on));
+  const pressed = (button) => button.getAttribute("aria-pressed") === "true";
+  const off = new Set();
+
+  const seedButtons = all("[data-toggle-seed]", figure);
+  const everySeed = figure.querySelector("[data-all-seeds]");
+  const apply = () => {
+    const hidden = new Set(seedButtons.filter((b) => !pressed(b)).map((b) => b.dataset.toggleSeed));
+    for (const shape of all(".chart [data-series]", figure)) {
+      const seed = shape.dataset.seed;
+      shape.classList.toggle("off", off.has(shape.dataset.series) || (seed !== undefined && hidden.has(seed)));
+    }
+    if (everySeed) press(everySeed, hidden.size === 0);
+  };
+  for (const button of all("[data-toggle-series]", figure)) {
+    button.addEventListener("click", () => {
+      press(button, !pressed(button));
+      const series = button.dataset.toggleSeries;
+      if (pressed(button)) off.delete(series); else off.add(series);
+      apply();
+    });
+  }
+  for (const button of seedButtons) button.addEventListener("click", () => { press(button, !pressed(button)); apply(); });
+  everySeed?.addEventListener("click", () => {
+    const on = !pressed(everySeed);
+    for (const button of seedButtons) press(button, on);
+    apply();
+  });
+  for (const button of all("[data-variant]", figure)) {
+    button.addEventListener("click", () => {
+      for (const other of all("[data-variant]", figure)) press(other, other === button);
+      for (const variant of all("[data-variant-of]", figure)) variant.hidden = variant.dataset.variantOf !== button.dataset.variant;
+    });
+  }
+
+  for (const source of all("script.hover", figure)) {
+    const { unit, series } = JSON.parse(source.textContent);
+    const variant = source.parentElement;
+    const tip = make("div", { class: "tip", hidden: "" });
+    variant.append(tip);
+    for (const chart of all("svg.chart", variant)) {
+      const [left, right, top, bottom] = chart.dataset.plot.split(" ").map(Number);
+      const [min, max] = chart.dataset.x.split(" ").map(Number);
+      const cross = make("line", { class: "cross off", y1: top, y2: bottom });
+      chart.append(cross);
+      const hide = () => { tip.hidden = true; cross.classList.add("off"); };
+      const show = (share) => {
+        const at = min + share * (max - min);
+        tip.replaceChildren(make("p", {}, `${write(at >= 100 ? Math.round(at) : at)} ${unit}`));
+        for (const line of series) {
+          if (off.has(String(line.series)) || at < line.x[0]) continue;
+          // The curve is straight between its points and goes on at its last value.
+          let next = line.x.findIndex((x) => x >= at);
+          if (next < 0) next = line.x.length - 1;
+          const before = Math.max(next - 1, 0);
+          const span = line.x[next] - line.x[before];
+          const part = span > 0 ? Math.min(Math.max((at - line.x[before]) / span, 0), 1) : 0;
+          const value = (column) => write(column[before] + part * (column[next] - column[before]));
+          const row = make("div", {}, make("span", { class: `swatch ${line.class}` }), make("span", { class: "name" }, line.label), make("b", {}, value(line.y)));
+          if (line.low[next] !== line.high[next]) row.append(make("small", {}, `${value(line.low)} – ${value(line.high)}`));
+          tip.append(row);
+        }
+        const x = left + share * (right - left);
+        cross.setAttribute("x1", x);
+        cross.setAttribute("x2", x);
+        cross.classList.remove("off");
+        tip.hidden = false;
+        const scale = chart.clientWidth / chart.viewBox.baseVal.width;
+        const room = variant.clientWidth - tip.offsetWidth;
+        const beside = x * scale + 14;
+        tip.style.left = `${Math.max(0, beside <= room ? beside : x * scale - tip.offsetWidth - 14)}px`;
+      };
+      let share = 1;
+      chart.addEventListener("pointermove", (event) => {
+        const box = chart.getBoundingClientRect();
+        const x = (event.clientX - box.left) / box.width * chart.viewBox.baseVal.width;
+        share = (x - left) / (right - left);
+        if (share < 0 || share > 1) hide(); else show(share);
+      });
+      chart.addEventListener("pointerleave", hide);
+      chart.setAttribute("tabindex", "0");
+      chart.addEventListener("blur", hide);
+      chart.addEventListener("keydown", (event) => {
+        const by = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
+        if (event.key === "Escape") hide();
+        if (!by) return;
+        event.preventDefault();
+        event.stopPropagation();
+        share = Math.min(Math.max(share + by, 0), 1);
+        show(share);
+      });
+    }
+  }
+}
+
+// ---- The player: one clock for any number of takes.
+for (const player of all("[data-player]")) {
+  const { takes } = JSON.parse(player.querySelector("[data-takes]").textContent);
+  const tilesBox = player.querySelector("[data-tiles]");
+  const control = (name) => player.querySelector(`[data-action="${name}"]`);
+  const [play, scrub, speed, seedPick, setPick] = ["play", "scrub", "speed", "seed", "set"].map(control);
+  const clock = player.querySelector("[data-time]");
+  const icon = (path) => {
+    const svg = make("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" });
+    svg.append(make("path", { d: path }));
+    return svg;
+  };
+  const PLAY = "M3 1v12l10-6z", PAUSE = "M3 1h3v12H3zM8 1h3v12H8z";
+  control("back").append(icon("M10 1v12L3 7zM1 1h2v12H1z"));
+  control("forward").append(icon("M4 1v12l7-6zM11 1h2v12h-2z"));
+
+  // A take inside the page has its address in its video element only.
+  for (const tile of all("[data-take]", tilesBox)) {
+    const take = takes[tile.dataset.take];
+    take.url ??= tile.querySelector("video").getAttribute("src");
+  }
+  const length = (take) => take.frames / take.fps;
+  const tiles = [];
+  let time = 0, playing = false, duration = 1, lastTick = 0;
+
+  const frameOf = (take, at) => Math.min(Math.max(Math.floor(at * take.fps + 1e-6), 0), take.frames - 1);
+  const returnAt = (take, at) => take.trace[Math.min(Math.floor(frameOf(take, at) / take.stride), take.trace.length - 1)];
+  // The middle of a frame: its edges round to either side.
+  const placeOf = (take, at) => (frameOf(take, at) + 0.5) / take.fps;
+
+  const near = "IntersectionObserver" in window
+    ? new IntersectionObserver((entries) => {
+      for (const entry of entries) if (entry.isIntersecting) wake(entry.target);
+    }, { rootMargin: "300px" })
+    : null;
+  const wake = (video) => { if (video.preload === "none") { video.preload = "metadata"; video.load(); } };
+  const seek = (tile) => {
+    const { video, take } = tile;
+    if (video.readyState === 0) {
+      wake(video);
+      video.addEventListener("loadedmetadata", () => { video.currentTime = placeOf(take, time); }, { once: true });
+    } else {
+      video.currentTime = placeOf(take, time);
+    }
+  };
+
+  const draw = (tile) => {
+    const { take, trace } = tile;
+    const shown = tiles.map((other) => other.take);
+    const low = Math.min(0, ...shown.map((t) => t.low));
+    const high = Math.max(...shown.map((t) => t.high), low + 1e-9);
+    const x = (frame) => (frame / take.fps / duration * 1000).toFixed(1);
+    const y = (value) => (96 - 92 * (value - low) / (high - low)).toFixed(1);
+    let line = "", area = "", episode = 0;
+    take.trace.forEach((value, index) => {
+      const frame = index * take.stride;
+      const first = episode < take.starts.length && frame >= take.starts[episode];
+      if (first) {
+        if (area) area += `V${y(0)}z`;
+        area += `M${x(frame)} ${y(0)}`;
+        while (episode < take.starts.length && frame >= take.starts[episode]) episode += 1;
+      }
+      line += `${first ? "M" : "L"}${x(frame)} ${y(value)}`;
+      area += `L${x(frame)} ${y(value)}`;
+    });
+    trace.querySelector(".line").setAttribute("d", line);
+    trace.querySelector(".area").setAttribute("d", area ? `${area}V${y(0)}z` : "");
+  };
+
+  const paint = () => {
+    scrub.value = time;
+    const step = Math.floor(time * (tiles[0]?.take.fps ?? 1) + 1e-6);
+    clock.firstElementChild.textContent = `${time.toFixed(2)} s`;
+    clock.lastElementChild.textContent = ` · frame ${step}`;
+    scrub.setAttribute("aria-valuetext", `${time.toFixed(2)} seconds of ${duration.toFixed(2)}`);
+    for (const { take, head, now, state } of tiles) {
+      const x = Math.min(time, length(take)) / duration * 1000;
+      head.setAttribute("x1", x);
+      head.setAttribute("x2", x);
+      now.textContent = write(returnAt(take, time));
+      const ended = time >= length(take) - 0.5 / take.fps;
+      const frame = frameOf(take, time);
+      const episode = take.starts.filter((start) => start <= frame).length;
+      const several = take.starts.length > 1 ? `episode ${episode} of ${take.starts.length}` : "";
+      state.textContent = ended ? `ended at ${length(take).toFixed(1)} s` : several;
+    }
+  };
+
+  const setPlaying = (on) => {
+    playing = on;
+    play.replaceChildren(icon(on ? PAUSE : PLAY));
+    play.setAttribute("aria-label", on ? "Pause" : "Play");
+    if (!on) {
+      for (const tile of tiles) {
+        tile.video.pause();
+        // Takes run a frame or two apart while they play; at rest all show the same moment.
+        if (tile.video.readyState > 0) seek(tile);
+      }
+      return;
+    }
+    if (time >= duration - 0.01) moveTo(0);
+    for (const tile of tiles) start(tile);
+    lastTick = performance.now();
+    requestAnimationFrame(tick);
+  };
+  const start = (tile) => {
+    const { video, take } = tile;
+    if (time >= length(take) - 1 / take.fps) return;
+    wake(video);
+    video.playbackRate = Number(speed.value);
+    if (video.readyState > 0 && Math.abs(video.currentTime - time) > 0.04) video.currentTime = time;
+    video.play().catch(() => { /* interrupted by a pause, or the file is gone: the others go on */ });
+  };
+  const tick = (now) => {
+    if (!playing) return;
+    const rate = Number(speed.value);
+    // The longest take leads as long as it plays; a clock of our own otherwise (a video that cannot be played).
+    const leader = tiles.reduce((a, b) => (length(b.take) > length(a.take) ? b : a), tiles[0]);
+    const led = leader && !leader.video.paused && leader.video.readyState >= 2;
+    const waiting = leader && !leader.video.error && leader.video.readyState < 2 && !leader.video.paused;
+    if (led) time = Math.max(time, Math.min(leader.video.currentTime, duration));
+    else if (!waiting) time += (now - lastTick) / 1000 * rate;
+    lastTick = now;
+    for (const tile of tiles) {
+      const { video, take } = tile;
+      const over = time >= length(take) - 0.5 / take.fps;
+      if (over && !video.paused) { video.pause(); seek(tile); }
+      if (!over && video.paused) start(tile);
+      else if (!over && tile !== leader && Math.abs(video.currentTime - time) > 0.15 * Math.max(rate, 1)) video.currentTime = time;
+    }
+    if (time >= duration - 0.5 / (leader?.take.fps ?? 30) || leader?.video.ended) {
+      if (control("loop").checked) { moveTo(0); for (const tile of tiles) start(tile); }
+      else { time = duration; setPlaying(false); }
+    }
+    paint();
+    if (playing) requestAnimationFrame(tick);
+  };
+  const moveTo = (at) => {
+    time = Math.min(Math.max(at, 0), duration);
+    for (const tile of tiles) {
+      seek(tile);
+      if (playing && tile.video.paused) start(tile);
+    }
+    paint();
+  };
+  const step = (frames) => {
+    if (playing) setPlaying(false);
+    const fps = tiles[0]?.take.fps ?? 30;
+    moveTo((Math.floor(time * fps + 1e-6) + frames) / fps + 1e-6);
+  };
+
+  const relayout = () => {
+    duration = Math.max(...tiles.map((tile) => length(tile.take)), 0.001);
+    scrub.max = duration;
+    time = Math.min(time, duration);
+    player.classList.toggle("pair", tiles.length > 1);
+    for (const tile of tiles) {
+      draw(tile);
+      tile.remove.hidden = tiles.length < 2;
+    }
+    paint();
+  };
+
+  const option = (index) => new Option(takes[index].label, index);
+  const fill = (select) => {
+    if (select.dataset.full) return;
+    select.dataset.full = "1";
+    const chosen = select.value;
+    select.replaceChildren();
+    const groups = new Map();
+    takes.forEach((take, index) => {
+      if (!groups.has(take.agent)) groups.set(take.agent, make("optgroup", { label: take.agent }));
+      groups.get(take.agent).append(option(index));
+    });
+    select.append(...groups.values());
+    select.value = chosen;
+  };
+
+  const assign = (tile, index) => {
+    const take = takes[index];
+    tile.index = index;
+    tile.take = take;
+    tile.figure.className = `tile ${take.class}`;
+    tile.figure.dataset.take = index;
+    if (tile.video.getAttribute("src") !== take.url) {
+      tile.video.src = take.url;
+      tile.video.poster = take.poster;
+      tile.video.preload = "metadata";
+      tile.video.width = take.width;
+      tile.video.height = take.height;
+    }
+    tile.video.setAttribute("aria-label", take.label);
+    tile.who.textContent = take.agent;
+    tile.when.textContent = `${take.moment}${take.moment ? ", " : ""}seed ${take.seed}`;
+    if (!tile.select.dataset.full) tile.select.replaceChildren(option(index));
+    tile.select.value = index;
+  };
+  const adopt = (figure, index) => {
+    const video = figure.querySelector("video");
+    // Keyboard and pointer go through the shared control.
+    video.removeAttribute("controls");
+    figure.querySelector(".result")?.remove();
+    const caption = figure.querySelector("figcaption");
+    const select = make("select", { "aria-label": "Take" });
+    const who = make("span", { class: "who" }), when = make("span", { class: "when" });
+    const remove = make("button", { type: "button", "aria-label": "Remove this take", title: "Remove this take" }, "×");
+    caption.replaceChildren(make("span", { class: "swatch", "aria-hidden": "true" }), make("span", { class: "pick" }, who, " ", when, select), remove);
+    const trace = make("svg", { class: "trace", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" });
+    const head = make("line", { class: "head", y1: 0, y2: 100 });
+    trace.append(make("path", { class: "area" }), make("path", { class: "line" }), head);
+    const now = make("b"), state = make("span");
+    const readout = make("div", { class: "readout" }, make("span", {}, "return so far ", now), state);
+    figure.append(trace, readout);
+    const tile = { figure, video, select, who, when, remove, trace, head, now, state };
+    assign(tile, index);
+    tiles.push(tile);
+    near?.observe(video);
+    for (const event of ["pointerdown", "focus"]) select.addEventListener(event, () => fill(select));
+    select.addEventListener("change", () => { assign(tile, Number(select.value)); relayout(); seek(tile); if (playing) start(tile); });
+    remove.addEventListener("click", () => {
+      tiles.splice(tiles.indexOf(tile), 1);
+      figure.remove();
+      relayout();
+      tiles[0].select.focus();
+    });
+    video.addEventListener("click", () => setPlaying(!playing));
+    trace.addEventListener("click", (event) => {
+      const box = trace.getBoundingClientRect();
+      moveTo((event.clientX - box.left) / box.width * duration);
+    });
+    return tile;
+  };
+  const blank = () => {
+    const figure = make("figure", { class: "tile" });
+    const video = make("video", { class: "take", preload: "metadata", playsinline: "" });
+    video.muted = true;
+    figure.append(make("figcaption"), video);
+    return figure;
+  };
+  const add = (index) => {
+    const figure = blank();
+    tilesBox.append(figure);
+    return adopt(figure, index);
+  };
+  const showSet = (indices) => {
+    setPlaying(false);
+    while (tiles.length > indices.length) tiles.pop().figure.remove();
+    indices.forEach((index, place) => (tiles[place] ? assign(tiles[place], index) : add(index)));
+    relayout();
+    moveTo(0);
+  };
+
+  for (const take of takes) {
+    take.low = take.trace.reduce((a, b) => Math.min(a, b), 0);
+    take.high = take.trace.reduce((a, b) => Math.max(a, b), 0);
+  }
+
+  // Sets of takes to choose from, as far as there is anything in them.
+  const pick = (test) => takes.map((_, index) => index).filter((index) => test(takes[index]));
+  const subject = () => tiles[0].take;
+  const same = (take) => take.agent === subject().agent && take.seed === subject().seed;
+  const sets = {
+    "opening takes": () => opening,
+    "before and after": () => pick((t) => same(t) && t.when !== "during"),
+    "through training": () => pick(same),
+    "all agents, after": () => pick((t) => t.when === "after" && t.seed === subject().seed),
+    "all seeds": () => pick((t) => t.agent === subject().agent && t.when === subject().when),
+  };
+  const opening = all("[data-take]", tilesBox).map((tile) => Number(tile.dataset.take));
+  for (const figure of all("[data-take]", tilesBox)) adopt(figure, Number(figure.dataset.take));
+  for (const name of Object.keys(sets)) setPick.append(new Option(name, name));
+  const MOST = 24;
+  setPick.addEventListener("change", () => {
+    const indices = sets[setPick.value]();
+    if (indices.length > 0) showSet(indices.slice(0, MOST));
+  });
+
+  const seeds = [...new Set(takes.map((take) => take.seed))].sort((a, b) => a - b);
+  for (const seed of seeds) seedPick.append(new Option(seed, seed));
+  seedPick.value = tiles[0].take.seed;
+  player.querySelector("[data-seed-label]").hidden = seeds.length < 2;
+  seedPick.addEventListener("change", () => {
+    for (const tile of tiles) {
+      const is = tile.take;
+      const other = takes.findIndex((t) => t.agent === is.agent && t.when === is.when && t.seed === Number(seedPick.value)
+        && (t.when !== "during" || t.moment === is.moment));
+      if (other >= 0) assign(tile, other);
+    }
+    relayout();
+    moveTo(0);
+  });
+
+  play.addEventListener("click", () => setPlaying(!playing));
+  control("back").addEventListener("click", () => step(-1));
+  control("forward").addEventListener("click", () => step(1));
+  control("add").addEventListener("click", () => {
+    const shown = new Set(tiles.map((tile) => tile.index));
+    const next = takes.findIndex((_, index) => !shown.has(index));
+    const tile = add(Math.max(next, 0));
+    relayout();
+    seek(tile);
+    if (playing) start(tile);
+    tile.select.focus();
+  });
+  scrub.addEventListener("input", () => moveTo(Number(scrub.value)));
+  speed.addEventListener("change", () => { for (const { video } of tiles) video.playbackRate = Number(speed.value); });
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const on = event.target;
+    const typing = on.closest?.("input:not([type=range]), select, textarea, summary, pre, [role=region]");
+    const pressing = on.closest?.("button, a") && (event.key === " " || event.key === "Enter");
+    const box = player.getBoundingClientRect();
+    const seen = box.bottom > 0 && box.top < innerHeight;
+    if (typing || pressing || !(seen || player.contains(on))) return;
+    const actions = {
+      " ": () => setPlaying(!playing),
+      ",": () => step(-1),
+      ".": () => step(1),
+      ArrowLeft: () => moveTo(time - 1),
+      ArrowRight: () => moveTo(time + 1),
+      Home: () => moveTo(0),
+      End: () => moveTo(duration),
+    };
+    // Home and End move the page unless the player has the focus.
+    if (!actions[event.key] || (["Home", "End"].includes(event.key) && !player.contains(on))) return;
+    event.preventDefault();
+    actions[event.key]();
+  });
+
+  setPlaying(false);
+  relayout();
+}

@@ -1,0 +1,55 @@
+"""Rebuilds a policy's network in PyTorch and prints its outputs.
+
+    python load_policy.py policy.safetensors < observations.json > outputs.json
+
+Observations and outputs are JSON lists of lists of numbers. Needs torch, safetensors and numpy.
+"""
+
+import json
+import sys
+
+import torch
+from safetensors import safe_open
+
+ACTIVATIONS = {
+    "linear": torch.nn.Identity,
+    "relu": torch.nn.ReLU,
+    "leaky_relu": lambda: torch.nn.LeakyReLU(0.01),
+    "elu": torch.nn.ELU,
+    "tanh": torch.nn.Tanh,
+    "sigmoid": torch.nn.Sigmoid,
+    "silu": torch.nn.SiLU,
+}
+
+
+def load(path):
+    """The network of a policy.safetensors, ready to be called, and the settings from its header."""
+    with safe_open(path, framework="pt") as file:
+        settings = json.loads(file.metadata()["rushes"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    policy = settings["agent"]["policy"]
+    # Other tensors, such as the statistics of a normaliser, have names that start with a word.
+    tensors = {name: tensor for name, tensor in tensors.items() if name[0].isdigit()}
+    layers = []
+    size = tensors["0.weight"].shape[1]
+    for width in policy["hidden"]:
+        layers += [torch.nn.Linear(size, width), ACTIVATIONS[policy["activation"]]()]
+        if policy["dropout"] > 0:
+            layers.append(torch.nn.Dropout(policy["dropout"]))
+        size = width
+    layers.append(torch.nn.Linear(size, tensors[f"{len(layers)}.weight"].shape[0]))
+    network = torch.nn.Sequential(*layers).to(tensors["0.weight"].dtype)
+    network.load_state_dict(tensors)
+    return network.eval(), settings
+
+
+def main():
+    network, _ = load(sys.argv[1])
+    dtype = next(network.parameters()).dtype
+    with torch.no_grad():
+        outputs = network(torch.tensor(json.load(sys.stdin), dtype=dtype))
+    json.dump(outputs.tolist(), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

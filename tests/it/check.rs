@@ -1,0 +1,572 @@
+//! `rushes baseline`, `rushes check`, `rushes history` and `rushes export` from the command line, on run
+//! directories made by hand.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rushes::experiment::{Plan, load};
+use rushes::history::History;
+use rushes::record::{Outcome, Progress, RunStatus};
+use rushes::report::summary::{AgentSummary, Curve, PolicyKind, Reached, SeedSummary, Summary};
+use rushes::store;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const RANDOM: [f64; 5] = [21.0, 22.5, 21.5, 23.0, 22.0];
+const OTHER_RANDOM: [f64; 5] = [22.0, 21.0, 23.5, 22.0, 21.5];
+const LEARNED: [f64; 5] = [471.0, 488.5, 455.0, 480.0, 462.5];
+const OTHER_LEARNED: [f64; 5] = [466.0, 490.0, 474.5, 459.0, 483.0];
+const DROPPED: [f64; 5] = [352.0, 361.5, 340.0, 377.0, 349.0];
+
+/// A run: each agent's mean evaluation return for each seed.
+struct Run {
+    name: &'static str,
+    agents: Vec<(&'static str, PolicyKind, Vec<f64>)>,
+    first_seed: u64,
+    hash: &'static str,
+    failed: Option<(&'static str, u64)>,
+    /// What every learner trained for; the threshold is reached after 15,000.
+    steps: u64,
+    check: Value,
+}
+
+impl Run {
+    fn new(name: &'static str, random: &[f64], learned: &[f64]) -> Self {
+        Self {
+            name,
+            agents: vec![
+                ("random", PolicyKind::Random, random.to_vec()),
+                ("lean", PolicyKind::HardCoded, vec![42.0; random.len()]),
+                ("reinforce", PolicyKind::Neural, learned.to_vec()),
+            ],
+            first_seed: if name == "before" { 0 } else { 100 },
+            hash: "5e771465",
+            failed: None,
+            steps: 20_000,
+            check: json!({}),
+        }
+    }
+
+    fn write(&self, folder: &Path) -> PathBuf {
+        let agents: serde_json::Map<String, Value> = self
+            .agents
+            .iter()
+            .map(|(name, kind, _)| {
+                let settings = match kind {
+                    PolicyKind::Random => json!({ "policy": { "type": "random" } }),
+                    PolicyKind::HardCoded => json!({ "policy": { "type": "hard-coded", "rule": "0" } }),
+                    PolicyKind::Neural => json!({
+                        "policy": { "type": "neural" },
+                        "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 10 } },
+                    }),
+                };
+                ((*name).to_owned(), settings)
+            })
+            .collect();
+        let experiment = json!({
+            "name": "cartpole",
+            "environment": { "id": "CartPole-v1" },
+            "seeds": self.agents[0].2.len(),
+            "agents": agents,
+            "check": self.check,
+        });
+        let plan = Plan::new(load::check(&experiment).expect("a valid experiment"));
+        let summary = Summary {
+            format_version: 1,
+            experiment: "cartpole".into(),
+            settings_hash: self.hash.into(),
+            run: self.name.into(),
+            status: RunStatus::Finished,
+            started: Some("2026-01-02T03:04:05Z".parse().expect("a time")),
+            finished: None,
+            versions: [("rushes".to_owned(), "0.1.0".to_owned())].into_iter().collect(),
+            git: None,
+            environment: "CartPole-v1".into(),
+            reward_threshold: Some(475.0),
+            agents: self.agents.iter().map(|agent| self.agent(agent)).collect(),
+        };
+        let path = folder.join(self.name);
+        std::fs::create_dir_all(path.join("trials")).expect("a writable folder");
+        store::write_json(&path.join("plan.json"), &plan).expect("a writable folder");
+        store::write_json(&path.join("summary.json"), &summary).expect("a writable folder");
+        path
+    }
+
+    fn agent(&self, (name, policy, scores): &(&'static str, PolicyKind, Vec<f64>)) -> AgentSummary {
+        let learns = *policy == PolicyKind::Neural;
+        let seeds = scores.iter().zip(self.first_seed..).map(|(&score, seed)| SeedSummary {
+            seed,
+            trial: format!("{name}--s{seed}"),
+            outcome: Some(if self.failed == Some((name, seed)) {
+                Outcome::Failed { error: "killed".into() }
+            } else {
+                Outcome::Completed { stop_reason: None }
+            }),
+            engine: None,
+            before_returns: if learns { vec![20.0] } else { Vec::new() },
+            final_returns: vec![score - 1.0, score + 1.0],
+            final_lengths: vec![1, 1],
+            progress: Progress {
+                episodes: 100,
+                steps: if learns { self.steps } else { 0 },
+                updates: 1,
+            },
+            training_seconds: 1.0,
+            steps_per_second: None,
+            peak_memory_bytes: None,
+            curve: if learns {
+                Curve {
+                    episodes: vec![50, 100],
+                    steps: vec![0, 20_000],
+                    seconds: vec![0.5, 1.0],
+                    returns: vec![20.0, score],
+                }
+            } else {
+                Curve::default()
+            },
+            evaluations: Curve::default(),
+            threshold_reached: (score >= 475.0).then_some(Reached {
+                episodes: 80,
+                steps: 15_000,
+                seconds: 0.8,
+            }),
+        });
+        AgentSummary {
+            name: (*name).into(),
+            policy: *policy,
+            learns,
+            curve_window: 100,
+            seeds: seeds.collect(),
+        }
+    }
+}
+
+fn rushes(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rushes"));
+    command.current_dir(folder).args(args).output().expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// Writes a baseline of one run, and checks another against it.
+fn check(before: &Run, after: &Run, args: &[&str]) -> (TempDir, Output) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    before.write(folder.path());
+    after.write(folder.path());
+    let written =
+        rushes(folder.path(), &["baseline", before.name, "-o", "baselines/cartpole.json"]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    let mut all = vec!["check", after.name, "--baseline", "baselines/cartpole.json"];
+    all.extend(args);
+    let output = rushes(folder.path(), &all);
+    (folder, output)
+}
+
+#[test]
+fn an_unchanged_run_with_other_seeds_is_held() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    insta::assert_snapshot!(stdout(&output), @r#"
+    cartpole: HELD (run after against baseline before)
+
+    agent      metric  baseline                run                     change  sees from  verdict
+    random     return  22.0 ± 0.791 (5 seeds)  22.0 ± 0.935 (5 seeds)  0 %     2.4 %      held
+    lean       return  42.0 ± 0 (5 seeds)      42.0 ± 0 (5 seeds)      0 %     2 %        held
+    reinforce  return  471.4 ± 13.4 (5 seeds)  474.5 ± 12.5 (5 seeds)  +0.7 %  9.0 %      held
+
+    held: random, return: within the scatter; drops from 2.4 % on would have been seen
+    held: lean, return: the same to the last digit
+    held: reinforce, return: within the scatter; drops from 9.0 % on would have been seen
+    3 held
+    changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 2 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    "#);
+}
+
+#[test]
+fn a_drop_is_a_regression_in_every_format() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    after.hash = "c0ffee";
+    let (folder, output) = check(&before, &after, &["--junit", "j.xml", "--markdown", "m.md"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    insta::assert_snapshot!(stdout(&output), @r#"
+    cartpole: REGRESSED (run after against baseline before)
+
+    agent      metric  baseline                run                     change  sees from  verdict
+    random     return  22.0 ± 0.791 (5 seeds)  22.0 ± 0.935 (5 seeds)  0 %     2.5 %      held
+    lean       return  42.0 ± 0 (5 seeds)      42.0 ± 0 (5 seeds)      0 %     2 %        held
+    reinforce  return  471.4 ± 13.4 (5 seeds)  355.9 ± 14.1 (5 seeds)  −26 %   9.8 %      regressed
+
+    regressed: reinforce, return: fell by 115.5 (26 % of the range), at least 21 %
+    held: random, return: within the scatter; drops from 2.5 % on would have been seen
+    held: lean, return: within the scatter; drops from 2 % on would have been seen
+    note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee
+    1 regressed, 2 held
+    changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 3 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    "#);
+    let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    insta::assert_snapshot!(file("j.xml"), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="rushes check" tests="3" skipped="0" failures="1" errors="0">
+        <testsuite name="rushes check cartpole" tests="3" skipped="0" errors="0" failures="1">
+            <testcase name="random: return" classname="cartpole">
+                <system-out>held: within the scatter; drops from 2.5 % on would have been seen
+    baseline 22.0 ± 0.791 (5 seeds)
+    run 22.0 ± 0.935 (5 seeds)</system-out>
+            </testcase>
+            <testcase name="lean: return" classname="cartpole">
+                <system-out>held: within the scatter; drops from 2 % on would have been seen
+    baseline 42.0 ± 0 (5 seeds)
+    run 42.0 ± 0 (5 seeds)</system-out>
+            </testcase>
+            <testcase name="reinforce: return" classname="cartpole">
+                <failure message="reinforce: fell by 115.5 (26 % of the range), at least 21 %" type="regressed"/>
+                <system-out>regressed: fell by 115.5 (26 % of the range), at least 21 %
+    baseline 471.4 ± 13.4 (5 seeds)
+    run 355.9 ± 14.1 (5 seeds)</system-out>
+            </testcase>
+            <system-out>cartpole: REGRESSED (run after against baseline before)
+    note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee</system-out>
+        </testsuite>
+    </testsuites>
+    "#);
+    insta::assert_snapshot!(file("m.md"), @r#"
+    ### ❌ cartpole: regressed
+
+    | | agent | metric | baseline | run | change | sees from |
+    |---|---|---|---|---|---|---|
+    | ✅ held | random | return | 22.0 ± 0.791 (5 seeds) | 22.0 ± 0.935 (5 seeds) | 0 % | 2.5 % |
+    | ✅ held | lean | return | 42.0 ± 0 (5 seeds) | 42.0 ± 0 (5 seeds) | 0 % | 2 % |
+    | ❌ regressed | reinforce | return | 471.4 ± 13.4 (5 seeds) | 355.9 ± 14.1 (5 seeds) | −26 % | 9.8 % |
+
+    - **random**, return: within the scatter; drops from 2.5 % on would have been seen
+    - **lean**, return: within the scatter; drops from 2 % on would have been seen
+    - **reinforce**, return: fell by 115.5 (26 % of the range), at least 21 %
+    - Note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee
+
+    1 regressed, 2 held: run after against baseline before.
+
+    <sub>Here changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 3 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time.</sub>
+    "#);
+    let json = rushes(
+        folder.path(),
+        &["check", "after", "--baseline", "baselines/cartpole.json", "--json"],
+    );
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["verdict"], "regressed");
+    assert_eq!(json["settings_changed"], true);
+    assert_eq!(json["comparisons"][2]["agent"], "reinforce");
+    assert_eq!(json["comparisons"][2]["metric"], "return");
+    assert_eq!(json["comparisons"][2]["verdict"], "regressed");
+}
+
+#[test]
+fn one_seed_cannot_tell_and_says_how_many_can() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let after = Run::new("after", &RANDOM[..1], &DROPPED[..1]);
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    insta::assert_snapshot!(stdout(&output), @r#"
+    cartpole: INCONCLUSIVE (run after against baseline before)
+
+    agent      metric  baseline                run             change  sees from  verdict
+    random     return  22.0 ± 0.791 (5 seeds)  21.0 (1 seed)   −0.2 %  –          inconclusive
+    lean       return  42.0 ± 0 (5 seeds)      42.0 (1 seed)   0 %     2 %        held
+    reinforce  return  471.4 ± 13.4 (5 seeds)  352.0 (1 seed)  −27 %   –          inconclusive
+
+    inconclusive: random, return: no drop, however large, would have been seen; to see one of 20 %, 3 seeds in the run (it has 1) are needed
+    inconclusive: reinforce, return: no drop, however large, would have been seen; to see one of 20 %, 3 seeds in the run (it has 1) are needed
+    held: lean, return: the same to the last digit
+    2 inconclusive, 1 held
+    changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 2 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    "#);
+}
+
+#[test]
+fn the_same_numbers_again_are_held_however_few() {
+    let never_learning = [20.0, 480.0, 22.0];
+    let before = Run::new("before", &RANDOM[..3], &never_learning);
+    let mut again = Run::new("after", &RANDOM[..3], &never_learning);
+    again.first_seed = 0;
+    let (_folder, output) = check(&before, &again, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("held: reinforce, return: the same to the last digit, seed by seed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_better_run_is_improved() {
+    let before = Run::new("before", &RANDOM, &DROPPED);
+    let after = Run::new("after", &OTHER_RANDOM, &LEARNED);
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).starts_with("cartpole: IMPROVED"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_changed_rule_is_a_regression_without_any_scatter() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
+    after.agents[1].2 = vec![30.0; 5];
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(text.contains("regressed: lean, return: fell by 12.0"), "{text}");
+}
+
+#[test]
+fn missing_agents_and_failed_trials_are_not_passed_over() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
+    after.agents.pop();
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    assert!(text.contains("inconclusive: reinforce, return: the run has no such agent"), "{text}");
+
+    let mut after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
+    after.failed = Some(("reinforce", 102));
+    let (folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    assert!(
+        text.contains("inconclusive: reinforce, return: seed 102 failed or did not end"),
+        "{text}"
+    );
+    let refused = rushes(folder.path(), &["baseline", "after", "-o", "b.json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!folder.path().join("b.json").exists());
+    insta::assert_snapshot!(stderr(&refused), @r"
+    error: a baseline needs every trial, but of `reinforce` seed 102 failed or did not end; run them again
+    ");
+}
+
+#[test]
+fn metrics_and_margins_come_from_the_experiment() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    after.check = json!({ "metrics": ["area", "steps_to_threshold"], "drop": 2.0 });
+    let (_folder, output) = check(&before, &after, &[]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("regressed: reinforce, area: fell by 57.8"), "{text}");
+    assert!(text.contains("reinforce, steps to threshold: within the scatter"), "{text}");
+    assert!(!text.contains("random, "), "{text}");
+
+    after.check = json!({ "margin": 0.5, "drop": 0.8 });
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn contradicting_settings_are_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let experiment = json!({
+        "name": "x",
+        "environment": { "id": "CartPole-v1" },
+        "agents": { "random": { "policy": { "type": "random" } } },
+        "check": { "margin": 0.3 },
+    });
+    std::fs::write(folder.path().join("x.json"), experiment.to_string()).expect("a file");
+    let output = rushes(folder.path(), &["validate", "x.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("check.margin: expected less than `drop` (0.2), found 0.3"));
+}
+
+#[test]
+fn names_are_escaped() {
+    let mut before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    for run in [&mut before, &mut after] {
+        run.agents[2].0 = "<script>alert(1)</script> | @all";
+    }
+    let (folder, output) = check(&before, &after, &["--junit", "j.xml", "--markdown", "m.md"]);
+    assert_eq!(output.status.code(), Some(1));
+    let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    assert!(file("m.md").contains("| &lt;script&gt;alert(1)&lt;/script&gt; \\| &#64;all |"));
+    assert!(file("j.xml").contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(!file("m.md").contains("<script") && !file("j.xml").contains("<script"));
+}
+
+#[test]
+fn a_baseline_can_be_reviewed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Run::new("before", &RANDOM[..2], &LEARNED[..2]);
+    run.agents.remove(1);
+    run.write(folder.path());
+    let output = rushes(folder.path(), &["baseline", "before", "-o", "b.json"]);
+    assert_eq!(stdout(&output), "b.json (2 agents, 2 seeds)\n");
+    let text = std::fs::read_to_string(folder.path().join("b.json")).expect("a file");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "baseline_version": 1,
+      "experiment": "cartpole",
+      "environment": "CartPole-v1",
+      "recorded": {
+        "run": "before",
+        "started": "2026-01-02T03:04:05Z",
+        "settings_hash": "5e771465",
+        "git": null,
+        "versions": {
+          "rushes": "0.1.0"
+        }
+      },
+      "agents": {
+        "random": {
+          "policy": "random",
+          "learns": false,
+          "seeds": [
+            {"seed": 0, "returns": [20.0, 22.0]},
+            {"seed": 1, "returns": [21.5, 23.5]}
+          ]
+        },
+        "reinforce": {
+          "policy": "neural",
+          "learns": true,
+          "untrained": 20.0,
+          "curve": {
+            "steps": [2000.0, 4000.0, 6000.0, 8000.0, 10000.0, 12000.0, 14000.0, 16000.0, 18000.0, 20000.0],
+            "returns": [65.975, 111.95, 157.925, 203.9, 249.875, 295.85, 341.825, 387.8, 433.775, 479.75]
+          },
+          "seeds": [
+            {"seed": 0, "area": 245.5, "threshold": {"steps": 20000, "reached": false}, "returns": [470.0, 472.0]},
+            {"seed": 1, "area": 254.25, "threshold": {"steps": 15000, "reached": true}, "returns": [487.5, 489.5]}
+          ]
+        }
+      }
+    }
+    "#);
+}
+
+#[test]
+fn broken_baselines_are_refused_with_a_message() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let (folder, _) = check(&before, &Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED), &[]);
+    let good = std::fs::read_to_string(folder.path().join("baselines/cartpole.json"));
+    let good: Value = serde_json::from_str(&good.expect("a file")).expect("JSON");
+    let changed = |pointer: &str, value: Value| {
+        let mut changed = good.clone();
+        *changed.pointer_mut(pointer).expect("a field") = value;
+        changed.to_string()
+    };
+    let cases = [
+        (String::new(), "bad.json is damaged: EOF while parsing"),
+        ("{".into(), "bad.json is damaged: EOF while parsing"),
+        ("[]".into(), "bad.json is damaged"),
+        ("{}".into(), "bad.json is not a baseline: it has no `baseline_version`; write one with"),
+        (
+            changed("/baseline_version", json!(2)),
+            "has baseline version 2, this program reads up to 1; use a newer rushes",
+        ),
+        (changed("/agents", json!({})), "bad.json is damaged: it has no agents"),
+        (
+            changed("/agents/random/seeds", json!([])),
+            "bad.json is damaged: agent `random` has no seeds",
+        ),
+        (
+            changed("/agents/random/seeds/1/seed", json!(0)),
+            "bad.json is damaged: agent `random` has a seed twice",
+        ),
+        (
+            changed("/agents/random/seeds/1/returns", json!([])),
+            "bad.json is damaged: agent `random` has no returns for seed 1",
+        ),
+        (
+            changed("/agents/random/seeds/1/returns", json!([1.0, null])),
+            "bad.json is damaged: agents.random.seeds[1].returns[1]: invalid type: null",
+        ),
+        (changed("/agents/random/policy", json!("magic")), "agents.random.policy: unknown variant"),
+        (
+            changed("/experiment", json!("pendulum")),
+            "the baseline is of the experiment `pendulum`, the run of `cartpole`",
+        ),
+        (
+            changed("/environment", json!("CartPole-v0")),
+            "the baseline is of the environment `CartPole-v0`, the run of `CartPole-v1`",
+        ),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(folder.path().join("bad.json"), &text).expect("a file");
+        let output = rushes(folder.path(), &["check", "after", "--baseline", "bad.json"]);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(stderr(&output).contains(expected), "{} has no {expected}", stderr(&output));
+    }
+    let missing = rushes(folder.path(), &["check", "after", "--baseline", "none.json"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("failed to read the baseline"), "{}", stderr(&missing));
+}
+
+#[test]
+fn wrong_usage_and_runs_without_a_summary_have_their_own_exit_codes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = Run::new("before", &RANDOM, &LEARNED).write(folder.path());
+    assert_eq!(rushes(folder.path(), &["check", "before"]).status.code(), Some(3));
+    assert_eq!(rushes(folder.path(), &["export", "before"]).status.code(), Some(3));
+    std::fs::remove_file(run.join("summary.json")).expect("a file");
+    let output = rushes(folder.path(), &["baseline", "before", "-o", "b.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("has no summary.json; render it with `rushes report"));
+}
+
+#[test]
+fn history_lists_what_was_recorded() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let none = rushes(folder.path(), &["history", "cartpole", "--output", "."]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("no run is recorded"), "{}", stderr(&none));
+    let mut history = History::open(folder.path()).expect("a new history");
+    for (name, scores) in [("before", LEARNED), ("after", DROPPED)] {
+        let run = Run::new(name, &RANDOM, &scores).write(folder.path());
+        let summary: Summary = store::read_json(&run.join("summary.json")).expect("a summary");
+        history.record(&summary).expect("recorded");
+    }
+    let text = rushes(folder.path(), &["history", "cartpole", "--output", "."]);
+    insta::assert_snapshot!(stdout(&text), @r"
+    after (no commit, settings 5e771465)
+      random                    22.00 [21.40, 22.60] (5 seeds)
+      lean                      42.00 [42.00, 42.00] (5 seeds)
+      reinforce                355.90 [346.00, 367.70] (5 seeds)
+    before (no commit, settings 5e771465)
+      random                    22.00 [21.40, 22.60] (5 seeds)
+      lean                      42.00 [42.00, 42.00] (5 seeds)
+      reinforce                471.40 [461.20, 481.60] (5 seeds)
+    mean evaluation returns with 95 % bootstrap intervals over seeds
+    ");
+    let csv = rushes(folder.path(), &["history", "cartpole", "--output", ".", "--csv"]);
+    let csv = stdout(&csv);
+    assert!(
+        csv.contains("\r\nbefore,2026-01-02T03:04:05Z,,,5e771465,0,reinforce,return,0,471\r\n"),
+        "{csv}"
+    );
+    // Two runs of three agents with a return and one agent with two more scores, five seeds each.
+    assert_eq!(csv.lines().count(), 1 + 2 * 5 * (3 + 2));
+    let json = rushes(folder.path(), &["history", "cartpole", "--output", ".", "--json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json[1]["series"][0]["scores"], json!(RANDOM));
+    let unknown = rushes(folder.path(), &["history", "pendulum", "--output", "."]);
+    assert!(stderr(&unknown).contains("there are runs of cartpole"), "{}", stderr(&unknown));
+}
+
+/// A seed that gave up early is no quick one: never reaching the threshold is the worst there is.
+#[test]
+fn seeds_that_never_reach_the_threshold_are_the_slowest() {
+    let before = Run::new("before", &RANDOM, &[480.0, 485.0, 490.0, 478.0, 482.0]);
+    let mut after = Run::new("after", &OTHER_RANDOM, &[10.0, 9.0, 11.0, 10.0, 12.0]);
+    after.steps = 5_000;
+    after.check = json!({ "metrics": ["steps_to_threshold"], "drop": 0.5 });
+    let (_folder, output) = check(&before, &after, &[]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("regressed: reinforce, steps to threshold: takes longer by"), "{text}");
+}

@@ -1,0 +1,193 @@
+//! Experiment files: the shipped ones are valid, the schema is current, and broken ones are explained.
+
+use std::path::{Path, PathBuf};
+
+use rushes::experiment::schema::schema;
+use rushes::experiment::{self, Plan};
+
+use crate::cli::{failure, output};
+
+fn shipped() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let mut files = Vec::new();
+    for folder in [root.clone(), root.join("tutorials")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            files.extend(path.extension().is_some_and(|e| e == "json").then_some(path));
+        }
+    }
+    assert!(files.len() >= 5, "the shipped experiments are found");
+    files
+}
+
+#[test]
+fn the_committed_schema_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/experiment.schema.json");
+    let committed: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(committed, schema(), "run `just schema` and commit what it writes");
+}
+
+#[test]
+fn shipped_experiments_are_valid_and_named_like_their_files() {
+    for file in shipped() {
+        let spec = experiment::load(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(Some(spec.name.as_str()), file.file_stem().and_then(|stem| stem.to_str()));
+        assert!(!Plan::new(spec).trials.is_empty());
+    }
+}
+
+#[test]
+fn a_resolved_experiment_is_the_same_experiment() {
+    for file in shipped() {
+        let spec = experiment::load(&file, &[]).unwrap();
+        let resolved = output(&["validate", "--resolved", file.to_str().unwrap()]);
+        let value = serde_json::from_slice(&resolved.stdout).unwrap();
+        assert_eq!(experiment::load::check(&value), Ok(spec), "{}", file.display());
+    }
+}
+
+/// A valid experiment; every broken one differs from it in one place.
+const BASE: &str = r#"{
+  "name": "broken",
+  "environment": { "id": "CartPole-v1" },
+  "seeds": [0, 1],
+  "agents": {
+    "rule": { "policy": { "type": "hard-coded", "rule": "if obs[2] < 0.0 { 0 } else { 1 }" } },
+    "learner": {
+      "policy": { "type": "neural", "hidden": [16] },
+      "training": {
+        "algorithm": { "name": "reinforce", "learning_rate": 0.01 },
+        "schedule": { "episodes": 10, "stop": { "mean_return": 400 }, "evaluate_every": 5 }
+      }
+    }
+  },
+  "evaluation": { "episodes": 5 }
+}
+"#;
+
+/// What is broken, by which replacement in [`BASE`].
+const BROKEN: &[(&str, &str, &str)] = &[
+    ("truncated", "\"evaluation\": { \"episodes\": 5 }\n}", "\"evaluation\": { "),
+    ("trailing comma", "\"episodes\": 5 }\n}", "\"episodes\": 5 },\n}"),
+    ("a comment", "  \"seeds\"", "  // how many\n  \"seeds\""),
+    ("unknown key at the top", "\"seeds\"", "\"seed\""),
+    ("unknown key far down", "\"learning_rate\"", "\"learning_rat\""),
+    ("a key of nothing known", "\"hidden\"", "\"quux\""),
+    ("the same key twice", "\"seeds\": [0, 1],", "\"seeds\": [0, 1],\n  \"seeds\": [2],"),
+    ("missing environment", "\"environment\": { \"id\": \"CartPole-v1\" },\n", ""),
+    ("missing id", "{ \"id\": \"CartPole-v1\" }", "{}"),
+    ("unknown environment", "CartPole-v1", "CartPol-v1"),
+    ("an environment like none", "CartPole-v1", "Quake"),
+    ("unknown option", "\"CartPole-v1\" }", "\"CartPole-v1\", \"options\": { \"gravity\": 1 } }"),
+    (
+        "option of the wrong type",
+        "\"CartPole-v1\" }",
+        "\"CartPole-v1\", \"options\": { \"low\": \"x\" } }",
+    ),
+    ("time limit of zero", "\"CartPole-v1\" }", "\"CartPole-v1\", \"max_episode_steps\": 0 }"),
+    ("no seeds", "[0, 1]", "[]"),
+    ("a billion seeds", "[0, 1]", "1000000000"),
+    ("a seed twice", "[0, 1]", "[1, 1]"),
+    ("a negative seed", "[0, 1]", "[-1]"),
+    ("half a seed", "[0, 1]", "[0.5]"),
+    ("seeds as text", "[0, 1]", "\"many\""),
+    ("a bad name", "\"broken\"", "\"../broken\""),
+    ("an empty name", "\"broken\"", "\"\""),
+    ("unknown policy type", "\"neural\"", "\"neuronal\""),
+    ("no policy type", "\"type\": \"neural\", ", ""),
+    ("policy type of the wrong type", "\"neural\"", "7"),
+    ("unknown algorithm", "\"reinforce\"", "\"reinforcement\""),
+    ("unknown activation", "\"hidden\": [16]", "\"hidden\": [16], \"activation\": \"rellu\""),
+    ("a layer of nothing", "[16]", "[0]"),
+    ("a layer too wide", "[16]", "[100000]"),
+    ("dropout of everything", "\"hidden\": [16]", "\"hidden\": [16], \"dropout\": 1.0"),
+    ("negative learning rate", "0.01", "-0.01"),
+    ("learning rate of zero", "0.01", "0"),
+    ("learning rate as text", "0.01", "\"fast\""),
+    ("a discount above one", "\"learning_rate\": 0.01", "\"discount\": 1.5"),
+    ("a schedule without length", "\"episodes\": 10, ", ""),
+    ("zero episodes", "\"episodes\": 10", "\"episodes\": 0"),
+    ("a stop rule without target", "{ \"mean_return\": 400 }", "{ \"window\": 5 }"),
+    ("a target of another word", "\"mean_return\": 400", "\"mean_return\": \"max\""),
+    ("a period of zero", "\"evaluate_every\": 5", "\"evaluate_every\": 0"),
+    (
+        "a period in an unknown unit",
+        "\"evaluate_every\": 5",
+        "\"evaluate_every\": { \"hours\": 1 }",
+    ),
+    (
+        "a period in two units",
+        "\"evaluate_every\": 5",
+        "\"evaluate_every\": { \"steps\": 1, \"updates\": 1 }",
+    ),
+    ("a rule that does not parse", "else { 1 }", "else { 1"),
+    ("a rule with an unknown name", "obs[2]", "angle"),
+    ("neither rule nor name", "\"rule\": \"if obs[2] < 0.0 { 0 } else { 1 }\"", "\"rule\": null"),
+    (
+        "an unknown built-in policy",
+        "\"rule\": \"if obs[2] < 0.0 { 0 } else { 1 }\"",
+        "\"name\": \"perfect\"",
+    ),
+    (
+        "a rule that learns",
+        "else { 1 }\" } }",
+        "else { 1 }\" }, \"training\": { \"algorithm\": { \"name\": \"reinforce\" }, \"schedule\": { \"episodes\": 1 } } }",
+    ),
+    (
+        "a take of no episodes",
+        "\"evaluation\"",
+        "\"recording\": { \"episodes\": 0 },\n  \"evaluation\"",
+    ),
+    ("an algorithm for other actions", "CartPole-v1", "Pendulum-v1"),
+    ("zero evaluation episodes", "{ \"episodes\": 5 }", "{ \"episodes\": 0 }"),
+    ("no agents", "\"evaluation\": { \"episodes\": 5 }", "\"agents\": {}"),
+    ("not an object", BASE, "[1, 2, 3]"),
+    ("empty", BASE, ""),
+];
+
+#[test]
+fn broken_files_are_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut messages = String::new();
+    for (index, (what, find, replace)) in BROKEN.iter().enumerate() {
+        assert!(BASE.contains(find), "`{what}` changes nothing");
+        let file = directory.path().join("broken.json");
+        std::fs::write(&file, BASE.replacen(find, replace, 1)).unwrap();
+        let path = file.to_str().unwrap();
+        // The whole way once in a while; the checks themselves every time.
+        let message = if index % 10 == 0 {
+            let (code, stderr) = failure(&["validate", path]);
+            assert_eq!(code, 2, "{what}: {stderr}");
+            stderr
+        } else {
+            experiment::load(&file, &[]).expect_err(what).to_string()
+        };
+        let message = message.trim().replace(path, "broken.json");
+        assert!(message.starts_with("broken.json:"), "{what}: {message}");
+        messages += &format!("{what}\n    {}\n", message.replace('\n', "\n    "));
+    }
+    insta::assert_snapshot!(messages);
+}
+
+#[test]
+fn files_that_are_not_there_and_impossible_overrides_are_refused() {
+    for (arguments, expected) in [
+        (vec!["run", "experiments/nothing.json"], "failed to read the experiment"),
+        (vec!["validate", "experiments"], "Is a directory"),
+        (vec!["validate", "experiments/smoke.json", "--set", "name.first=x"], "has no field"),
+        (vec!["validate", "experiments/smoke.json", "--set", "seedz=3"], "did you mean `seeds`"),
+        (
+            vec!["run", "experiments/smoke.json", "--output", "/proc/nowhere"],
+            "failed to create the output directory",
+        ),
+    ] {
+        let (code, stderr) = failure(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+    for arguments in [vec!["frobnicate"], vec!["run"], vec!["run", "x.json", "--jobs", "0"]] {
+        assert_eq!(failure(&arguments).0, 3, "{arguments:?}");
+    }
+}

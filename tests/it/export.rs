@@ -1,0 +1,174 @@
+//! `rushes export` from the command line, on a run directory made by hand.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rushes::experiment::{Plan, load};
+use rushes::record::{
+    Evaluation, Event, Outcome, Progress, Record, RunInfo, RunStatus, StopReason, TrialResult,
+};
+use rushes::store::{RunDir, write_json};
+use serde_json::{Value, json};
+
+/// A run of two trials, the second without a result.
+fn run(folder: &Path) -> PathBuf {
+    let experiment = json!({
+        "name": "export",
+        "environment": { "id": "CartPole-v1" },
+        "seeds": [0, 1],
+        "agents": { "net": {
+            "policy": { "type": "neural" },
+            "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 2 } },
+        } },
+    });
+    let plan = Plan::new(load::check(&experiment).expect("a valid experiment"));
+    let path = folder.join("run");
+    std::fs::create_dir_all(&path).expect("a writable folder");
+    write_json(&path.join("plan.json"), &plan).expect("a writable folder");
+    let run = RunDir::open(&path).expect("a run");
+    run.write_info(&RunInfo {
+        format_version: 1,
+        run: "run".into(),
+        status: RunStatus::Finished,
+        started: "2026-01-02T03:04:05Z".parse().expect("a time"),
+        finished: None,
+        command: Vec::new(),
+        experiment_file: "export.json".into(),
+        overrides: Vec::new(),
+        jobs: 1,
+        versions: Default::default(),
+        git: None,
+        machine: Default::default(),
+    })
+    .expect("a writable folder");
+    let trial = run.trial(&plan.trials[0].id);
+    trial.create(&plan.trials[0]).expect("a writable folder");
+    let progress = |episodes, steps| Progress { episodes, steps, updates: episodes };
+    let evaluation = |returns: &[f64]| (returns.to_vec(), vec![9; returns.len()]);
+    let evaluated = |(returns, lengths)| Event::Evaluation { returns, lengths };
+    let episode = |r#return, length| Event::Episode { r#return, length, truncated: false };
+    let update = |loss: f64| Event::Update {
+        metrics: [("policy_loss".to_owned(), loss)].into_iter().collect(),
+    };
+    let events = [
+        (progress(0, 0), 0.0, evaluated(evaluation(&[9.0, 10.0]))),
+        (progress(1, 20), 0.5, episode(20.0, 20)),
+        (progress(1, 20), 0.5, update(1.25)),
+        (progress(2, 50), 1.0, episode(30.0, 30)),
+        (progress(2, 50), 1.0, update(-0.5)),
+        (progress(2, 50), 1.0, evaluated(evaluation(&[40.0, 42.0]))),
+    ];
+    let lines: String = events
+        .into_iter()
+        .map(|(progress, seconds, event)| {
+            let record = Record { progress, seconds, event };
+            serde_json::to_string(&record).expect("JSON") + "\n"
+        })
+        .collect();
+    std::fs::write(trial.events_path(), lines).expect("a writable folder");
+    let side = |returns: &[f64]| {
+        let (returns, lengths) = evaluation(returns);
+        Some(Evaluation { seed: 7, returns, lengths })
+    };
+    let result = TrialResult {
+        format_version: 1,
+        id: plan.trials[0].id.clone(),
+        agent: "net".into(),
+        seed: 0,
+        outcome: Outcome::Completed { stop_reason: Some(StopReason::Episodes) },
+        progress: progress(2, 50),
+        training_seconds: 1.0,
+        steps_per_second: None,
+        engine: None,
+        before: side(&[9.0, 10.0]),
+        after: side(&[50.0, 52.0]),
+        takes: Vec::new(),
+        notes: Vec::new(),
+        peak_memory_bytes: None,
+    };
+    trial.write_result(&result).expect("a writable folder");
+    path
+}
+
+fn export(folder: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rushes"));
+    let output = command
+        .current_dir(folder)
+        .args(["export", "run"])
+        .args(args)
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn csv_files_hold_every_event_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    run(folder.path());
+    let notes = export(folder.path(), &["--csv", "csv"]);
+    assert_eq!(notes, "note: 1 trials without a readable result were left out\n");
+    let file = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join("csv").join(name)).expect("a file");
+        text.replace("\r\n", "\n")
+    };
+    assert_eq!(
+        file("results.csv"),
+        "trial,agent,seed,status,episodes,steps,updates,training_seconds,mean_return_before,mean_return_after\n\
+         net--s0,net,0,completed,2,50,2,1,9.5,51\n"
+    );
+    assert_eq!(
+        file("episodes.csv"),
+        "trial,agent,seed,episodes,steps,updates,seconds,return,length,truncated\n\
+         net--s0,net,0,1,20,1,0.5,20,20,false\n\
+         net--s0,net,0,2,50,2,1,30,30,false\n"
+    );
+    assert_eq!(
+        file("evaluations.csv"),
+        "trial,agent,seed,moment,episodes,steps,episode,return,length\n\
+         net--s0,net,0,before,0,0,0,9,9\n\
+         net--s0,net,0,before,0,0,1,10,9\n\
+         net--s0,net,0,during,2,50,0,40,9\n\
+         net--s0,net,0,during,2,50,1,42,9\n\
+         net--s0,net,0,after,2,50,0,50,9\n\
+         net--s0,net,0,after,2,50,1,52,9\n"
+    );
+    assert_eq!(
+        file("updates.csv"),
+        "trial,agent,seed,episodes,steps,updates,seconds,metric,value\n\
+         net--s0,net,0,1,20,1,0.5,policy_loss,1.25\n\
+         net--s0,net,0,2,50,2,1,policy_loss,-0.5\n"
+    );
+}
+
+/// Reads the event files with TensorBoard's own reader, where `.deps/interop-venv` has one.
+#[test]
+fn tensorboard_reads_the_scalars_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join(".deps/interop-venv/bin/python");
+    if !python.exists() {
+        println!(
+            "skipped: .deps/interop-venv, a Python environment with tensorboard, is not there"
+        );
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    run(folder.path());
+    // Exporting again replaces the files and does not double the scalars.
+    export(folder.path(), &["--tensorboard", "tb"]);
+    export(folder.path(), &["--tensorboard", "tb"]);
+    let output = Command::new(python)
+        .arg(root.join("tests/interop/read_scalars.py"))
+        .arg(folder.path().join("tb"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("Python starts");
+    let scalars: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let expected = json!({ "net--s0": {
+        "evaluation/mean_return": [[0, 9.5], [50, 41.0], [50, 51.0]],
+        "episode/return": [[20, 20.0], [50, 30.0]],
+        "episode/length": [[20, 20.0], [50, 30.0]],
+        "train/policy_loss": [[20, 1.25], [50, -0.5]],
+    } });
+    assert_eq!(scalars, expected);
+}

@@ -1,0 +1,15 @@
+//! Integration tests, one binary: a module a topic.
+
+mod box2d;
+mod check;
+mod cli;
+mod env_contract;
+mod env_frames;
+mod env_goldens;
+mod env_policies;
+mod experiments;
+mod export;
+mod report;
+mod run;
+mod trace;
+mod video;

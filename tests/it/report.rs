@@ -1,0 +1,419 @@
+//! The report of made-up runs: written through the real types, so that what it reads is what trials write.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rushes::experiment::{FORMAT_VERSION, Plan, Spec};
+use rushes::record::{
+    Evaluation, Event, Moment, Outcome, Progress, Record, RunInfo, RunStatus, StopReason,
+    TakeRecord, TrialResult,
+};
+use rushes::report::summary::{PolicyKind, Summary};
+use rushes::report::{self, Options};
+use rushes::store::{self, RunDir};
+use rushes::video::{Codec, Take};
+use serde_json::{Value, json};
+
+/// A run that can be looked at.
+struct MadeUp {
+    _output: tempfile::TempDir,
+    run: RunDir,
+}
+
+/// Agents by name; those with `training` learn.
+fn experiment(agents: Value, seeds: usize) -> Value {
+    json!({
+        "name": "made-up",
+        "description": "A run that nobody ran.",
+        "environment": { "id": "CartPole-v1" },
+        "seeds": seeds,
+        "agents": agents,
+        "evaluation": { "episodes": 5 },
+    })
+}
+
+fn learner(learning_rate: f64) -> Value {
+    json!({
+        "policy": { "type": "neural", "hidden": [16] },
+        "training": {
+            "algorithm": { "name": "reinforce", "learning_rate": learning_rate },
+            "schedule": { "episodes": 60, "stop": { "mean_return": 400, "window": 10 } },
+        },
+    })
+}
+
+fn three_agents() -> Value {
+    json!({
+        "random": { "policy": { "type": "random" } },
+        "lean": { "policy": { "type": "hard-coded", "rule": "if obs[2] < 0.0 { 0 } else { 1 }" } },
+        "reinforce": learner(0.02),
+    })
+}
+
+impl MadeUp {
+    /// Runs nothing: every trial's result is made up. Agents that learn end at `learned`, others at 20.
+    fn new(experiment: Value, learned: f64) -> Self {
+        let output = tempfile::tempdir().unwrap();
+        let spec: Spec = serde_json::from_value(experiment).unwrap();
+        let run = RunDir::create(output.path(), &spec.name).unwrap();
+        let plan = Plan::new(spec);
+        run.write_plan(&plan).unwrap();
+        run.write_info(&info(&run)).unwrap();
+        for trial in &plan.trials {
+            let dir = run.trial(&trial.id);
+            dir.create(trial).unwrap();
+            let learns = trial.settings.training.is_some();
+            let end = if learns { learned } else { 20.0 };
+            let mut takes = Vec::new();
+            if trial.filmed {
+                let early =
+                    [(Moment::Before, "before.mp4", 10), (Moment::During, "step-12340.mp4", 100)];
+                let early = early.into_iter().filter(|_| learns);
+                for (moment, file, steps) in
+                    early.chain([(Moment::After, "after.mp4", end as usize)])
+                {
+                    std::fs::write(dir.file(file), b"not a video").unwrap();
+                    takes.push(take(moment, file, steps));
+                }
+            }
+            let episodes = if learns { 60 } else { 0 };
+            let last = events(&dir.events_path(), episodes, trial.seed, end);
+            let evaluation = |mean: f64| Evaluation {
+                seed: 1_000_000_000,
+                returns: (0..5).map(|i| mean + f64::from(i) + trial.seed as f64 - 2.0).collect(),
+                lengths: vec![mean as u64; 5],
+            };
+            let result = TrialResult {
+                format_version: FORMAT_VERSION,
+                id: trial.id.clone(),
+                agent: trial.agent.clone(),
+                seed: trial.seed,
+                outcome: Outcome::Completed { stop_reason: learns.then_some(StopReason::Episodes) },
+                progress: last,
+                training_seconds: 1.5,
+                steps_per_second: learns.then_some(400_000.0),
+                engine: learns.then(|| "native".into()),
+                before: learns.then(|| evaluation(12.0)),
+                after: Some(evaluation(end)),
+                takes,
+                notes: Vec::new(),
+                peak_memory_bytes: Some(120_000_000),
+            };
+            dir.write_result(&result).unwrap();
+        }
+        Self { _output: output, run }
+    }
+
+    fn trial(&self, id: &str, file: &str) -> PathBuf {
+        self.run.trial(id).file(file)
+    }
+
+    /// Renders, and gives the page's text.
+    fn page(&self) -> String {
+        let path = report::render(std::slice::from_ref(&self.run), &Options::default()).unwrap();
+        assert_eq!(path, self.run.report());
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    fn summary(&self) -> Summary {
+        store::read_json(&self.run.summary()).unwrap()
+    }
+}
+
+fn info(run: &RunDir) -> RunInfo {
+    RunInfo {
+        format_version: FORMAT_VERSION,
+        run: run.name(),
+        status: RunStatus::Finished,
+        started: "2026-01-02T03:04:05Z".parse().unwrap(),
+        finished: Some("2026-01-02T03:04:45Z".parse().unwrap()),
+        command: ["rushes", "run", "made up.json"].map(str::to_owned).into(),
+        experiment_file: "made up.json".into(),
+        overrides: Vec::new(),
+        jobs: 2,
+        versions: [("rushes".to_owned(), "0.1.0".to_owned())].into(),
+        git: None,
+        machine: [("cores".to_owned(), "2".to_owned())].into(),
+    }
+}
+
+fn take(moment: Moment, file: &str, steps: usize) -> TakeRecord {
+    TakeRecord {
+        moment,
+        file: file.into(),
+        poster: file.replace("mp4", "png"),
+        take: Take {
+            seeds: vec![1_000_000_000],
+            returns: vec![steps as f64],
+            lengths: vec![steps as u32],
+            rewards: vec![vec![1.0; steps]],
+            frames: steps as u64 + 1,
+            fps: 50,
+            width: 600,
+            height: 400,
+            codec: Codec::H264,
+            encoder: "libx264".into(),
+        },
+    }
+}
+
+/// Episodes whose returns rise to `end` by the 40th; gives where training ended.
+fn events(path: &Path, episodes: u64, seed: u64, end: f64) -> Progress {
+    let mut text = String::new();
+    let mut progress = Progress::default();
+    for episode in 1..=episodes {
+        let r#return = (end * episode as f64 / 40.0).min(end) + (seed % 3) as f64;
+        progress = Progress {
+            episodes: episode,
+            steps: progress.steps + r#return as u64,
+            updates: episode,
+        };
+        let metrics = [("policy_loss".to_owned(), 1.0 / episode as f64)].into();
+        for event in [
+            Event::Episode { r#return, length: r#return as u64, truncated: false },
+            Event::Update { metrics },
+        ] {
+            let record = Record { progress, seconds: episode as f64 * 0.025, event };
+            text.push_str(&serde_json::to_string(&record).unwrap());
+            text.push('\n');
+        }
+    }
+    std::fs::write(path, text).unwrap();
+    progress
+}
+
+/// The text between two marks.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start} in the page"));
+    rest.split_once(end).unwrap().0
+}
+
+fn headline(page: &str) -> &str {
+    between(page, "<h2 id=\"verdict\">", "</h2>")
+}
+
+#[test]
+fn a_page_shows_what_the_run_came_to() {
+    let made_up = MadeUp::new(experiment(three_agents(), 5), 490.0);
+    let page = made_up.page();
+    insta::assert_snapshot!(headline(&page), @"reinforce beats every baseline: 492 against 22 for lean.");
+    assert!(page.contains("All 5 seeds of reinforce reach the reward threshold of 475."));
+    let sections = [
+        "takes",
+        "learning",
+        "evaluation",
+        "profile",
+        "threshold",
+        "diagnostics",
+        "cost",
+        "settings",
+        "environment",
+        "reproduce",
+    ];
+    for id in sections {
+        assert!(
+            page.contains(&format!("<section class=\"section\" id=\"{id}\"")),
+            "no section {id}"
+        );
+    }
+    assert!(!page.contains("id=\"failures\"") && !page.contains("could not be read"));
+    // What the browser test relies on.
+    assert!(page.contains("data-player") && page.contains("data-action=\"play\""));
+    assert!(page.contains("<input type=\"range\" data-action=\"scrub\""));
+    assert_eq!(
+        page.matches("<video class=\"take\" preload=\"metadata\" muted playsinline").count(),
+        2
+    );
+    assert_eq!(page.matches("<video class=\"take\" preload=\"none\" muted playsinline").count(), 2);
+    assert!(page.contains("src=\"trials/reinforce--s0/before.mp4\""));
+    assert!(page.contains("reinforce, at step 12,340, seed 0"));
+    // The command is quoted for a shell.
+    assert!(
+        page.contains("rushes run &#39;made up.json&#39;"),
+        "{}",
+        between(&page, "<pre", "</pre>")
+    );
+}
+
+#[test]
+fn nothing_on_a_page_comes_from_elsewhere() {
+    let page = MadeUp::new(experiment(three_agents(), 2), 300.0).page();
+    // An XML namespace is a name, not an address.
+    let page = page.replace("http://www.w3.org/2000/svg", "");
+    for mark in ["http://", "https://", "@import", "url(", "<link", "<iframe"] {
+        assert!(!page.contains(mark), "the page contains {mark}");
+    }
+}
+
+#[test]
+fn the_summary_has_every_seed() {
+    let made_up = MadeUp::new(experiment(three_agents(), 3), 490.0);
+    made_up.page();
+    let summary = made_up.summary();
+    assert_eq!((summary.format_version, summary.experiment.as_str()), (FORMAT_VERSION, "made-up"));
+    assert_eq!(summary.reward_threshold, Some(475.0));
+    let kinds: Vec<_> = summary.agents.iter().map(|agent| (agent.policy, agent.learns)).collect();
+    assert_eq!(
+        kinds,
+        [(PolicyKind::Random, false), (PolicyKind::HardCoded, false), (PolicyKind::Neural, true)]
+    );
+    let agent = &summary.agents[2];
+    assert_eq!(agent.curve_window, 10);
+    let seeds: Vec<_> = agent.seeds.iter().map(|seed| seed.seed).collect();
+    assert_eq!(seeds, [0, 1, 2]);
+    let seed = &agent.seeds[0];
+    assert_eq!(seed.final_returns, [488.0, 489.0, 490.0, 491.0, 492.0]);
+    assert_eq!(seed.before_returns.len(), 5);
+    assert_eq!((seed.curve.len(), seed.curve.episodes[59]), (60, 60));
+    // Returns rise by 12.25 an episode to 490 at the 40th. The mean over 10 is 471.6 at the 44th (five at 490,
+    // five on the way: 12.25 · 185) and 477.75 at the 45th.
+    assert_eq!(seed.threshold_reached.map(|reached| reached.episodes), Some(45));
+}
+
+#[test]
+fn names_are_shown_as_they_are() {
+    let name = "<script>alert(1)</script>";
+    let agents =
+        json!({ name: learner(0.01), "\" onload=\"alert(2)": { "policy": { "type": "random" } } });
+    let mut spec = experiment(agents, 2);
+    spec["description"] = "</title><img src=x onerror=alert(3)>".into();
+    let page = MadeUp::new(spec, 300.0).page();
+    for mark in ["<script>alert", "<img", "\" onload=\"", "</title><"] {
+        assert!(!page.replace("</title>\n<", "").contains(mark), "the page contains {mark}");
+    }
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+}
+
+#[test]
+fn damaged_pieces_are_named_and_the_rest_is_shown() {
+    let made_up = MadeUp::new(experiment(three_agents(), 5), 490.0);
+    let events = made_up.trial("reinforce--s0", "events.jsonl");
+    let text = std::fs::read_to_string(&events).unwrap();
+    std::fs::write(&events, &text[..text.len() / 2]).unwrap();
+    let cut = text[..text.len() / 2].lines().count();
+    std::fs::remove_file(made_up.trial("reinforce--s0", "after.mp4")).unwrap();
+    let newer = made_up.trial("reinforce--s1", "result.json");
+    let text = std::fs::read_to_string(&newer).unwrap();
+    std::fs::write(&newer, text.replace("\"format_version\": 1", "\"format_version\": 99"))
+        .unwrap();
+    std::fs::write(made_up.trial("reinforce--s2", "result.json"), "{").unwrap();
+    std::fs::write(made_up.trial("reinforce--s3", "events.jsonl"), [0xff, 0xfe, b'\n']).unwrap();
+    std::fs::remove_dir_all(made_up.run.trial("random--s4").path()).unwrap();
+    std::fs::remove_file(made_up.run.path().join("run.json")).unwrap();
+    let page = made_up.page();
+    for note in [
+        format!("reinforce--s0: events.jsonl is damaged from line {cut} on"),
+        "reinforce--s0: the video after.mp4 is missing".into(),
+        "reinforce--s1: the result could not be read".into(),
+        "has format version 99, this program reads up to 1; use a newer rushes".into(),
+        "reinforce--s2: the result could not be read".into(),
+        "reinforce--s3: the events could not be read".into(),
+        "run.json could not be read".into(),
+        "3 of 15 trials have no result".into(),
+    ] {
+        assert!(page.contains(&note), "no note: {note}");
+    }
+    assert!(page.contains("<section class=\"section\" id=\"evaluation\""));
+    // A page is passed on: it must not tell where it was made.
+    assert!(!page.contains(&*made_up.run.path().to_string_lossy()));
+    let seeds = &made_up.summary().agents[2].seeds;
+    assert!(seeds[1].outcome.is_none() && seeds[1].final_returns.is_empty());
+    assert!(!seeds[0].curve.is_empty() && seeds[0].curve.len() < 60);
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_pieced_together() {
+    let made_up = MadeUp::new(experiment(three_agents(), 2), 490.0);
+    std::fs::write(made_up.run.path().join("plan.json"), r#"{"format_version": 99}"#).unwrap();
+    let page = made_up.page();
+    assert!(page.contains("plan.json could not be read"));
+    assert!(headline(&page).contains("reinforce beats every baseline"));
+
+    let empty = tempfile::tempdir().unwrap();
+    std::fs::write(empty.path().join("plan.json"), "{").unwrap();
+    let run = RunDir::open(empty.path()).unwrap();
+    let error = report::render(&[run], &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("failed to read the run's plan"), "{error:#}");
+}
+
+#[test]
+fn failed_trials_are_shown_with_the_end_of_their_log() {
+    let made_up = MadeUp::new(experiment(three_agents(), 2), 490.0);
+    let dir = made_up.run.trial("lean--s1");
+    let mut result = dir.result().unwrap();
+    result.outcome = Outcome::Failed { error: "the policy failed at step 3: <b>".into() };
+    result.after = None;
+    result.notes = vec!["libx264 is missing".into()];
+    dir.write_result(&result).unwrap();
+    std::fs::write(dir.stderr(), "beginning\n".repeat(1000) + "the <end>\n").unwrap();
+    let page = made_up.page();
+    assert!(page.contains("1 of 6 trials failed."));
+    let section = between(&page, "<section class=\"section\" id=\"failures\"", "</section>");
+    assert!(section.contains("the policy failed at step 3: &lt;b&gt;"));
+    assert!(section.contains("the &lt;end&gt;") && section.len() < 20_000);
+    assert!(section.contains("libx264 is missing"));
+}
+
+#[test]
+fn a_standalone_page_holds_its_videos_once() {
+    let made_up = MadeUp::new(experiment(three_agents(), 1), 490.0);
+    let output = made_up.run.path().join("one file.html");
+    let options = Options { output: Some(output.clone()), standalone: true };
+    report::render(std::slice::from_ref(&made_up.run), &options).unwrap();
+    let page = std::fs::read_to_string(output).unwrap();
+    assert_eq!(page.matches("data:video/mp4;base64,bm90IGEgdmlkZW8=").count(), 5);
+    assert!(!page.contains("after.mp4"));
+}
+
+#[test]
+fn runs_are_compared() {
+    let old = MadeUp::new(experiment(three_agents(), 5), 490.0);
+    let mut agents = three_agents();
+    agents["reinforce"] = learner(0.001);
+    let new = MadeUp::new(experiment(agents, 5), 200.0);
+    let output = new.run.path().join("comparison.html");
+    let path = report::render(&[old.run.clone(), new.run.clone()], &Options::default()).unwrap();
+    assert_eq!(path, output);
+    let page = std::fs::read_to_string(path).unwrap();
+    insta::assert_snapshot!(headline(&page), @"reinforce is worse in run B than in run A.");
+    let section = between(&page, "<section class=\"section\" id=\"comparison\"", "</section>");
+    assert!(
+        section.contains("settings differ")
+            && section.contains("−290.0")
+            && section.contains("0 %")
+    );
+    // Takes of the other run are found from where the page lies.
+    let link = format!(
+        "../../../{}/",
+        old.run.path().parent().unwrap().parent().unwrap().file_name().unwrap().to_string_lossy()
+    );
+    assert!(page.contains(&link), "no link {link}");
+    assert!(old.run.summary().is_file() && new.run.summary().is_file());
+}
+
+#[test]
+fn verdicts_say_no_more_than_is_known() {
+    let verdict = |agents: Value, seeds, learned| {
+        let page = MadeUp::new(experiment(agents, seeds), learned).page();
+        headline(&page).to_owned()
+    };
+    let random = json!({ "random": { "policy": { "type": "random" } } });
+    insta::assert_snapshot!(verdict(random, 1, 0.0), @"random returns 20 on average; it does not learn.");
+    insta::assert_snapshot!(verdict(json!({ "a": learner(0.1) }), 2, 300.0), @"a returns 300.5 after training, up from 12.5 before.");
+    insta::assert_snapshot!(verdict(three_agents(), 5, 15.0), @"reinforce does not beat the baselines: 17 against 22 for lean.");
+    insta::assert_snapshot!(verdict(three_agents(), 5, 20.5), @"reinforce is ahead of the baselines, but not clearly: 22.5 against 22 for lean.");
+    let two = json!({ "random": { "policy": { "type": "random" } }, "a": learner(0.1), "b": learner(0.2) });
+    insta::assert_snapshot!(verdict(two, 3, 300.0), @"All 2 learned agents beat every baseline; b leads with 301 against 21 for random.");
+}
+
+#[test]
+fn two_hundred_trials_render_in_seconds() {
+    let agents: serde_json::Map<String, Value> =
+        (0..20).map(|i| (format!("agent {i}"), learner(0.01))).collect();
+    let made_up = MadeUp::new(experiment(agents.into(), 10), 300.0);
+    let start = Instant::now();
+    let page = made_up.page();
+    let took = start.elapsed();
+    assert!(took.as_secs_f64() < 5.0, "rendering took {took:?}");
+    assert!(page.len() < 4_000_000, "the page has {} bytes", page.len());
+}

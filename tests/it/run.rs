@@ -1,0 +1,255 @@
+//! `rushes run`: the same numbers however it is run, and what happens when it is interrupted.
+
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rushes::record::{Outcome, RunInfo, RunStatus, StopReason, TrialResult};
+use rushes::store::{RunDir, TrialDir};
+use rushes::video;
+
+use crate::cli::{essence, events, failure, output, run_smoke, rushes};
+
+#[test]
+fn the_number_of_jobs_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = essence(&run_smoke(directory.path(), &["--jobs", "1"]));
+    let four = essence(&run_smoke(directory.path(), &["--jobs", "4"]));
+    assert_eq!(one.len(), 6);
+    assert!(one.iter().any(|(_, events, _)| events.len() > 60), "the learner writes its episodes");
+    assert_eq!(one, four);
+}
+
+#[test]
+fn another_seed_changes_the_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let trials = essence(&run_smoke(directory.path(), &[]));
+    let learner = |seed: &str| {
+        let name = format!("reinforce--s{seed}");
+        trials.iter().find(|(trial, ..)| *trial == name).expect("the trial is there").clone()
+    };
+    assert_ne!(learner("0").1, learner("1").1);
+    assert_ne!(learner("0").2, learner("1").2);
+}
+
+/// A training that takes long enough to be killed in the middle: several seconds.
+const LONG: &[&str] = &[
+    "--set",
+    "seeds=[7]",
+    "--set",
+    "agents={\"reinforce\":{\"policy\":{\"type\":\"neural\",\"hidden\":[64,64],\"dropout\":0.2},\
+     \"training\":{\"algorithm\":{\"name\":\"reinforce\",\"learning_rate\":0.001},\
+     \"schedule\":{\"episodes\":6000,\"checkpoint_every\":50,\"evaluate_every\":1500,\
+     \"stop\":{\"mean_return\":499.9,\"window\":1000}}}}}",
+    "--set",
+    "recording.after=false",
+];
+
+fn start_long(directory: &Path, resume: bool) -> std::process::Child {
+    let directory = directory.to_str().unwrap();
+    let mut arguments = vec!["run", "experiments/smoke.json", "--output", directory];
+    arguments.extend(LONG);
+    arguments.extend(resume.then_some("--resume"));
+    rushes(&arguments)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary starts")
+}
+
+fn trial_of(directory: &Path) -> PathBuf {
+    directory.join("smoke/latest/trials/reinforce--s7")
+}
+
+/// Waits until the trial has written a checkpoint numbered at least `number`.
+fn wait_for_checkpoint(trial: &Path, number: u64) {
+    let started = Instant::now();
+    loop {
+        let names = std::fs::read_dir(trial.join("checkpoint")).into_iter().flatten().flatten();
+        let numbers = names.filter_map(|entry| {
+            entry.file_name().to_string_lossy().split('-').next()?.parse::<u64>().ok()
+        });
+        if numbers.max().is_some_and(|newest| newest >= number) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "no checkpoint {number} came");
+        assert!(!trial.join("result.json").exists(), "the trial ended before checkpoint {number}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until the trial's process is gone: it ends by itself when its parent is killed.
+fn wait_for_lock(trial: &Path) {
+    let file = std::fs::File::open(trial.join("trial.lock")).unwrap();
+    let mut lock = fd_lock::RwLock::new(file);
+    drop(lock.write().unwrap());
+}
+
+#[test]
+fn a_run_killed_again_and_again_equals_one_that_never_was() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
+    let killed = tempfile::tempdir().unwrap();
+    let trial = trial_of(killed.path());
+    for (attempt, checkpoint) in [3, 20, 45].into_iter().enumerate() {
+        let mut child = start_long(killed.path(), attempt > 0);
+        wait_for_checkpoint(&trial, checkpoint);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_for_lock(&trial);
+        assert!(!trial.join("result.json").exists(), "killed too late to mean anything");
+    }
+    assert!(start_long(killed.path(), true).wait().unwrap().success());
+    let run = |directory: &Path| essence(&directory.join("smoke/latest"));
+    assert_eq!(run(killed.path()), run(whole.path()));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_told_and_the_one_before_it_used() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
+    let damaged = tempfile::tempdir().unwrap();
+    let trial = trial_of(damaged.path());
+    let mut child = start_long(damaged.path(), false);
+    wait_for_checkpoint(&trial, 10);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for_lock(&trial);
+    let mut checkpoints: Vec<_> = std::fs::read_dir(trial.join("checkpoint"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .collect();
+    checkpoints.sort();
+    assert_eq!(checkpoints.len(), 2, "the two newest are kept");
+    let newest = checkpoints.last().unwrap();
+    let mut bytes = std::fs::read(newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(newest, bytes).unwrap();
+
+    let directory = damaged.path().to_str().unwrap();
+    let mut arguments = vec!["run", "experiments/smoke.json", "--output", directory, "--resume"];
+    arguments.extend(LONG);
+    let output = output(&arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("is damaged"), "{stderr}");
+    let run = |directory: &Path| essence(&directory.join("smoke/latest"));
+    assert_eq!(run(damaged.path()), run(whole.path()));
+    let result = TrialDir::new(trial).result().unwrap();
+    assert!(result.notes.iter().any(|note| note.contains("is damaged")), "{:?}", result.notes);
+}
+
+#[test]
+fn an_interrupt_leaves_a_run_that_can_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let trial = trial_of(directory.path());
+    let mut child = start_long(directory.path(), false);
+    wait_for_checkpoint(&trial, 2);
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let run = RunDir::open(&directory.path().join("smoke/latest")).unwrap();
+    let info: RunInfo = run.info().unwrap();
+    assert_eq!(info.status, RunStatus::Interrupted);
+    assert!(start_long(directory.path(), true).wait().unwrap().success());
+    assert_eq!(run.info().unwrap().status, RunStatus::Finished);
+}
+
+#[test]
+fn takes_show_every_step_and_before_and_after_start_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_smoke(directory.path(), &[]);
+    let trial = TrialDir::new(run.join("trials/reinforce--s0"));
+    let result = trial.result().unwrap();
+    let names: Vec<_> = result.takes.iter().map(|take| take.file.as_str()).collect();
+    assert_eq!(names.first(), Some(&"before.mp4"));
+    assert_eq!(names.last(), Some(&"after.mp4"));
+    assert!(names.len() > 2, "takes during training: {names:?}");
+    for record in &result.takes {
+        let steps: u64 = record.take.lengths.iter().map(|&n| u64::from(n)).sum();
+        let facts = video::probe_file(&trial.file(&record.file)).unwrap();
+        assert_eq!(facts.frames, steps + 1, "{}", record.file);
+        assert!(trial.file(&record.poster).is_file());
+        assert_eq!(record.take.seeds, result.takes[0].take.seeds);
+    }
+}
+
+#[test]
+fn a_failed_trial_is_kept_and_the_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let (code, stderr) = failure(&[
+        "run",
+        "experiments/smoke.json",
+        "--output",
+        path,
+        "--set",
+        "seeds=1",
+        "--set",
+        "agents.lean.policy.rule=if step < 5 { 0 } else { 1 / (step - 5) }",
+    ]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("lean (seed 0): FAILED"), "{stderr}");
+    assert!(stderr.contains("Division by zero"), "{stderr}");
+    let result = |trial: &str| -> TrialResult {
+        TrialDir::new(directory.path().join("smoke/latest/trials").join(trial)).result().unwrap()
+    };
+    assert!(matches!(result("lean--s0").outcome, Outcome::Failed { .. }));
+    assert!(matches!(
+        result("reinforce--s0").outcome,
+        Outcome::Completed { stop_reason: Some(StopReason::Episodes) }
+    ));
+    assert!(directory.path().join("smoke/latest/index.html").is_file());
+}
+
+#[test]
+fn a_trial_that_takes_too_long_is_killed_and_said_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let mut arguments = vec!["run", "experiments/smoke.json", "--output", path];
+    arguments.extend(LONG);
+    arguments.extend(["--set", "trial_timeout_seconds=0.5"]);
+    let (code, stderr) = failure(&arguments);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("killed after 0.5 seconds"), "{stderr}");
+}
+
+#[test]
+fn weights_that_stop_being_numbers_end_the_trial_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let (code, stderr) = failure(&[
+        "run",
+        "experiments/smoke.json",
+        "--output",
+        path,
+        "--set",
+        "seeds=1",
+        "--set",
+        "agents.reinforce.training.algorithm.learning_rate=1e38",
+    ]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("not finite"), "{stderr}");
+}
+
+#[test]
+fn resuming_other_settings_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    run_smoke(directory.path(), &["--quick"]);
+    let path = directory.path().to_str().unwrap();
+    let (code, stderr) = failure(&["run", "experiments/smoke.json", "--output", path, "--resume"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("other settings"), "{stderr}");
+}
+
+#[test]
+fn a_finished_run_resumes_to_the_same_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_smoke(directory.path(), &[]);
+    let before = events(&run.join("trials/reinforce--s1"));
+    let again = run_smoke(directory.path(), &["--resume"]);
+    assert_eq!(run.canonicalize().unwrap(), again.canonicalize().unwrap());
+    assert_eq!(events(&run.join("trials/reinforce--s1")), before);
+}
