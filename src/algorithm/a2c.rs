@@ -14,7 +14,7 @@ use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{NeuralSpec, Policy};
+use crate::policy::{Policy, PolicySpec};
 use crate::trial::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of A2C.
@@ -97,7 +97,7 @@ impl AlgorithmSettings for A2cSpec {
 
     fn problems(
         &self,
-        policy: &NeuralSpec,
+        policy: &PolicySpec,
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
@@ -108,7 +108,7 @@ impl AlgorithmSettings for A2cSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.policy.precision {
+        Ok(match setup.network()?.precision {
             Precision::Float32 => Box::new(A2c::<f32>::new(self.clone(), setup)?),
             Precision::Float64 => Box::new(A2c::<f64>::new(self.clone(), setup)?),
         })

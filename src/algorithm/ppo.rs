@@ -17,7 +17,7 @@ use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{NeuralSpec, Policy};
+use crate::policy::{Policy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -115,7 +115,7 @@ impl AlgorithmSettings for PpoSpec {
 
     fn problems(
         &self,
-        policy: &NeuralSpec,
+        policy: &PolicySpec,
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
@@ -130,7 +130,7 @@ impl AlgorithmSettings for PpoSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.policy.precision {
+        Ok(match setup.network()?.precision {
             Precision::Float32 => Box::new(Ppo::<f32>::new(self.clone(), setup)?),
             Precision::Float64 => Box::new(Ppo::<f64>::new(self.clone(), setup)?),
         })
