@@ -14,7 +14,7 @@ use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{NeuralSpec, Policy};
+use crate::policy::{Policy, PolicySpec};
 use crate::trial::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of A2C.
@@ -97,7 +97,7 @@ impl AlgorithmSettings for A2cSpec {
 
     fn problems(
         &self,
-        policy: &NeuralSpec,
+        policy: &PolicySpec,
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
@@ -108,7 +108,7 @@ impl AlgorithmSettings for A2cSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.policy.precision {
+        Ok(match setup.network()?.precision {
             Precision::Float32 => Box::new(A2c::<f32>::new(self.clone(), setup)?),
             Precision::Float64 => Box::new(A2c::<f64>::new(self.clone(), setup)?),
         })
@@ -206,13 +206,13 @@ pub fn policy_loss<T: Scalar>(
     for i in 0..n {
         let outputs = &batch.outputs[i * width..(i + 1) * width];
         let action = &batch.actions[i * action_len..(i + 1) * action_len];
-        let found = head.evaluate(outputs, log_std, action);
         let advantage = batch.advantages[i];
-        objective += advantage * found.log_prob;
-        entropy += found.entropy;
-        let gradient = EvaluationGradient { log_prob: -advantage * scale, entropy: by_entropy };
         let grad_outputs = &mut batch.grad_outputs[i * width..(i + 1) * width];
-        head.backward(outputs, log_std, action, gradient, grad_outputs, grad_log_std);
+        head.differentiate(outputs, log_std, action, grad_outputs, grad_log_std, |found| {
+            objective += advantage * found.log_prob;
+            entropy += found.entropy;
+            EvaluationGradient { log_prob: -advantage * scale, entropy: by_entropy }
+        });
     }
     (-(objective * scale).as_f64(), (entropy * scale).as_f64())
 }

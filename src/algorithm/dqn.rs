@@ -20,7 +20,9 @@ use crate::nn::{
     self, Engine, Head, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Precision,
     Scalar, Tensors, clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, PolicyError, Situation};
+use crate::policy::{
+    HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, PolicyError, PolicySpec, Situation,
+};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -56,7 +58,7 @@ pub struct DqnSpec {
     /// Environment steps between two updates of the target network.
     #[schemars(range(min = 1))]
     pub target_update_interval: u64,
-    /// The share of the schedule's `steps` over which ε falls.
+    /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub exploration_fraction: f64,
     /// ε at the start.
@@ -138,16 +140,16 @@ impl AlgorithmSettings for DqnSpec {
         actions.discrete().is_some()
     }
 
-    fn problems(&self, policy: &NeuralSpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
+    fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
         let mut problems =
             schedule::problems(&[("learning_rate", Some(self.learning_rate))], schedule);
-        if schedule.steps.is_none() {
+        if !schedule::is_bounded(schedule) {
             problems.push(Problem::new(
                 &["training", "schedule"],
-                "dqn explores less and less over the schedule's `steps`: set `steps`",
+                "dqn explores less and less over the schedule's `steps` or `episodes`: set one of them",
             ));
         }
-        if policy.head == HeadSpec::Sigmoid {
+        if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "dqn has one value for each action: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
         }
@@ -155,7 +157,7 @@ impl AlgorithmSettings for DqnSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.policy.precision {
+        Ok(match setup.network()?.precision {
             Precision::Float32 => Box::new(Dqn::<f32>::new(self.clone(), setup)?),
             Precision::Float64 => Box::new(Dqn::<f64>::new(self.clone(), setup)?),
         })
@@ -215,14 +217,14 @@ struct Scratch<T> {
 
 impl<T: Scalar> Dqn<T> {
     fn new(spec: DqnSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let NeuralSpec { engine, device, dropout, activation, .. } = *setup.policy;
+        let NeuralSpec { engine, device, dropout, activation, .. } = *setup.network()?;
         let actions = setup.action_space.discrete().unwrap_or(1);
         let config = MlpConfig {
             dropout,
-            initialisation: setup.policy.initialisation.unwrap_or(Initialisation::Pytorch),
+            initialisation: setup.network()?.initialisation.unwrap_or(Initialisation::Pytorch),
             ..MlpConfig::new(
                 setup.observation_space.features(),
-                &setup.policy.hidden,
+                &setup.network()?.hidden,
                 actions + usize::from(spec.dueling),
                 activation,
             )

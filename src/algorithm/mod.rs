@@ -10,19 +10,23 @@ use serde::{Deserialize, Serialize};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::Tensors;
-use crate::policy::{NeuralSpec, Policy};
+use crate::policy::{NeuralSpec, Policy, PolicySpec};
 use crate::trial::{MetricMeans, TrialError, World};
 
 mod a2c;
+#[cfg(test)]
+mod contract_tests;
 mod dqn;
 mod on_policy;
 mod ppo;
+mod q_learning;
 mod reinforce;
 mod schedule;
 
 pub use a2c::{A2c, A2cSpec};
 pub use dqn::{Dqn, DqnSpec};
 pub use ppo::{Ppo, PpoSpec};
+pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
 pub use schedule::Schedule;
 
@@ -59,8 +63,8 @@ pub trait Algorithm {
 
 /// What an algorithm is built from.
 pub struct Setup<'a> {
-    /// The agent's network.
-    pub policy: &'a NeuralSpec,
+    /// The agent's policy.
+    pub policy: &'a PolicySpec,
     /// How long training lasts.
     pub schedule: &'a ScheduleSpec,
     /// The observation space.
@@ -71,6 +75,19 @@ pub struct Setup<'a> {
     pub seed: u64,
 }
 
+impl<'a> Setup<'a> {
+    /// The agent's network.
+    ///
+    /// # Errors
+    /// Where its policy is another.
+    pub fn network(&self) -> anyhow::Result<&'a NeuralSpec> {
+        match self.policy {
+            PolicySpec::Neural(network) => Ok(network),
+            _ => anyhow::bail!("this algorithm learns a neural policy"),
+        }
+    }
+}
+
 /// What the hyperparameters of every algorithm can do.
 pub trait AlgorithmSettings {
     /// How many environments it collects from at a time.
@@ -78,12 +95,17 @@ pub trait AlgorithmSettings {
         1
     }
 
+    /// Whether it learns a table instead of a network.
+    fn tabular(&self) -> bool {
+        false
+    }
+
     /// Whether it learns to act in this kind of action space.
     fn supports(&self, actions: &Space) -> bool;
 
     /// What makes the algorithm impossible with this policy on `env`, beyond [`Self::supports`]; paths are
     /// below the agent.
-    fn problems(&self, policy: &NeuralSpec, schedule: &ScheduleSpec, env: &dyn Env)
+    fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env)
     -> Vec<Problem>;
 
     /// The algorithm with a fresh policy.
@@ -134,6 +156,8 @@ algorithms! {
     A2c(A2cSpec) = "a2c",
     /// Deep Q-learning (Mnih et al., 2015), as Stable-Baselines3 has it, with the usual extensions.
     Dqn(DqnSpec) = "dqn",
+    /// Q-learning with a table, for discrete observations (Watkins, 1989).
+    QLearning(QLearningSpec) = "q_learning",
     /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
     Ppo(PpoSpec) = "ppo",
 }
@@ -157,11 +181,17 @@ impl AlgorithmSpec {
     /// What makes this algorithm impossible on `env` with `policy`; paths are below the agent.
     pub fn problems(
         &self,
-        policy: &NeuralSpec,
+        policy: &PolicySpec,
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
         let actions = env.action_space();
+        let tabular = matches!(policy, PolicySpec::Tabular {});
+        if tabular != self.settings().tabular() {
+            let right = if tabular { "neural" } else { "tabular" };
+            let message = format!("{} learns a policy of the type {right}", self.name());
+            return vec![Problem::new(&["policy", "type"], message)];
+        }
         if self.settings().supports(actions) {
             return self.settings().problems(policy, schedule, env);
         }

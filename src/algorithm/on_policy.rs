@@ -9,7 +9,7 @@ use crate::nn::random::shuffle;
 use crate::nn::{
     self, Engine, Head, Initialisation, MlpConfig, Network, ParametersMut, Scalar, Tensors,
 };
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, NeuralSpec};
+use crate::policy::{HeadSpec, Mode, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
@@ -178,9 +178,9 @@ impl Order {
 }
 
 /// What makes an actor-critic algorithm impossible with this policy on `env`.
-pub fn problems(policy: &NeuralSpec, env: &dyn Env, normalize_observations: bool) -> Vec<Problem> {
+pub fn problems(policy: &PolicySpec, env: &dyn Env, normalize_observations: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if policy.head == HeadSpec::Sigmoid && env.action_space().discrete() != Some(2) {
+    if policy.head() == Some(HeadSpec::Sigmoid) && env.action_space().discrete() != Some(2) {
         let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
         problems.push(Problem::new(&["policy", "head"], message));
     }
@@ -200,7 +200,7 @@ impl<T: Scalar> ActorCritic<T> {
     /// # Errors
     /// Where the engine or the device cannot be had.
     pub fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let spec = setup.policy;
+        let spec = setup.network()?;
         let head = match (setup.action_space, spec.head) {
             (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
             (_, HeadSpec::Sigmoid) => Head::Bernoulli,

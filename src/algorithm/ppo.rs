@@ -17,7 +17,7 @@ use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{NeuralSpec, Policy};
+use crate::policy::{Policy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -115,7 +115,7 @@ impl AlgorithmSettings for PpoSpec {
 
     fn problems(
         &self,
-        policy: &NeuralSpec,
+        policy: &PolicySpec,
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
@@ -130,7 +130,7 @@ impl AlgorithmSettings for PpoSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.policy.precision {
+        Ok(match setup.network()?.precision {
             Precision::Float32 => Box::new(Ppo::<f32>::new(self.clone(), setup)?),
             Precision::Float64 => Box::new(Ppo::<f64>::new(self.clone(), setup)?),
         })
@@ -280,27 +280,28 @@ impl PolicyLoss {
         for i in 0..n {
             let outputs = &batch.outputs[i * width..(i + 1) * width];
             let action = &batch.actions[i * action_len..(i + 1) * action_len];
-            let found = head.evaluate(outputs, log_std, action);
-            let log_ratio = found.log_prob - batch.old_log_probs[i];
-            let ratio = log_ratio.exp();
             let advantage = batch.advantages[i];
-            let unclipped = ratio * advantage;
-            let bounded = ratio.max(low).min(high) * advantage;
-            entropy += found.entropy;
-            kl += (ratio - T::one()) - log_ratio;
-            clipped += usize::from(ratio < low || ratio > high);
-            // Where the bounded objective is the smaller one, the ratio has no influence any more. (A NaN
-            // takes this way too, so that the loss shows it.)
-            let by_log_prob = if bounded < unclipped {
-                objective += bounded;
-                T::zero()
-            } else {
-                objective += unclipped;
-                -unclipped * scale
-            };
-            let gradient = EvaluationGradient { log_prob: by_log_prob, entropy: by_entropy };
+            let old_log_prob = batch.old_log_probs[i];
             let grad_outputs = &mut batch.grad_outputs[i * width..(i + 1) * width];
-            head.backward(outputs, log_std, action, gradient, grad_outputs, grad_log_std);
+            head.differentiate(outputs, log_std, action, grad_outputs, grad_log_std, |found| {
+                let log_ratio = found.log_prob - old_log_prob;
+                let ratio = log_ratio.exp();
+                let unclipped = ratio * advantage;
+                let bounded = ratio.max(low).min(high) * advantage;
+                entropy += found.entropy;
+                kl += (ratio - T::one()) - log_ratio;
+                clipped += usize::from(ratio < low || ratio > high);
+                // Where the bounded objective is the smaller one, the ratio has no influence any more. (A
+                // NaN takes the other way, so that the loss shows it.)
+                let by_log_prob = if bounded < unclipped {
+                    objective += bounded;
+                    T::zero()
+                } else {
+                    objective += unclipped;
+                    -unclipped * scale
+                };
+                EvaluationGradient { log_prob: by_log_prob, entropy: by_entropy }
+            });
         }
         let mean = |sum: T| (sum * scale).as_f64();
         Losses {

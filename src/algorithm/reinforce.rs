@@ -16,7 +16,7 @@ use crate::nn::{
     self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
     clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, NetworkPolicy, NeuralSpec, Policy, Situation};
+use crate::policy::{HeadSpec, NetworkPolicy, NeuralSpec, Policy, PolicySpec, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -99,8 +99,8 @@ impl AlgorithmSettings for ReinforceSpec {
         actions.discrete().is_some()
     }
 
-    fn problems(&self, policy: &NeuralSpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
-        if policy.head == HeadSpec::Sigmoid && env.action_space().discrete() != Some(2) {
+    fn problems(&self, policy: &PolicySpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
+        if policy.head() == Some(HeadSpec::Sigmoid) && env.action_space().discrete() != Some(2) {
             let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
             return vec![Problem::new(&["policy", "head"], message)];
         }
@@ -108,7 +108,7 @@ impl AlgorithmSettings for ReinforceSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.policy.precision {
+        Ok(match setup.network()?.precision {
             Precision::Float32 => Box::new(Reinforce::<f32>::new(self.clone(), setup)?),
             Precision::Float64 => Box::new(Reinforce::<f64>::new(self.clone(), setup)?),
         })
@@ -138,21 +138,21 @@ struct Batch {
 
 impl<T: Scalar> Reinforce<T> {
     fn new(spec: ReinforceSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let head = match (setup.policy.head, setup.action_space.discrete()) {
+        let head = match (setup.network()?.head, setup.action_space.discrete()) {
             (HeadSpec::Sigmoid, _) => Head::Bernoulli,
             (HeadSpec::Softmax, actions) => Head::Categorical { actions: actions.unwrap_or(1) },
         };
         let config = MlpConfig {
-            dropout: setup.policy.dropout,
-            initialisation: setup.policy.initialisation.unwrap_or(Initialisation::Pytorch),
+            dropout: setup.network()?.dropout,
+            initialisation: setup.network()?.initialisation.unwrap_or(Initialisation::Pytorch),
             ..MlpConfig::new(
                 setup.observation_space.features(),
-                &setup.policy.hidden,
+                &setup.network()?.hidden,
                 head.outputs(),
-                setup.policy.activation,
+                setup.network()?.activation,
             )
         };
-        let NeuralSpec { engine, device, .. } = *setup.policy;
+        let NeuralSpec { engine, device, .. } = *setup.network()?;
         let mut rng = stream(setup.seed, Purpose::Initialisation, 0);
         let network = nn::build(&config, engine, device, &mut rng)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
@@ -214,11 +214,11 @@ impl<T: Scalar> Reinforce<T> {
         let rows = outputs.chunks_exact(width).zip(gradients.chunks_exact_mut(width));
         for ((row, gradient), (action, weight)) in rows.zip(actions.iter().zip(&weights)) {
             let action = std::slice::from_ref(action);
-            let evaluation = head.evaluate(row, &[], action);
-            loss -= scale * weight * evaluation.log_prob.as_f64();
-            entropy += evaluation.entropy.as_f64() / steps as f64;
-            let by = EvaluationGradient { log_prob: T::of(-scale * weight), entropy: T::zero() };
-            head.backward(row, &[], action, by, gradient, &mut []);
+            head.differentiate(row, &[], action, gradient, &mut [], |found| {
+                loss -= scale * weight * found.log_prob.as_f64();
+                entropy += found.entropy.as_f64() / steps as f64;
+                EvaluationGradient { log_prob: T::of(-scale * weight), entropy: T::zero() }
+            });
         }
         network.zero_gradients();
         network.backward(&gradients, None);

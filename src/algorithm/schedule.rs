@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::record::Progress;
 
-/// A number, or one that moves linearly over the training's environment steps.
+/// A number, or one that moves linearly over the training's steps or episodes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
     /// The same throughout.
@@ -32,20 +32,31 @@ impl Schedule {
     }
 }
 
-/// The `settings`, by name, that cannot follow `schedule` because it does not say how many steps there are.
+/// The `settings`, by name, that cannot follow `schedule` because it does not say how much training there
+/// is.
 pub fn problems(settings: &[(&str, Option<Schedule>)], schedule: &ScheduleSpec) -> Vec<Problem> {
-    let stuck = |setting: &Option<Schedule>| {
-        schedule.steps.is_none() && setting.is_some_and(Schedule::moves)
-    };
+    let stuck =
+        |setting: &Option<Schedule>| !is_bounded(schedule) && setting.is_some_and(Schedule::moves);
     let stuck = settings.iter().filter(|(_, setting)| stuck(setting));
-    let message = "moves over the schedule's `steps`: set `schedule.steps`, or use one number";
+    let message =
+        "moves over the schedule's `steps` or `episodes`: set one of them, or use one number";
     stuck.map(|(name, _)| Problem::new(&["training", "algorithm", name], message)).collect()
 }
 
-/// The part of the training that is left, by its environment steps; 1 where `schedule` does not say how
-/// many there are.
+/// The part of the training that is left: by its environment steps, or where `schedule` does not say how many
+/// there are by its episodes; 1 where it says neither.
 pub fn remaining(schedule: &ScheduleSpec, progress: Progress) -> f64 {
-    schedule.steps.map_or(1.0, |total| (1.0 - progress.steps as f64 / total as f64).max(0.0))
+    let left = |done: u64, total: u64| (1.0 - done as f64 / total as f64).max(0.0);
+    match (schedule.steps, schedule.episodes) {
+        (Some(total), _) => left(progress.steps, total),
+        (None, Some(total)) => left(progress.episodes, total),
+        (None, None) => 1.0,
+    }
+}
+
+/// Whether `schedule` says how much training there is, as [`remaining`] needs it.
+pub fn is_bounded(schedule: &ScheduleSpec) -> bool {
+    schedule.steps.is_some() || schedule.episodes.is_some()
 }
 
 /// `{"linear": from, "to": to}`.
@@ -86,7 +97,7 @@ impl JsonSchema for Schedule {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A number, or `{\"linear\": from, \"to\": to}`: moving over the schedule's \
-                            `steps` from one number to another (0 where `to` is left out).",
+                            `steps` (or `episodes`) from one number to another (0 where `to` is left out).",
             "type": ["number", "object"],
             "minimum": 0.0,
             "properties": {

@@ -89,22 +89,22 @@ fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<P
         (PolicySpec::HardCoded(policy), _) => {
             problems.extend(rule_problem(policy, env_spec, env));
         }
-        (PolicySpec::Neural(policy), Some(training)) => {
+        (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular {}), Some(training)) => {
             problems.extend(training.algorithm.problems(policy, &training.schedule, env));
         }
-        (PolicySpec::Random {} | PolicySpec::Neural(_), _) => {}
+        (PolicySpec::Random {} | PolicySpec::Neural(_) | PolicySpec::Tabular {}, _) => {}
     }
     match (&agent.policy, &agent.training) {
-        (PolicySpec::Neural(_), Some(training)) => {
+        (PolicySpec::Neural(_) | PolicySpec::Tabular {}, Some(training)) => {
             problems.extend(schedule_problems(&training.schedule, env_spec));
         }
-        (PolicySpec::Neural(_), None) => problems.push(Problem::new(
+        (PolicySpec::Neural(_) | PolicySpec::Tabular {}, None) => problems.push(Problem::new(
             &["policy"],
-            "a neural policy needs `training`; it is filmed and evaluated before it as well",
+            "a policy that learns needs `training`; it is filmed and evaluated before it as well",
         )),
         (_, Some(_)) => problems.push(Problem::new(
             &["training"],
-            "only a neural policy learns; remove `training` or make the policy `neural`",
+            "only neural and tabular policies learn; remove `training` or make the policy `neural`",
         )),
         (PolicySpec::Random {} | PolicySpec::HardCoded(_), None) => {}
     }

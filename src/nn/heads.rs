@@ -158,39 +158,44 @@ impl Head {
         }
     }
 
-    /// Turns a loss's derivatives with respect to [`Head::evaluate`]'s results into its gradient at the
-    /// outputs, which overwrites `grad_outputs`, and at the log standard deviations, which is added to
-    /// `grad_log_std` (they are shared by all rows).
+    /// Evaluates `action` and goes the way back: `loss` is told log-probability and entropy and answers
+    /// with its derivatives with respect to them. Its gradient at the outputs overwrites `grad_outputs`; that
+    /// at the log standard deviations is added to `grad_log_std` (they are shared by all rows).
     #[inline]
-    pub fn backward<T: Scalar>(
+    pub fn differentiate<T: Scalar>(
         self,
         outputs: &[T],
         log_std: &[T],
         action: &[f32],
-        gradient: EvaluationGradient<T>,
         grad_outputs: &mut [T],
         grad_log_std: &mut [T],
+        loss: impl FnOnce(Evaluation<T>) -> EvaluationGradient<T>,
     ) {
         match self {
             Head::Categorical { .. } => {
-                let normaliser = log_sum_exp(outputs);
+                let greatest = outputs.iter().copied().fold(T::neg_infinity(), T::max);
+                let mut sum = T::zero();
+                for (p, &z) in grad_outputs.iter_mut().zip(outputs) {
+                    *p = (z - greatest).exp();
+                    sum += *p;
+                }
+                let normaliser = greatest + sum.ln();
                 let mut entropy = T::zero();
+                for (p, &z) in grad_outputs.iter_mut().zip(outputs) {
+                    *p /= sum;
+                    entropy -= *p * (z - normaliser);
+                }
+                let chosen = action[0] as usize;
+                let gradient = loss(Evaluation { log_prob: outputs[chosen] - normaliser, entropy });
+                // d ln π(a) / dz = [a] - p, and dH / dz = -p (ln p + H).
                 for (grad, &z) in grad_outputs.iter_mut().zip(outputs) {
-                    let log_prob = z - normaliser;
-                    let p = log_prob.exp();
-                    // d ln π(a) / dz = [a] - p, and the entropy's -p (ln p + H) less its H, not known yet.
-                    entropy -= p * log_prob;
-                    *grad = -p * (gradient.log_prob + gradient.entropy * log_prob);
+                    let by_entropy = gradient.entropy * (z - normaliser + entropy);
+                    *grad = -*grad * (gradient.log_prob + by_entropy);
                 }
-                // The entropy's remaining part; a loss without entropy bonus is spared the exponentials.
-                if gradient.entropy != T::zero() {
-                    for (grad, &z) in grad_outputs.iter_mut().zip(outputs) {
-                        *grad -= (z - normaliser).exp() * entropy * gradient.entropy;
-                    }
-                }
-                grad_outputs[action[0] as usize] += gradient.log_prob;
+                grad_outputs[chosen] += gradient.log_prob;
             }
             Head::Bernoulli => {
+                let gradient = loss(self.evaluate(outputs, log_std, action));
                 let z = outputs[0];
                 let p = sigmoid(z);
                 let by_log_prob = if action[0] == 0.0 { T::one() - p } else { -p };
@@ -199,6 +204,7 @@ impl Head {
                 grad_outputs[0] = gradient.log_prob * by_log_prob + gradient.entropy * by_entropy;
             }
             Head::Gaussian { dimensions } => {
+                let gradient = loss(self.evaluate(outputs, log_std, action));
                 for i in 0..dimensions {
                     let precision = (-log_std[i]).exp();
                     let distance = (T::of_f32(action[i]) - outputs[i]) * precision;
@@ -305,6 +311,10 @@ mod tests {
         }
     }
 
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-12 * (1.0 + b.abs())
+    }
+
     fn values(tensor: &Tensor) -> Vec<f64> {
         Vec::try_from(tensor).expect("a vector of doubles")
     }
@@ -315,23 +325,26 @@ mod tests {
             let leaf = |x: &[f64]| Tensor::from_slice(x).set_requires_grad(true);
             let (z, s) = (leaf(&outputs), leaf(&log_std));
             let [log_prob, entropy] = reference(head, &z, &s, &action);
-            let found = head.evaluate(&outputs, &log_std, &action);
-            let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + b.abs());
-            assert!(close(found.log_prob, log_prob.double_value(&[])), "{head:?} {outputs:?}");
-            assert!(close(found.entropy, entropy.double_value(&[])), "{head:?} {outputs:?}");
+            let evaluated = head.evaluate(&outputs, &log_std, &action);
+            assert!(close(evaluated.log_prob, log_prob.double_value(&[])), "{head:?} {outputs:?}");
+            assert!(close(evaluated.entropy, entropy.double_value(&[])), "{head:?} {outputs:?}");
 
             let gradient = EvaluationGradient { log_prob: 1.7, entropy: -0.3 };
             let loss = log_prob * gradient.log_prob + entropy * gradient.entropy;
             loss.backward();
             let mut grad_outputs = vec![f64::NAN; outputs.len()];
             let mut grad_log_std = vec![0.0; log_std.len()];
-            head.backward(
+            head.differentiate(
                 &outputs,
                 &log_std,
                 &action,
-                gradient,
                 &mut grad_outputs,
                 &mut grad_log_std,
+                |told| {
+                    assert!(close(told.log_prob, evaluated.log_prob));
+                    assert!(close(told.entropy, evaluated.entropy));
+                    gradient
+                },
             );
             let expected = values(&z.grad());
             for (found, expected) in grad_outputs.iter().zip(&expected) {
@@ -353,15 +366,20 @@ mod tests {
                 let found = head.evaluate(z, s, &action);
                 gradient.log_prob * found.log_prob + gradient.entropy * found.entropy
             };
+            let evaluated = head.evaluate(&outputs, &log_std, &action);
             let mut grad_outputs = vec![0.0; outputs.len()];
             let mut grad_log_std = vec![0.0; log_std.len()];
-            head.backward(
+            head.differentiate(
                 &outputs,
                 &log_std,
                 &action,
-                gradient,
                 &mut grad_outputs,
                 &mut grad_log_std,
+                |told| {
+                    assert!(close(told.log_prob, evaluated.log_prob));
+                    assert!(close(told.entropy, evaluated.entropy));
+                    gradient
+                },
             );
             let step = 1e-5;
             for i in 0..outputs.len() {

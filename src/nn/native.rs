@@ -1,12 +1,13 @@
 //! The plain-Rust engine: multi-layer perceptrons on one thread of a CPU, with a hand-derived backward
 //! pass.
 //!
-//! Weights are kept as PyTorch keeps them (`outputs × inputs`); the forward product wants the transpose,
-//! which is refreshed once after the parameters changed. No call allocates after the first at its batch
-//! size.
+//! Weights are kept as PyTorch keeps them (`outputs × inputs`); the forward product wants the transpose and
+//! the backward product panels, which are refreshed once after the parameters changed. No call allocates
+//! after the first at its batch size.
 
 use super::kernels::{
-    self, Left, SLACK, Start, activate, add_rows, deactivate, multiply, product, with_slack,
+    Left, NARROW, Packed, Right, SLACK, Start, activate, add_rows, add_transposed, deactivate,
+    fits_tile, multiply, narrow_product, product, with_slack,
 };
 use super::network::{Activation, Layer, MlpConfig, Network, ParametersMut, TensorInfo};
 use super::random::dropout_masks;
@@ -21,8 +22,10 @@ pub struct NativeMlp<T> {
     /// With [`SLACK`], since weights are right operands of the backward product.
     parameters: Vec<T>,
     gradients: Vec<T>,
-    /// Whether [`LayerState::weight`] and [`LayerState::bias`] lag behind the parameters.
+    /// Whether [`LayerState::forward`] and [`LayerState::bias`] lag behind the parameters.
     stale: bool,
+    /// Whether [`LayerState::backward`] does.
+    stale_backward: bool,
     /// The batch of the last [`Network::forward_train`], then its rows.
     inputs: Vec<T>,
     rows: usize,
@@ -30,13 +33,19 @@ pub struct NativeMlp<T> {
     deltas: [Vec<T>; 2],
     /// Activations of [`Network::forward`], alternating.
     acting: [Vec<T>; 2],
+    /// A layer's inputs, as the right operand of its weights' gradient, where they are wide.
+    seen: Packed<T>,
+    /// The transpose of a weight gradient, where that is the better shape to compute.
+    transposed: Vec<T>,
 }
 
 /// A layer with what its passes keep.
 struct LayerState<T> {
     layer: Layer,
-    /// Transposed weights, `inputs × outputs`, with slack.
-    weight: Vec<T>,
+    /// Transposed weights, for the way forward.
+    forward: Packed<T>,
+    /// Weights, for the way back; unused where they fit a tile as they are.
+    backward: Packed<T>,
     /// Biases, with slack.
     bias: Vec<T>,
     /// What the activation saw; kept where its derivative needs it.
@@ -55,7 +64,8 @@ impl<T: Scalar> NativeMlp<T> {
             .layers()
             .into_iter()
             .map(|layer| LayerState {
-                weight: with_slack(layer.inputs * layer.outputs),
+                forward: Packed::default(),
+                backward: Packed::default(),
                 bias: with_slack(layer.outputs),
                 before: Vec::new(),
                 after: Vec::new(),
@@ -72,10 +82,13 @@ impl<T: Scalar> NativeMlp<T> {
             parameters,
             gradients,
             stale: true,
+            stale_backward: true,
             inputs: Vec::new(),
             rows: 0,
             deltas: Default::default(),
             acting: Default::default(),
+            seen: Packed::default(),
+            transposed: Vec::new(),
         }
     }
 
@@ -90,25 +103,37 @@ impl<T: Scalar> NativeMlp<T> {
         }
         for state in &mut self.layers {
             let Layer { inputs, outputs, weight, bias, .. } = state.layer;
-            kernels::transpose(outputs, inputs, &self.parameters[weight..bias], &mut state.weight);
+            state.forward.pack_transposed(inputs, outputs, &self.parameters[weight..bias]);
             state.bias[..outputs].copy_from_slice(&self.parameters[bias..bias + outputs]);
+        }
+    }
+
+    fn refresh_backward(&mut self) {
+        if !std::mem::take(&mut self.stale_backward) {
+            return;
+        }
+        for state in &mut self.layers {
+            let Layer { inputs, outputs, weight, bias, .. } = state.layer;
+            if !fits_tile::<T>(inputs) {
+                state.backward.pack(outputs, inputs, &self.parameters[weight..bias]);
+            }
         }
     }
 }
 
 impl<T: Scalar> LayerState<T> {
-    /// `outputs = inputs · weightᵀ + bias`, without the activation.
-    fn affine(&self, inputs: &[T], rows: usize, outputs: &mut [T]) {
-        let left = Left { data: inputs, row_stride: self.layer.inputs, column_stride: 1 };
-        product(
-            rows,
-            self.layer.outputs,
-            self.layer.inputs,
-            left,
-            &self.weight,
-            Start::Bias(&self.bias),
-            outputs,
-        );
+    /// `outputs = inputs · weightᵀ + bias`, without the activation. `parameters` are the network's.
+    fn affine(&self, parameters: &[T], inputs: &[T], rows: usize, outputs: &mut [T]) {
+        let layer = self.layer;
+        if layer.outputs <= NARROW && layer.inputs >= SLACK {
+            let bias = &parameters[layer.bias..layer.bias + layer.outputs];
+            let weight = &parameters[layer.weight..layer.bias];
+            narrow_product(rows, layer.inputs, inputs, weight, bias, outputs);
+        } else {
+            let left = Left { data: inputs, row_stride: layer.inputs, column_stride: 1 };
+            let (right, start) = (Right::Packed(&self.forward), Start::Bias(&self.bias));
+            product(rows, layer.outputs, layer.inputs, left, right, start, outputs);
+        }
     }
 }
 
@@ -142,7 +167,7 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
         let (mut from, mut to) = (from, to);
         for state in &self.layers {
             let len = rows * state.layer.outputs;
-            state.affine(from, rows, to);
+            state.affine(&self.parameters, from, rows, to);
             activate(state.layer.activation, &mut to[..len]);
             (from, to) = (to, from);
         }
@@ -169,7 +194,7 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
             let len = rows * state.layer.outputs;
             let mut after = std::mem::take(&mut state.after);
             reserve(&mut after, len);
-            state.affine(inputs, rows, &mut after);
+            state.affine(&self.parameters, inputs, rows, &mut after);
             if state.layer.dropout > 0.0 {
                 multiply(&mut after[..len], &state.mask[..len]);
             }
@@ -192,6 +217,7 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
             "the gradient does not fit the last forward_train"
         );
         let widest = self.config.widest();
+        self.refresh_backward();
         let [delta, previous] = &mut self.deltas;
         reserve(delta, rows * widest);
         reserve(previous, rows * widest);
@@ -205,29 +231,43 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
             if dropout > 0.0 {
                 multiply(&mut delta[..len], &state.mask[..len]);
             }
-            add_rows(&delta[..len], &mut self.gradients[bias..bias + outputs]);
+            let (grad_weight, grad_bias) =
+                self.gradients[weight..bias + outputs].split_at_mut(bias - weight);
+            add_rows(rows, delta, grad_bias);
             let seen = if i == 0 { &self.inputs } else { &self.layers[i - 1].after };
-            // dL/dW = deltaᵀ · inputs
-            product(
-                outputs,
-                inputs,
-                rows,
-                Left { data: delta, row_stride: 1, column_stride: outputs },
-                seen,
-                Start::Accumulate,
-                &mut self.gradients[weight..bias],
-            );
-            if i > 0 || grad_inputs.is_some() {
-                // dL/dinputs = delta · W
+            if inputs < SLACK && outputs > inputs && fits_tile::<T>(outputs) {
+                // (dL/dW)ᵀ = inputsᵀ · delta, whose rows fill registers where those of dL/dW would not.
+                reserve(&mut self.transposed, inputs * outputs);
                 product(
-                    rows,
                     inputs,
                     outputs,
-                    Left { data: delta, row_stride: outputs, column_stride: 1 },
-                    &self.parameters[weight..],
+                    rows,
+                    Left { data: seen, row_stride: 1, column_stride: inputs },
+                    Right::Rows(delta),
                     Start::Zero,
-                    previous,
+                    &mut self.transposed,
                 );
+                add_transposed(inputs, outputs, &self.transposed, grad_weight);
+            } else {
+                // dL/dW = deltaᵀ · inputs
+                let right = if fits_tile::<T>(inputs) {
+                    Right::Rows(seen)
+                } else {
+                    self.seen.pack(rows, inputs, seen);
+                    Right::Packed(&self.seen)
+                };
+                let left = Left { data: delta, row_stride: 1, column_stride: outputs };
+                product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
+            }
+            if i > 0 || grad_inputs.is_some() {
+                // dL/dinputs = delta · W
+                let right = if fits_tile::<T>(inputs) {
+                    Right::Rows(&self.parameters[weight..])
+                } else {
+                    Right::Packed(&state.backward)
+                };
+                let left = Left { data: delta, row_stride: outputs, column_stride: 1 };
+                product(rows, inputs, outputs, left, right, Start::Zero, previous);
                 (delta, previous) = (previous, delta);
             }
         }
@@ -251,6 +291,7 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
 
     fn parameters_and_gradients(&mut self) -> ParametersMut<'_, T> {
         self.stale = true;
+        self.stale_backward = true;
         ParametersMut {
             values: &mut self.parameters[..self.gradients.len()],
             gradients: &mut self.gradients,

@@ -192,7 +192,7 @@ impl<T: Scalar> Task for Step<'_, T> {
                 let bias1 = 1.0 - beta1.powf(self.steps as f64);
                 let bias2 = 1.0 - beta2.powf(self.steps as f64);
                 let step_size = T::of(self.learning_rate / bias1);
-                let root = T::of(bias2.sqrt());
+                let root = T::of(1.0 / bias2.sqrt());
                 let (keep1, add1) = (T::of(beta1), T::of(1.0 - beta1));
                 let (keep2, add2) = (T::of(beta2), T::of(1.0 - beta2));
                 let (epsilon, decay) = (T::of(epsilon), T::of(weight_decay));
@@ -201,7 +201,7 @@ impl<T: Scalar> Task for Step<'_, T> {
                     let g = g + decay * *p;
                     *m = *m * keep1 + g * add1;
                     *v = *v * keep2 + g * g * add2;
-                    *p -= step_size * (*m / (v.sqrt() / root + epsilon));
+                    *p -= step_size * *m / (v.sqrt() * root + epsilon);
                 }
             }
             OptimiserConfig::RmsProp { alpha, epsilon, weight_decay, momentum, tf_like } => {

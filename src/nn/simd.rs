@@ -27,6 +27,8 @@ pub trait Vector<T>: Copy {
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// Sum lane by lane.
     fn add(self, other: Self) -> Self;
+    /// Sum of all lanes.
+    fn sum(self) -> T;
 }
 
 /// An instruction set.
@@ -37,6 +39,8 @@ pub trait Isa: 'static {
     type F64: Vector<f64>;
     /// `a * b + c`, fused where that is one instruction.
     fn fma32(a: f32, b: f32, c: f32) -> f32;
+    /// `a * b + c`, fused where that is one instruction.
+    fn fma64(a: f64, b: f64, c: f64) -> f64;
 }
 
 /// Work that is compiled for every instruction set.
@@ -109,6 +113,10 @@ macro_rules! portable {
             fn add(self, other: Self) -> Self {
                 Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
             }
+            #[inline(always)]
+            fn sum(self) -> $scalar {
+                self.0.iter().sum()
+            }
         }
     };
 }
@@ -120,6 +128,10 @@ impl Isa for Baseline {
     type F64 = Portable<f64, 2>;
     #[inline(always)]
     fn fma32(a: f32, b: f32, c: f32) -> f32 {
+        if BASELINE_FMA { a.mul_add(b, c) } else { a * b + c }
+    }
+    #[inline(always)]
+    fn fma64(a: f64, b: f64, c: f64) -> f64 {
         if BASELINE_FMA { a.mul_add(b, c) } else { a * b + c }
     }
 }
@@ -156,6 +168,10 @@ mod x86 {
                 fn fma32(a: f32, b: f32, c: f32) -> f32 {
                     a.mul_add(b, c)
                 }
+                #[inline(always)]
+                fn fma64(a: f64, b: f64, c: f64) -> f64 {
+                    a.mul_add(b, c)
+                }
             }
         };
     }
@@ -188,6 +204,20 @@ mod x86 {
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
                     unsafe { $add(self, other) }
+                }
+                #[inline(always)]
+                fn sum(self) -> $scalar {
+                    // Halves, quarters, … in a fixed order.
+                    let mut lanes = [0.0; $lanes];
+                    unsafe { $store(lanes.as_mut_ptr(), self) };
+                    let mut width = $lanes / 2;
+                    while width > 0 {
+                        for i in 0..width {
+                            lanes[i] += lanes[i + width];
+                        }
+                        width /= 2;
+                    }
+                    lanes[0]
                 }
             }
         };

@@ -8,11 +8,13 @@ use anyhow::Context as _;
 use crate::env::{Env, EnvSpec, Options};
 use crate::rng::Rng;
 
+mod from_fn;
 mod hard_coded;
 mod network;
 mod neural;
 mod random;
 
+pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec};
@@ -28,10 +30,19 @@ pub enum PolicySpec {
     HardCoded(HardCodedSpec),
     /// A neural network.
     Neural(NeuralSpec),
+    /// A table of action values, for discrete observations.
+    Tabular {},
 }
-mod from_fn;
 
-pub use from_fn::FromFn;
+impl PolicySpec {
+    /// How a neural policy's outputs become actions; `None` for the others.
+    pub fn head(&self) -> Option<HeadSpec> {
+        match self {
+            PolicySpec::Neural(network) => Some(network.head),
+            _ => None,
+        }
+    }
+}
 
 /// Whether a policy draws from its distribution or takes its best action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,5 +113,6 @@ pub fn fixed(
             Ok((builtin.make)(options)?)
         }
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
+        PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
     }
 }

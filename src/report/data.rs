@@ -332,6 +332,7 @@ fn summarise(
             PolicySpec::Random {} => PolicyKind::Random,
             PolicySpec::HardCoded(_) => PolicyKind::HardCoded,
             PolicySpec::Neural(_) => PolicyKind::Neural,
+            PolicySpec::Tabular {} => PolicyKind::Tabular,
         },
         learns: agent.training.is_some(),
         curve_window: window(agent),

@@ -62,6 +62,8 @@ pub enum PolicyKind {
     HardCoded,
     /// A network.
     Neural,
+    /// A table of action values.
+    Tabular,
 }
 
 /// One trial.

@@ -11,7 +11,7 @@ use super::{MetricMeans, StopRule, TrialError, Trigger, World};
 use crate::algorithm::{Algorithm, Setup};
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::Policy;
 use crate::record::{Event, Moment, Progress, StopReason};
 use crate::store::{TrialDir, write_atomically};
 
@@ -40,14 +40,11 @@ impl<'a> Learner<'a> {
         training: &'a TrainingSpec,
         checkpoint: Option<(Position, Tensors)>,
     ) -> Result<Self, TrialError> {
-        let PolicySpec::Neural(policy) = &plan.settings.policy else {
-            return Err(anyhow::anyhow!("only a neural policy learns").into());
-        };
         let settings = training.algorithm.settings();
         let mut world =
             World::new(&plan.environment, settings.environments(), plan.seed, &training.schedule)?;
         let mut algorithm = settings.build(&Setup {
-            policy,
+            policy: &plan.settings.policy,
             schedule: &training.schedule,
             observation_space: world.observation_space(),
             action_space: world.action_space(),

@@ -115,7 +115,8 @@ fn kind(report: &Report, series: &Series) -> String {
         (PolicyKind::Random, _) => "random baseline".into(),
         (PolicyKind::HardCoded, _) => "hard-coded baseline".into(),
         (PolicyKind::Neural, false) => "untrained network".into(),
-        (PolicyKind::Neural, true) => String::new(),
+        (PolicyKind::Tabular, false) => "untrained table".into(),
+        (PolicyKind::Neural | PolicyKind::Tabular, true) => String::new(),
     }
 }
 

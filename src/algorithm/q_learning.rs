@@ -1,0 +1,267 @@
+//! Q-learning with a table (Watkins, "Learning from delayed rewards", 1989), for discrete observations and
+//! actions.
+//!
+//! Every step moves the value of the action taken towards the reward and the discounted value of the best
+//! next one: `Q(s, a) += learning_rate · (r + gamma · max Q(s', ·) - Q(s, a))`. An iteration is an episode.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schedule::{self, Schedule};
+use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::{Env, Space};
+use crate::experiment::{Problem, ScheduleSpec};
+use crate::nn::Tensors;
+use crate::nn::heads::argmax;
+use crate::nn::random::{below, uniform};
+use crate::policy::{Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::rng::{Purpose, Rng, stream};
+use crate::trial::{MetricMeans, TrialError, World};
+
+/// Hyperparameters of tabular Q-learning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QLearningSpec {
+    /// How far a value moves towards its target.
+    pub learning_rate: Schedule,
+    /// Discount factor of future rewards.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gamma: f64,
+    /// The probability of a random action.
+    pub epsilon: Schedule,
+    /// The value of every action at first; a high one makes the agent try everything.
+    pub initial_value: f64,
+}
+
+impl Default for QLearningSpec {
+    fn default() -> Self {
+        Self {
+            learning_rate: Schedule::Constant(0.1),
+            gamma: 0.99,
+            epsilon: Schedule::Constant(0.1),
+            initial_value: 0.0,
+        }
+    }
+}
+
+impl AlgorithmSettings for QLearningSpec {
+    fn tabular(&self) -> bool {
+        true
+    }
+
+    fn supports(&self, actions: &Space) -> bool {
+        actions.discrete().is_some()
+    }
+
+    fn problems(&self, _: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let observations = env.observation_space();
+        if matches!(observations, Space::Box { .. }) {
+            problems.push(Problem::new(
+                &["training", "algorithm", "name"],
+                format!("q_learning has a table of discrete observations, not {observations}"),
+            ));
+        }
+        let schedules =
+            [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
+        problems.extend(schedule::problems(&schedules, schedule));
+        problems
+    }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        let policy = TablePolicy::new(setup, self.initial_value);
+        Ok(Box::new(QLearning {
+            spec: self.clone(),
+            schedule: setup.schedule.clone(),
+            exploration: stream(setup.seed, Purpose::Exploration, 0),
+            policy,
+        }))
+    }
+}
+
+/// Action values of every observation, acted on greedily.
+struct TablePolicy {
+    /// How many values each part of an observation has.
+    sizes: Vec<usize>,
+    actions: usize,
+    /// Row-major, one row an observation.
+    values: Vec<f64>,
+}
+
+impl TablePolicy {
+    fn new(setup: &Setup<'_>, initial_value: f64) -> Self {
+        let sizes = match setup.observation_space {
+            Space::Discrete { n } => vec![*n],
+            Space::Tuple { sizes } => sizes.clone(),
+            Space::Box { .. } => Vec::new(),
+        };
+        let actions = setup.action_space.discrete().unwrap_or(1);
+        let values = vec![initial_value; sizes.iter().product::<usize>() * actions];
+        Self { sizes, actions, values }
+    }
+
+    /// The row of an observation.
+    fn state(&self, observation: &[f32]) -> usize {
+        let parts = observation.iter().zip(&self.sizes);
+        parts.fold(0, |state, (&part, &size)| state * size + part as usize)
+    }
+
+    fn row(&self, state: usize) -> &[f64] {
+        &self.values[state * self.actions..(state + 1) * self.actions]
+    }
+}
+
+impl Policy for TablePolicy {
+    fn act(
+        &mut self,
+        situation: Situation<'_>,
+        _: Mode,
+        _: &mut Rng,
+        action: &mut [f32],
+    ) -> Result<(), PolicyError> {
+        action[0] = argmax(self.row(self.state(situation.observation))) as f32;
+        Ok(())
+    }
+}
+
+/// Q-learning at work.
+struct QLearning {
+    spec: QLearningSpec,
+    schedule: ScheduleSpec,
+    policy: TablePolicy,
+    exploration: Rng,
+}
+
+impl QLearning {
+    /// An action for `state`: random with probability `epsilon`, else one of the best, drawn among equals.
+    fn explore(&mut self, state: usize, epsilon: f64) -> usize {
+        let rng = &mut self.exploration;
+        if uniform(rng) < epsilon {
+            return below(rng, self.policy.actions);
+        }
+        let row = self.policy.row(state);
+        let best = row[argmax(row)];
+        let equals = row.iter().filter(|value| **value == best).count();
+        let chosen = below(rng, equals);
+        let mut best = row.iter().enumerate().filter(|(_, value)| **value == best);
+        best.nth(chosen).map_or(0, |(action, _)| action)
+    }
+
+    /// Moves one value, and returns its error.
+    fn learn(&mut self, state: usize, action: usize, target: f64, learning_rate: f64) -> f64 {
+        let value = &mut self.policy.values[state * self.policy.actions + action];
+        let error = target - *value;
+        *value += learning_rate * error;
+        error
+    }
+}
+
+impl Algorithm for QLearning {
+    fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
+        let remaining = schedule::remaining(&self.schedule, world.progress());
+        let epsilon = self.spec.epsilon.at(remaining);
+        let learning_rate = self.spec.learning_rate.at(remaining);
+        let (mut errors, mut steps) = (0.0, 0.0);
+        loop {
+            let state = self.policy.state(world.envs().observation(0));
+            let action = self.explore(state, epsilon);
+            world.step(&[action as f32])?;
+            let envs = world.envs();
+            let next = envs.final_observation(0).unwrap_or(envs.observation(0));
+            let following = if envs.terminated()[0] {
+                0.0
+            } else {
+                let row = self.policy.row(self.policy.state(next));
+                row[argmax(row)]
+            };
+            let target = envs.rewards()[0] + self.spec.gamma * following;
+            errors += self.learn(state, action, target, learning_rate).abs();
+            steps += 1.0;
+            if !world.envs().finished().is_empty() {
+                break;
+            }
+        }
+        let named = [
+            ("td_error", errors / steps),
+            ("exploration_rate", epsilon),
+            ("learning_rate", learning_rate),
+        ];
+        report(metrics, &named)?;
+        world.count_update();
+        Ok(())
+    }
+
+    fn policy(&mut self) -> &mut dyn Policy {
+        &mut self.policy
+    }
+
+    fn engine(&self) -> String {
+        "table".into()
+    }
+
+    fn save(&self, state: &mut Tensors) {
+        self.save_policy(state);
+        state.insert_rng("exploration", &self.exploration);
+    }
+
+    fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
+        self.policy.values = state.get("values", &shape)?;
+        self.exploration = state.rng("exploration")?;
+        Ok(())
+    }
+
+    fn save_policy(&self, state: &mut Tensors) {
+        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
+        state.insert("values", &shape, &self.policy.values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learner(observation_space: &Space) -> QLearning {
+        let setup = Setup {
+            policy: &PolicySpec::Tabular {},
+            schedule: &ScheduleSpec::default(),
+            observation_space,
+            action_space: &Space::Discrete { n: 3 },
+            seed: 0,
+        };
+        QLearning {
+            spec: QLearningSpec::default(),
+            schedule: ScheduleSpec::default(),
+            policy: TablePolicy::new(&setup, 0.0),
+            exploration: stream(0, Purpose::Exploration, 0),
+        }
+    }
+
+    #[test]
+    fn every_observation_of_a_tuple_has_a_row_of_its_own() {
+        let learner = learner(&Space::Tuple { sizes: vec![4, 3, 2] });
+        let mut seen = std::collections::BTreeSet::new();
+        for a in 0..4 {
+            for b in 0..3 {
+                for c in 0..2 {
+                    seen.insert(learner.policy.state(&[a as f32, b as f32, c as f32]));
+                }
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), (0..24).collect::<Vec<_>>());
+        assert_eq!(learner.policy.values.len(), 72);
+    }
+
+    #[test]
+    fn a_value_moves_by_the_learning_rate_and_equals_are_drawn_among() {
+        let mut learner = learner(&Space::Discrete { n: 2 });
+        assert_eq!(learner.learn(1, 2, 4.0, 0.25), 4.0);
+        assert_eq!(learner.policy.row(1), [0.0, 0.0, 1.0]);
+        assert_eq!(learner.learn(1, 2, 2.0, 0.5), 1.0);
+        assert_eq!(learner.policy.row(1), [0.0, 0.0, 1.5]);
+        assert!((0..50).all(|_| learner.explore(1, 0.0) == 2));
+        let drawn: std::collections::BTreeSet<_> =
+            (0..50).map(|_| learner.explore(0, 0.0)).collect();
+        assert_eq!(drawn.len(), 3);
+    }
+}
