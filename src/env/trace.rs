@@ -352,7 +352,8 @@ fn largest(
     recorded: &Value,
     replayed: &Value,
 ) -> Difference {
-    let mut worst = Difference { field, largest: 0.0, place: String::new(), exact, pictures: false };
+    let mut worst =
+        Difference { field, largest: 0.0, place: String::new(), exact, pictures: false };
     walk(place.to_owned(), recorded, replayed, &mut worst);
     worst
 }

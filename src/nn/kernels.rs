@@ -4,6 +4,11 @@
 //! operand is read where it lies, a register tile at a time, and the right one is repacked only where its
 //! rows are wider than a tile. Everything runs on the calling thread and sums in a fixed order.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "the indices are rows, columns and lanes of a tile; several arrays share them"
+)]
+
 use super::network::Activation;
 use super::scalar::Scalar;
 use super::simd::{Isa, Task, Vector, dispatch};

@@ -130,9 +130,7 @@ impl RunData {
             }
         };
         let summary = summarise(dir, &plan, info.as_ref(), threshold, &trials);
-        Ok(Self {
-            history,
-            baseline, dir: dir.clone(), plan, info, trials, summary, env, notes })
+        Ok(Self { history, baseline, dir: dir.clone(), plan, info, trials, summary, env, notes })
     }
 
     /// The trials of an agent, in the order of the seeds.

@@ -57,9 +57,11 @@ impl Section for History {
             let data = vec![("series", number as u64)];
             let points = || {
                 let points = entries.iter().enumerate();
-                points.filter_map(|(index, entry)| Some((at(index), entry.points[number].as_ref()?)))
+                points
+                    .filter_map(|(index, entry)| Some((at(index), entry.points[number].as_ref()?)))
             };
-            let band = |(x, point): (f64, &Point)| Some((x, point.interval?.low, point.interval?.high));
+            let band =
+                |(x, point): (f64, &Point)| Some((x, point.interval?.low, point.interval?.high));
             let means: Vec<_> = points().map(|(x, point)| (x, point.mean)).collect();
             layers.push(Layer::Band {
                 class: format!("band {}", series.class),
@@ -140,7 +142,8 @@ fn baseline_means<'a>(run: &RunData, series: &'a [Series]) -> Vec<(&'a str, f64)
     let Some(baseline) = &run.baseline else { return Vec::new() };
     let mean = |one: &'a Series| {
         let scores = baseline.agents.get(&one.name)?;
-        let means: Option<Vec<f64>> = scores.seeds.iter().map(|s| s.score(Metric::Return)).collect();
+        let means: Option<Vec<f64>> =
+            scores.seeds.iter().map(|s| s.score(Metric::Return)).collect();
         Some((one.name.as_str(), stats::mean(&means?)?))
     };
     series.iter().filter(|one| one.learns).filter_map(mean).collect()
@@ -172,7 +175,9 @@ fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
     });
     let agents = report.series.iter().map(|series| (series.name.clone(), true));
     Table {
-        caption: "Mean return after training of each run, with its 95 % bootstrap interval over seeds".into(),
+        caption:
+            "Mean return after training of each run, with its 95 % bootstrap interval over seeds"
+                .into(),
         columns: std::iter::once(("run".to_owned(), false)).chain(agents).collect(),
         rows: rows.collect(),
     }
