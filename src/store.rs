@@ -26,6 +26,11 @@ pub fn history(output: &Path) -> PathBuf {
     output.join("history.sqlite")
 }
 
+/// The committed baseline of an experiment, below the working directory.
+pub fn baseline(experiment: &str) -> PathBuf {
+    Path::new("baselines").join(format!("{experiment}.json"))
+}
+
 /// The directory of one run.
 #[derive(Debug, Clone)]
 pub struct RunDir {
@@ -79,6 +84,11 @@ impl RunDir {
     /// The run's name: the last part of its path.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The output directory that the run lies in.
+    pub fn output(&self) -> PathBuf {
+        self.path.ancestors().nth(2).unwrap_or(&self.path).to_owned()
     }
 
     /// The report.

@@ -16,9 +16,11 @@ use super::summary::{
 };
 use crate::env::EnvSpec;
 use crate::experiment::{AgentSpec, FORMAT_VERSION, Plan, RecordingSpec, Seeds, Spec, TrialPlan};
+use crate::history::{History, RecordedRun};
 use crate::policy::PolicySpec;
 use crate::record::{Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult};
-use crate::store::{RunDir, TrialDir};
+use crate::regression::Scores;
+use crate::store::{self, RunDir, TrialDir};
 
 /// Training episodes that a point of a training curve averages over, where the schedule's stop rule does
 /// not say.
@@ -40,6 +42,10 @@ pub struct RunData {
     pub summary: Summary,
     /// The environment's row in the table, where this program knows it.
     pub env: Option<&'static EnvSpec>,
+    /// The recorded runs of the experiment, from the history beside the runs.
+    pub history: Vec<RecordedRun>,
+    /// What the experiment is held against: `baselines/NAME.json` below the working directory.
+    pub baseline: Option<Scores>,
     /// What is missing or damaged.
     pub notes: Vec<String>,
 }
@@ -108,8 +114,23 @@ impl RunData {
         for trial in &trials {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
+        let name = &plan.experiment.name;
+        let recorded = History::open_existing(&dir.output())
+            .and_then(|history| history.map_or(Ok(Vec::new()), |history| history.runs(name)));
+        let history = recorded.unwrap_or_else(|error| {
+            notes.push(format!("earlier runs are not shown: {error:#}"));
+            Vec::new()
+        });
+        let file = store::baseline(name);
+        let baseline = match file.exists().then(|| Scores::read(&file)).transpose() {
+            Ok(baseline) => baseline,
+            Err(error) => {
+                notes.push(format!("the baseline is not shown: {error:#}"));
+                None
+            }
+        };
         let summary = summarise(dir, &plan, info.as_ref(), threshold, &trials);
-        Ok(Self { dir: dir.clone(), plan, info, trials, summary, env, notes })
+        Ok(Self { history, baseline, dir: dir.clone(), plan, info, trials, summary, env, notes })
     }
 
     /// The trials of an agent, in the order of the seeds.

@@ -58,25 +58,27 @@ pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow
     Ok(())
 }
 
-/// Reads the newest checkpoint that is whole, and tells of those that are not.
+/// Reads the newest checkpoint that is whole; `note` is told of those that are not.
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn load(directory: &Path) -> anyhow::Result<(Option<(Position, Tensors)>, Vec<String>)> {
-    let mut damaged = Vec::new();
+pub fn load(
+    directory: &Path,
+    mut note: impl FnMut(String),
+) -> anyhow::Result<Option<(Position, Tensors)>> {
     if !directory.exists() {
-        return Ok((None, damaged));
+        return Ok(None);
     }
     for path in newest_first(directory)? {
         match read(&path) {
-            Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
-            Err(error) => damaged.push(format!(
+            Ok(checkpoint) => return Ok(Some(checkpoint)),
+            Err(error) => note(format!(
                 "checkpoint {} is damaged ({error:#}); going on from the one before it",
                 path.display()
             )),
         }
     }
-    Ok((None, damaged))
+    Ok(None)
 }
 
 fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {

@@ -14,7 +14,7 @@ use crate::store::TrialDir;
 #[serde(tag = "kind", content = "content", rename_all = "snake_case")]
 pub enum Message {
     /// An event that was written to the log.
-    Record(Record),
+    Record(Box<Record>),
     /// Something a person should know that is no part of the trial's history: a fallback, a damaged
     /// checkpoint.
     Note(String),
@@ -66,7 +66,7 @@ impl EventLog {
         line.push('\n');
         self.file.write_all(line.as_bytes()).context("failed to write events.jsonl")?;
         self.bytes += line.len() as u64;
-        Message::Record(record).send();
+        Message::Record(Box::new(record)).send();
         Ok(())
     }
 

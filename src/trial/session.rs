@@ -20,10 +20,9 @@ use crate::store::TrialDir;
 pub fn run(
     dir: &TrialDir,
     plan: &TrialPlan,
-    mut note: impl FnMut(String),
+    note: impl FnMut(String),
 ) -> Result<TrialResult, TrialError> {
-    let (checkpoint, damaged) = checkpoint::load(&dir.checkpoints())?;
-    damaged.into_iter().for_each(&mut note);
+    let checkpoint = checkpoint::load(&dir.checkpoints(), note)?;
     let mut stage = Stage::new(dir, plan)?;
     let mut log = EventLog::open(dir, checkpoint.as_ref().map_or(0, |(p, _)| p.events_bytes))?;
     let mut result = empty_result(plan);

@@ -1,7 +1,6 @@
 //! The report of made-up runs: written through the real types, so that what it reads is what trials write.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use rushes::experiment::{FORMAT_VERSION, Plan, Spec};
 use rushes::record::{
@@ -407,13 +406,10 @@ fn verdicts_say_no_more_than_is_known() {
 }
 
 #[test]
-fn two_hundred_trials_render_in_seconds() {
+fn two_hundred_trials_make_a_page_of_bearable_size() {
     let agents: serde_json::Map<String, Value> =
         (0..20).map(|i| (format!("agent {i}"), learner(0.01))).collect();
     let made_up = MadeUp::new(experiment(agents.into(), 10), 300.0);
-    let start = Instant::now();
     let page = made_up.page();
-    let took = start.elapsed();
-    assert!(took.as_secs_f64() < 5.0, "rendering took {took:?}");
     assert!(page.len() < 4_000_000, "the page has {} bytes", page.len());
 }

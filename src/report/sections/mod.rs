@@ -9,6 +9,7 @@ mod diagnostics;
 mod environment;
 mod evaluation;
 mod failures;
+mod history;
 mod profile;
 mod reproduce;
 mod settings;
@@ -45,6 +46,7 @@ pub static SECTIONS: &[&dyn Section] = &[
     &profile::Profile,
     &threshold::Threshold,
     &diagnostics::Diagnostics,
+    &history::History,
     &speed::Speed,
     &settings::Settings,
     &environment::Environment,
