@@ -407,7 +407,7 @@ mod tests {
             SETTINGS.evaluate(head, &log_std, &mut batch, &mut grad_log_std);
             let gradient = batch.grad_outputs.clone();
             let step = 1e-6;
-            for (i, expected) in gradient.iter().enumerate() {
+            for (i, found) in gradient.iter().enumerate() {
                 let middle = batch.outputs[i];
                 batch.outputs[i] = middle + step;
                 let above = total(head, &mut batch, &log_std);
@@ -415,7 +415,7 @@ mod tests {
                 let below = total(head, &mut batch, &log_std);
                 batch.outputs[i] = middle;
                 let slope = (above - below) / (2.0 * step);
-                assert!((slope - expected).abs() < 1e-8, "{head:?}: {slope}, {expected}");
+                assert!((slope - found).abs() < 1e-8, "{head:?}: {slope}, {found}");
             }
             for i in 0..log_std.len() {
                 let shifted = |by: f64| {

@@ -114,6 +114,7 @@ mod tests {
     use super::*;
     use crate::nn::network::Activation;
     use crate::nn::random::normal;
+    use crate::nn::simd::on_every_level;
     use crate::rng::{Purpose, stream};
 
     /// Greatest difference relative to the greatest magnitude of `expected`, or to `least` where that is
@@ -175,6 +176,10 @@ mod tests {
 
     #[test]
     fn native_equals_torch_over_shapes_activations_and_dropout() {
+        on_every_level(|_| compare_all());
+    }
+
+    fn compare_all() {
         let shapes: [(usize, &[usize], usize); 7] = [
             (4, &[64, 64], 2),
             (4, &[5], 1),

@@ -6,7 +6,7 @@
 
 #![expect(
     clippy::needless_range_loop,
-    reason = "the indices are rows, columns and lanes of a tile; several arrays share them"
+    reason = "loops over a tile are indexed by constants, so that its sums stay in registers"
 )]
 
 use super::network::Activation;
@@ -570,6 +570,7 @@ pub fn add_transposed<T: Scalar>(rows: usize, columns: usize, matrix: &[T], sums
 mod tests {
     use super::*;
     use crate::nn::random::uniform;
+    use crate::nn::simd::{Level, on_every_level};
     use crate::rng::{Purpose, stream};
 
     fn matrix(len: usize, seed: u64) -> Vec<f64> {
@@ -582,6 +583,10 @@ mod tests {
 
     #[test]
     fn products_equal_the_definition_for_every_shape_of_tile() {
+        on_every_level(|_| check_products());
+    }
+
+    fn check_products() {
         for rows in [1, 2, 3, 5, 6, 7, 13, 64] {
             for columns in [1, 2, 4, 7, 8, 15, 16, 17, 31, 32, 33, 64, 100] {
                 for depth in [0, 1, 3, 64, 130] {
@@ -647,6 +652,10 @@ mod tests {
 
     #[test]
     fn narrow_products_equal_the_definition() {
+        on_every_level(|_| check_narrow());
+    }
+
+    fn check_narrow() {
         for rows in [1, 5] {
             for columns in 1..=NARROW {
                 for depth in [1, 7, 8, 16, 33, 64] {
@@ -690,6 +699,10 @@ mod tests {
 
     #[test]
     fn quick_functions_are_as_exact_as_they_say() {
+        on_every_level(|_| check_quick());
+    }
+
+    fn check_quick() {
         assert!(worst::<f32>(87.0, |x| dispatch(Exp(x)), f64::exp) < 2.4e-7);
         assert!(worst::<f64>(700.0, |x| dispatch(Exp(x)), f64::exp) < 4.5e-16);
         for limit in [0.01, 1.0, 30.0] {
@@ -712,14 +725,19 @@ mod tests {
     }
 
     #[test]
-    fn the_rational_tanh_stays_within_four_parts_in_ten_million() {
+    fn the_rational_tanh_stays_within_its_bound() {
+        // Rounding twice instead of once costs the baseline a little.
+        on_every_level(|level| check_tanh(if level == Level::Baseline { 5e-7 } else { 4e-7 }));
+    }
+
+    fn check_tanh(bound: f64) {
         let points: Vec<f32> = (-200_000..=200_000).map(|i| i as f32 * 5e-5).collect();
         let mut values = points.clone();
         activate(Activation::Tanh, &mut values);
         for (x, y) in points.iter().zip(&values) {
             let exact = f64::from(*x).tanh();
             let error = (f64::from(*y) - exact).abs();
-            assert!(error <= 4e-7 * exact.abs(), "tanh({x}) = {y}, not {exact}");
+            assert!(error <= bound * exact.abs(), "tanh({x}) = {y}, not {exact}");
         }
         let mut special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 100.0];
         activate(Activation::Tanh, &mut special);

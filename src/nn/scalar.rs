@@ -64,7 +64,7 @@ pub trait Scalar:
     /// `exp`, within two units in the last place, in a form that vectorises. Arguments beyond the range are
     /// cut to it: the result is never zero or infinite.
     fn quick_exp<I: Isa>(self) -> Self;
-    /// `tanh` in a form that vectorises: relative error below 4e-7 in `f32`, two units in the last place
+    /// `tanh` in a form that vectorises: relative error below 5e-7 in `f32`, two units in the last place
     /// in `f64`.
     fn quick_tanh<I: Isa>(self) -> Self;
 

@@ -58,16 +58,60 @@ pub fn dispatch<K: Task>(task: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         // The standard library caches both answers.
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && allowed(Level::Avx512)
+        {
             // SAFETY: the features were just detected (AVX-512F implies AVX2 and FMA).
             return unsafe { x86::run_avx512(task) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && allowed(Level::Avx2)
+        {
             // SAFETY: the features were just detected.
             return unsafe { x86::run_avx2(task) };
         }
     }
     task.run::<Baseline>()
+}
+
+/// The instruction sets that [`dispatch`] chooses from, poorest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(test), expect(dead_code, reason = "named by tests on every target"))]
+pub enum Level {
+    /// [`Baseline`].
+    Baseline,
+    /// AVX2 with fused multiply-add.
+    Avx2,
+    /// AVX-512.
+    Avx512,
+}
+
+/// Whether [`dispatch`] may choose this instruction set: always, outside tests.
+#[cfg(not(test))]
+#[inline(always)]
+fn allowed(_: Level) -> bool {
+    true
+}
+
+#[cfg(test)]
+thread_local! {
+    static RICHEST: std::cell::Cell<Level> = const { std::cell::Cell::new(Level::Avx512) };
+}
+
+#[cfg(test)]
+fn allowed(level: Level) -> bool {
+    level <= RICHEST.get()
+}
+
+/// Runs a test once with each instruction set that this processor has.
+#[cfg(test)]
+pub fn on_every_level(test: impl Fn(Level)) {
+    for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
+        RICHEST.set(level);
+        test(level);
+    }
 }
 
 /// What every processor of the target has: SSE2 on x86-64, NEON with fused multiply-add on aarch64.
