@@ -1,35 +1,22 @@
-//! How many frames a second are drawn and encoded: CartPole, 600×400, default settings, one thread.
+//! How many frames a second are drawn and encoded: an environment's first built-in policy at the native size,
+//! default settings, one thread.
 //!
-//! `cargo run --release --example video_rate [FRAMES]` prints one JSON object, with the rate that
+//! `cargo run --release --example video_rate [ENVIRONMENT [FRAMES]]` prints one JSON object, with the rate that
 //! `just bench-peers` compares with Gymnasium's `RecordVideo`.
 
 use std::time::Instant;
 
+use anyhow::Context as _;
 use rushes::env::{self, Options, TimeLimit};
-use rushes::policy::{Mode, Policy, PolicyError, Situation};
-use rushes::rng::Rng;
+use rushes::policy::Mode;
 use rushes::video::{Scene, VideoConfig, probe_file, record_take};
 
-/// Pushes against the pole's lean and spin: balances for a long time, so that the pictures change.
-struct Lean;
-
-impl Policy for Lean {
-    fn act(
-        &mut self,
-        situation: Situation<'_>,
-        _: Mode,
-        _: &mut Rng,
-        action: &mut [f32],
-    ) -> Result<(), PolicyError> {
-        let observation = situation.observation;
-        action[0] = if observation[2] + observation[3] < 0.0 { 0.0 } else { 1.0 };
-        Ok(())
-    }
-}
-
 fn main() -> anyhow::Result<()> {
-    let frames: u32 = std::env::args().nth(1).map_or(Ok(2000), |text| text.parse())?;
-    let spec = env::find("CartPole-v1").expect("CartPole-v1 is in the table");
+    let id = std::env::args().nth(1).unwrap_or_else(|| "CartPole-v1".to_owned());
+    let frames: u32 = std::env::args().nth(2).map_or(Ok(2000), |text| text.parse())?;
+    let spec = env::find(&id).with_context(|| env::unknown(&id))?;
+    let builtin = spec.policies.first().context("the environment ships no policy to film")?;
+    let mut policy = (builtin.make)(&Options::new())?;
     let mut env = TimeLimit::new((spec.make)(&Options::new())?, None);
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("take.mp4");
@@ -40,13 +27,14 @@ fn main() -> anyhow::Result<()> {
         mode: Mode::Greedy,
         max_steps: Some(499),
         render_fps: spec.render_fps,
-        agent: "lean",
+        agent: builtin.name,
         trained_steps: None,
         poster: None,
     };
     let mut rng = rushes::rng::stream(0, rushes::rng::Purpose::Evaluation, 0);
     let start = Instant::now();
-    let take = record_take(&mut env, &mut Lean, &mut rng, &scene, &VideoConfig::default(), &path)?;
+    let take =
+        record_take(&mut env, &mut *policy, &mut rng, &scene, &VideoConfig::default(), &path)?;
     let seconds = start.elapsed().as_secs_f64();
     let facts = probe_file(&path)?;
     anyhow::ensure!(facts.frames == take.frames, "the file holds {} frames", facts.frames);

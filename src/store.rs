@@ -53,7 +53,8 @@ impl RunDir {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     fs::create_dir(path.join("trials"))?;
-                    return Ok(Self { path });
+                    // Reports link relative to themselves, whatever the working directory is.
+                    return Ok(Self { path: fs::canonicalize(path)? });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).context("failed to create the run directory"),

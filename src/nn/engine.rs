@@ -62,7 +62,7 @@ pub enum EngineError {
     NativeOnCuda,
 }
 
-/// Up to this width the native engine is the faster one (docs/performance.md).
+/// Up to this width the native engine is the faster one (`cargo bench --bench nn`).
 pub const NATIVE_WIDTH: usize = 512;
 
 impl Engine {

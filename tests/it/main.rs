@@ -9,6 +9,7 @@ mod env_goldens;
 mod env_policies;
 mod experiments;
 mod export;
+mod interop;
 mod report;
 mod run;
 mod trace;

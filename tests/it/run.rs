@@ -253,3 +253,13 @@ fn a_finished_run_resumes_to_the_same_report() {
     assert_eq!(run.canonicalize().unwrap(), again.canonicalize().unwrap());
     assert_eq!(events(&run.join("trials/reinforce--s1")), before);
 }
+
+#[test]
+fn a_report_below_a_relative_path_links_to_its_own_videos() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = tempfile::tempdir_in(root.join("target")).unwrap();
+    let relative = directory.path().strip_prefix(root).unwrap();
+    let run = run_smoke(relative, &["--quick"]);
+    let page = std::fs::read_to_string(run.join("index.html")).unwrap();
+    assert!(page.contains(r#"src="trials/reinforce--s0/after.mp4""#), "the link is not relative");
+}
