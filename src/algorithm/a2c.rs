@@ -256,6 +256,10 @@ impl<T: Scalar> Algorithm for A2c<T> {
     fn save_policy(&self, state: &mut Tensors) {
         self.agent.policy.save(state);
     }
+
+    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        Ok(self.agent.policy.load(state)?)
+    }
 }
 
 #[cfg(test)]

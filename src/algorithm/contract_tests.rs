@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::experiment::EnvironmentSpec;
+use crate::policy::{Mode, Situation};
+use crate::rng::{Purpose, stream};
 
 /// An agent on an environment, as an experiment file has it.
 struct Case {
@@ -134,6 +136,37 @@ fn a_restored_algorithm_goes_on_exactly() {
         restored.restart();
         assert_eq!(run(&mut *restored, &mut world), expected, "{:?}", case.algorithm);
         assert_ne!(state, expected.0, "nothing was learned: {:?}", case.algorithm);
+    }
+}
+
+#[test]
+fn a_saved_policy_is_all_that_acting_needs() {
+    for case in cases() {
+        let (mut algorithm, mut world) = start(&case, 5);
+        world.restart(0, Default::default()).expect("a fresh start");
+        algorithm.restart();
+        run(&mut *algorithm, &mut world);
+        let mut saved = Tensors::default();
+        algorithm.save_policy(&mut saved);
+
+        let (mut fresh, _) = start(&case, 6);
+        fresh.load_policy(&saved).expect("a policy of its own kind");
+        let env = world.env(0);
+        let mut rng = stream(0, Purpose::Evaluation, 0);
+        let mut act = |algorithm: &mut dyn Algorithm, observation: &[f32]| {
+            let mut action = vec![0.0; world.action_space().len()];
+            let situation = Situation { observation, step: 0, env };
+            algorithm
+                .policy()
+                .act(situation, Mode::Greedy, &mut rng, &mut action)
+                .expect("finite outputs");
+            action
+        };
+        let observation = world.envs().observation(0);
+        assert_eq!(act(&mut *fresh, observation), act(&mut *algorithm, observation));
+        let mut again = Tensors::default();
+        fresh.save_policy(&mut again);
+        assert_eq!(again, saved, "{:?}", case.algorithm);
     }
 }
 

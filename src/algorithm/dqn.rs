@@ -515,6 +515,10 @@ impl<T: Scalar> Algorithm for Dqn<T> {
     fn save_policy(&self, state: &mut Tensors) {
         self.policy.0.save(state);
     }
+
+    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        Ok(self.policy.0.load(state)?)
+    }
 }
 
 #[cfg(test)]

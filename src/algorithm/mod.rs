@@ -59,6 +59,12 @@ pub trait Algorithm {
 
     /// Saves what is needed to act: the tensors of `policy.safetensors`.
     fn save_policy(&self, state: &mut Tensors);
+
+    /// Restores what [`Algorithm::save_policy`] saved: enough to act, not to go on learning.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()>;
 }
 
 /// What an algorithm is built from.

@@ -205,8 +205,7 @@ impl Algorithm for QLearning {
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
-        self.policy.values = state.get("values", &shape)?;
+        self.load_policy(state)?;
         self.exploration = state.rng("exploration")?;
         Ok(())
     }
@@ -214,6 +213,12 @@ impl Algorithm for QLearning {
     fn save_policy(&self, state: &mut Tensors) {
         let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
         state.insert("values", &shape, &self.policy.values);
+    }
+
+    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
+        self.policy.values = state.get("values", &shape)?;
+        Ok(())
     }
 }
 

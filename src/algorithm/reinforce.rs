@@ -266,6 +266,10 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
     fn save_policy(&self, state: &mut Tensors) {
         self.policy.save(state);
     }
+
+    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        Ok(self.policy.load(state)?)
+    }
 }
 
 /// What each action's log-probability is weighed by: its discounted return, normalised.
