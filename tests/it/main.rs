@@ -12,5 +12,6 @@ mod export;
 mod interop;
 mod report;
 mod run;
+mod search;
 mod trace;
 mod video;
