@@ -136,6 +136,22 @@ fn choice(
             _ => None,
         })
     };
+    // Branches without a tag, each with a key of its own: the key names the branch.
+    let untagged = candidates.iter().filter(|errors| tag(errors).is_none());
+    let mut keys: Vec<String> = untagged.filter_map(missing).collect();
+    keys.dedup();
+    if keys.len() > 1 {
+        if let Some(meant) = candidates.iter().find(|errors| missing(errors).is_none()) {
+            return meant.iter().flat_map(|inner| explain(inner, schema)).collect();
+        }
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let found = error.instance().as_object().and_then(|object| object.keys().next().cloned());
+        let message = match found {
+            Some(key) => unknown("key", &key, &keys),
+            None => format!("expected one of {}", keys.join(", ")),
+        };
+        return vec![Problem { path: path.to_vec(), message }];
+    }
     let absent: Vec<_> = candidates.iter().filter_map(missing).collect();
     if let [field, ..] = &absent[..]
         && absent.len() == candidates.len()

@@ -1,11 +1,13 @@
 //! How much each parameter matters.
 
-use optimizer::parameter::{ParamValue, Parameter as _};
-use optimizer::{Direction, FanovaConfig, Study};
+use optimizer::parameter::{
+    CategoricalParam, FloatParam, IntParam, ParamId, ParamValue, Parameter as _,
+};
+use optimizer::{Direction, FanovaConfig, Study, Trial};
 use serde_json::Value;
 
-use super::sampler::{Sample, Suggested};
-use super::spec::SearchSpec;
+use super::sampler::Sample;
+use super::spec::{ParameterSpec, SearchSpec};
 
 /// The share of the scores' variance over the search space that each parameter explains alone, by functional
 /// ANOVA on a random forest (Hutter et al. 2014), the most important one first. Empty for fewer than two
@@ -15,23 +17,15 @@ pub fn importance(search: &SearchSpec, scored: &[(&Sample, f64)]) -> Vec<(String
     let study: Study = Study::new(Direction::Minimize);
     let parameters: Vec<_> = search
         .parameters_of(&first.agent)
-        .map(|(path, parameter)| (path, Suggested::new(path, parameter)))
+        .map(|(path, parameter)| (path, Parameter::new(path, parameter)))
         .collect();
     for (sample, score) in scored {
-        let known = parameters.iter().filter_map(|(path, parameter)| {
-            let value = &sample.values[*path];
-            Some(match parameter {
-                Suggested::Float(p) => (p.id(), ParamValue::Float(value.as_f64()?)),
-                Suggested::Integer(p) => (p.id(), ParamValue::Int(value.as_i64()?)),
-                Suggested::Choice(p, values) => {
-                    (p.id(), ParamValue::Categorical(index(values, value)?))
-                }
-            })
-        });
+        let known = parameters.iter();
+        let known = known.filter_map(|(path, parameter)| parameter.known(&sample.values[*path]));
         study.enqueue(known.collect());
         let mut trial = study.ask();
-        for (_, parameter) in &parameters {
-            parameter.value(&mut trial);
+        if parameters.iter().any(|(_, parameter)| parameter.take(&mut trial).is_err()) {
+            return Vec::new();
         }
         study.tell(trial, Ok::<_, String>(*score));
     }
@@ -39,8 +33,52 @@ pub fn importance(search: &SearchSpec, scored: &[(&Sample, f64)]) -> Vec<(String
     study.fanova_with_config(&config).map(|found| found.main_effects).unwrap_or_default()
 }
 
-fn index(values: &[Value], value: &Value) -> Option<usize> {
-    values.iter().position(|other| other == value)
+/// A parameter as the `optimizer` crate has it.
+enum Parameter<'a> {
+    Float(FloatParam),
+    Integer(IntParam),
+    /// One of the listed values, by its index.
+    Choice(CategoricalParam<usize>, &'a [Value]),
+}
+
+impl<'a> Parameter<'a> {
+    fn new(path: &str, parameter: &'a ParameterSpec) -> Self {
+        match parameter {
+            ParameterSpec::Grid(values) | ParameterSpec::Choice(values) => {
+                Self::Choice(CategoricalParam::new((0..values.len()).collect()).name(path), values)
+            }
+            ParameterSpec::Uniform([low, high]) => {
+                Self::Float(FloatParam::new(*low, *high).name(path))
+            }
+            ParameterSpec::LogUniform([low, high]) => {
+                Self::Float(FloatParam::new(*low, *high).log_scale().name(path))
+            }
+            ParameterSpec::Integer([low, high]) => {
+                Self::Integer(IntParam::new(*low, *high).name(path))
+            }
+        }
+    }
+
+    /// The value that is to be enqueued for it; nothing for one that it cannot have.
+    fn known(&self, value: &Value) -> Option<(ParamId, ParamValue)> {
+        Some(match self {
+            Self::Float(parameter) => (parameter.id(), ParamValue::Float(value.as_f64()?)),
+            Self::Integer(parameter) => (parameter.id(), ParamValue::Int(value.as_i64()?)),
+            Self::Choice(parameter, values) => {
+                let index = values.iter().position(|other| other == value)?;
+                (parameter.id(), ParamValue::Categorical(index))
+            }
+        })
+    }
+
+    /// Takes the enqueued value.
+    fn take(&self, trial: &mut Trial) -> optimizer::Result<()> {
+        match self {
+            Self::Float(parameter) => parameter.suggest(trial).map(drop),
+            Self::Integer(parameter) => parameter.suggest(trial).map(drop),
+            Self::Choice(parameter, _) => parameter.suggest(trial).map(drop),
+        }
+    }
 }
 
 #[cfg(test)]

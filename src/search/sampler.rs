@@ -1,12 +1,10 @@
 //! Which values are tried.
 
 use indexmap::IndexMap;
-use optimizer::parameter::{CategoricalParam, FloatParam, IntParam, Parameter as _};
-use optimizer::sampler::TpeSampler;
-use optimizer::{Study, Trial};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tpe::TpeOptimizer;
 
 use super::spec::{Direction, ParameterSpec, SamplerSpec, SearchSpec};
 use crate::experiment::{AgentSpec, Override, Spec};
@@ -44,21 +42,18 @@ pub fn next_samples(experiment: &Spec, earlier: &[(Sample, Option<f64>)]) -> Vec
     let Some(search) = &experiment.search else { return Vec::new() };
     let mut samples = Vec::new();
     for (index, agent) in search.agents(experiment).enumerate() {
-        let scores: Vec<Option<f64>> = (earlier.iter())
-            .filter(|(sample, _)| sample.agent == agent)
-            .map(|(_, score)| *score)
-            .collect();
+        let earlier: Vec<_> = earlier.iter().filter(|(sample, _)| sample.agent == agent).collect();
         let drawn = match search.sampler {
-            SamplerSpec::Random | SamplerSpec::Grid if !scores.is_empty() => Vec::new(),
+            SamplerSpec::Random | SamplerSpec::Grid if !earlier.is_empty() => Vec::new(),
             SamplerSpec::Random => {
                 random(search, agent, &mut stream(search.seed, Purpose::Search, index as u64))
             }
             SamplerSpec::Grid => combinations(search, agent, grid_values),
             SamplerSpec::Tpe { startup, batch } => {
-                Tpe::new(search, agent, startup, index as u64).next(&scores, batch, search.samples)
+                parzen(search, agent, (startup, batch), index as u64, &earlier)
             }
         };
-        let first = scores.len();
+        let first = earlier.len();
         samples.extend(drawn.into_iter().enumerate().map(|(i, values)| Sample {
             agent: agent.to_owned(),
             number: first + i,
@@ -109,15 +104,7 @@ fn random(search: &SearchSpec, agent: &str, rng: &mut Rng) -> Vec<Values> {
     let mut samples = Vec::new();
     for point in grid.iter().flat_map(|point| std::iter::repeat_n(point, search.samples)) {
         let values = search.parameters_of(agent).map(|(path, parameter)| {
-            let value = match parameter {
-                ParameterSpec::Grid(_) => point[path].clone(),
-                ParameterSpec::Choice(values) => values[rng.random_range(0..values.len())].clone(),
-                ParameterSpec::Uniform([low, high]) => json!(rng.random_range(*low..=*high)),
-                ParameterSpec::LogUniform([low, high]) => {
-                    json!(rng.random_range(low.ln()..=high.ln()).exp().clamp(*low, *high))
-                }
-                ParameterSpec::Integer([low, high]) => json!(rng.random_range(*low..=*high)),
-            };
+            let value = point.get(path).cloned().unwrap_or_else(|| parameter.draw(rng));
             (path.to_owned(), value)
         });
         samples.push(values.collect());
@@ -125,88 +112,104 @@ fn random(search: &SearchSpec, agent: &str, rng: &mut Rng) -> Vec<Values> {
     samples
 }
 
-/// A parameter as the `optimizer` crate has it.
-pub(super) enum Suggested {
-    /// A number.
-    Float(FloatParam),
-    /// A whole number.
-    Integer(IntParam),
-    /// One of the listed values, by its index.
-    Choice(CategoricalParam<usize>, Vec<Value>),
-}
-
-impl Suggested {
-    /// The parameter at `path`.
-    pub(super) fn new(path: &str, parameter: &ParameterSpec) -> Self {
-        match parameter {
-            ParameterSpec::Grid(values) | ParameterSpec::Choice(values) => {
-                let indices = (0..values.len()).collect();
-                Self::Choice(CategoricalParam::new(indices).name(path), values.clone())
-            }
-            ParameterSpec::Uniform([low, high]) => {
-                Self::Float(FloatParam::new(*low, *high).name(path))
-            }
-            ParameterSpec::LogUniform([low, high]) => {
-                Self::Float(FloatParam::new(*low, *high).log_scale().name(path))
-            }
-            ParameterSpec::Integer([low, high]) => {
-                Self::Integer(IntParam::new(*low, *high).name(path))
-            }
+/// The next samples of a tree-structured Parzen estimator, one for each parameter. It is begun anew for
+/// every round and told all earlier samples, and every sample draws from a stream of its own.
+fn parzen(
+    search: &SearchSpec,
+    agent: &str,
+    (startup, batch): (usize, usize),
+    index: u64,
+    earlier: &[&(Sample, Option<f64>)],
+) -> Vec<Values> {
+    let rest = search.samples.saturating_sub(earlier.len()).min(batch);
+    let mut samples = vec![Values::new(); rest];
+    for (number, (path, parameter)) in search.parameters_of(agent).enumerate() {
+        let mut estimator = parameter.estimator();
+        for (sample, score) in earlier {
+            // It looks for small values. A sample that failed is the worst.
+            let loss = match (score, search.direction()) {
+                (None, _) => f64::INFINITY,
+                (Some(score), Direction::Minimize) => *score,
+                (Some(score), Direction::Maximize) => -score,
+            };
+            let told = estimator.tell(parameter.place(&sample.values[path]), loss);
+            told.expect("scores are numbers and samples lie in their ranges");
+        }
+        for (i, sample) in samples.iter_mut().enumerate() {
+            let draw = (earlier.len() + i) as u64;
+            let mut rng =
+                stream(search.seed, Purpose::Search, index << 48 | draw << 16 | number as u64);
+            let value = if earlier.len() + i < startup {
+                parameter.draw(&mut rng)
+            } else {
+                let place = estimator.ask(&mut rng);
+                parameter.at(place.expect("an estimator over a valid range"))
+            };
+            sample.insert(path.to_owned(), value);
         }
     }
+    samples
+}
 
-    /// The value that the study has for it in `trial`.
-    pub(super) fn value(&self, trial: &mut Trial) -> Value {
-        const CHECKED: &str = "the range was checked with the experiment";
+impl ParameterSpec {
+    /// A value drawn evenly.
+    fn draw(&self, rng: &mut Rng) -> Value {
         match self {
-            Self::Float(parameter) => json!(parameter.suggest(trial).expect(CHECKED)),
-            Self::Integer(parameter) => json!(parameter.suggest(trial).expect(CHECKED)),
-            Self::Choice(parameter, values) => {
-                values[parameter.suggest(trial).expect(CHECKED)].clone()
+            Self::Grid(values) | Self::Choice(values) => {
+                values[rng.random_range(0..values.len())].clone()
+            }
+            Self::Uniform([low, high]) => json!(rng.random_range(*low..=*high)),
+            Self::LogUniform([low, high]) => {
+                json!(rng.random_range(low.ln()..=high.ln()).exp().clamp(*low, *high))
+            }
+            Self::Integer([low, high]) => json!(rng.random_range(*low..=*high)),
+        }
+    }
+
+    /// An estimator over the parameter's places.
+    fn estimator(&self) -> TpeOptimizer {
+        let range =
+            |start: f64, end: f64| tpe::range(start, end).expect("checked with the experiment");
+        match self {
+            Self::Grid(values) | Self::Choice(values) => {
+                TpeOptimizer::new(tpe::histogram_estimator(), range(0.0, values.len() as f64))
+            }
+            Self::Uniform([low, high]) => {
+                TpeOptimizer::new(tpe::parzen_estimator(), range(*low, high.next_up()))
+            }
+            Self::LogUniform([low, high]) => {
+                TpeOptimizer::new(tpe::parzen_estimator(), range(low.ln(), high.ln().next_up()))
+            }
+            Self::Integer([low, high]) => {
+                TpeOptimizer::new(tpe::parzen_estimator(), range(*low as f64, *high as f64 + 1.0))
             }
         }
     }
-}
 
-/// The tree-structured Parzen estimator, begun anew for every round: earlier rounds are told again, which
-/// leaves it in the state that it had.
-struct Tpe {
-    study: Study,
-    parameters: Vec<(String, Suggested)>,
-}
-
-impl Tpe {
-    fn new(search: &SearchSpec, agent: &str, startup: usize, index: u64) -> Self {
-        let seed = stream(search.seed, Purpose::Search, index).random();
-        let sampler = TpeSampler::builder().n_startup_trials(startup).seed(seed);
-        let sampler = sampler.build().expect("the estimator's own defaults are valid");
-        let study = match search.direction() {
-            Direction::Minimize => Study::minimize(sampler),
-            Direction::Maximize => Study::maximize(sampler),
-        };
-        let parameters = search.parameters_of(agent);
-        let parameters = parameters.map(|(path, p)| (path.to_owned(), Suggested::new(path, p)));
-        Self { parameters: parameters.collect(), study }
-    }
-
-    /// The next `batch` samples after those with these scores, up to `most` in all.
-    fn next(&self, scores: &[Option<f64>], batch: usize, most: usize) -> Vec<Values> {
-        for round in scores.chunks(batch) {
-            let asked: Vec<_> = round.iter().map(|_| self.ask().0).collect();
-            for (trial, score) in asked.into_iter().zip(round) {
-                self.study.tell(trial, score.ok_or("failed"));
+    /// Where a value lies for the estimator.
+    fn place(&self, value: &Value) -> f64 {
+        let number = || value.as_f64().unwrap_or(f64::NAN);
+        match self {
+            Self::Grid(values) | Self::Choice(values) => {
+                values.iter().position(|other| other == value).map_or(f64::NAN, |i| i as f64)
             }
+            Self::Uniform(_) => number(),
+            Self::LogUniform([low, high]) => number().ln().clamp(low.ln(), high.ln()),
+            // In the middle of the places that are rounded down to it.
+            Self::Integer(_) => number() + 0.5,
         }
-        let rest = most.saturating_sub(scores.len()).min(batch);
-        (0..rest).map(|_| self.ask().1).collect()
     }
 
-    fn ask(&self) -> (Trial, Values) {
-        let mut trial = self.study.ask();
-        let values = self.parameters.iter();
-        let values =
-            values.map(|(path, parameter)| (path.clone(), parameter.value(&mut trial))).collect();
-        (trial, values)
+    /// The value at a place.
+    fn at(&self, place: f64) -> Value {
+        match self {
+            Self::Grid(values) | Self::Choice(values) => {
+                values[(place as usize).min(values.len() - 1)].clone()
+            }
+            Self::Uniform([low, high]) => json!(place.clamp(*low, *high)),
+            Self::LogUniform([low, high]) => json!(place.exp().clamp(*low, *high)),
+            Self::Integer([low, high]) => json!((place.floor() as i64).clamp(*low, *high)),
+        }
     }
 }
 
@@ -316,5 +319,61 @@ mod tests {
         let distance = |part: &[f64]| part.iter().map(|x| (x - 0.3).abs()).sum::<f64>();
         assert!(distance(&drawn[40..]) < 0.5 * distance(&drawn[..12]) * 20.0 / 12.0, "{drawn:?}");
         assert_ne!(drawn[12..], play(&experiment, |x| score(x + 0.5))[12..], "scores matter");
+    }
+
+    #[test]
+    fn every_place_is_a_value_and_back() {
+        let parameters = [
+            ParameterSpec::Choice(vec![json!("a"), json!("b"), json!([1])]),
+            ParameterSpec::Uniform([-1.0, 2.0]),
+            ParameterSpec::LogUniform([1e-7, 1e-2]),
+            ParameterSpec::Integer([-2, 5]),
+        ];
+        let mut rng = stream(0, Purpose::Search, 0);
+        for parameter in parameters {
+            let mut estimator = parameter.estimator();
+            for _ in 0..200 {
+                let value = parameter.draw(&mut rng);
+                let place = parameter.place(&value);
+                estimator.tell(place, 0.0).expect("inside the range");
+                let again = parameter.at(place);
+                match (again.as_f64(), value.as_f64()) {
+                    (Some(a), Some(b)) => assert!((a - b).abs() <= 1e-12 * b.abs(), "{a}, {b}"),
+                    _ => assert_eq!(again, value),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_parzen_estimator_looks_for_what_the_direction_says_in_every_parameter() {
+        // Two parameters of the same range with different optima, and a choice.
+        let experiment = experiment(json!({
+            "parameters": {
+                "agents.learner.training.algorithm.discount": { "uniform": [0.0, 1.0] },
+                RATE: { "uniform": [0.0001, 1.0] },
+                HIDDEN: { "choice": [[8], [16], [32]] },
+            },
+            "samples": 80,
+            "sampler": { "name": "tpe" },
+            "direction": "minimize",
+        }));
+        let loss = |sample: &Sample| {
+            let discount = sample.values["agents.learner.training.algorithm.discount"].as_f64();
+            let wrong = f64::from(u8::from(sample.values[HIDDEN] != json!([16])));
+            (number(sample) - 0.2).abs() + (discount.expect("a number") - 0.9).abs() + wrong
+        };
+        let mut scored: Vec<(Sample, Option<f64>)> = Vec::new();
+        loop {
+            let round = next_samples(&experiment, &scored);
+            if round.is_empty() {
+                break;
+            }
+            scored.extend(round.into_iter().map(|sample| (sample.clone(), Some(loss(&sample)))));
+        }
+        let mean = |part: &[(Sample, Option<f64>)]| {
+            part.iter().filter_map(|(_, loss)| *loss).sum::<f64>() / part.len() as f64
+        };
+        assert!(mean(&scored[60..]) < 0.5 * mean(&scored[..10]), "{scored:?}");
     }
 }
