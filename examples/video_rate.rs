@@ -31,10 +31,10 @@ fn main() -> anyhow::Result<()> {
         trained_steps: None,
         poster: None,
     };
-    let mut rng = rushes::rng::stream(0, rushes::rng::Purpose::Evaluation, 0);
+    let chance = |seed| rushes::rng::stream(0, rushes::rng::Purpose::Evaluation, seed);
+    let config = VideoConfig::default();
     let start = Instant::now();
-    let take =
-        record_take(&mut env, &mut *policy, &mut rng, &scene, &VideoConfig::default(), &path)?;
+    let take = record_take(&mut env, &mut *policy, chance, &scene, &config, &path, |_| Ok(()))?;
     let seconds = start.elapsed().as_secs_f64();
     let facts = probe_file(&path)?;
     anyhow::ensure!(facts.frames == take.frames, "the file holds {} frames", facts.frames);

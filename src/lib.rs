@@ -7,11 +7,13 @@
 pub mod algorithm;
 pub mod cli;
 pub mod env;
+pub mod episode;
 pub mod experiment;
 pub mod export;
 pub mod history;
 pub mod names;
 pub mod nn;
+pub mod play;
 pub mod policy;
 pub mod provenance;
 pub mod record;

@@ -174,6 +174,11 @@ impl TrialDir {
         Self { path }
     }
 
+    /// The trial in this directory, `None` where it holds none.
+    pub fn find(path: &Path) -> Option<Self> {
+        path.join("trial.json").is_file().then(|| Self::new(path.to_owned()))
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path

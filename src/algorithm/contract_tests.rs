@@ -40,7 +40,14 @@ fn cases() -> Vec<Case> {
     let rainbow = json!({ "name": "dqn", "n_envs": 2, "learning_starts": 20, "buffer_size": 90,
         "target_update_interval": 10, "gradient_steps": -1, "double_q": true, "dueling": true,
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
+    let linear = json!({ "type": "neural", "hidden": [] });
+    let cem = json!({ "name": "cem", "population_size": 6, "threads": 2 });
+    let es = json!({ "name": "openai_es", "pairs": 2, "normalize_observations": true });
     vec![
+        case("CartPole-v1", neural.clone(), cem),
+        case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
+        case("Pendulum-v1", linear, es.clone()),
+        case("LunarLanderContinuous-v3", double.clone(), es),
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),
@@ -175,5 +182,29 @@ fn a_state_of_another_network_is_refused() {
     for case in cases() {
         let (mut algorithm, _) = start(&case, 5);
         assert!(algorithm.load(&Tensors::default()).is_err(), "{:?}", case.algorithm);
+    }
+}
+
+/// Algorithms that play on several threads: how many there are changes nothing.
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let threaded: Vec<_> = cases()
+        .into_iter()
+        .filter(|case| serde_json::to_value(&case.algorithm).expect("JSON")["threads"].is_u64())
+        .collect();
+    assert!(threaded.len() > 1, "algorithms with threads are among the cases");
+    for case in threaded {
+        let on = |threads: usize| {
+            let mut algorithm = serde_json::to_value(&case.algorithm).expect("JSON");
+            algorithm["threads"] = threads.into();
+            let algorithm = serde_json::from_value(algorithm).expect("the same algorithm");
+            let (policy, schedule) = (case.policy.clone(), case.schedule.clone());
+            let case = Case { environment: case.environment.clone(), policy, algorithm, schedule };
+            let (mut algorithm, mut world) = start(&case, 5);
+            world.restart(0, Default::default()).expect("a fresh start");
+            let learned = run(&mut *algorithm, &mut world);
+            (learned, world.progress(), world.take_finished())
+        };
+        assert_eq!(on(1), on(3), "{:?}", case.algorithm);
     }
 }

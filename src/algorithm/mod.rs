@@ -14,17 +14,22 @@ use crate::policy::{NeuralSpec, Policy, PolicySpec};
 use crate::trial::{MetricMeans, TrialError, World};
 
 mod a2c;
+mod cem;
 #[cfg(test)]
 mod contract_tests;
 mod dqn;
 mod on_policy;
+mod openai_es;
+mod population;
 mod ppo;
 mod q_learning;
 mod reinforce;
 mod schedule;
 
 pub use a2c::{A2c, A2cSpec};
+pub use cem::{Cem, CemSpec};
 pub use dqn::{Dqn, DqnSpec};
+pub use openai_es::{OpenAiEs, OpenAiEsSpec};
 pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
@@ -166,6 +171,10 @@ algorithms! {
     QLearning(QLearningSpec) = "q_learning",
     /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
     Ppo(PpoSpec) = "ppo",
+    /// The cross-entropy method over the policy's parameters (Rubinstein, 1999; Szita & Lőrincz, 2006).
+    Cem(CemSpec) = "cem",
+    /// Evolution strategies (Salimans et al., 2017): mirrored samples, centred ranks, Adam.
+    OpenAiEs(OpenAiEsSpec) = "openai_es",
 }
 
 /// Adds an update's `losses` to `metrics`.

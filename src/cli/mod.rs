@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -9,6 +10,7 @@ mod check;
 mod envs;
 mod export;
 mod history;
+mod play;
 mod report;
 mod run;
 mod schema;
@@ -49,6 +51,7 @@ enum Command {
     Baseline(baseline::Args),
     /// List the recorded runs of an experiment.
     History(history::Args),
+    Play(play::Args),
     /// Write a run for other programs: TensorBoard event files, CSV.
     Export(export::Args),
     /// Check experiment files without running them.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Baseline(args) => baseline::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Play(args) => play::run(args),
         Command::Export(args) => export::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
@@ -88,9 +92,16 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
+        // Whoever read our output has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(Exit::Success as u8),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(Exit::Input as u8)
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    errors.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::names;
 use crate::policy::Policy;
 use crate::video::Canvas;
 
@@ -235,6 +236,17 @@ pub struct EnvSpec {
     pub constants: &'static [(&'static str, f64)],
     /// Hard-coded policies by name.
     pub policies: &'static [BuiltinPolicy],
+}
+
+impl EnvSpec {
+    /// The message for a name that is not among the built-in policies.
+    pub fn unknown_policy(&self, name: &str) -> String {
+        let known: Vec<_> = self.policies.iter().map(|policy| policy.name).collect();
+        if known.is_empty() {
+            return format!("{} ships no built-in policy; write a `rule`", self.id);
+        }
+        names::unknown("built-in policy", name, &known)
+    }
 }
 
 /// Options that an environment does not take.

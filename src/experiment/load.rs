@@ -10,6 +10,7 @@ use super::error::repeated_keys;
 use super::spec::{AgentSpec, ScheduleSpec, Spec, StopSpec, Target};
 use super::{ExperimentError, MAX_TRIALS, Override, Problem, schema};
 use crate::env::{self, Env, EnvSpec};
+use crate::names;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
 use crate::search::{self, Sample};
 
@@ -60,7 +61,7 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     problems.extend(too_many(spec.agents.len(), spec));
     let Some(env_spec) = env::find(&spec.environment.id) else {
         let known: Vec<_> = env::ENVS.iter().map(|spec| spec.id).collect();
-        let message = schema::unknown("environment", &spec.environment.id, &known);
+        let message = names::unknown("environment", &spec.environment.id, &known);
         problems.push(Problem::new(&["environment", "id"], message));
         return problems;
     };
@@ -160,16 +161,10 @@ fn rule_problem(policy: &HardCodedSpec, env_spec: &EnvSpec, env: &dyn Env) -> Op
             Some(Problem::new(&["policy", "rule"], error.to_string()))
         }
         (None, Some(name)) => {
-            let known: Vec<_> = env_spec.policies.iter().map(|policy| policy.name).collect();
-            if known.contains(&name.as_str()) {
+            if env_spec.policies.iter().any(|policy| policy.name == name) {
                 return None;
             }
-            let message = if known.is_empty() {
-                format!("{} ships no built-in policy; write a `rule`", env_spec.id)
-            } else {
-                schema::unknown("built-in policy", name, &known)
-            };
-            Some(Problem::new(&["policy", "name"], message))
+            Some(Problem::new(&["policy", "name"], env_spec.unknown_policy(name)))
         }
         _ => Some(Problem::new(
             &["policy"],

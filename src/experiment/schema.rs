@@ -7,7 +7,7 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use super::{Problem, Spec};
-use crate::names::nearest;
+use crate::names::unknown;
 
 /// The schema of [`Spec`], with every environment's options left open (they are checked by the
 /// environment itself).
@@ -195,14 +195,6 @@ fn known_properties<'s>(error: &ValidationError<'_>, schema: &'s Value) -> Vec<&
     let object = pointer.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent));
     let properties = object.and_then(|object| object.get("properties")?.as_object());
     properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
-}
-
-/// "unknown key `x`", with the nearest known name or, failing that, all of them.
-pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("unknown {what} `{name}`; did you mean `{near}`?"),
-        None => format!("unknown {what} `{name}`; expected one of {}", known.join(", ")),
-    }
 }
 
 fn type_name(kind: &str) -> String {

@@ -108,8 +108,9 @@ pub fn fixed(
             Ok(Box::new(Rule::compile(rule, env_spec, env)?))
         }
         PolicySpec::HardCoded(HardCodedSpec { name, .. }) => {
-            let builtin = env_spec.policies.iter().find(|p| Some(p.name) == name.as_deref());
-            let builtin = builtin.with_context(|| format!("no built-in policy {name:?}"))?;
+            let name = name.as_deref().context("expected a rule or a built-in policy's name")?;
+            let builtin = env_spec.policies.iter().find(|policy| policy.name == name);
+            let builtin = builtin.with_context(|| env_spec.unknown_policy(name))?;
             Ok((builtin.make)(options)?)
         }
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),

@@ -2,7 +2,8 @@
 
 use super::TrialError;
 use crate::env::TimeLimit;
-use crate::policy::{Mode, Policy, Situation};
+use crate::episode;
+use crate::policy::{Mode, Policy};
 use crate::record::Evaluation;
 use crate::rng::{Purpose, stream};
 
@@ -21,25 +22,12 @@ pub fn evaluate(
     episodes: u64,
 ) -> Result<Evaluation, TrialError> {
     let mut evaluation = Evaluation { seed, returns: Vec::new(), lengths: Vec::new() };
-    let mut observation = vec![0.0; env.env().observation_space().len()];
-    let mut action = vec![0.0; env.env().action_space().len()];
     for seed in seed..seed + episodes {
         let mut rng = stream(trial_seed, Purpose::Evaluation, seed);
-        env.reset(Some(seed), &mut observation)?;
-        policy.begin_episode();
-        let mut total = 0.0;
-        loop {
-            let step = env.elapsed_steps();
-            let situation = Situation { observation: &observation, step, env: env.env() };
-            policy.act(situation, mode, &mut rng, &mut action)?;
-            let transition = env.step(&action, &mut observation)?;
-            total += transition.reward;
-            if transition.done() {
-                break;
-            }
-        }
-        evaluation.returns.push(total);
-        evaluation.lengths.push(u64::from(env.elapsed_steps()));
+        let played =
+            episode::play(env, policy, mode, &mut rng, seed, None, |_| Ok::<_, TrialError>(()))?;
+        evaluation.returns.push(played.r#return);
+        evaluation.lengths.push(u64::from(played.length));
     }
     Ok(evaluation)
 }

@@ -182,6 +182,7 @@ impl<'a> Learner<'a> {
         state.insert_value("agent", &self.plan.settings);
         state.insert_value("environment", &self.plan.environment);
         state.insert_value("progress", &self.progress());
+        state.insert_value("seed", &self.plan.seed);
         write_atomically(&self.dir.policy(), &state.to_bytes()?)
     }
 

@@ -107,10 +107,11 @@ impl<'a> Stage<'a> {
             trained_steps: settings.training.is_some().then_some(progress.steps),
             poster: Some(&self.dir.file(&poster)),
         };
-        let mut rng = stream(self.plan.seed, Purpose::Evaluation, evaluation.seed);
+        let chance = |seed| stream(self.plan.seed, Purpose::Evaluation, seed);
         let path = self.dir.file(&file);
-        let take = record_take(&mut self.env, policy, &mut rng, &scene, &recording.video, &path)
-            .map_err(anyhow::Error::from)?;
+        let take =
+            record_take(&mut self.env, policy, chance, &scene, &recording.video, &path, |_| Ok(()))
+                .map_err(anyhow::Error::from)?;
         log.write(progress, seconds, Event::Take(TakeRecord { moment, file, poster, take }))?;
         Ok(())
     }

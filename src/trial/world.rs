@@ -1,6 +1,7 @@
 //! The training environments, with what the training loop counts of them.
 
 use crate::env::{Env, EnvError, EnvSpec, Space, VectorEnv};
+use crate::episode::Played;
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::record::{Event, Progress};
 use crate::rng;
@@ -28,6 +29,7 @@ impl FinishedEpisode {
 
 /// What an algorithm collects experience from: vectorised environments that count what happens in them.
 pub struct World {
+    environment: EnvironmentSpec,
     envs: VectorEnv,
     progress: Progress,
     finished: Vec<FinishedEpisode>,
@@ -51,6 +53,7 @@ impl World {
         let spec: &EnvSpec = environment.spec()?;
         let limit = environment.max_episode_steps.or(spec.max_episode_steps);
         Ok(Self {
+            environment: environment.clone(),
             envs: VectorEnv::with_time_limit(spec, &environment.options, copies, limit)?,
             progress: Progress::default(),
             finished: Vec::new(),
@@ -102,6 +105,21 @@ impl World {
         Ok(())
     }
 
+    /// Counts whole episodes that were played elsewhere, in this order, for algorithms that judge policies
+    /// by episodes of their own.
+    pub fn count_episodes(&mut self, played: &[Played]) {
+        for episode in played {
+            self.progress.steps += u64::from(episode.length);
+            self.progress.episodes += 1;
+            self.finished.push(FinishedEpisode {
+                r#return: episode.r#return,
+                length: u64::from(episode.length),
+                truncated: !episode.terminated,
+                progress: self.progress,
+            });
+        }
+    }
+
     /// Counts one update of the policy.
     pub fn count_update(&mut self) {
         self.progress.updates += 1;
@@ -110,6 +128,11 @@ impl World {
     /// The environments and what their last step yielded.
     pub fn envs(&self) -> &VectorEnv {
         &self.envs
+    }
+
+    /// What the environments are built from.
+    pub fn environment(&self) -> &EnvironmentSpec {
+        &self.environment
     }
 
     /// Environment `i`, for policies that look at its `info`.

@@ -1,7 +1,7 @@
 //! A take: one or more episodes, played and filmed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,8 @@ use super::encoder::{Encoder, EncoderConfig};
 use super::resize::Resizer;
 use super::{Canvas, Codec, VideoConfig, VideoError, png, probe};
 use crate::env::{EnvError, TimeLimit};
-use crate::policy::{Mode, Policy, PolicyError, Situation};
+use crate::episode::{View, play};
+use crate::policy::{Mode, Policy, PolicyError};
 use crate::rng::Rng;
 
 /// What is played and how it is labelled.
@@ -69,9 +70,13 @@ pub enum TakeError {
     /// The policy failed to act.
     #[error("failed to film an episode: {0}")]
     Policy(#[from] PolicyError),
+    /// Whoever watched could not write down what they saw.
+    #[error(transparent)]
+    Watch(#[from] io::Error),
 }
 
 /// Plays `scene.seeds` with `policy` and films them to `path`; see [`Encoder`] for how the file appears.
+/// `chance` is the stream that the episode of a seed draws actions from; `watch` sees what the camera sees.
 ///
 /// The environment is left in the middle of nowhere: reset it before further use.
 ///
@@ -80,10 +85,11 @@ pub enum TakeError {
 pub fn record_take(
     env: &mut TimeLimit,
     policy: &mut dyn Policy,
-    rng: &mut Rng,
+    chance: impl Fn(u64) -> Rng,
     scene: &Scene<'_>,
     config: &VideoConfig,
     path: &Path,
+    mut watch: impl FnMut(&View<'_>) -> io::Result<()>,
 ) -> Result<Take, TakeError> {
     let mut camera = Camera::new(env, scene, config, path)?;
     let mut take = Take {
@@ -98,28 +104,16 @@ pub fn record_take(
         codec: camera.codec,
         encoder: camera.encoder_name.clone(),
     };
-    let mut observation = vec![0.0; env.env().observation_space().len()];
-    let mut action = vec![0.0; env.env().action_space().len()];
     for (episode, &seed) in scene.seeds.iter().enumerate() {
-        env.reset(Some(seed), &mut observation)?;
-        policy.begin_episode();
-        let (mut rewards, mut total) = (Vec::new(), 0.0);
-        camera.shoot(env, episode, total)?;
-        let mut step = 0;
-        while scene.max_steps.is_none_or(|limit| step < limit) {
-            let situation = Situation { observation: &observation, step, env: env.env() };
-            policy.act(situation, scene.mode, rng, &mut action)?;
-            let transition = env.step(&action, &mut observation)?;
-            step += 1;
-            total += transition.reward;
-            rewards.push(transition.reward as f32);
-            camera.shoot(env, episode, total)?;
-            if transition.done() {
-                break;
-            }
-        }
-        take.returns.push(total);
-        take.lengths.push(step);
+        let mut rewards = Vec::new();
+        let rng = &mut chance(seed);
+        let played = play(env, policy, scene.mode, rng, seed, scene.max_steps, |view| {
+            watch(&view)?;
+            rewards.extend(view.last.map(|(_, transition)| transition.reward as f32));
+            Ok::<_, TakeError>(camera.shoot(view.env, episode, view.total)?)
+        })?;
+        take.returns.push(played.r#return);
+        take.lengths.push(played.length);
         take.rewards.push(rewards);
     }
     (take.width, take.height) = camera.encoder.size();

@@ -45,8 +45,8 @@ fn film(scene: &Scene<'_>, config: &VideoConfig, path: &Path) -> Take {
     let spec = env::find("CartPole-v1").unwrap();
     let env = (spec.make)(&Options::new()).unwrap();
     let mut env = TimeLimit::new(env, spec.max_episode_steps);
-    let mut rng = rng::stream(0, Purpose::Evaluation, 0);
-    record_take(&mut env, &mut Lean, &mut rng, scene, config, path).unwrap()
+    let chance = |seed| rng::stream(0, Purpose::Evaluation, seed);
+    record_take(&mut env, &mut Lean, chance, scene, config, path, |_| Ok(())).unwrap()
 }
 
 fn config(width: u32, height: u32, codec: Codec) -> EncoderConfig {

@@ -1,0 +1,237 @@
+//! What evolution strategies share: candidates, parameter vectors of one policy's network, each judged by
+//! the return of whole episodes.
+//!
+//! A generation's candidates meet the same episodes, so that luck does not choose between them, and the next
+//! generation meets others. Who plays what never depends on the number of threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Setup, on_policy};
+use crate::env::{Env, Space};
+use crate::episode::{self, Played, View};
+use crate::experiment::{EnvironmentSpec, Problem, ScheduleSpec};
+use crate::nn::normaliser::ObservationNormaliser;
+use crate::nn::{self, Device, Engine, Head, Initialisation, MlpConfig, Scalar, Tensors};
+use crate::policy::{HeadSpec, Mode, NetworkPolicy, PolicySpec};
+use crate::rng::{Purpose, env_seed, stream};
+use crate::trial::{TrialError, World};
+
+/// How candidates are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct PopulationConfig {
+    /// Episodes that each candidate plays.
+    pub episodes: u64,
+    /// Threads that play them.
+    pub threads: usize,
+    /// Whether observations are normalised by their running moments.
+    pub normalize_observations: bool,
+}
+
+/// A policy, and the means to judge others with the same network.
+pub struct Population<T: Scalar> {
+    /// The policy that learns.
+    pub policy: NetworkPolicy<T>,
+    blueprint: Blueprint,
+    config: PopulationConfig,
+    seed: u64,
+}
+
+/// What it takes to build the policy again, on another thread.
+#[derive(Debug, Clone)]
+struct Blueprint {
+    network: MlpConfig,
+    engine: Engine,
+    device: Device,
+    head: Head,
+    observation_space: Space,
+    action_space: Space,
+    seed: u64,
+}
+
+impl Blueprint {
+    fn build<T: Scalar>(&self) -> anyhow::Result<NetworkPolicy<T>> {
+        let mut rng = stream(self.seed, Purpose::Initialisation, 0);
+        let network = nn::build(&self.network, self.engine, self.device, &mut rng)?;
+        let mut policy =
+            NetworkPolicy::new(network, self.head, &self.observation_space, &self.action_space);
+        // The parameters are varied, not the actions.
+        policy.log_std.fill(T::neg_infinity());
+        Ok(policy)
+    }
+}
+
+/// What a candidate's episodes came to.
+struct Verdict {
+    played: Vec<Played>,
+    /// The observations that it acted on, where they are normalised.
+    observations: Vec<f32>,
+}
+
+/// What makes evolution impossible with `policy` on `env`; paths are below the agent.
+pub fn problems(
+    policy: &PolicySpec,
+    schedule: &ScheduleSpec,
+    env: &dyn Env,
+    normalize_observations: bool,
+) -> Vec<Problem> {
+    let mut problems = on_policy::problems(policy, env, normalize_observations);
+    if matches!(policy, PolicySpec::Neural(network) if network.dropout > 0.0) {
+        let message = "candidates play without dropout: use 0";
+        problems.push(Problem::new(&["policy", "dropout"], message));
+    }
+    if schedule.reseed_each_episode {
+        let message = "all candidates of a generation play the same episodes: use false";
+        let path = ["training", "schedule", "reseed_each_episode"];
+        problems.push(Problem::new(&path, message));
+    }
+    problems
+}
+
+impl<T: Scalar> Population<T> {
+    /// A fresh policy for `setup`.
+    ///
+    /// # Errors
+    /// Where the policy is not neural, or its engine or device cannot be had.
+    pub fn new(config: PopulationConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let spec = setup.network()?;
+        let head = match (setup.action_space, spec.head) {
+            (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
+            (_, HeadSpec::Sigmoid) => Head::Bernoulli,
+            (space, HeadSpec::Softmax) => {
+                Head::Categorical { actions: space.discrete().unwrap_or(1) }
+            }
+        };
+        let features = setup.observation_space.features();
+        let network = MlpConfig {
+            initialisation: spec.initialisation.unwrap_or(Initialisation::Pytorch),
+            ..MlpConfig::new(features, &spec.hidden, head.outputs(), spec.activation)
+        };
+        let blueprint = Blueprint {
+            engine: spec.engine.resolve(&network, spec.device)?,
+            network,
+            device: spec.device,
+            head,
+            observation_space: setup.observation_space.clone(),
+            action_space: setup.action_space.clone(),
+            seed: setup.seed,
+        };
+        let mut policy = blueprint.build()?;
+        policy.normaliser =
+            config.normalize_observations.then(|| ObservationNormaliser::new(features));
+        Ok(Self { policy, blueprint, config, seed: setup.seed })
+    }
+
+    /// The engine of the networks.
+    pub fn engine(&self) -> Engine {
+        self.blueprint.engine
+    }
+
+    /// The policy's parameters.
+    pub fn parameters(&self) -> &[T] {
+        self.policy.network.parameters()
+    }
+
+    /// Lets every candidate play the episodes of this generation, counts them in `world` and returns each
+    /// candidate's mean return.
+    ///
+    /// # Errors
+    /// Where a candidate or its environment fails.
+    pub fn judge(
+        &mut self,
+        world: &mut World,
+        candidates: &[Vec<T>],
+    ) -> Result<Vec<f64>, TrialError> {
+        let generation = world.progress().updates;
+        let seeds: Vec<u64> =
+            (0..self.config.episodes).map(|i| env_seed(self.seed, i, generation)).collect();
+        let (blueprint, environment) = (&self.blueprint, world.environment());
+        let normaliser = self.policy.normaliser.as_ref();
+        let next = AtomicUsize::new(0);
+        let work = || -> anyhow::Result<Vec<(usize, Result<Verdict, TrialError>)>> {
+            let mut player = Player::new(blueprint, environment, normaliser)?;
+            let mut verdicts = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(candidate) = candidates.get(index) else { return Ok(verdicts) };
+                verdicts.push((index, player.play(candidate, &seeds)));
+            }
+        };
+        let mut verdicts = std::thread::scope(|scope| {
+            let threads = self.config.threads.min(candidates.len());
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let mut all = Vec::new();
+            for worker in workers {
+                all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            anyhow::Ok(all)
+        })?;
+        verdicts.sort_by_key(|(index, _)| *index);
+        let mut fitness = Vec::with_capacity(candidates.len());
+        for (_, verdict) in verdicts {
+            let Verdict { played, observations } = verdict?;
+            let total: f64 = played.iter().map(|episode| episode.r#return).sum();
+            fitness.push(total / played.len() as f64);
+            world.count_episodes(&played);
+            if let Some(normaliser) = &mut self.policy.normaliser {
+                normaliser.moments.update(&observations);
+            }
+        }
+        Ok(fitness)
+    }
+
+    /// Saves the policy.
+    pub fn save(&self, state: &mut Tensors) {
+        self.policy.save(state);
+    }
+
+    /// Restores what [`Population::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        Ok(self.policy.load(state)?)
+    }
+}
+
+/// One thread's policy and environment.
+struct Player<T: Scalar> {
+    policy: NetworkPolicy<T>,
+    env: crate::env::TimeLimit,
+}
+
+impl<T: Scalar> Player<T> {
+    fn new(
+        blueprint: &Blueprint,
+        environment: &EnvironmentSpec,
+        normaliser: Option<&ObservationNormaliser>,
+    ) -> anyhow::Result<Self> {
+        if blueprint.engine == Engine::Torch {
+            // The setting is each thread's own.
+            tch::set_num_threads(1);
+        }
+        let mut policy = blueprint.build()?;
+        policy.normaliser = normaliser.cloned();
+        let (_, env) = environment.build()?;
+        Ok(Self { policy, env })
+    }
+
+    fn play(&mut self, candidate: &[T], seeds: &[u64]) -> Result<Verdict, TrialError> {
+        let Self { policy, env } = self;
+        policy.network.parameters_mut().copy_from_slice(candidate);
+        let keep = policy.normaliser.is_some();
+        let mut verdict = Verdict { played: Vec::new(), observations: Vec::new() };
+        for &seed in seeds {
+            // Greedy policies draw nothing.
+            let mut rng = stream(seed, Purpose::Exploration, 0);
+            let watch = |view: View<'_>| -> Result<(), TrialError> {
+                if keep && view.last.is_none_or(|(_, last)| !last.done()) {
+                    verdict.observations.extend_from_slice(view.observation);
+                }
+                Ok(())
+            };
+            let played = episode::play(env, policy, Mode::Greedy, &mut rng, seed, None, watch)?;
+            verdict.played.push(played);
+        }
+        Ok(verdict)
+    }
+}

@@ -1,0 +1,406 @@
+//! `rushes play`: episodes of a trained or a hard-coded policy, printed and filmed.
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::Exit;
+use crate::env::{ENVS, Env, Info, Options, Space};
+use crate::episode::{self, Played, View};
+use crate::experiment::EnvironmentSpec;
+use crate::names;
+use crate::play::{Cast, Player};
+use crate::policy::{HardCodedSpec, Mode, PolicySpec};
+use crate::rng::{Purpose, stream};
+use crate::stats;
+use crate::video::{Scene, VideoConfig, record_take};
+
+/// Play a trained policy, or a random or hard-coded one, and print what each episode earned.
+///
+/// Episodes have the seeds of a trial's evaluation unless --seed says otherwise, so that a trained policy
+/// earns what its trial's evaluation says.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("who").args(["policy", "random", "hard_coded", "rule"]).required(true)))]
+pub struct Args {
+    /// A policy.safetensors, or the directory of a trial or a run.
+    policy: Option<PathBuf>,
+    /// Of a run: the agent, or AGENT/SEED; by default the only one, and its first seed.
+    #[arg(requires = "policy")]
+    agent: Option<String>,
+    /// Play actions drawn uniformly.
+    #[arg(long, requires = "env")]
+    random: bool,
+    /// Play a built-in policy; `rushes envs ID` lists them.
+    #[arg(long, value_name = "NAME", requires = "env")]
+    hard_coded: Option<String>,
+    /// Play a rule, for example 'if obs[2] < 0.0 { 0 } else { 1 }'.
+    #[arg(long, value_name = "EXPRESSION", requires = "env")]
+    rule: Option<String>,
+    /// The environment, instead of the one that the policy was trained on; it needs the same spaces.
+    #[arg(long, value_name = "ID")]
+    env: Option<String>,
+    /// An option of the environment; `rushes envs ID` lists them.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
+    option: Vec<(String, Value)>,
+    /// How many episodes; 10 by default, 1 with --print or --video.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    episodes: Option<u64>,
+    /// Seed of the first episode, the others count up; by default that of the trial's evaluation.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Cut episodes after this many steps.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_steps: Option<u32>,
+    /// Sample actions as in training instead of taking the best one.
+    #[arg(long)]
+    explore: bool,
+    /// Print every step: action, observation, reward, terminated, truncated, info.
+    #[arg(long)]
+    print: bool,
+    /// Film the episodes into this MP4 file.
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
+    /// Print JSON; with --print a line for each step, then one for the whole.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `KEY=VALUE`; what is no JSON is a string.
+fn option(written: &str) -> Result<(String, Value), String> {
+    let (key, value) = written.split_once('=').ok_or("expected KEY=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
+    Ok((key.to_owned(), value))
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Unknown policies, environments and options, damaged files, spaces that differ, and failures on the way.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    // One policy acts for one environment; libtorch would take every core for it.
+    tch::set_num_threads(1);
+    let cast = cast(&args)?;
+    let environment = environment(&args, &cast.environment)?;
+    let mut player = cast.play_in(&environment)?;
+    let default = if args.print || args.video.is_some() { 1 } else { 10 };
+    let first = args.seed.unwrap_or(cast.evaluation_seed);
+    let episodes = args.episodes.unwrap_or(default);
+    let last = first.checked_add(episodes - 1);
+    let last = last.ok_or_else(|| anyhow::anyhow!("--seed {first} is too large to count up"))?;
+    let seeds: Vec<u64> = (first..=last).collect();
+
+    let mut out = BufWriter::new(io::stdout().lock());
+    if !args.json {
+        writeln!(out, "{}\n", title(&args, &cast, &environment))?;
+    }
+    let played = play(&args, &cast, &mut player, &seeds, &mut out)?;
+    if args.json {
+        let summary = summary(&args, &cast, &environment, &played);
+        let line = if args.print { summary.to_string() } else { format!("{summary:#}") };
+        writeln!(out, "{line}")?;
+    } else {
+        if args.print {
+            writeln!(out)?;
+        }
+        table(&mut out, &played)?;
+    }
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+/// Who plays, by the arguments.
+fn cast(args: &Args) -> anyhow::Result<Cast> {
+    if let Some(path) = &args.policy {
+        return Cast::open(path, args.agent.as_deref());
+    }
+    let hard_coded = |rule, name| PolicySpec::HardCoded(HardCodedSpec { rule, name });
+    let (name, policy) = match (&args.rule, &args.hard_coded) {
+        (Some(rule), _) => ("rule", hard_coded(Some(rule.clone()), None)),
+        (_, Some(name)) => (name.as_str(), hard_coded(None, Some(name.clone()))),
+        (None, None) => ("random", PolicySpec::Random {}),
+    };
+    let id = args.env.clone().unwrap_or_default();
+    let environment = EnvironmentSpec { id, options: Options::new(), max_episode_steps: None };
+    Ok(Cast::fixed(name, policy, environment))
+}
+
+/// The environment that is played: the policy's own or another, with the options given.
+fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<EnvironmentSpec> {
+    let mut environment = match &args.env {
+        Some(id) if *id != own.id => {
+            EnvironmentSpec { id: id.clone(), options: Options::new(), max_episode_steps: None }
+        }
+        _ => own.clone(),
+    };
+    environment.options.extend(args.option.iter().cloned());
+    let known: Vec<_> = ENVS.iter().map(|spec| spec.id).collect();
+    anyhow::ensure!(
+        known.contains(&environment.id.as_str()),
+        names::unknown("environment", &environment.id, &known)
+    );
+    if let Err(error) = (environment.spec()?.make)(&environment.options) {
+        let place = if error.path.is_empty() { String::new() } else { format!(" {}", error.path) };
+        anyhow::bail!("--option{place}: {error}");
+    }
+    Ok(environment)
+}
+
+/// Plays every seed, filming and printing as asked.
+fn play(
+    args: &Args,
+    cast: &Cast,
+    player: &mut Player,
+    seeds: &[u64],
+    out: &mut impl Write,
+) -> anyhow::Result<Vec<Played>> {
+    let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
+    let chance = |seed| stream(cast.trial_seed, Purpose::Evaluation, seed);
+    let spaces = |env: &dyn Env| (env.observation_space().clone(), env.action_space().clone());
+    let mut audience = Audience {
+        seeds,
+        print: args.print.then_some(args.json),
+        spaces: spaces(player.env.env()),
+        played: Vec::new(),
+    };
+    let render_fps = player.env_spec.render_fps;
+    let (env, policy) = player.parts();
+    match &args.video {
+        Some(path) => {
+            let scene = Scene {
+                seeds,
+                mode,
+                max_steps: args.max_steps,
+                render_fps,
+                agent: &cast.name,
+                trained_steps: cast.trained_steps(),
+                poster: None,
+            };
+            let watch = |view: &View<'_>| audience.watch(view, out);
+            record_take(env, policy, chance, &scene, &VideoConfig::default(), path, watch)?;
+        }
+        None => {
+            for &seed in seeds {
+                let watch =
+                    |view: View<'_>| -> anyhow::Result<()> { Ok(audience.watch(&view, out)?) };
+                episode::play(env, policy, mode, &mut chance(seed), seed, args.max_steps, watch)?;
+            }
+        }
+    }
+    Ok(audience.played)
+}
+
+/// Whoever watches the episodes: keeps count, and prints the steps where that was asked for.
+struct Audience<'a> {
+    seeds: &'a [u64],
+    /// Whether steps are printed, and if so, as JSON.
+    print: Option<bool>,
+    /// Of observations and of actions.
+    spaces: (Space, Space),
+    /// The episodes so far, the present one last.
+    played: Vec<Played>,
+}
+
+impl Audience<'_> {
+    fn watch(&mut self, view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
+        let (terminated, truncated) =
+            view.last.map_or((false, false), |(_, last)| (last.terminated, last.truncated));
+        let now = Played {
+            seed: 0,
+            r#return: view.total,
+            length: view.env.elapsed_steps(),
+            terminated,
+            truncated,
+        };
+        match self.played.last_mut() {
+            Some(played) if view.last.is_some() => *played = Played { seed: played.seed, ..now },
+            _ => {
+                let seed = self.seeds[self.played.len()];
+                self.played.push(Played { seed, ..now });
+            }
+        }
+        match self.print {
+            Some(true) => self.print_json(view, out),
+            Some(false) => self.print_text(view, out),
+            None => Ok(()),
+        }
+    }
+
+    fn print_json(&self, view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
+        let transition = view.last.map(|(_, transition)| transition);
+        let line = StepLine {
+            episode: self.played.len(),
+            seed: self.seeds[self.played.len() - 1],
+            step: view.env.elapsed_steps(),
+            action: view.last.map(|(action, _)| Element::new(&self.spaces.1, action)),
+            observation: Element::new(&self.spaces.0, view.observation),
+            reward: transition.map(|transition| transition.reward),
+            terminated: transition.map(|transition| transition.terminated),
+            truncated: transition.map(|transition| transition.truncated),
+            info: view.env.env().info(),
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        writeln!(out)
+    }
+
+    fn print_text(&self, view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
+        let observation = Element::new(&self.spaces.0, view.observation).to_string();
+        let info = match view.env.env().info() {
+            info if info.is_empty() => String::new(),
+            info => Value::from(info).to_string(),
+        };
+        // Every element of a space is equally wide.
+        let action_width = match &self.spaces.1 {
+            Space::Box { low, .. } => Element::new(&self.spaces.1, low).to_string().len().max(6),
+            _ => 6,
+        };
+        let width = observation.len().max(11);
+        let mut row = |cells: [&str; 7]| {
+            let [step, action, observation, reward, terminated, truncated, info] = cells;
+            let line = format!(
+                "{step:>5}  {action:>action_width$}  {observation:>width$}  {reward:>9}  \
+                 {terminated:>10}  {truncated:>9}  {info}"
+            );
+            writeln!(out, "{}", line.trim_end())
+        };
+        let Some((action, transition)) = view.last else {
+            if self.played.len() > 1 {
+                row([""; 7])?;
+            }
+            row(["step", "action", "observation", "reward", "terminated", "truncated", "info"])?;
+            return row(["0", "", &observation, "", "", "", &info]);
+        };
+        row([
+            &view.env.elapsed_steps().to_string(),
+            &Element::new(&self.spaces.1, action).to_string(),
+            &observation,
+            &format!("{:.4}", transition.reward),
+            &transition.terminated.to_string(),
+            &transition.truncated.to_string(),
+            &info,
+        ])
+    }
+}
+
+/// A step as a line of JSON; the reset is step 0.
+#[derive(serde::Serialize)]
+struct StepLine<'a> {
+    episode: usize,
+    seed: u64,
+    step: u32,
+    action: Option<Element<'a>>,
+    observation: Element<'a>,
+    reward: Option<f64>,
+    terminated: Option<bool>,
+    truncated: Option<bool>,
+    info: Info,
+}
+
+/// An element of a space, as people and programs read it.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Element<'a> {
+    Index(u64),
+    Indices(Vec<u64>),
+    Numbers(&'a [f32]),
+}
+
+impl<'a> Element<'a> {
+    fn new(space: &Space, flat: &'a [f32]) -> Self {
+        match space {
+            Space::Discrete { .. } => Element::Index(flat[0] as u64),
+            Space::Tuple { .. } => Element::Indices(flat.iter().map(|&part| part as u64).collect()),
+            Space::Box { .. } => Element::Numbers(flat),
+        }
+    }
+}
+
+impl fmt::Display for Element<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // More than a line holds, as the pixels of an image, is cut.
+        const SHOWN: usize = 24;
+        match self {
+            Element::Index(index) => f.pad(&index.to_string()),
+            Element::Indices(parts) => write!(f, "{parts:?}"),
+            Element::Numbers(numbers) => {
+                let shown: Vec<_> =
+                    numbers.iter().take(SHOWN).map(|number| format!("{number:>8.4}")).collect();
+                let rest = if numbers.len() > SHOWN { " …" } else { "" };
+                write!(f, "[{}{rest}]", shown.join(" "))
+            }
+        }
+    }
+}
+
+/// One line on who plays what.
+fn title(args: &Args, cast: &Cast, environment: &EnvironmentSpec) -> String {
+    let trained = match cast.trained_steps() {
+        Some(steps) => {
+            let how = if args.explore { "sampling" } else { "greedy" };
+            format!(", trained for {steps} steps, {how}")
+        }
+        None => String::new(),
+    };
+    format!("{} on {}{trained}", cast.name, environment.id)
+}
+
+/// A line for each episode, then mean and standard deviation.
+fn table(out: &mut impl Write, played: &[Played]) -> io::Result<()> {
+    let seeds = played.iter().map(|episode| episode.seed.to_string().len());
+    let width = seeds.max().unwrap_or(0).max(4);
+    writeln!(out, "episode  {:>width$}     return  length  end", "seed")?;
+    for (index, episode) in played.iter().enumerate() {
+        let end = match (episode.terminated, episode.truncated) {
+            (true, _) => "terminated",
+            (false, true) => "time limit",
+            (false, false) => "cut",
+        };
+        let (number, Played { seed, r#return: total, length, .. }) = (index + 1, *episode);
+        writeln!(out, "{number:>7}  {seed:>width$}  {total:>9.2}  {length:>6}  {end}")?;
+    }
+    let (returns, lengths) = columns(played);
+    writeln!(out)?;
+    for (name, values) in [("return", returns), ("length", lengths)] {
+        let mean = stats::mean(&values).unwrap_or(f64::NAN);
+        match stats::sample_std(&values) {
+            Some(std) => writeln!(out, "{name} {mean:.2} ± {std:.2}")?,
+            None => writeln!(out, "{name} {mean:.2}")?,
+        }
+    }
+    Ok(())
+}
+
+/// Returns and lengths.
+fn columns(played: &[Played]) -> (Vec<f64>, Vec<f64>) {
+    played.iter().map(|episode| (episode.r#return, f64::from(episode.length))).unzip()
+}
+
+/// Everything about the episodes, for programs.
+fn summary(args: &Args, cast: &Cast, environment: &EnvironmentSpec, played: &[Played]) -> Value {
+    let episodes: Vec<_> = played
+        .iter()
+        .map(|episode| {
+            json!({
+                "seed": episode.seed,
+                "return": episode.r#return,
+                "length": episode.length,
+                "terminated": episode.terminated,
+                "truncated": episode.truncated,
+            })
+        })
+        .collect();
+    let (returns, lengths) = columns(played);
+    let spread =
+        |values: &[f64]| json!({ "mean": stats::mean(values), "std": stats::sample_std(values) });
+    json!({
+        "agent": cast.name,
+        "trained_steps": cast.trained_steps(),
+        "environment": environment,
+        "explore": args.explore,
+        "episodes": episodes,
+        "return": spread(&returns),
+        "length": spread(&lengths),
+        "video": args.video,
+    })
+}

@@ -1,0 +1,245 @@
+//! Playing agents outside a trial: as a trial left them, or from the command line.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::algorithm::{Algorithm, Setup};
+use crate::env::{EnvSpec, Space, TimeLimit};
+use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec};
+use crate::nn::Tensors;
+use crate::policy::{self, Policy, PolicySpec};
+use crate::record::Progress;
+use crate::store::{RunDir, TrialDir};
+
+/// An agent that can be played, with what it was made for.
+pub struct Cast {
+    /// What people call it.
+    pub name: String,
+    /// The environment that it was made for.
+    pub environment: EnvironmentSpec,
+    /// The trial's seed, which the chance of sampled actions is derived from.
+    pub trial_seed: u64,
+    /// The seed of the first evaluation episode.
+    pub evaluation_seed: u64,
+    settings: AgentSpec,
+    /// What it learned, where it did.
+    learned: Option<Learned>,
+}
+
+/// A policy file's content.
+struct Learned {
+    tensors: Tensors,
+    progress: Progress,
+}
+
+impl Cast {
+    /// A policy that does not learn.
+    pub fn fixed(name: &str, policy: PolicySpec, environment: EnvironmentSpec) -> Self {
+        Self {
+            name: name.to_owned(),
+            environment,
+            trial_seed: 0,
+            evaluation_seed: EvaluationSpec::default().seed,
+            settings: AgentSpec { policy, training: None },
+            learned: None,
+        }
+    }
+
+    /// The agent in a policy file, a trial's directory, or a run's directory; `agent` chooses the trial of
+    /// a run by the agent's name and, after a slash, the seed.
+    ///
+    /// # Errors
+    /// Where there is no such agent, or its file is damaged or something else.
+    pub fn open(path: &Path, agent: Option<&str>) -> anyhow::Result<Self> {
+        if path.is_file() || !path.exists() {
+            anyhow::ensure!(agent.is_none(), "{} is not a run's directory", path.display());
+            return Self::from_file(path);
+        }
+        match (TrialDir::find(path), agent) {
+            (Some(trial), None) => Self::from_trial(&trial),
+            (Some(_), Some(agent)) => anyhow::bail!(
+                "{} is the directory of one trial; leave out `{agent}`",
+                path.display()
+            ),
+            (None, agent) => {
+                let run = RunDir::open(path)
+                    .context("expected a policy file, or the directory of a trial or a run")?;
+                Self::from_trial(&choose(&run, agent)?)
+            }
+        }
+    }
+
+    fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let tensors = Tensors::load(path)
+            .with_context(|| format!("failed to read the policy {}", path.display()))?;
+        anyhow::ensure!(
+            tensors.metadata.contains_key("agent"),
+            "{} is not a policy of this program: its header names no agent (a trial writes its policy \
+             to policy.safetensors)",
+            path.display()
+        );
+        let read = || -> anyhow::Result<Self> {
+            // Files from before version 0.1 lack the seed.
+            let seeded = tensors.metadata.contains_key("seed");
+            let settings: AgentSpec = tensors.value("agent").context("agent")?;
+            let training = settings.training.as_ref().context("agent: expected `training`")?;
+            Ok(Self {
+                name: training.algorithm.name().to_owned(),
+                environment: tensors.value("environment").context("environment")?,
+                trial_seed: if seeded { tensors.value("seed").context("seed")? } else { 0 },
+                evaluation_seed: EvaluationSpec::default().seed,
+                learned: Some(Learned {
+                    progress: tensors.value("progress").context("progress")?,
+                    tensors: tensors.clone(),
+                }),
+                settings,
+            })
+        };
+        read().with_context(|| format!("failed to understand the header of {}", path.display()))
+    }
+
+    fn from_trial(trial: &TrialDir) -> anyhow::Result<Self> {
+        let plan = trial.plan()?;
+        let file = trial.policy();
+        let learned = match plan.settings.training {
+            Some(_) => {
+                anyhow::ensure!(
+                    file.exists(),
+                    "{} has no policy.safetensors: its training failed or is not over",
+                    trial.path().display()
+                );
+                Self::from_file(&file)?.learned
+            }
+            None => None,
+        };
+        Ok(Self {
+            name: plan.agent,
+            environment: plan.environment,
+            trial_seed: plan.seed,
+            evaluation_seed: plan.evaluation.seed,
+            settings: plan.settings,
+            learned,
+        })
+    }
+
+    /// Environment steps that it was trained for; `None` for one that does not learn.
+    pub fn trained_steps(&self) -> Option<u64> {
+        self.learned.as_ref().map(|learned| learned.progress.steps)
+    }
+
+    /// Puts the agent into `environment`.
+    ///
+    /// # Errors
+    /// Where the environment cannot be built, its spaces are not those that the agent learned in, or the
+    /// agent's tensors do not fit its settings.
+    pub fn play_in(&self, environment: &EnvironmentSpec) -> anyhow::Result<Player> {
+        let (env_spec, env) = environment.build()?;
+        let actor = match (&self.learned, &self.settings.training) {
+            (Some(learned), Some(training)) => {
+                self.check_spaces(environment, &env)?;
+                Actor::Learned(restore(&self.settings, training, &learned.tensors, &env)?)
+            }
+            _ => {
+                let AgentSpec { policy, .. } = &self.settings;
+                let policy = policy::fixed(policy, env_spec, &environment.options, env.env());
+                Actor::Fixed(policy.context("failed to build the policy")?)
+            }
+        };
+        Ok(Player { env_spec, env, actor })
+    }
+
+    fn check_spaces(&self, environment: &EnvironmentSpec, env: &TimeLimit) -> anyhow::Result<()> {
+        let (_, own) = self.environment.build()?;
+        let (own, other) = (own.env(), env.env());
+        let same = same_shape(own.observation_space(), other.observation_space())
+            && own.action_space() == other.action_space();
+        anyhow::ensure!(
+            same,
+            "the policy was trained on {} (observations {}, actions {}) and cannot play {} \
+             (observations {}, actions {})",
+            self.environment.id,
+            own.observation_space(),
+            own.action_space(),
+            environment.id,
+            other.observation_space(),
+            other.action_space(),
+        );
+        Ok(())
+    }
+}
+
+/// Whether a network that reads the one reads the other: bounds of observations are nothing to it.
+fn same_shape(a: &Space, b: &Space) -> bool {
+    match (a, b) {
+        (Space::Box { shape: a, .. }, Space::Box { shape: b, .. }) => a == b,
+        (a, b) => a == b,
+    }
+}
+
+fn restore(
+    settings: &AgentSpec,
+    training: &TrainingSpec,
+    tensors: &Tensors,
+    env: &TimeLimit,
+) -> anyhow::Result<Box<dyn Algorithm>> {
+    let mut algorithm = training.algorithm.settings().build(&Setup {
+        policy: &settings.policy,
+        schedule: &training.schedule,
+        observation_space: env.env().observation_space(),
+        action_space: env.env().action_space(),
+        seed: 0,
+    })?;
+    algorithm.load_policy(tensors).context("the policy's tensors do not fit its settings")?;
+    Ok(algorithm)
+}
+
+/// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent and the first seed where
+/// they are left out.
+fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
+    let trials = run.plan()?.trials;
+    let mut agents: Vec<&str> = trials.iter().map(|trial| trial.agent.as_str()).collect();
+    agents.dedup();
+    let listed = agents.join(", ");
+    let Some(agent) = agent else {
+        anyhow::ensure!(agents.len() == 1, "the run has several agents; name one of {listed}");
+        return Ok(run.trial(&trials[0].id));
+    };
+    // An agent's own name may hold a slash.
+    let by_name = trials.iter().find(|trial| trial.agent == agent);
+    let found = by_name.or_else(|| {
+        let (name, seed) = agent.rsplit_once('/')?;
+        let seed: u64 = seed.parse().ok()?;
+        trials.iter().find(|trial| trial.agent == name && trial.seed == seed)
+    });
+    let found = found.with_context(|| {
+        format!("the run has no agent `{agent}`; expected NAME or NAME/SEED with one of {listed}")
+    })?;
+    Ok(run.trial(&found.id))
+}
+
+/// An agent in an environment.
+pub struct Player {
+    /// The environment's row in the table.
+    pub env_spec: &'static EnvSpec,
+    /// The environment.
+    pub env: TimeLimit,
+    actor: Actor,
+}
+
+/// Who acts.
+enum Actor {
+    Fixed(Box<dyn Policy>),
+    Learned(Box<dyn Algorithm>),
+}
+
+impl Player {
+    /// The environment, and the policy that plays it.
+    pub fn parts(&mut self) -> (&mut TimeLimit, &mut dyn Policy) {
+        let policy: &mut dyn Policy = match &mut self.actor {
+            Actor::Fixed(policy) => &mut **policy,
+            Actor::Learned(algorithm) => algorithm.policy(),
+        };
+        (&mut self.env, policy)
+    }
+}
