@@ -17,18 +17,23 @@ mod a2c;
 #[cfg(test)]
 mod contract_tests;
 mod dqn;
+mod off_policy;
 mod on_policy;
 mod ppo;
 mod q_learning;
 mod reinforce;
+mod sac;
 mod schedule;
+mod td3;
 
 pub use a2c::{A2c, A2cSpec};
 pub use dqn::{Dqn, DqnSpec};
 pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
+pub use sac::{Sac, SacSpec};
 pub use schedule::Schedule;
+pub use td3::{Td3, Td3Spec};
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
@@ -114,6 +119,11 @@ pub trait AlgorithmSettings {
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env)
     -> Vec<Problem>;
 
+    /// The most bytes that a trial's replay memory takes; 0 for an algorithm without one.
+    fn memory_bytes(&self, _: &ScheduleSpec, _observations: &Space, _actions: &Space) -> u64 {
+        0
+    }
+
     /// The algorithm with a fresh policy.
     ///
     /// # Errors
@@ -166,6 +176,10 @@ algorithms! {
     QLearning(QLearningSpec) = "q_learning",
     /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
     Ppo(PpoSpec) = "ppo",
+    /// Soft actor-critic (Haarnoja et al., 2018), as Stable-Baselines3 has it.
+    Sac(SacSpec) = "sac",
+    /// Twin delayed deep deterministic policy gradient (Fujimoto et al., 2018), as Stable-Baselines3 has it.
+    Td3(Td3Spec) = "td3",
 }
 
 /// Adds an update's `losses` to `metrics`.
