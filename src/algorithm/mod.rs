@@ -25,6 +25,7 @@ mod reinforce;
 mod sac;
 mod schedule;
 mod td3;
+mod tqc;
 
 pub use a2c::{A2c, A2cSpec};
 pub use dqn::{Dqn, DqnSpec};
@@ -34,6 +35,7 @@ pub use reinforce::{Reinforce, ReinforceSpec};
 pub use sac::{Sac, SacSpec};
 pub use schedule::Schedule;
 pub use td3::{Td3, Td3Spec};
+pub use tqc::TqcSpec;
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
@@ -180,6 +182,8 @@ algorithms! {
     Sac(SacSpec) = "sac",
     /// Twin delayed deep deterministic policy gradient (Fujimoto et al., 2018), as Stable-Baselines3 has it.
     Td3(Td3Spec) = "td3",
+    /// Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.
+    Tqc(TqcSpec) = "tqc",
 }
 
 /// Adds an update's `losses` to `metrics`.

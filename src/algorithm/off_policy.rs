@@ -356,9 +356,8 @@ impl<T: Scalar> Critics<T> {
         self.networks.len()
     }
 
-    /// Puts `features` and `actions` side by side and makes room for what all critics answer.
-    fn join(&mut self, rows: usize, features: &[f32], actions: &[f32], outputs: &mut Vec<T>) {
-        outputs.resize(self.count() * rows * self.networks[0].outputs(), T::zero());
+    /// Puts `features` and `actions` side by side: what a critic sees.
+    fn join(&mut self, rows: usize, features: &[f32], actions: &[f32]) {
         self.inputs.clear();
         let (width, dimensions) = (features.len() / rows, actions.len() / rows);
         for (features, action) in features.chunks_exact(width).zip(actions.chunks_exact(dimensions))
@@ -376,29 +375,33 @@ impl<T: Scalar> Critics<T> {
         actions: &[f32],
         outputs: &mut Vec<T>,
     ) {
-        self.join(rows, features, actions, outputs);
-        let each = outputs.len() / self.count();
+        self.join(rows, features, actions);
+        let each = rows * self.networks[0].outputs();
+        outputs.resize(self.count() * each, T::zero());
         for (target, outputs) in self.targets.iter_mut().zip(outputs.chunks_exact_mut(each)) {
             target.forward(&self.inputs, rows, outputs);
         }
     }
 
-    /// What the critics say, keeping what [`Critics::learn`] and [`Critics::action_gradients`] need.
+    /// What the first `count` critics say, keeping what [`Critics::learn`], where it is all of them, and
+    /// [`Critics::action_gradients`] need.
     pub fn forward(
         &mut self,
+        count: usize,
         rows: usize,
         features: &[f32],
         actions: &[f32],
         outputs: &mut Vec<T>,
     ) {
-        self.join(rows, features, actions, outputs);
-        let each = outputs.len() / self.count();
+        self.join(rows, features, actions);
+        let each = rows * self.networks[0].outputs();
+        outputs.resize(count * each, T::zero());
         for (network, outputs) in self.networks.iter_mut().zip(outputs.chunks_exact_mut(each)) {
             network.forward_train(&self.inputs, rows, &mut self.dropout, outputs);
         }
     }
 
-    /// One step of the optimiser, given a loss's gradient at the outputs of the last [`Critics::forward`].
+    /// One step of the optimiser for all critics, given a loss's gradient at the outputs of the last [`Critics::forward`].
     pub fn learn(&mut self, grad_outputs: &[T], learning_rate: f64) {
         let each = grad_outputs.len() / self.count();
         for (network, gradient) in self.networks.iter_mut().zip(grad_outputs.chunks_exact(each)) {
@@ -409,8 +412,7 @@ impl<T: Scalar> Critics<T> {
         self.optimiser.step(learning_rate, &mut parts.collect::<Vec<_>>());
     }
 
-    /// A loss's gradient at the actions of the last [`Critics::forward`], through the first `grad_outputs`
-    /// of critics, given that at their outputs.
+    /// A loss's gradient at the actions of the last [`Critics::forward`], given that at its outputs.
     pub fn action_gradients(&mut self, rows: usize, grad_outputs: &[T], grad_actions: &mut [T]) {
         let network = &self.networks[0];
         let (inputs, dimensions) = (network.inputs(), grad_actions.len() / rows);
@@ -487,7 +489,7 @@ mod tests {
         let (features, actions) = (draw(rows * 3), draw(rows * 2));
         let weights: Vec<f64> = draw(2 * rows).iter().map(|&w| f64::from(w)).collect();
         let mut outputs = Vec::new();
-        critics.forward(rows, &features, &actions, &mut outputs);
+        critics.forward(2, rows, &features, &actions, &mut outputs);
         let mut found = vec![f64::NAN; actions.len()];
         critics.action_gradients(rows, &weights, &mut found);
         let step = 1.0 / 4096.0;
@@ -495,7 +497,7 @@ mod tests {
             let mut at = |shift: f32| {
                 let mut actions = actions.clone();
                 actions[i] += shift;
-                critics.forward(rows, &features, &actions, &mut outputs);
+                critics.forward(2, rows, &features, &actions, &mut outputs);
                 outputs.iter().zip(&weights).map(|(q, w)| q * w).sum::<f64>()
             };
             let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));

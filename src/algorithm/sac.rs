@@ -409,6 +409,7 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
         let temperature = self.temperature.value();
         let temperature_loss = self.temperature.learn(present.mean_log_prob(), learning_rate);
 
+        let count = critics.count();
         critics.targets(rows, next_features, &next.inputs, &mut scratch.values);
         valuation.targets(rows, &scratch.values, &mut scratch.targets);
         let each = scratch.targets.len() / rows;
@@ -417,13 +418,13 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
             let (reward, discount) = (T::of_f32(batch.rewards[i]), T::of_f32(batch.discounts[i]));
             targets.iter_mut().for_each(|value| *value = reward + discount * (*value + entropy));
         }
-        critics.forward(rows, features, &batch.actions, &mut scratch.values);
+        critics.forward(count, rows, features, &batch.actions, &mut scratch.values);
         scratch.gradients.resize(scratch.values.len(), T::zero());
         let critic_loss =
             valuation.loss(rows, &scratch.values, &scratch.targets, &mut scratch.gradients);
         critics.learn(&scratch.gradients, learning_rate);
 
-        critics.forward(rows, features, &present.inputs, &mut scratch.values);
+        critics.forward(count, rows, features, &present.inputs, &mut scratch.values);
         let value = valuation.value(rows, &scratch.values, &mut scratch.gradients);
         scratch.grad_actions.resize(present.actions.len(), T::zero());
         critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);

@@ -208,7 +208,7 @@ impl<T: Scalar> Td3<T> {
             let (reward, discount) = (T::of_f32(batch.rewards[i]), T::of_f32(batch.discounts[i]));
             *target = reward + discount * *target;
         }
-        critics.forward(rows, features, &batch.actions, &mut scratch.values);
+        critics.forward(self.spec.n_critics, rows, features, &batch.actions, &mut scratch.values);
         scratch.gradients.resize(scratch.values.len(), T::zero());
         let half = Lowest.loss(rows, &scratch.values, &scratch.targets, &mut scratch.gradients);
         // The whole squared error here, not half of it as in SAC.
@@ -225,12 +225,12 @@ impl<T: Scalar> Td3<T> {
         scratch.outputs.iter_mut().for_each(|output| *output = output.tanh());
         scratch.actions.clear();
         scratch.actions.extend(scratch.outputs.iter().map(|action| action.as_f32()));
-        critics.forward(rows, features, &scratch.actions, &mut scratch.values);
-        let first = &scratch.values[..rows];
-        let value = first.iter().copied().sum::<T>().as_f64() / rows as f64;
-        scratch.gradients[..rows].fill(T::of(-1.0 / rows as f64));
+        critics.forward(1, rows, features, &scratch.actions, &mut scratch.values);
+        let value = scratch.values.iter().copied().sum::<T>().as_f64() / rows as f64;
+        scratch.gradients.clear();
+        scratch.gradients.resize(rows, T::of(-1.0 / rows as f64));
         scratch.grad_actions.resize(scratch.outputs.len(), T::zero());
-        critics.action_gradients(rows, &scratch.gradients[..rows], &mut scratch.grad_actions);
+        critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);
         for (gradient, &action) in scratch.grad_actions.iter_mut().zip(&scratch.outputs) {
             *gradient *= T::one() - action * action;
         }

@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(memory.at_a_time(4), memory.at_a_time(2));
         assert_eq!(
             memory.statement(2).as_deref(),
-            Some("memory: replay takes up to 639 MB a trial (sac), 1278 MB for 2 at a time")
+            Some("memory: replay takes up to 639 MB a trial (sac), 1,278 MB for 2 at a time")
         );
     }
 
