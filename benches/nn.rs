@@ -1,16 +1,18 @@
-//! Networks: acting and PPO-sized updates, native against libtorch, and the native update's floor (its
-//! matrix products alone).
+//! Networks: acting and PPO-sized updates, native against libtorch, whole SAC updates, and the updates' floors
+//! (their matrix products alone).
 //!
 //! `cargo bench --bench nn [-- FILTER]`
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rushes::algorithm::Setup;
 use rushes::nn::{
     Activation, Device, Engine, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, build,
     clip_gradient_norm,
 };
 use rushes::rng::{Purpose, Rng, stream};
+use rushes::trial::{MetricMeans, World};
 
 fn rng() -> Rng {
     stream(0, Purpose::Initialisation, 0)
@@ -86,31 +88,73 @@ fn update(c: &mut Criterion) {
             });
         }
         group.bench_function(BenchmarkId::new("floor", format!("{width}x{rows}")), |b| {
-            let mut buffers = Floor::new(width, rows);
-            b.iter(|| buffers.run());
+            let mut buffers = Floor::new(width.max(rows) * width);
+            b.iter(|| buffers.ppo(rows, width));
         });
     }
     group.finish();
 }
 
-/// The products of one update by the `gemm` crate, with nothing in between: 4·w, w·w and w·outputs
-/// multiplications a row forward, twice that backward (the first layer's input gradient is not needed).
+/// One gradient step of SAC with the settings of RL Baselines3 Zoo for BipedalWalker, an environment step to
+/// every 32 of them, and the products of such a step alone.
+fn sac(c: &mut Criterion) {
+    const STEPS: usize = 32;
+    let mut group = c.benchmark_group("sac");
+    group.throughput(Throughput::Elements(STEPS as u64)).sample_size(10);
+    let value = serde_json::json!({
+        "name": "bench", "environment": { "id": "BipedalWalker-v3" },
+        "agents": { "sac": {
+            "policy": { "type": "neural", "hidden": [400, 300] },
+            "training": {
+                "algorithm": { "name": "sac", "learning_rate": 7.3e-4, "gamma": 0.98, "tau": 0.02,
+                               "batch_size": 256, "learning_starts": 0, "buffer_size": 300_000,
+                               "gradient_steps": STEPS },
+                "schedule": { "steps": 1_000_000 }
+            }
+        } }
+    });
+    let spec = rushes::experiment::load::check(&value).expect("a valid experiment");
+    let agent = &spec.agents["sac"];
+    let training = agent.training.as_ref().expect("written above");
+    let mut world =
+        World::new(&spec.environment, 1, 0, &training.schedule).expect("a known environment");
+    let setup = Setup {
+        policy: &agent.policy,
+        schedule: &training.schedule,
+        observation_space: world.observation_space(),
+        action_space: world.action_space(),
+        seed: 0,
+    };
+    let mut algorithm = training.algorithm.settings().build(&setup).expect("on any CPU");
+    world.restart(0, Default::default()).expect("a fresh start");
+    let mut metrics = MetricMeans::default();
+    group.bench_function("update", |b| {
+        b.iter(|| algorithm.iterate(&mut world, &mut metrics).expect("finite numbers"));
+    });
+    group.bench_function("floor", |b| {
+        let mut buffers = Floor::new(400 * 400);
+        b.iter(|| (0..STEPS).for_each(|_| buffers.sac(256)));
+    });
+    group.finish();
+}
+
+/// Products by the `gemm` crate, with nothing in between.
 struct Floor {
-    width: usize,
-    rows: usize,
     a: Vec<f32>,
     b: Vec<f32>,
     c: Vec<f32>,
 }
 
 impl Floor {
-    fn new(width: usize, rows: usize) -> Self {
-        let buffer = || vec![0.5; width.max(rows) * width];
-        Self { width, rows, a: buffer(), b: buffer(), c: buffer() }
+    /// For matrices of at most `len` numbers.
+    fn new(len: usize) -> Self {
+        let buffer = || vec![0.5; len];
+        Self { a: buffer(), b: buffer(), c: buffer() }
     }
 
     fn product(&mut self, m: usize, n: usize, k: usize) {
-        // SAFETY: the buffers hold the largest of these matrices.
+        assert!((m * n).max(m * k).max(k * n) <= self.a.len(), "the buffers are too small");
+        // SAFETY: the buffers hold these matrices.
         unsafe {
             gemm::gemm(
                 m,
@@ -136,20 +180,54 @@ impl Floor {
         }
     }
 
-    fn run(&mut self) {
-        let (w, rows) = (self.width, self.rows);
+    fn forward(&mut self, rows: usize, widths: &[usize]) {
+        for layer in widths.windows(2) {
+            self.product(rows, layer[1], layer[0]);
+        }
+    }
+
+    fn weight_gradients(&mut self, rows: usize, widths: &[usize]) {
+        for layer in widths.windows(2) {
+            self.product(layer[1], layer[0], rows);
+        }
+    }
+
+    fn input_gradients(&mut self, rows: usize, widths: &[usize]) {
+        for layer in widths.windows(2) {
+            self.product(rows, layer[0], layer[1]);
+        }
+    }
+
+    /// A network's part in a step of learning; the gradient at its inputs is not needed.
+    fn learn(&mut self, rows: usize, widths: &[usize]) {
+        self.forward(rows, widths);
+        self.weight_gradients(rows, widths);
+        self.input_gradients(rows, &widths[1..]);
+    }
+
+    /// Actor and critic of one PPO minibatch.
+    fn ppo(&mut self, rows: usize, width: usize) {
         for outputs in [2, 1] {
-            for (inputs, outputs) in [(4, w), (w, w), (w, outputs)] {
-                self.product(rows, outputs, inputs);
-                self.product(outputs, inputs, rows);
-                if inputs != 4 {
-                    self.product(rows, inputs, outputs);
-                }
-            }
+            self.learn(rows, &[4, width, width, outputs]);
+        }
+        black_box(&self.c);
+    }
+
+    /// One gradient step of SAC: next actions, target values, two critics' step, the actor's step through
+    /// both of them.
+    fn sac(&mut self, rows: usize) {
+        let (actor, critic) = ([24, 400, 300, 8], [28, 400, 300, 1]);
+        self.forward(rows, &actor);
+        self.learn(rows, &actor);
+        for _ in 0..2 {
+            self.forward(rows, &critic);
+            self.learn(rows, &critic);
+            self.forward(rows, &critic);
+            self.input_gradients(rows, &critic);
         }
         black_box(&self.c);
     }
 }
 
-criterion_group!(benches, forward::<f32>, forward::<f64>, update);
+criterion_group!(benches, forward::<f32>, forward::<f64>, update, sac);
 criterion_main!(benches);

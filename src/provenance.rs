@@ -32,6 +32,12 @@ pub fn machine() -> IndexMap<String, String> {
     machine
 }
 
+/// Bytes of memory that the machine has, where it tells.
+pub fn memory_bytes() -> Option<u64> {
+    let kilobytes = field("/proc/meminfo", "MemTotal:")?;
+    Some(kilobytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 /// The rest of the first line of `file` that begins with `key`.
 fn field(file: &str, key: &str) -> Option<String> {
     let text = fs_err::read_to_string(file).ok()?;

@@ -43,6 +43,17 @@ fn cases() -> Vec<Case> {
     let linear = json!({ "type": "neural", "hidden": [] });
     let cem = json!({ "name": "cem", "population_size": 6, "threads": 2 });
     let es = json!({ "name": "openai_es", "pairs": 2, "normalize_observations": true });
+    let off_policy = |name: &str, more: serde_json::Value| {
+        let mut spec = json!({ "name": name, "learning_starts": 10, "buffer_size": 90,
+            "batch_size": 8, "learning_rate": { "linear": 0.001 } });
+        spec.as_object_mut().expect("above").extend(more.as_object().expect("below").clone());
+        spec
+    };
+    let fixed = json!({ "ent_coef": 0.1, "n_envs": 2, "gradient_steps": -1, "n_steps": 3,
+        "target_update_interval": 2, "action_noise": { "ornstein_uhlenbeck": 0.5 } });
+    let several = json!({ "n_envs": 3, "train_freq": 2, "gradient_steps": 3,
+        "action_noise": { "normal": 0.1 } });
+    let ddpg = json!({ "policy_delay": 1, "target_policy_noise": 0.0, "n_critics": 1 });
     vec![
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
@@ -51,14 +62,21 @@ fn cases() -> Vec<Case> {
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),
-        case("CartPole-v1", dropping, ppo(normalised.clone())),
-        case("CartPole-v1", torch, ppo(json!({}))),
-        case("CartPole-v1", double, ppo(shared)),
+        case("CartPole-v1", dropping.clone(), ppo(normalised.clone())),
+        case("CartPole-v1", torch.clone(), ppo(json!({}))),
+        case("CartPole-v1", double.clone(), ppo(shared)),
         case("Pendulum-v1", neural.clone(), ppo(normalised)),
         case("CartPole-v1", neural.clone(), json!({ "name": "a2c", "n_envs": 2 })),
         case("FrozenLake-v1", neural.clone(), json!({ "name": "a2c", "use_rms_prop": false })),
         case("CartPole-v1", neural.clone(), dqn),
-        case("Taxi-v3", neural, rainbow),
+        case("Taxi-v3", neural.clone(), rainbow),
+        case("Pendulum-v1", neural.clone(), off_policy("sac", json!({}))),
+        case("MountainCarContinuous-v0", double.clone(), off_policy("sac", fixed)),
+        case("Pendulum-v1", torch.clone(), off_policy("sac", json!({}))),
+        case("Pendulum-v1", dropping.clone(), off_policy("td3", several)),
+        case("BipedalWalker-v3", double, off_policy("td3", ddpg)),
+        case("Pendulum-v1", torch, off_policy("td3", json!({}))),
+        case("Pendulum-v1", neural.clone(), off_policy("tqc", json!({ "n_quantiles": 7 }))),
         case("FrozenLake-v1", json!({ "type": "tabular" }), json!({ "name": "q_learning" })),
         case("Blackjack-v1", json!({ "type": "tabular" }), json!({ "name": "q_learning" })),
     ]
@@ -206,5 +224,28 @@ fn the_number_of_threads_changes_nothing() {
             (learned, world.progress(), world.take_finished())
         };
         assert_eq!(on(1), on(3), "{:?}", case.algorithm);
+    }
+}
+
+/// A step size that throws the weights out of all bounds makes an error, not a policy of NaN.
+#[test]
+fn numbers_that_are_none_stop_the_algorithm() {
+    for mut case in cases() {
+        let PolicySpec::Neural(_) = case.policy else { continue };
+        let mut spec = serde_json::to_value(&case.algorithm).expect("a specification");
+        if spec.get("learning_rate").is_none() {
+            continue;
+        }
+        spec["learning_rate"] = json!(1e300);
+        case.algorithm = serde_json::from_value(spec).expect("any positive number");
+        let (mut algorithm, mut world) = start(&case, 5);
+        world.restart(0, Default::default()).expect("a fresh start");
+        let mut metrics = MetricMeans::default();
+        let outcome = (0..500).try_for_each(|_| algorithm.iterate(&mut world, &mut metrics));
+        assert!(
+            matches!(outcome, Err(TrialError::NotFinite { .. } | TrialError::Policy(_))),
+            "{outcome:?}: {:?}",
+            case.algorithm
+        );
     }
 }

@@ -10,12 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{self, Schedule};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
+use super::{Algorithm, AlgorithmSettings, Setup, off_policy, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
-use crate::nn::replay::{self, Priorities, Replay, ReplayConfig, Transition};
+use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
     self, Engine, Head, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Precision,
     Scalar, Tensors, clip_gradient_norm,
@@ -119,6 +119,23 @@ impl Default for DqnSpec {
 }
 
 impl DqnSpec {
+    /// The replay memory's shape.
+    fn replay(&self, observations: &Space) -> ReplayConfig {
+        let priorities = Priorities {
+            alpha: self.prioritized_replay_alpha,
+            epsilon: self.prioritized_replay_eps,
+        };
+        ReplayConfig {
+            capacity: self.buffer_size,
+            environments: self.n_envs,
+            observation_len: observations.len(),
+            action_len: 1,
+            n_steps: self.n_steps,
+            gamma: self.gamma,
+            priorities: self.prioritized_replay.then_some(priorities),
+        }
+    }
+
     /// ε when `remaining` of the training is left.
     fn exploration_rate(&self, remaining: f64) -> f64 {
         let (from, to) = (self.exploration_initial_eps, self.exploration_final_eps);
@@ -132,6 +149,10 @@ impl DqnSpec {
 }
 
 impl AlgorithmSettings for DqnSpec {
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, _: &Space) -> u64 {
+        self.replay(observations).bytes(schedule.steps.unwrap_or(u64::MAX))
+    }
+
     fn environments(&self) -> usize {
         self.n_envs
     }
@@ -236,20 +257,8 @@ impl<T: Scalar> Dqn<T> {
         let (network, target) = (network()?, network()?);
         let optimiser = Optimiser::new(OptimiserConfig::ADAM, network.parameters().len());
         let head = Head::Categorical { actions };
-        let priorities = Priorities {
-            alpha: spec.prioritized_replay_alpha,
-            epsilon: spec.prioritized_replay_eps,
-        };
         Ok(Self {
-            replay: Replay::new(ReplayConfig {
-                capacity: spec.buffer_size,
-                environments: spec.n_envs,
-                observation_len: setup.observation_space.len(),
-                action_len: 1,
-                n_steps: spec.n_steps,
-                gamma: spec.gamma,
-                priorities: spec.prioritized_replay.then_some(priorities),
-            }),
+            replay: Replay::new(spec.replay(setup.observation_space)),
             policy: ValuePolicy(NetworkPolicy::new(
                 network,
                 head,
@@ -284,9 +293,7 @@ impl<T: Scalar> Dqn<T> {
         let Scratch { features, outputs, chosen, .. } = &mut self.scratch;
         let copies = self.spec.n_envs;
         let network = &mut self.policy.0.network;
-        self.before.clear();
-        self.before.extend_from_slice(world.envs().observations());
-        encode(&self.observation_space, &self.before, features);
+        self.observation_space.encode_all(world.envs().observations(), features);
         outputs.resize(copies * network.outputs(), T::zero());
         network.forward(features, copies, outputs);
         chosen.clear();
@@ -299,27 +306,11 @@ impl<T: Scalar> Dqn<T> {
             let action = if explores { random } else { argmax(&row[..self.actions]) };
             chosen.push(action as f32);
         }
-        world.step(chosen)?;
-        let envs = world.envs();
-        let width = self.observation_space.len();
-        for i in 0..copies {
-            self.replay.push(Transition {
-                observation: &self.before[i * width..(i + 1) * width],
-                action: &chosen[i..=i],
-                reward: envs.rewards()[i],
-                next_observation: envs.final_observation(i).unwrap_or(envs.observation(i)),
-                terminated: envs.terminated()[i],
-                truncated: envs.truncated()[i],
-            });
-        }
+        off_policy::step(world, &mut self.replay, chosen, chosen, &mut self.before)?;
         self.calls += 1;
         let interval = (self.spec.target_update_interval / copies as u64).max(1);
         if self.calls.is_multiple_of(interval) {
-            let tau = T::of(self.spec.tau);
-            let network = self.policy.0.network.parameters();
-            for (target, &value) in self.target.parameters_mut().iter_mut().zip(network) {
-                *target += tau * (value - *target);
-            }
+            off_policy::follow(&mut *self.target, &*self.policy.0.network, self.spec.tau);
         }
         Ok(())
     }
@@ -333,8 +324,9 @@ impl<T: Scalar> Dqn<T> {
         let scratch = &mut self.scratch;
         let network = &mut self.policy.0.network;
         let width = network.outputs();
-        encode(&self.observation_space, &self.batch.observations, &mut scratch.features);
-        encode(&self.observation_space, &self.batch.next_observations, &mut scratch.next_features);
+        let space = &self.observation_space;
+        space.encode_all(&self.batch.observations, &mut scratch.features);
+        space.encode_all(&self.batch.next_observations, &mut scratch.next_features);
         for buffer in [
             &mut scratch.outputs,
             &mut scratch.next_outputs,
@@ -381,15 +373,6 @@ impl<T: Scalar> Dqn<T> {
         report(metrics, &[("loss", loss), ("q_value", q_value), ("gradient_norm", gradient_norm)])?;
         self.optimiser.step(self.spec.learning_rate.at(remaining), &mut parts);
         Ok(())
-    }
-}
-
-/// Replaces `features` by what a network sees of `observations`, one after another.
-fn encode(space: &Space, observations: &[f32], features: &mut Vec<f32>) {
-    let (len, width) = (space.len(), space.features());
-    features.resize(observations.len() / len * width, 0.0);
-    for (from, to) in observations.chunks_exact(len).zip(features.chunks_exact_mut(width)) {
-        space.encode(from, to);
     }
 }
 

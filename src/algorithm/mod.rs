@@ -18,13 +18,17 @@ mod cem;
 #[cfg(test)]
 mod contract_tests;
 mod dqn;
+mod off_policy;
 mod on_policy;
 mod openai_es;
 mod population;
 mod ppo;
 mod q_learning;
 mod reinforce;
+mod sac;
 mod schedule;
+mod td3;
+mod tqc;
 
 pub use a2c::{A2c, A2cSpec};
 pub use cem::{Cem, CemSpec};
@@ -33,7 +37,10 @@ pub use openai_es::{OpenAiEs, OpenAiEsSpec};
 pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
+pub use sac::{Sac, SacSpec};
 pub use schedule::Schedule;
+pub use td3::{Td3, Td3Spec};
+pub use tqc::TqcSpec;
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
@@ -119,6 +126,11 @@ pub trait AlgorithmSettings {
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env)
     -> Vec<Problem>;
 
+    /// The most bytes that a trial's replay memory takes; 0 for an algorithm without one.
+    fn memory_bytes(&self, _: &ScheduleSpec, _observations: &Space, _actions: &Space) -> u64 {
+        0
+    }
+
     /// The algorithm with a fresh policy.
     ///
     /// # Errors
@@ -175,6 +187,12 @@ algorithms! {
     Cem(CemSpec) = "cem",
     /// Evolution strategies (Salimans et al., 2017): mirrored samples, centred ranks, Adam.
     OpenAiEs(OpenAiEsSpec) = "openai_es",
+    /// Soft actor-critic (Haarnoja et al., 2018), as Stable-Baselines3 has it.
+    Sac(SacSpec) = "sac",
+    /// Twin delayed deep deterministic policy gradient (Fujimoto et al., 2018), as Stable-Baselines3 has it.
+    Td3(Td3Spec) = "td3",
+    /// Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.
+    Tqc(TqcSpec) = "tqc",
 }
 
 /// Adds an update's `losses` to `metrics`.

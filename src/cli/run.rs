@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Exit;
-use crate::experiment::{self, FORMAT_VERSION, Override, Plan, Spec};
+use crate::experiment::{self, FORMAT_VERSION, Memory, Override, Plan, Spec};
 use crate::history::History;
 use crate::record::{RunInfo, RunStatus};
 use crate::report::summary::Summary;
@@ -60,6 +60,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut plan = Plan::new(spec)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
+    let memory = Memory::of(&plan.experiment)?;
+    if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
+        anyhow::bail!("{}: {problem}", args.file.display());
+    }
     let run = match &args.resume {
         None => start(&args, &plan, jobs)?,
         Some(run) => {
@@ -79,6 +83,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         .context("failed to watch for Ctrl-C")?;
 
     eprintln!("{}: {} trials, {jobs} at a time", plan.experiment.name, plan.trials.len());
+    if let Some(statement) = memory.statement(jobs) {
+        eprintln!("{statement}");
+    }
     let display = Display::new(&plan, args.plain);
     let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
     let pool = Pool { run: &run, jobs, timeout, interrupted: &interrupted, display: &display };

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::Exit;
-use crate::experiment::{self, Override, Plan};
+use crate::experiment::{self, Memory, Override, Plan};
+use crate::provenance;
 
 /// Arguments of `rushes validate`.
 #[derive(clap::Args)]
@@ -32,6 +33,16 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 let plan = Plan::new(spec)?;
                 let agents = plan.experiment.agents.len();
                 println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
+                let memory = Memory::of(&plan.experiment)?;
+                if let Some(statement) = memory.statement(1) {
+                    println!("{statement}");
+                }
+                // Another machine may have more.
+                if let Some(problem) =
+                    provenance::memory_bytes().and_then(|has| memory.problem(1, has))
+                {
+                    eprintln!("warning: {}: {problem}", file.display());
+                }
             }
             Err(error) => {
                 eprintln!("{error:#}");

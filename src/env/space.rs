@@ -157,6 +157,18 @@ impl Space {
         }
     }
 
+    /// Replaces `features` by what a network sees of `elements`, one after another, and returns how many
+    /// there are.
+    pub fn encode_all(&self, elements: &[f32], features: &mut Vec<f32>) -> usize {
+        let (len, width) = (self.len(), self.features());
+        let rows = elements.len() / len;
+        features.resize(rows * width, 0.0);
+        for (from, to) in elements.chunks_exact(len).zip(features.chunks_exact_mut(width)) {
+            self.encode(from, to);
+        }
+        rows
+    }
+
     /// The number of actions of a discrete space, `None` for any other.
     pub fn discrete(&self) -> Option<usize> {
         match self {

@@ -2,6 +2,7 @@
 
 mod error;
 pub mod load;
+mod memory;
 mod overrides;
 mod plan;
 pub mod schema;
@@ -9,6 +10,7 @@ mod spec;
 
 pub use error::{ExperimentError, Problem};
 pub use load::load;
+pub use memory::Memory;
 pub use overrides::Override;
 pub use plan::{FORMAT_VERSION, Plan, TrialPlan};
 pub use spec::*;

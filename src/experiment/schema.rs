@@ -100,6 +100,9 @@ fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<Problem> {
         Kind::Pattern { pattern } if pattern == "^threshold$" => {
             at(format!("expected a number or \"threshold\", found {found}"))
         }
+        Kind::Pattern { pattern } if pattern == "^auto$" => {
+            at(format!("expected a number or \"auto\", found {found}"))
+        }
         Kind::Pattern { pattern } => {
             at(format!("expected a text matching {pattern}, found {found}"))
         }

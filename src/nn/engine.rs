@@ -152,6 +152,16 @@ mod tests {
                     *parameter *= T::of(1.01);
                 }
             }
+            // The input gradient alone is the same one, and leaves the parameters' gradients as they were.
+            let before = network.gradients().to_vec();
+            let mut alone = vec![T::zero(); batch.len()];
+            let mut again = outputs.clone();
+            network.forward_train(&batch, rows, &mut masks.clone(), &mut again);
+            network.backward_inputs(&loss, &mut alone);
+            assert_eq!(network.gradients(), before);
+            network.forward_train(&batch, rows, &mut masks, &mut again);
+            network.backward(&loss, Some(&mut grad_inputs));
+            assert_eq!(alone, grad_inputs);
             // One vector, since a single input gradient may cancel to next to nothing too.
             (acted, outputs, [network.gradients(), &grad_inputs].concat())
         };

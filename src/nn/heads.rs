@@ -217,6 +217,84 @@ impl Head {
     }
 }
 
+/// Independent normal distributions whose draws `tanh` squashes into (-1, 1): SAC's actor (Haarnoja et al.
+/// 2018). The outputs are the means, then the logarithms of the standard deviations.
+///
+/// Draws are differentiated through, with their standard normal noise held fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SquashedGaussian {
+    /// Numbers in an action; there are twice as many outputs.
+    pub dimensions: usize,
+}
+
+impl SquashedGaussian {
+    /// Logarithms of standard deviations are cut to this range, as in Stable-Baselines3.
+    pub const LOG_STD: (f64, f64) = (-20.0, 2.0);
+    /// Added inside the logarithm of tanh's derivative, as in Stable-Baselines3.
+    const EPSILON: f64 = 1e-6;
+
+    /// How many outputs the network must have.
+    pub fn outputs(self) -> usize {
+        2 * self.dimensions
+    }
+
+    /// Writes the action that standard normal `noise` makes of `outputs`, and returns the logarithm of its
+    /// probability density. Zero noise is the greedy action.
+    #[inline]
+    pub fn act<T: Scalar>(self, outputs: &[T], noise: &[T], action: &mut [T]) -> T {
+        let (half, constant) = (T::of(0.5), T::of(HALF_LN_TAU));
+        let (means, log_stds) = outputs.split_at(self.dimensions);
+        let mut log_prob = T::zero();
+        for i in 0..self.dimensions {
+            let log_std = Self::cut(log_stds[i]);
+            action[i] = (means[i] + log_std.exp() * noise[i]).tanh();
+            let stretch = T::one() - action[i] * action[i] + T::of(Self::EPSILON);
+            log_prob += -half * noise[i] * noise[i] - log_std - constant - stretch.ln();
+        }
+        log_prob
+    }
+
+    /// Goes the way back from an `action` that [`SquashedGaussian::act`] wrote: a loss's gradients at the
+    /// action and at its log-probability become that at the outputs, which overwrites `grad_outputs`.
+    #[inline]
+    pub fn differentiate<T: Scalar>(
+        self,
+        outputs: &[T],
+        noise: &[T],
+        action: &[T],
+        grad_action: &[T],
+        grad_log_prob: T,
+        grad_outputs: &mut [T],
+    ) {
+        let log_stds = &outputs[self.dimensions..];
+        let (grad_means, grad_log_stds) = grad_outputs.split_at_mut(self.dimensions);
+        for i in 0..self.dimensions {
+            let slope = T::one() - action[i] * action[i];
+            // d/du -ln(1 - tanh(u)² + ε)
+            let by_log_prob = T::of(2.0) * action[i] * slope / (slope + T::of(Self::EPSILON));
+            grad_means[i] = grad_action[i] * slope + grad_log_prob * by_log_prob;
+            let log_std = Self::cut(log_stds[i]);
+            grad_log_stds[i] = if log_std == log_stds[i] {
+                grad_means[i] * log_std.exp() * noise[i] - grad_log_prob
+            } else {
+                T::zero()
+            };
+        }
+    }
+
+    /// Not by `max` and `min`, which would turn NaN into a bound and hide a diverged network.
+    fn cut<T: Scalar>(log_std: T) -> T {
+        let (low, high) = (T::of(Self::LOG_STD.0), T::of(Self::LOG_STD.1));
+        if log_std < low {
+            low
+        } else if log_std > high {
+            high
+        } else {
+            log_std
+        }
+    }
+}
+
 /// The index of the greatest value, the first of several.
 pub fn argmax<T: Scalar>(values: &[T]) -> usize {
     let mut best = 0;
@@ -397,6 +475,93 @@ mod tests {
                 assert!((slope - grad_log_std[i]).abs() < 1e-8 * (1.0 + slope.abs()), "{head:?}");
             }
         }
+    }
+
+    /// Outputs and noise of a squashed Gaussian of two dimensions: ordinary, beyond both bounds of the log
+    /// standard deviation, and saturated.
+    const SQUASHED: [([f64; 4], [f64; 2]); 3] = [
+        ([0.3, -0.8, -0.5, 0.4], [0.7, -1.3]),
+        ([0.1, 0.2, 3.0, -25.0], [0.02, 1.0]),
+        ([4.0, -6.0, 0.5, -1.0], [0.4, 0.1]),
+    ];
+
+    #[test]
+    fn a_squashed_draw_and_its_gradient_equal_autograd_and_finite_differences() {
+        let head = SquashedGaussian { dimensions: 2 };
+        let (grad_action, grad_log_prob) = ([0.9, -1.4], 0.6);
+        let run = |outputs: &[f64], noise: &[f64]| {
+            let mut action = [f64::NAN; 2];
+            let log_prob = head.act(outputs, noise, &mut action);
+            (action, log_prob)
+        };
+        for (outputs, noise) in SQUASHED {
+            let (action, log_prob) = run(&outputs, &noise);
+            let mut gradient = [f64::NAN; 4];
+            head.differentiate(
+                &outputs,
+                &noise,
+                &action,
+                &grad_action,
+                grad_log_prob,
+                &mut gradient,
+            );
+
+            let leaf = Tensor::from_slice(&outputs).set_requires_grad(true);
+            let log_std = leaf.narrow(0, 2, 2).clamp(-20.0, 2.0);
+            let noise_tensor = Tensor::from_slice(&noise);
+            let squashed = (leaf.narrow(0, 0, 2) + log_std.exp() * &noise_tensor).tanh();
+            let density = noise_tensor.square() * -0.5 - &log_std - HALF_LN_TAU;
+            let stretch: Tensor = 1.0 - squashed.square() + 1e-6;
+            let expected = (density - stretch.log()).sum(Kind::Double);
+            let loss = (&squashed * Tensor::from_slice(&grad_action)).sum(Kind::Double)
+                + &expected * grad_log_prob;
+            loss.backward();
+            assert!(close(log_prob, expected.double_value(&[])), "{outputs:?}");
+            for (found, expected) in action.iter().zip(values(&squashed)) {
+                assert!(close(*found, expected), "{outputs:?}: {found}, {expected}");
+            }
+            for (found, expected) in gradient.iter().zip(values(&leaf.grad())) {
+                assert!(close(*found, expected), "{outputs:?}: {found}, {expected}");
+            }
+
+            let total = |outputs: &[f64]| {
+                let (action, log_prob) = run(outputs, &noise);
+                action[0] * grad_action[0] + action[1] * grad_action[1] + log_prob * grad_log_prob
+            };
+            let step = 1e-5;
+            for i in 0..outputs.len() {
+                let (mut above, mut below) = (outputs, outputs);
+                above[i] += step;
+                below[i] -= step;
+                let slope = (total(&above) - total(&below)) / (2.0 * step);
+                let error = (slope - gradient[i]).abs();
+                assert!(error < 1e-7 * (1.0 + slope.abs()), "{outputs:?}: {slope}, {gradient:?}");
+            }
+        }
+    }
+
+    /// The log-probability is that of a density: over a fine grid of actions it adds up to one.
+    #[test]
+    fn a_squashed_density_integrates_to_one() {
+        let head = SquashedGaussian { dimensions: 1 };
+        let outputs = [0.4, -0.3];
+        let n = 20_000;
+        let mut total = 0.0;
+        for i in 0..n {
+            let action = (f64::from(i) + 0.5) / f64::from(n) * 2.0 - 1.0;
+            let noise = (action.atanh() - outputs[0]) / f64::exp(outputs[1]);
+            let mut found = [f64::NAN];
+            total += head.act(&outputs, &[noise], &mut found).exp() * 2.0 / f64::from(n);
+            assert!((found[0] - action).abs() < 1e-12);
+        }
+        assert!((total - 1.0).abs() < 1e-3, "{total}");
+    }
+
+    #[test]
+    fn a_diverged_squashed_gaussian_shows_it() {
+        let head = SquashedGaussian { dimensions: 1 };
+        assert!(head.act(&[0.0, f64::NAN], &[1.0], &mut [0.0]).is_nan());
+        assert!(head.act(&[f64::NAN, 0.0], &[1.0], &mut [0.0]).is_nan());
     }
 
     #[test]

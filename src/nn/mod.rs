@@ -28,6 +28,6 @@ pub mod torch;
 pub use engine::{Device, Engine, EngineError, build};
 pub use heads::Head;
 pub use network::{Activation, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo};
-pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm};
+pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
 pub use scalar::{Precision, Scalar};
 pub use state::{StateError, Tensors};

@@ -119,6 +119,81 @@ impl<T: Scalar> NativeMlp<T> {
             }
         }
     }
+
+    /// The way back through all layers, summing up the parameters' gradients where `learning`.
+    fn propagate(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>, learning: bool) {
+        let rows = self.rows;
+        assert_eq!(
+            grad_outputs.len(),
+            rows * self.config.outputs,
+            "the gradient does not fit the last forward_train"
+        );
+        let widest = self.config.widest();
+        self.refresh_backward();
+        let [delta, previous] = &mut self.deltas;
+        reserve(delta, rows * widest);
+        reserve(previous, rows * widest);
+        delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
+        let (mut delta, mut previous) = (delta, previous);
+        for i in (0..self.layers.len()).rev() {
+            let state = &self.layers[i];
+            let Layer { inputs, outputs, weight, bias, activation, dropout } = state.layer;
+            let len = rows * outputs;
+            deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
+            if dropout > 0.0 {
+                multiply(&mut delta[..len], &state.mask[..len]);
+            }
+            if learning {
+                let (grad_weight, grad_bias) =
+                    self.gradients[weight..bias + outputs].split_at_mut(bias - weight);
+                add_rows(rows, delta, grad_bias);
+                let seen = if i == 0 { &self.inputs } else { &self.layers[i - 1].after };
+                if inputs < SLACK && outputs > inputs && fits_tile::<T>(outputs) {
+                    // (dL/dW)ᵀ = inputsᵀ · delta, whose rows fill registers where those of dL/dW would not.
+                    reserve(&mut self.transposed, inputs * outputs);
+                    product(
+                        inputs,
+                        outputs,
+                        rows,
+                        Left { data: seen, row_stride: 1, column_stride: inputs },
+                        Right::Rows(delta),
+                        Start::Zero,
+                        &mut self.transposed,
+                    );
+                    add_transposed(inputs, outputs, &self.transposed, grad_weight);
+                } else {
+                    // dL/dW = deltaᵀ · inputs
+                    let right = if fits_tile::<T>(inputs) {
+                        Right::Rows(seen)
+                    } else {
+                        self.seen.pack(rows, inputs, seen);
+                        Right::Packed(&self.seen)
+                    };
+                    let left = Left { data: delta, row_stride: 1, column_stride: outputs };
+                    product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
+                }
+            }
+            if i > 0 || grad_inputs.is_some() {
+                // dL/dinputs = delta · W
+                let right = if fits_tile::<T>(inputs) {
+                    Right::Rows(&self.parameters[weight..])
+                } else {
+                    Right::Packed(&state.backward)
+                };
+                let left = Left { data: delta, row_stride: outputs, column_stride: 1 };
+                product(rows, inputs, outputs, left, right, Start::Zero, previous);
+                (delta, previous) = (previous, delta);
+            }
+        }
+        if let Some(grad_inputs) = grad_inputs {
+            assert_eq!(
+                grad_inputs.len(),
+                rows * self.config.inputs,
+                "the input gradient does not fit the last forward_train"
+            );
+            grad_inputs.copy_from_slice(&delta[..grad_inputs.len()]);
+        }
+    }
 }
 
 impl<T: Scalar> LayerState<T> {
@@ -210,75 +285,11 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
-        let rows = self.rows;
-        assert_eq!(
-            grad_outputs.len(),
-            rows * self.config.outputs,
-            "the gradient does not fit the last forward_train"
-        );
-        let widest = self.config.widest();
-        self.refresh_backward();
-        let [delta, previous] = &mut self.deltas;
-        reserve(delta, rows * widest);
-        reserve(previous, rows * widest);
-        delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
-        let (mut delta, mut previous) = (delta, previous);
-        for i in (0..self.layers.len()).rev() {
-            let state = &self.layers[i];
-            let Layer { inputs, outputs, weight, bias, activation, dropout } = state.layer;
-            let len = rows * outputs;
-            deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
-            if dropout > 0.0 {
-                multiply(&mut delta[..len], &state.mask[..len]);
-            }
-            let (grad_weight, grad_bias) =
-                self.gradients[weight..bias + outputs].split_at_mut(bias - weight);
-            add_rows(rows, delta, grad_bias);
-            let seen = if i == 0 { &self.inputs } else { &self.layers[i - 1].after };
-            if inputs < SLACK && outputs > inputs && fits_tile::<T>(outputs) {
-                // (dL/dW)ᵀ = inputsᵀ · delta, whose rows fill registers where those of dL/dW would not.
-                reserve(&mut self.transposed, inputs * outputs);
-                product(
-                    inputs,
-                    outputs,
-                    rows,
-                    Left { data: seen, row_stride: 1, column_stride: inputs },
-                    Right::Rows(delta),
-                    Start::Zero,
-                    &mut self.transposed,
-                );
-                add_transposed(inputs, outputs, &self.transposed, grad_weight);
-            } else {
-                // dL/dW = deltaᵀ · inputs
-                let right = if fits_tile::<T>(inputs) {
-                    Right::Rows(seen)
-                } else {
-                    self.seen.pack(rows, inputs, seen);
-                    Right::Packed(&self.seen)
-                };
-                let left = Left { data: delta, row_stride: 1, column_stride: outputs };
-                product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
-            }
-            if i > 0 || grad_inputs.is_some() {
-                // dL/dinputs = delta · W
-                let right = if fits_tile::<T>(inputs) {
-                    Right::Rows(&self.parameters[weight..])
-                } else {
-                    Right::Packed(&state.backward)
-                };
-                let left = Left { data: delta, row_stride: outputs, column_stride: 1 };
-                product(rows, inputs, outputs, left, right, Start::Zero, previous);
-                (delta, previous) = (previous, delta);
-            }
-        }
-        if let Some(grad_inputs) = grad_inputs {
-            assert_eq!(
-                grad_inputs.len(),
-                rows * self.config.inputs,
-                "the input gradient does not fit the last forward_train"
-            );
-            grad_inputs.copy_from_slice(&delta[..grad_inputs.len()]);
-        }
+        self.propagate(grad_outputs, grad_inputs, true);
+    }
+
+    fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]) {
+        self.propagate(grad_outputs, Some(grad_inputs), false);
     }
 
     fn parameters(&self) -> &[T] {

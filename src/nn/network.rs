@@ -291,6 +291,10 @@ pub trait Network<T: Scalar> {
     /// receives the gradient with respect to that call's batch.
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>);
 
+    /// The gradient with respect to the batch alone: as [`Network::backward`], but the parameters'
+    /// gradients are left out and stay as they are. An actor learns through a critic this way.
+    fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]);
+
     /// The flat parameters.
     fn parameters(&self) -> &[T];
 

@@ -246,6 +246,29 @@ impl<T: Scalar> Task for Step<'_, T> {
     }
 }
 
+/// Moves every value the `fraction` (0 to 1) of its way to its goal: what target networks do.
+pub fn move_towards<T: Scalar>(values: &mut [T], goals: &[T], fraction: f64) {
+    dispatch(MoveTowards { values, goals, fraction });
+}
+
+struct MoveTowards<'a, T> {
+    values: &'a mut [T],
+    goals: &'a [T],
+    fraction: f64,
+}
+
+impl<T: Scalar> Task for MoveTowards<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let fraction = T::of(self.fraction);
+        for (value, &goal) in self.values.iter_mut().zip(self.goals) {
+            *value += fraction * (goal - *value);
+        }
+    }
+}
+
 /// Scales the gradients of all `slices` together so that their Euclidean norm is at most `max_norm`, as
 /// `torch.nn.utils.clip_grad_norm_`, and returns the norm before.
 pub fn clip_gradient_norm<T: Scalar>(slices: &mut [ParametersMut<'_, T>], max_norm: f64) -> f64 {

@@ -91,11 +91,26 @@ pub struct ReplayConfig {
     pub priorities: Option<Priorities>,
 }
 
+impl ReplayConfig {
+    /// The most bytes that a memory takes of which only the first `steps` are ever stored.
+    pub fn bytes(&self, steps: u64) -> u64 {
+        let numbers = 2 * self.observation_len + self.action_len + 1;
+        let stored = (self.capacity as u64).min(steps);
+        let tree = match self.priorities {
+            Some(_) => SumTree::len(self.capacity) * size_of::<f64>(),
+            None => 0,
+        };
+        stored * (numbers * size_of::<f32>() + 1) as u64 + tree as u64
+    }
+}
+
 impl Replay {
-    /// An empty memory. What it will hold is allocated as it fills.
+    /// An empty memory. Its room is reserved at once, so that it never moves; the system hands out pages as
+    /// they fill.
     pub fn new(config: ReplayConfig) -> Self {
         let ReplayConfig { environments, observation_len, action_len, n_steps, gamma, .. } = config;
         let capacity = (config.capacity / environments).max(1) * environments;
+        let room = |len: usize| Vec::with_capacity(capacity * len);
         Self {
             capacity,
             environments,
@@ -103,11 +118,11 @@ impl Replay {
             action_len,
             n_steps,
             gamma,
-            observations: Vec::new(),
-            next_observations: Vec::new(),
-            actions: Vec::new(),
-            rewards: Vec::new(),
-            ends: Vec::new(),
+            observations: room(observation_len),
+            next_observations: room(observation_len),
+            actions: room(action_len),
+            rewards: room(1),
+            ends: Vec::with_capacity(capacity),
             stored: 0,
             priorities: config.priorities.map(|p| (p, SumTree::new(capacity))),
         }
@@ -261,12 +276,12 @@ impl Replay {
         let name = |name: &str| format!("{prefix}{name}");
         let n = tensors.get_u64(&name("len"))? as usize;
         self.stored = tensors.get_u64(&name("stored"))?;
-        self.observations = tensors.get(&name("observations"), &[n, self.observation_len])?;
-        self.next_observations =
-            tensors.get(&name("next_observations"), &[n, self.observation_len])?;
-        self.actions = tensors.get(&name("actions"), &[n, self.action_len])?;
-        self.rewards = tensors.get(&name("rewards"), &[n])?;
-        self.ends = tensors.get_bytes(&name("ends"))?.to_vec();
+        let (width, action_len) = (self.observation_len, self.action_len);
+        refill(&mut self.observations, tensors.get(&name("observations"), &[n, width])?);
+        refill(&mut self.next_observations, tensors.get(&name("next_observations"), &[n, width])?);
+        refill(&mut self.actions, tensors.get(&name("actions"), &[n, action_len])?);
+        refill(&mut self.rewards, tensors.get(&name("rewards"), &[n])?);
+        refill(&mut self.ends, tensors.get_bytes(&name("ends"))?.to_vec());
         if let Some((_, tree)) = &mut self.priorities {
             for (index, priority) in tensors.get(&name("priorities"), &[n])?.into_iter().enumerate()
             {
@@ -276,6 +291,12 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// Replaces what `buffer` holds, within the room that it has.
+fn refill<N: Copy>(buffer: &mut Vec<N>, values: Vec<N>) {
+    buffer.clear();
+    buffer.extend_from_slice(&values);
 }
 
 /// Writes row `index`, appending it where the buffer ends there.
@@ -303,7 +324,12 @@ struct SumTree {
 
 impl SumTree {
     fn new(capacity: usize) -> Self {
-        Self { nodes: vec![0.0; 2 * capacity.next_power_of_two()], greatest: 1.0 }
+        Self { nodes: vec![0.0; Self::len(capacity)], greatest: 1.0 }
+    }
+
+    /// How many nodes hold so many leaves.
+    fn len(capacity: usize) -> usize {
+        2 * capacity.next_power_of_two()
     }
 
     fn first_leaf(&self) -> usize {

@@ -64,6 +64,42 @@ impl<T: Scalar> TorchMlp<T> {
     fn tensor(&self, values: &[T], rows: usize, columns: usize) -> Tensor {
         Tensor::from_slice(values).view([rows as i64, columns as i64]).to_device(self.device)
     }
+
+    /// Writes the gradient at the inputs, where it is asked for, and returns those of the leaves, where
+    /// `learning`.
+    fn differentiate(
+        &mut self,
+        grad_outputs: &[T],
+        grad_inputs: Option<&mut [T]>,
+        learning: bool,
+    ) -> Vec<Tensor> {
+        let (inputs, outputs) = self.kept.take().expect("backward follows forward_train");
+        let rows = inputs.size()[0] as usize;
+        assert_eq!(
+            grad_outputs.len(),
+            rows * self.outputs(),
+            "the gradient does not fit the last forward_train"
+        );
+        // The derivative of this sum with respect to the outputs is `grad_outputs`.
+        let loss = (&outputs * self.tensor(grad_outputs, rows, self.outputs())).sum(T::KIND);
+        let leaves = if learning { &self.leaves[..] } else { &[] };
+        let mut wanted: Vec<&Tensor> = leaves.iter().collect();
+        if grad_inputs.is_some() {
+            wanted.push(&inputs);
+        }
+        let mut gradients = Tensor::run_backward(&[loss], &wanted, false, false);
+        if let Some(grad_inputs) = grad_inputs {
+            assert_eq!(
+                grad_inputs.len(),
+                rows * self.inputs(),
+                "the input gradient does not fit the last forward_train"
+            );
+            let gradient = gradients.pop().expect("one gradient for each tensor asked for");
+            let gradient = gradient.to_device(tch::Device::Cpu).contiguous();
+            gradient.copy_data(grad_inputs, grad_inputs.len());
+        }
+        gradients
+    }
 }
 
 /// `activation` as libtorch computes it.
@@ -125,30 +161,7 @@ impl<T: Scalar> Network<T> for TorchMlp<T> {
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
-        let (inputs, outputs) = self.kept.take().expect("backward follows forward_train");
-        let rows = inputs.size()[0] as usize;
-        assert_eq!(
-            grad_outputs.len(),
-            rows * self.outputs(),
-            "the gradient does not fit the last forward_train"
-        );
-        // The derivative of this sum with respect to the outputs is `grad_outputs`.
-        let loss = (&outputs * self.tensor(grad_outputs, rows, self.outputs())).sum(T::KIND);
-        let mut wanted: Vec<&Tensor> = self.leaves.iter().collect();
-        if grad_inputs.is_some() {
-            wanted.push(&inputs);
-        }
-        let mut gradients = Tensor::run_backward(&[loss], &wanted, false, false);
-        if let Some(grad_inputs) = grad_inputs {
-            assert_eq!(
-                grad_inputs.len(),
-                rows * self.inputs(),
-                "the input gradient does not fit the last forward_train"
-            );
-            let gradient = gradients.pop().expect("one gradient for each tensor asked for");
-            let gradient = gradient.to_device(tch::Device::Cpu).contiguous();
-            gradient.copy_data(grad_inputs, grad_inputs.len());
-        }
+        let gradients = self.differentiate(grad_outputs, grad_inputs, true);
         // One transfer for all of them, since each is a round trip to a GPU.
         let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
         let flat = Tensor::cat(&flat, 0).to_device(tch::Device::Cpu);
@@ -157,6 +170,10 @@ impl<T: Scalar> Network<T> for TorchMlp<T> {
         for (sum, value) in self.gradients.iter_mut().zip(update) {
             *sum += value;
         }
+    }
+
+    fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]) {
+        self.differentiate(grad_outputs, Some(grad_inputs), false);
     }
 
     fn parameters(&self) -> &[T] {

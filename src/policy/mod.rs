@@ -13,12 +13,14 @@ mod hard_coded;
 mod network;
 mod neural;
 mod random;
+mod squashed;
 
 pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec};
 pub use random::Random;
+pub use squashed::{NotFinite, SquashedPolicy};
 
 /// How an agent acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

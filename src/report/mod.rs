@@ -19,7 +19,7 @@ mod aggregate;
 mod block;
 mod chart;
 mod data;
-mod format;
+pub mod format;
 mod model;
 mod page;
 mod sections;

@@ -140,6 +140,32 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "\"recording\": { \"episodes\": 0 },\n  \"evaluation\"",
     ),
     ("an algorithm for other actions", "CartPole-v1", "Pendulum-v1"),
+    ("an algorithm for continuous actions", "\"reinforce\"", "\"sac\""),
+    (
+        "an entropy coefficient of another word",
+        "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
+        "{ \"name\": \"sac\", \"ent_coef\": \"automatic\" }",
+    ),
+    (
+        "a negative entropy coefficient",
+        "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
+        "{ \"name\": \"sac\", \"ent_coef\": -1 }",
+    ),
+    (
+        "two kinds of noise",
+        "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
+        "{ \"name\": \"td3\", \"action_noise\": { \"normal\": 0.1, \"ornstein_uhlenbeck\": 0.1 } }",
+    ),
+    (
+        "noise of an unknown kind",
+        "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
+        "{ \"name\": \"td3\", \"action_noise\": { \"pink\": 0.1 } }",
+    ),
+    (
+        "no critics",
+        "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
+        "{ \"name\": \"td3\", \"n_critics\": 0 }",
+    ),
     ("zero evaluation episodes", "{ \"episodes\": 5 }", "{ \"episodes\": 0 }"),
     ("no agents", "\"evaluation\": { \"episodes\": 5 }", "\"agents\": {}"),
     ("not an object", BASE, "[1, 2, 3]"),

@@ -1,0 +1,547 @@
+//! What DQN, SAC, TD3 and TQC share: collecting into a replay memory; and what those for continuous actions
+//! do: exploring with a squashed actor, critics of observations and actions, and targets that follow them.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::Setup;
+use crate::env::{Env, Space};
+use crate::experiment::{Problem, ScheduleSpec};
+use crate::nn::random::{normal, uniform};
+use crate::nn::replay::{Batch, Replay, ReplayConfig, Transition};
+use crate::nn::{
+    self, Engine, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
+    move_towards,
+};
+use crate::policy::{HeadSpec, Mode, NotFinite, PolicySpec, SquashedPolicy};
+use crate::rng::{Purpose, Rng, stream};
+use crate::trial::{TrialError, World};
+
+/// Steps every environment by its action in `played` and stores what happened, with the actions in
+/// `stored`. `before` is scratch.
+pub fn step(
+    world: &mut World,
+    replay: &mut Replay,
+    played: &[f32],
+    stored: &[f32],
+    before: &mut Vec<f32>,
+) -> Result<(), TrialError> {
+    before.clear();
+    before.extend_from_slice(world.envs().observations());
+    world.step(played)?;
+    let envs = world.envs();
+    let copies = envs.len();
+    let rows = before.chunks_exact(before.len() / copies);
+    let actions = stored.chunks_exact(stored.len() / copies);
+    for (i, (observation, action)) in rows.zip(actions).enumerate() {
+        replay.push(Transition {
+            observation,
+            action,
+            reward: envs.rewards()[i],
+            next_observation: envs.final_observation(i).unwrap_or(envs.observation(i)),
+            terminated: envs.terminated()[i],
+            truncated: envs.truncated()[i],
+        });
+    }
+    Ok(())
+}
+
+/// Noise added to actions in [-1, 1] while collecting.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ActionNoise {
+    /// Independent normal draws of this standard deviation.
+    Normal(f64),
+    /// A mean-reverting random walk of this sigma, with Stable-Baselines3's theta 0.15 and dt 0.01: it
+    /// pushes the same way for many steps (Uhlenbeck and Ornstein, 1930).
+    OrnsteinUhlenbeck(f64),
+}
+
+impl JsonSchema for ActionNoise {
+    fn schema_name() -> Cow<'static, str> {
+        "ActionNoise".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let deviation = json_schema!({ "type": "number", "minimum": 0.0 });
+        json_schema!({
+            "description": "Noise on actions that are scaled to [-1, 1]: `{\"normal\": deviation}`, drawn anew \
+                            at every step, or `{\"ornstein_uhlenbeck\": sigma}`, which pushes the same way for \
+                            many steps.",
+            "type": "object",
+            "properties": { "normal": deviation, "ornstein_uhlenbeck": deviation },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
+}
+
+impl ActionNoise {
+    /// The next noise, given the last one.
+    fn next(self, last: f64, rng: &mut Rng) -> f64 {
+        const THETA: f64 = 0.15;
+        const DT: f64 = 0.01;
+        match self {
+            ActionNoise::Normal(deviation) => deviation * normal(rng),
+            ActionNoise::OrnsteinUhlenbeck(sigma) => {
+                last - THETA * last * DT + sigma * DT.sqrt() * normal(rng)
+            }
+        }
+    }
+}
+
+/// What makes an algorithm for continuous actions impossible with this policy on `env`.
+pub fn problems(name: &str, policy: &PolicySpec, env: &dyn Env) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let actions = env.action_space();
+    if let Space::Box { low, high, .. } = actions
+        && low.iter().chain(high).any(|bound| !bound.is_finite())
+    {
+        let message = format!("{name} needs actions with bounds, and {actions} has none");
+        problems.push(Problem::new(&["training", "algorithm", "name"], message));
+    }
+    if policy.head() == Some(HeadSpec::Sigmoid) {
+        let message = format!("{name} has continuous actions: leave `head` out");
+        problems.push(Problem::new(&["policy", "head"], message));
+    }
+    problems
+}
+
+/// How an [`Explorer`] collects.
+#[derive(Debug, Clone, Copy)]
+pub struct ExplorerConfig {
+    /// How many copies of the environment act.
+    pub n_envs: usize,
+    /// Transitions that the replay memory holds.
+    pub buffer_size: usize,
+    /// Random steps at first.
+    pub learning_starts: u64,
+    /// Steps that a sampled transition spans.
+    pub n_steps: usize,
+    /// The discount factor.
+    pub gamma: f64,
+    /// Noise on the actor's actions.
+    pub action_noise: Option<ActionNoise>,
+}
+
+impl ExplorerConfig {
+    /// The replay memory's shape.
+    fn replay(&self, observations: &Space, actions: &Space) -> ReplayConfig {
+        ReplayConfig {
+            capacity: self.buffer_size,
+            environments: self.n_envs,
+            observation_len: observations.len(),
+            action_len: actions.len(),
+            n_steps: self.n_steps,
+            gamma: self.gamma,
+            priorities: None,
+        }
+    }
+
+    /// The most bytes that the replay memory takes.
+    pub fn memory_bytes(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> u64 {
+        self.replay(observations, actions).bytes(schedule.steps.unwrap_or(u64::MAX))
+    }
+}
+
+/// An actor that explores into a replay memory. Actions in the memory are scaled to [-1, 1].
+pub struct Explorer<T: Scalar> {
+    /// The actor.
+    pub policy: SquashedPolicy<T>,
+    /// What was sampled last.
+    pub batch: Batch,
+    /// What networks see of the batch's observations.
+    pub features: Vec<f32>,
+    /// What networks see of the batch's next observations.
+    pub next_features: Vec<f32>,
+    config: ExplorerConfig,
+    engine: Engine,
+    observation_space: Space,
+    replay: Replay,
+    exploration: Rng,
+    sampling: Rng,
+    /// The last noise of every copy's action.
+    noise: Vec<f64>,
+    actions: Vec<f32>,
+    played: Vec<f32>,
+    before: Vec<f32>,
+}
+
+impl<T: Scalar> Explorer<T> {
+    /// A fresh actor with `outputs` outputs for every number of an action, and an empty memory.
+    ///
+    /// # Errors
+    /// Where the engine or the device cannot be had.
+    pub fn new(
+        config: ExplorerConfig,
+        outputs: usize,
+        setup: &Setup<'_>,
+    ) -> anyhow::Result<Self> {
+        let dimensions = setup.action_space.len();
+        let mlp = mlp(setup, setup.observation_space.features(), outputs * dimensions)?;
+        let network = setup.network()?;
+        Ok(Self {
+            policy: SquashedPolicy::new(
+                build(setup, &mlp, 0)?,
+                setup.observation_space,
+                setup.action_space,
+            ),
+            batch: Batch::default(),
+            features: Vec::new(),
+            next_features: Vec::new(),
+            engine: network.engine.resolve(&mlp, network.device)?,
+            observation_space: setup.observation_space.clone(),
+            replay: Replay::new(config.replay(setup.observation_space, setup.action_space)),
+            exploration: stream(setup.seed, Purpose::Exploration, 0),
+            sampling: stream(setup.seed, Purpose::Minibatch, 0),
+            noise: vec![0.0; config.n_envs * dimensions],
+            actions: vec![0.0; config.n_envs * dimensions],
+            played: Vec::new(),
+            before: Vec::new(),
+            config,
+        })
+    }
+
+    /// The actor's engine.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// One step in every environment, into the memory.
+    ///
+    /// # Errors
+    /// Where the environment fails or the actor's outputs stop being finite.
+    pub fn step(&mut self, world: &mut World) -> Result<(), TrialError> {
+        if world.progress().steps < self.config.learning_starts {
+            for action in &mut self.actions {
+                *action = (2.0 * uniform(&mut self.exploration) - 1.0) as f32;
+            }
+        } else {
+            let observations = world.envs().observations();
+            let Self { policy, exploration, actions, .. } = self;
+            policy.decide(observations, Mode::Explore, exploration, actions).map_err(
+                |NotFinite| TrialError::NotFinite {
+                    what: "the actor's output".into(),
+                    metrics: Default::default(),
+                },
+            )?;
+        }
+        if let Some(noise) = self.config.action_noise {
+            for (action, last) in self.actions.iter_mut().zip(&mut self.noise) {
+                *last = noise.next(*last, &mut self.exploration);
+                *action = (*action + *last as f32).clamp(-1.0, 1.0);
+            }
+        }
+        self.played.clone_from(&self.actions);
+        self.policy.stretch(&mut self.played);
+        step(world, &mut self.replay, &self.played, &self.actions, &mut self.before)?;
+        let dimensions = self.policy.dimensions();
+        for episode in world.envs().finished() {
+            self.noise[episode.env * dimensions..][..dimensions].fill(0.0);
+        }
+        Ok(())
+    }
+
+    /// Draws `rows` transitions into [`Explorer::batch`].
+    pub fn sample(&mut self, rows: usize) {
+        self.replay.sample(rows, 1.0, &mut self.sampling, &mut self.batch);
+        let space = &self.observation_space;
+        space.encode_all(&self.batch.observations, &mut self.features);
+        space.encode_all(&self.batch.next_observations, &mut self.next_features);
+    }
+
+    /// The environments were restarted.
+    pub fn restart(&mut self) {
+        self.replay.restart();
+        self.noise.fill(0.0);
+    }
+
+    /// Saves everything that goes on from here.
+    pub fn save(&self, state: &mut Tensors) {
+        self.policy.save(state);
+        self.replay.save("replay.", state);
+        state.insert_rng("exploration", &self.exploration);
+        state.insert_rng("sampling", &self.sampling);
+    }
+
+    /// Restores what [`Explorer::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        self.policy.load(state)?;
+        self.replay.load("replay.", state)?;
+        self.exploration = state.rng("exploration")?;
+        self.sampling = state.rng("sampling")?;
+        Ok(())
+    }
+}
+
+/// The shape of a network of the agent's with so many inputs and outputs.
+fn mlp(setup: &Setup<'_>, inputs: usize, outputs: usize) -> anyhow::Result<MlpConfig> {
+    let spec = setup.network()?;
+    Ok(MlpConfig {
+        dropout: spec.dropout,
+        initialisation: spec.initialisation.unwrap_or(Initialisation::Pytorch),
+        ..MlpConfig::new(inputs, &spec.hidden, outputs, spec.activation)
+    })
+}
+
+/// The agent's network number `index`: networks of the same number begin alike.
+fn build<T: Scalar>(
+    setup: &Setup<'_>,
+    mlp: &MlpConfig,
+    index: u64,
+) -> anyhow::Result<Box<dyn Network<T>>> {
+    let spec = setup.network()?;
+    let mut rng = stream(setup.seed, Purpose::Initialisation, index);
+    Ok(nn::build(mlp, spec.engine, spec.device, &mut rng)?)
+}
+
+/// A copy of the fresh actor of `setup`, as a target that follows it.
+///
+/// # Errors
+/// Where the engine or the device cannot be had.
+pub fn target_actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<Box<dyn Network<T>>> {
+    let outputs = setup.action_space.len();
+    build(setup, &mlp(setup, setup.observation_space.features(), outputs)?, 0)
+}
+
+/// Moves a target network the share `tau` of its way to the network that it follows.
+pub fn follow<T: Scalar>(target: &mut dyn Network<T>, network: &dyn Network<T>, tau: f64) {
+    move_towards(target.parameters_mut(), network.parameters(), tau);
+}
+
+/// Networks that value an action in an observation, each with its target network; one optimiser steps them
+/// all. Their outputs are written critic after critic, each `rows` rows.
+pub struct Critics<T: Scalar> {
+    networks: Vec<Box<dyn Network<T>>>,
+    targets: Vec<Box<dyn Network<T>>>,
+    optimiser: Optimiser<T>,
+    dropout: Rng,
+    inputs: Vec<f32>,
+    grad_inputs: Vec<T>,
+}
+
+impl<T: Scalar> Critics<T> {
+    /// `count` fresh critics with `outputs` outputs each.
+    ///
+    /// # Errors
+    /// Where the engine or the device cannot be had.
+    pub fn new(count: usize, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let inputs = setup.observation_space.features() + setup.action_space.len();
+        let mlp = mlp(setup, inputs, outputs)?;
+        let networks =
+            || (1..=count as u64).map(|i| build(setup, &mlp, i)).collect::<Result<Vec<_>, _>>();
+        Ok(Self {
+            networks: networks()?,
+            targets: networks()?,
+            optimiser: Optimiser::new(OptimiserConfig::ADAM, count * mlp.parameter_count()),
+            dropout: stream(setup.seed, Purpose::Minibatch, 2),
+            inputs: Vec::new(),
+            grad_inputs: Vec::new(),
+        })
+    }
+
+    /// How many critics there are.
+    pub fn count(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Puts `features` and `actions` side by side: what a critic sees.
+    fn join(&mut self, rows: usize, features: &[f32], actions: &[f32]) {
+        self.inputs.clear();
+        let (width, dimensions) = (features.len() / rows, actions.len() / rows);
+        for (features, action) in features.chunks_exact(width).zip(actions.chunks_exact(dimensions))
+        {
+            self.inputs.extend_from_slice(features);
+            self.inputs.extend_from_slice(action);
+        }
+    }
+
+    /// What the target networks say.
+    pub fn targets(
+        &mut self,
+        rows: usize,
+        features: &[f32],
+        actions: &[f32],
+        outputs: &mut Vec<T>,
+    ) {
+        self.join(rows, features, actions);
+        let each = rows * self.networks[0].outputs();
+        outputs.resize(self.count() * each, T::zero());
+        for (target, outputs) in self.targets.iter_mut().zip(outputs.chunks_exact_mut(each)) {
+            target.forward(&self.inputs, rows, outputs);
+        }
+    }
+
+    /// What the first `count` critics say, keeping what [`Critics::learn`], where it is all of them, and
+    /// [`Critics::action_gradients`] need.
+    pub fn forward(
+        &mut self,
+        count: usize,
+        rows: usize,
+        features: &[f32],
+        actions: &[f32],
+        outputs: &mut Vec<T>,
+    ) {
+        self.join(rows, features, actions);
+        let each = rows * self.networks[0].outputs();
+        outputs.resize(count * each, T::zero());
+        for (network, outputs) in self.networks.iter_mut().zip(outputs.chunks_exact_mut(each)) {
+            network.forward_train(&self.inputs, rows, &mut self.dropout, outputs);
+        }
+    }
+
+    /// One step of the optimiser for all critics, given a loss's gradient at the outputs of the last [`Critics::forward`].
+    pub fn learn(&mut self, grad_outputs: &[T], learning_rate: f64) {
+        let each = grad_outputs.len() / self.count();
+        for (network, gradient) in self.networks.iter_mut().zip(grad_outputs.chunks_exact(each)) {
+            network.zero_gradients();
+            network.backward(gradient, None);
+        }
+        let parts = self.networks.iter_mut().map(|network| network.parameters_and_gradients());
+        self.optimiser.step(learning_rate, &mut parts.collect::<Vec<_>>());
+    }
+
+    /// A loss's gradient at the actions of the last [`Critics::forward`], given that at its outputs.
+    pub fn action_gradients(&mut self, rows: usize, grad_outputs: &[T], grad_actions: &mut [T]) {
+        let network = &self.networks[0];
+        let (inputs, dimensions) = (network.inputs(), grad_actions.len() / rows);
+        let each = rows * network.outputs();
+        grad_actions.fill(T::zero());
+        self.grad_inputs.resize(rows * inputs, T::zero());
+        for (network, gradient) in self.networks.iter_mut().zip(grad_outputs.chunks_exact(each)) {
+            network.backward_inputs(gradient, &mut self.grad_inputs);
+            let through = self.grad_inputs.chunks_exact(inputs);
+            for (sums, row) in grad_actions.chunks_exact_mut(dimensions).zip(through) {
+                for (sum, &value) in sums.iter_mut().zip(&row[inputs - dimensions..]) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+
+    /// Moves the targets the share `tau` of their way.
+    pub fn follow(&mut self, tau: f64) {
+        for (target, network) in self.targets.iter_mut().zip(&self.networks) {
+            follow(&mut **target, &**network, tau);
+        }
+    }
+
+    /// Saves networks, targets and optimiser.
+    pub fn save(&self, state: &mut Tensors) {
+        for (i, (network, target)) in self.networks.iter().zip(&self.targets).enumerate() {
+            state.insert_network(&format!("critic{i}."), &**network);
+            state.insert_network(&format!("critic{i}_target."), &**target);
+        }
+        self.optimiser.save("critic_optimiser.", state);
+        state.insert_rng("critic_dropout", &self.dropout);
+    }
+
+    /// Restores what [`Critics::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        for (i, (network, target)) in self.networks.iter_mut().zip(&mut self.targets).enumerate() {
+            state.load_network(&format!("critic{i}."), &mut **network)?;
+            state.load_network(&format!("critic{i}_target."), &mut **target)?;
+        }
+        self.optimiser.load("critic_optimiser.", state)?;
+        self.dropout = state.rng("critic_dropout")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::NeuralSpec;
+
+    #[test]
+    fn gradients_at_actions_equal_finite_differences() {
+        let policy = PolicySpec::Neural(NeuralSpec { hidden: vec![9, 7], ..NeuralSpec::default() });
+        let (observations, actions) =
+            (Space::uniform_box(-1.0, 1.0, 3), Space::uniform_box(-2.0, 2.0, 2));
+        let setup = Setup {
+            policy: &policy,
+            schedule: &ScheduleSpec::default(),
+            observation_space: &observations,
+            action_space: &actions,
+            seed: 4,
+        };
+        let mut critics = Critics::<f64>::new(2, 1, &setup).expect("on any CPU");
+        let mut rng = stream(4, Purpose::Exploration, 0);
+        let rows = 5;
+        let mut draw = |n: usize| -> Vec<f32> {
+            // Sixteenths, which steps of a sixteenth keep exact.
+            (0..n).map(|_| (normal(&mut rng) * 16.0).round() as f32 / 16.0).collect()
+        };
+        let (features, actions) = (draw(rows * 3), draw(rows * 2));
+        let weights: Vec<f64> = draw(2 * rows).iter().map(|&w| f64::from(w)).collect();
+        let mut outputs = Vec::new();
+        critics.forward(2, rows, &features, &actions, &mut outputs);
+        let mut found = vec![f64::NAN; actions.len()];
+        critics.action_gradients(rows, &weights, &mut found);
+        let step = 1.0 / 4096.0;
+        for (i, found) in found.iter().enumerate() {
+            let mut at = |shift: f32| {
+                let mut actions = actions.clone();
+                actions[i] += shift;
+                critics.forward(2, rows, &features, &actions, &mut outputs);
+                outputs.iter().zip(&weights).map(|(q, w)| q * w).sum::<f64>()
+            };
+            let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));
+            // Rectifiers have corners, which few draws come as close to as a step.
+            assert!((slope - found).abs() < 1e-9, "{i}: {slope}, {found}");
+        }
+    }
+
+    #[test]
+    fn a_target_follows_its_network() {
+        let mut target = [0.0_f32, 4.0];
+        move_towards(&mut target, &[1.0, 0.0], 0.25);
+        assert_eq!(target, [0.25, 3.0]);
+    }
+
+    #[test]
+    fn noise_has_its_deviation_and_the_walk_its_memory() {
+        let mut rng = stream(4, Purpose::Exploration, 1);
+        let mut spread = |noise: ActionNoise| {
+            let mut last = 0.0;
+            let draws: Vec<f64> = (0..400_000)
+                .map(|_| {
+                    last = noise.next(last, &mut rng);
+                    last
+                })
+                .collect();
+            let mean = |f: &dyn Fn(usize) -> f64| (1..draws.len()).map(f).sum::<f64>() / 4e5;
+            (mean(&|i| draws[i].powi(2)), mean(&|i| draws[i] * draws[i - 1]))
+        };
+        let (variance, covariance) = spread(ActionNoise::Normal(0.5));
+        assert!((variance - 0.25).abs() < 0.005 && covariance.abs() < 0.005);
+        // Of x' = (1 - θ dt) x + σ √dt n: the variance is σ² dt / (1 - (1 - θ dt)²).
+        let (variance, covariance) = spread(ActionNoise::OrnsteinUhlenbeck(0.5));
+        let expected = 0.25 * 0.01 / (1.0 - 0.9985_f64.powi(2));
+        assert!((variance / expected - 1.0).abs() < 0.2, "{variance} for {expected}");
+        assert!((covariance / variance - 0.9985).abs() < 1e-3);
+    }
+
+    #[test]
+    fn noise_is_read_by_name() {
+        let read = |text: &str| serde_json::from_str::<ActionNoise>(text);
+        assert_eq!(read(r#"{"normal": 0.1}"#).expect("a name"), ActionNoise::Normal(0.1));
+        let walk = read(r#"{"ornstein_uhlenbeck": 0.5}"#).expect("a name");
+        assert_eq!(walk, ActionNoise::OrnsteinUhlenbeck(0.5));
+        assert!(read(r#"{"pink": 1}"#).is_err());
+    }
+}

@@ -1,0 +1,609 @@
+//! SAC: soft actor-critic (Haarnoja et al., "Soft actor-critic algorithms and applications", 2018), with
+//! Stable-Baselines3's hyperparameters.
+//!
+//! An iteration plays `train_freq` steps in each environment and then makes `gradient_steps` updates on
+//! minibatches from a replay memory: the critics learn the value of an action with the entropy that follows,
+//! the actor to maximise the lower of their values and its own entropy, and the temperature, which weighs
+//! the entropy, to keep it at `target_entropy`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
+use super::schedule::{self, Schedule};
+use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::{Env, Space};
+use crate::experiment::{Problem, ScheduleSpec};
+use crate::nn::heads::SquashedGaussian;
+use crate::nn::random::normal;
+use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Precision, Scalar, Tensors};
+use crate::policy::{Policy, PolicySpec};
+use crate::rng::{Purpose, Rng, stream};
+use crate::trial::{MetricMeans, TrialError, World};
+
+/// Hyperparameters of SAC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SacSpec {
+    /// How many copies of the environment act side by side.
+    #[schemars(range(min = 1, max = 4096))]
+    pub n_envs: usize,
+    /// Step size of Adam, for actor, critics and temperature.
+    pub learning_rate: Schedule,
+    /// Steps that the replay memory holds.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub buffer_size: usize,
+    /// Random steps before learning starts.
+    pub learning_starts: u64,
+    /// Steps in a minibatch.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub batch_size: usize,
+    /// How far the target networks move to the critics at each of their updates.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub tau: f64,
+    /// Discount factor of future rewards.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gamma: f64,
+    /// Steps in each environment between updates.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub train_freq: usize,
+    /// Gradient steps of an update; -1 for as many as there were environment steps.
+    #[schemars(range(min = -1, max = 1_000_000))]
+    pub gradient_steps: i64,
+    /// Weight of the entropy, or `"auto"` to learn it.
+    #[schemars(range(min = 0.0))]
+    pub ent_coef: Tuned,
+    /// The entropy that a learned `ent_coef` aims at, in nats; `"auto"` is minus the numbers in an action.
+    pub target_entropy: Tuned,
+    /// Gradient steps between two updates of the target networks.
+    #[schemars(range(min = 1))]
+    pub target_update_interval: u64,
+    /// How many critics there are; the lowest value counts.
+    #[schemars(range(min = 1, max = 100))]
+    pub n_critics: usize,
+    /// Rewards are summed over this many steps before bootstrapping.
+    #[schemars(range(min = 1, max = 1000))]
+    pub n_steps: usize,
+    /// Noise on the actor's actions while collecting, beside its own; `null` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action_noise: Option<ActionNoise>,
+}
+
+impl Default for SacSpec {
+    fn default() -> Self {
+        Self {
+            n_envs: 1,
+            learning_rate: Schedule::Constant(3e-4),
+            buffer_size: 1_000_000,
+            learning_starts: 100,
+            batch_size: 256,
+            tau: 0.005,
+            gamma: 0.99,
+            train_freq: 1,
+            gradient_steps: 1,
+            ent_coef: Tuned::Auto,
+            target_entropy: Tuned::Auto,
+            target_update_interval: 1,
+            n_critics: 2,
+            n_steps: 1,
+            action_noise: None,
+        }
+    }
+}
+
+/// A number, or `"auto"`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tuned {
+    /// Found by the algorithm.
+    Auto,
+    /// This number.
+    Fixed(f64),
+}
+
+impl Serialize for Tuned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tuned::Auto => "auto".serialize(serializer),
+            Tuned::Fixed(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tuned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(word) if word == "auto" => Ok(Tuned::Auto),
+            value => (value.as_f64().map(Tuned::Fixed))
+                .ok_or_else(|| de::Error::custom(r#"expected a number or "auto""#)),
+        }
+    }
+}
+
+impl JsonSchema for Tuned {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Tuned".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["number", "string"], "pattern": "^auto$" })
+    }
+}
+
+impl SacSpec {
+    fn explorer(&self) -> ExplorerConfig {
+        ExplorerConfig {
+            n_envs: self.n_envs,
+            buffer_size: self.buffer_size,
+            learning_starts: self.learning_starts,
+            n_steps: self.n_steps,
+            gamma: self.gamma,
+            action_noise: self.action_noise,
+        }
+    }
+}
+
+impl AlgorithmSettings for SacSpec {
+    fn environments(&self) -> usize {
+        self.n_envs
+    }
+
+    fn supports(&self, actions: &Space) -> bool {
+        matches!(actions, Space::Box { .. })
+    }
+
+    fn problems(
+        &self,
+        policy: &PolicySpec,
+        schedule: &ScheduleSpec,
+        env: &dyn Env,
+    ) -> Vec<Problem> {
+        let mut problems = off_policy::problems("sac", policy, env);
+        let schedules = [("learning_rate", Some(self.learning_rate))];
+        problems.extend(schedule::problems(&schedules, schedule));
+        problems
+    }
+
+    fn memory_bytes(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> u64 {
+        self.explorer().memory_bytes(schedule, observations, actions)
+    }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        Ok(match setup.network()?.precision {
+            Precision::Float32 => Box::new(Sac::<f32, _>::new(self.clone(), Lowest, setup)?),
+            Precision::Float64 => Box::new(Sac::<f64, _>::new(self.clone(), Lowest, setup)?),
+        })
+    }
+}
+
+/// What the outputs of an ensemble of critics mean, and how they learn. Outputs lie critic after critic, each
+/// `rows` rows.
+pub trait Valuation<T> {
+    /// Outputs of each critic.
+    fn outputs(&self) -> usize;
+
+    /// Replaces `targets` by what the critics should learn of the state that follows, as many numbers for
+    /// each row, given their target networks' outputs.
+    fn targets(&self, rows: usize, outputs: &[T], targets: &mut Vec<T>);
+
+    /// The critics' loss and its gradient at their outputs. `targets` are those of
+    /// [`Valuation::targets`], discounted and with the reward.
+    fn loss(&self, rows: usize, outputs: &[T], targets: &[T], gradients: &mut [T]) -> f64;
+
+    /// The mean value of the rows, which the actor raises, and minus its gradient at the outputs.
+    fn value(&self, rows: usize, outputs: &[T], gradients: &mut [T]) -> f64;
+}
+
+/// SAC's valuation: each critic has one value, and the lowest counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Lowest;
+
+impl Lowest {
+    /// Which critic's value of each row is the lowest, the first of several.
+    fn choose<T: Scalar>(rows: usize, outputs: &[T]) -> impl Iterator<Item = usize> {
+        (0..rows).map(move |row| {
+            let mut lowest = row;
+            for place in (row..outputs.len()).step_by(rows) {
+                // A NaN is chosen too, so that it shows.
+                if !(outputs[place] >= outputs[lowest]) {
+                    lowest = place;
+                }
+            }
+            lowest
+        })
+    }
+}
+
+impl<T: Scalar> Valuation<T> for Lowest {
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    fn targets(&self, rows: usize, outputs: &[T], targets: &mut Vec<T>) {
+        targets.clear();
+        targets.extend(Self::choose(rows, outputs).map(|place| outputs[place]));
+    }
+
+    /// Half the mean squared error, summed over the critics.
+    fn loss(&self, rows: usize, outputs: &[T], targets: &[T], gradients: &mut [T]) -> f64 {
+        let scale = T::of(1.0 / rows as f64);
+        let mut sum = T::zero();
+        for (i, (gradient, &value)) in gradients.iter_mut().zip(outputs).enumerate() {
+            let error = value - targets[i % rows];
+            sum += error * error;
+            *gradient = scale * error;
+        }
+        0.5 * (sum * scale).as_f64()
+    }
+
+    fn value(&self, rows: usize, outputs: &[T], gradients: &mut [T]) -> f64 {
+        let scale = T::of(1.0 / rows as f64);
+        gradients.fill(T::zero());
+        let mut sum = T::zero();
+        for place in Self::choose(rows, outputs) {
+            sum += outputs[place];
+            gradients[place] = -scale;
+        }
+        (sum * scale).as_f64()
+    }
+}
+
+/// The weight of the entropy, and how it is learned.
+struct Temperature<T> {
+    /// Its logarithm, a parameter where it is learned.
+    log: [T; 1],
+    gradient: [T; 1],
+    /// `None` where it is fixed.
+    optimiser: Option<Optimiser<T>>,
+    target_entropy: f64,
+    fixed: f64,
+}
+
+impl<T: Scalar> Temperature<T> {
+    fn new(ent_coef: Tuned, target_entropy: Tuned, dimensions: usize) -> Self {
+        let learned = ent_coef == Tuned::Auto;
+        Self {
+            log: [T::zero()],
+            gradient: [T::zero()],
+            optimiser: learned.then(|| Optimiser::new(OptimiserConfig::ADAM, 1)),
+            target_entropy: match target_entropy {
+                Tuned::Auto => -(dimensions as f64),
+                Tuned::Fixed(entropy) => entropy,
+            },
+            fixed: match ent_coef {
+                Tuned::Auto => 1.0,
+                Tuned::Fixed(coefficient) => coefficient,
+            },
+        }
+    }
+
+    fn value(&self) -> f64 {
+        if self.optimiser.is_some() { self.log[0].as_f64().exp() } else { self.fixed }
+    }
+
+    /// One step towards the target, and the loss before it: `-log · (mean log-probability + target)`.
+    fn learn(&mut self, mean_log_prob: f64, learning_rate: f64) -> Option<f64> {
+        let optimiser = self.optimiser.as_mut()?;
+        let excess = mean_log_prob + self.target_entropy;
+        let loss = -self.log[0].as_f64() * excess;
+        self.gradient = [T::of(-excess)];
+        let Self { log: values, gradient: gradients, .. } = self;
+        optimiser.step(learning_rate, &mut [ParametersMut { values, gradients }]);
+        Some(loss)
+    }
+}
+
+/// SAC at work, with the valuation `V` (TQC brings another).
+pub struct Sac<T: Scalar, V> {
+    spec: SacSpec,
+    valuation: V,
+    schedule: ScheduleSpec,
+    explorer: Explorer<T>,
+    optimiser: Optimiser<T>,
+    critics: Critics<T>,
+    temperature: Temperature<T>,
+    dropout: Rng,
+    noise_stream: Rng,
+    present: Draws<T>,
+    next: Draws<T>,
+    scratch: Scratch<T>,
+}
+
+/// Actions that the actor drew for a batch.
+#[derive(Default)]
+struct Draws<T> {
+    outputs: Vec<T>,
+    noise: Vec<T>,
+    actions: Vec<T>,
+    /// The actions as critics take them.
+    inputs: Vec<f32>,
+    log_probs: Vec<T>,
+}
+
+impl<T: Scalar> Draws<T> {
+    fn mean_log_prob(&self) -> f64 {
+        let sum = self.log_probs.iter().copied().sum::<T>();
+        sum.as_f64() / self.log_probs.len() as f64
+    }
+
+    /// Draws an action for each row of the outputs.
+    fn draw(&mut self, head: SquashedGaussian, rng: &mut Rng) {
+        let dimensions = head.dimensions;
+        let rows = self.outputs.len() / head.outputs();
+        self.noise.clear();
+        self.noise.extend((0..rows * dimensions).map(|_| T::of(normal(rng))));
+        self.actions.resize(rows * dimensions, T::zero());
+        self.log_probs.clear();
+        let noise = self.noise.chunks_exact(dimensions);
+        let actions = self.actions.chunks_exact_mut(dimensions);
+        for ((outputs, noise), action) in
+            self.outputs.chunks_exact(head.outputs()).zip(noise).zip(actions)
+        {
+            self.log_probs.push(head.act(outputs, noise, action));
+        }
+        self.inputs.clear();
+        self.inputs.extend(self.actions.iter().map(|action| action.as_f32()));
+    }
+}
+
+/// Buffers of one update.
+#[derive(Default)]
+struct Scratch<T> {
+    values: Vec<T>,
+    targets: Vec<T>,
+    gradients: Vec<T>,
+    grad_actions: Vec<T>,
+    grad_outputs: Vec<T>,
+}
+
+impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
+    /// A fresh agent.
+    ///
+    /// # Errors
+    /// Where the engine or the device cannot be had.
+    pub fn new(spec: SacSpec, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let explorer = Explorer::<T>::new(spec.explorer(), 2, setup)?;
+        let parameters = explorer.policy.network.parameters().len();
+        let dimensions = explorer.policy.dimensions();
+        Ok(Self {
+            optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
+            critics: Critics::new(spec.n_critics, valuation.outputs(), setup)?,
+            temperature: Temperature::new(spec.ent_coef, spec.target_entropy, dimensions),
+            explorer,
+            valuation,
+            schedule: setup.schedule.clone(),
+            dropout: stream(setup.seed, Purpose::Minibatch, 1),
+            noise_stream: stream(setup.seed, Purpose::Minibatch, 3),
+            present: Draws::default(),
+            next: Draws::default(),
+            scratch: Scratch::default(),
+            spec,
+        })
+    }
+
+    /// One step of temperature, critics and actor on a minibatch.
+    fn learn(&mut self, learning_rate: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
+        let rows = self.spec.batch_size;
+        let Self { explorer, critics, valuation, present, next, scratch, .. } = self;
+        explorer.sample(rows);
+        let Explorer { policy, batch, features, next_features, .. } = explorer;
+        let head = SquashedGaussian { dimensions: policy.dimensions() };
+        let actor = &mut policy.network;
+        present.outputs.resize(rows * head.outputs(), T::zero());
+        actor.forward_train(features, rows, &mut self.dropout, &mut present.outputs);
+        present.draw(head, &mut self.noise_stream);
+        next.outputs.resize(rows * head.outputs(), T::zero());
+        actor.forward(next_features, rows, &mut next.outputs);
+        next.draw(head, &mut self.noise_stream);
+
+        let temperature = self.temperature.value();
+        let temperature_loss = self.temperature.learn(present.mean_log_prob(), learning_rate);
+
+        let count = critics.count();
+        critics.targets(rows, next_features, &next.inputs, &mut scratch.values);
+        valuation.targets(rows, &scratch.values, &mut scratch.targets);
+        let each = scratch.targets.len() / rows;
+        for (i, targets) in scratch.targets.chunks_exact_mut(each).enumerate() {
+            let entropy = T::of(-temperature) * next.log_probs[i];
+            let (reward, discount) = (T::of_f32(batch.rewards[i]), T::of_f32(batch.discounts[i]));
+            targets.iter_mut().for_each(|value| *value = reward + discount * (*value + entropy));
+        }
+        critics.forward(count, rows, features, &batch.actions, &mut scratch.values);
+        scratch.gradients.resize(scratch.values.len(), T::zero());
+        let critic_loss =
+            valuation.loss(rows, &scratch.values, &scratch.targets, &mut scratch.gradients);
+        critics.learn(&scratch.gradients, learning_rate);
+
+        critics.forward(count, rows, features, &present.inputs, &mut scratch.values);
+        let value = valuation.value(rows, &scratch.values, &mut scratch.gradients);
+        scratch.grad_actions.resize(present.actions.len(), T::zero());
+        critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);
+        scratch.grad_outputs.resize(present.outputs.len(), T::zero());
+        let by_log_prob = T::of(temperature / rows as f64);
+        let (width, dimensions) = (head.outputs(), head.dimensions);
+        for (i, gradient) in scratch.grad_outputs.chunks_exact_mut(width).enumerate() {
+            let here = i * dimensions..(i + 1) * dimensions;
+            head.differentiate(
+                &present.outputs[i * width..(i + 1) * width],
+                &present.noise[here.clone()],
+                &present.actions[here.clone()],
+                &scratch.grad_actions[here],
+                by_log_prob,
+                gradient,
+            );
+        }
+        actor.zero_gradients();
+        actor.backward(&scratch.grad_outputs, None);
+        let entropy = -present.mean_log_prob();
+        report(
+            metrics,
+            &[
+                ("actor_loss", -temperature * entropy - value),
+                ("critic_loss", critic_loss),
+                ("q_value", value),
+                ("entropy", entropy),
+                ("ent_coef", temperature),
+            ],
+        )?;
+        if let Some(loss) = temperature_loss {
+            report(metrics, &[("ent_coef_loss", loss)])?;
+        }
+        self.optimiser.step(learning_rate, &mut [actor.parameters_and_gradients()]);
+        Ok(())
+    }
+}
+
+impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
+    fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
+        for _ in 0..self.spec.train_freq {
+            self.explorer.step(world)?;
+        }
+        let progress = world.progress();
+        if progress.steps > self.spec.learning_starts {
+            let remaining = schedule::remaining(&self.schedule, progress);
+            let learning_rate = self.spec.learning_rate.at(remaining);
+            let steps = u64::try_from(self.spec.gradient_steps)
+                .unwrap_or((self.spec.train_freq * self.spec.n_envs) as u64);
+            for step in 0..steps {
+                self.learn(learning_rate, metrics)?;
+                if step.is_multiple_of(self.spec.target_update_interval) {
+                    self.critics.follow(self.spec.tau);
+                }
+            }
+            metrics.add("learning_rate", learning_rate);
+            world.count_update();
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.explorer.restart();
+    }
+
+    fn policy(&mut self) -> &mut dyn Policy {
+        &mut self.explorer.policy
+    }
+
+    fn engine(&self) -> String {
+        self.explorer.engine().to_string()
+    }
+
+    fn save(&self, state: &mut Tensors) {
+        self.explorer.save(state);
+        self.critics.save(state);
+        self.optimiser.save("optimiser.", state);
+        if let Some(optimiser) = &self.temperature.optimiser {
+            state.insert("log_ent_coef", &[1], &self.temperature.log);
+            optimiser.save("ent_coef_optimiser.", state);
+        }
+        state.insert_rng("dropout", &self.dropout);
+        state.insert_rng("noise", &self.noise_stream);
+    }
+
+    fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        self.explorer.load(state)?;
+        self.critics.load(state)?;
+        self.optimiser.load("optimiser.", state)?;
+        if let Some(optimiser) = &mut self.temperature.optimiser {
+            self.temperature.log = [state.get("log_ent_coef", &[1])?[0]];
+            optimiser.load("ent_coef_optimiser.", state)?;
+        }
+        self.dropout = state.rng("dropout")?;
+        self.noise_stream = state.rng("noise")?;
+        Ok(())
+    }
+
+    fn save_policy(&self, state: &mut Tensors) {
+        self.explorer.policy.save(state);
+    }
+
+    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        Ok(self.explorer.policy.load(state)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+
+    const ROWS: usize = 12;
+    const CRITICS: usize = 2;
+
+    fn draw(n: usize, index: u64) -> Vec<f64> {
+        let mut rng = stream(3, Purpose::Exploration, index);
+        (0..n).map(|_| normal(&mut rng)).collect()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f64> {
+        Vec::try_from(tensor).expect("a vector of doubles")
+    }
+
+    #[test]
+    fn the_lowest_value_counts_and_its_losses_equal_autograd() {
+        let outputs = draw(CRITICS * ROWS, 0);
+        let wanted = draw(ROWS, 1);
+        let leaf = || Tensor::from_slice(&outputs).set_requires_grad(true);
+        let shape = [CRITICS as i64, ROWS as i64];
+        let lowest = |leaf: &Tensor| leaf.view(shape).min_dim(0, false).0;
+
+        let mut targets = Vec::new();
+        Lowest.targets(ROWS, &outputs, &mut targets);
+        assert_eq!(targets, values(&lowest(&leaf())));
+
+        let mut gradients = vec![f64::NAN; outputs.len()];
+        let loss = Lowest.loss(ROWS, &outputs, &wanted, &mut gradients);
+        let q = leaf();
+        let errors = q.view(shape) - Tensor::from_slice(&wanted);
+        let expected = errors.square().sum(Kind::Double) * (0.5 / ROWS as f64);
+        expected.backward();
+        assert!((loss - expected.double_value(&[])).abs() < 1e-13);
+        for (a, b) in gradients.iter().zip(values(&q.grad())) {
+            assert!((a - b).abs() < 1e-14, "{a}, {b}");
+        }
+
+        let value = Lowest.value(ROWS, &outputs, &mut gradients);
+        let q = leaf();
+        let expected = -lowest(&q).mean(Kind::Double);
+        expected.backward();
+        assert!((value + expected.double_value(&[])).abs() < 1e-13);
+        for (a, b) in gradients.iter().zip(values(&q.grad())) {
+            assert!((a - b).abs() < 1e-14, "{a}, {b}");
+        }
+    }
+
+    #[test]
+    fn the_temperature_rises_where_there_is_too_little_entropy() {
+        let mut temperature = Temperature::<f64>::new(Tuned::Auto, Tuned::Auto, 3);
+        assert_eq!(temperature.value(), 1.0);
+        // Entropy -5 is below the target of -3.
+        temperature.learn(5.0, 0.1);
+        assert!((temperature.value() - f64::exp(0.1)).abs() < 1e-6);
+        let loss = temperature.learn(1.0, 0.1).expect("it is learned");
+        assert!((loss - 0.1 * 2.0).abs() < 1e-6, "{loss}");
+
+        let mut fixed = Temperature::<f64>::new(Tuned::Fixed(0.2), Tuned::Auto, 3);
+        assert_eq!(fixed.learn(5.0, 0.1), None);
+        assert_eq!(fixed.value(), 0.2);
+    }
+
+    #[test]
+    fn auto_and_numbers_survive_json() {
+        for (text, tuned) in [("\"auto\"", Tuned::Auto), ("-2.5", Tuned::Fixed(-2.5))] {
+            assert_eq!(serde_json::from_str::<Tuned>(text).expect("a setting"), tuned);
+            assert_eq!(serde_json::to_string(&tuned).expect("a setting"), text);
+        }
+        assert!(serde_json::from_str::<Tuned>("\"automatic\"").is_err());
+    }
+}

@@ -1,0 +1,335 @@
+//! TQC: truncated quantile critics (Kuznetsov et al., "Controlling overestimation bias with truncated mixture
+//! of continuous distributional quantile critics", 2020), with the hyperparameters of Stable-Baselines3's
+//! contrib package.
+//!
+//! It is SAC with critics that have quantiles of the return instead of its mean. The target is the mixture
+//! of all target critics' quantiles without the highest ones, which are where overestimation sits.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::off_policy::{self, ActionNoise};
+use super::sac::{Sac, SacSpec, Tuned, Valuation};
+use super::schedule::{self, Schedule};
+use super::{Algorithm, AlgorithmSettings, Setup};
+use crate::env::{Env, Space};
+use crate::experiment::{Problem, ScheduleSpec};
+use crate::nn::{Precision, Scalar};
+use crate::policy::PolicySpec;
+
+/// Hyperparameters of TQC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TqcSpec {
+    /// How many copies of the environment act side by side.
+    #[schemars(range(min = 1, max = 4096))]
+    pub n_envs: usize,
+    /// Step size of Adam, for actor, critics and temperature.
+    pub learning_rate: Schedule,
+    /// Steps that the replay memory holds.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub buffer_size: usize,
+    /// Random steps before learning starts.
+    pub learning_starts: u64,
+    /// Steps in a minibatch.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub batch_size: usize,
+    /// How far the target networks move to the critics at each of their updates.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub tau: f64,
+    /// Discount factor of future rewards.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub gamma: f64,
+    /// Steps in each environment between updates.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub train_freq: usize,
+    /// Gradient steps of an update; -1 for as many as there were environment steps.
+    #[schemars(range(min = -1, max = 1_000_000))]
+    pub gradient_steps: i64,
+    /// Weight of the entropy, or `"auto"` to learn it.
+    #[schemars(range(min = 0.0))]
+    pub ent_coef: Tuned,
+    /// The entropy that a learned `ent_coef` aims at, in nats; `"auto"` is minus the numbers in an action.
+    pub target_entropy: Tuned,
+    /// Gradient steps between two updates of the target networks.
+    #[schemars(range(min = 1))]
+    pub target_update_interval: u64,
+    /// How many critics there are.
+    #[schemars(range(min = 1, max = 100))]
+    pub n_critics: usize,
+    /// Quantiles that each critic has.
+    #[schemars(range(min = 1, max = 1000))]
+    pub n_quantiles: usize,
+    /// How many of the highest quantiles, for each critic, are left out of the target.
+    #[schemars(range(max = 999))]
+    pub top_quantiles_to_drop_per_net: usize,
+    /// Rewards are summed over this many steps before bootstrapping.
+    #[schemars(range(min = 1, max = 1000))]
+    pub n_steps: usize,
+    /// Noise on the actor's actions while collecting, beside its own; `null` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action_noise: Option<ActionNoise>,
+}
+
+impl Default for TqcSpec {
+    fn default() -> Self {
+        let SacSpec {
+            n_envs,
+            learning_rate,
+            buffer_size,
+            learning_starts,
+            batch_size,
+            tau,
+            gamma,
+            train_freq,
+            gradient_steps,
+            ent_coef,
+            target_entropy,
+            target_update_interval,
+            n_critics,
+            n_steps,
+            action_noise,
+        } = SacSpec::default();
+        Self {
+            n_envs,
+            learning_rate,
+            buffer_size,
+            learning_starts,
+            batch_size,
+            tau,
+            gamma,
+            train_freq,
+            gradient_steps,
+            ent_coef,
+            target_entropy,
+            target_update_interval,
+            n_critics,
+            n_quantiles: 25,
+            top_quantiles_to_drop_per_net: 2,
+            n_steps,
+            action_noise,
+        }
+    }
+}
+
+impl TqcSpec {
+    /// The settings that it has in common with SAC.
+    fn soft(&self) -> SacSpec {
+        SacSpec {
+            n_envs: self.n_envs,
+            learning_rate: self.learning_rate,
+            buffer_size: self.buffer_size,
+            learning_starts: self.learning_starts,
+            batch_size: self.batch_size,
+            tau: self.tau,
+            gamma: self.gamma,
+            train_freq: self.train_freq,
+            gradient_steps: self.gradient_steps,
+            ent_coef: self.ent_coef,
+            target_entropy: self.target_entropy,
+            target_update_interval: self.target_update_interval,
+            n_critics: self.n_critics,
+            n_steps: self.n_steps,
+            action_noise: self.action_noise,
+        }
+    }
+}
+
+impl AlgorithmSettings for TqcSpec {
+    fn environments(&self) -> usize {
+        self.n_envs
+    }
+
+    fn supports(&self, actions: &Space) -> bool {
+        matches!(actions, Space::Box { .. })
+    }
+
+    fn problems(
+        &self,
+        policy: &PolicySpec,
+        schedule: &ScheduleSpec,
+        env: &dyn Env,
+    ) -> Vec<Problem> {
+        let mut problems = off_policy::problems("tqc", policy, env);
+        let schedules = [("learning_rate", Some(self.learning_rate))];
+        problems.extend(schedule::problems(&schedules, schedule));
+        if self.top_quantiles_to_drop_per_net >= self.n_quantiles {
+            let message = format!("expected fewer than the {} of n_quantiles", self.n_quantiles);
+            let path = ["training", "algorithm", "top_quantiles_to_drop_per_net"];
+            problems.push(Problem::new(&path, message));
+        }
+        problems
+    }
+
+    fn memory_bytes(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> u64 {
+        self.soft().memory_bytes(schedule, observations, actions)
+    }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        let quantiles =
+            Quantiles { count: self.n_quantiles, dropped: self.top_quantiles_to_drop_per_net };
+        Ok(match setup.network()?.precision {
+            Precision::Float32 => Box::new(Sac::<f32, _>::new(self.soft(), quantiles, setup)?),
+            Precision::Float64 => Box::new(Sac::<f64, _>::new(self.soft(), quantiles, setup)?),
+        })
+    }
+}
+
+/// TQC's valuation: each critic has quantiles of the return.
+#[derive(Debug, Clone, Copy)]
+pub struct Quantiles {
+    /// Quantiles of each critic.
+    pub count: usize,
+    /// How many of the highest are left out of the target, for each critic.
+    pub dropped: usize,
+}
+
+impl<T: Scalar> Valuation<T> for Quantiles {
+    fn outputs(&self) -> usize {
+        self.count
+    }
+
+    fn targets(&self, rows: usize, outputs: &[T], targets: &mut Vec<T>) {
+        let critics = outputs.len() / (rows * self.count);
+        let kept = critics * (self.count - self.dropped);
+        let mut mixture = Vec::with_capacity(critics * self.count);
+        targets.clear();
+        for row in 0..rows {
+            mixture.clear();
+            for critic in outputs.chunks_exact(rows * self.count) {
+                mixture.extend_from_slice(&critic[row * self.count..(row + 1) * self.count]);
+            }
+            mixture.sort_unstable_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+            targets.extend_from_slice(&mixture[..kept]);
+        }
+    }
+
+    /// The mean of the quantile Huber losses (threshold 1) of every quantile and every target of its row
+    /// (Dabney et al. 2018).
+    fn loss(&self, rows: usize, outputs: &[T], targets: &[T], gradients: &mut [T]) -> f64 {
+        let each = targets.len() / rows;
+        let scale = T::of(1.0 / (outputs.len() * each) as f64);
+        let (half, one) = (T::of(0.5), T::one());
+        let mut sum = T::zero();
+        for (i, (gradient, &quantile)) in gradients.iter_mut().zip(outputs).enumerate() {
+            let row = i / self.count % rows;
+            let level = T::of(((i % self.count) as f64 + 0.5) / self.count as f64);
+            let (mut loss, mut slope) = (T::zero(), T::zero());
+            for &target in &targets[row * each..(row + 1) * each] {
+                let error = target - quantile;
+                let weight = if error < T::zero() { one - level } else { level };
+                let bounded = error.max(-one).min(one);
+                // 0.5 e² within the threshold, |e| - 0.5 beyond: both are b (e - 0.5 b).
+                loss += weight * bounded * (error - half * bounded);
+                slope -= weight * bounded;
+            }
+            sum += loss;
+            *gradient = slope * scale;
+        }
+        (sum * scale).as_f64()
+    }
+
+    fn value(&self, _: usize, outputs: &[T], gradients: &mut [T]) -> f64 {
+        let scale = T::of(1.0 / outputs.len() as f64);
+        gradients.fill(-scale);
+        (outputs.iter().copied().sum::<T>() * scale).as_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::nn::random::normal;
+    use crate::rng::{Purpose, stream};
+
+    const ROWS: usize = 3;
+    const QUANTILES: Quantiles = Quantiles { count: 5, dropped: 2 };
+
+    fn draw(n: usize, index: u64) -> Vec<f64> {
+        let mut rng = stream(9, Purpose::Exploration, index);
+        (0..n).map(|_| 2.0 * normal(&mut rng)).collect()
+    }
+
+    #[test]
+    fn dropping_every_quantile_is_refused() {
+        let value = serde_json::json!({
+            "name": "tqc", "environment": { "id": "Pendulum-v1" },
+            "agents": { "tqc": {
+                "policy": { "type": "neural" },
+                "training": {
+                    "algorithm": { "name": "tqc", "n_quantiles": 5, "top_quantiles_to_drop_per_net": 5 },
+                    "schedule": { "steps": 1 }
+                }
+            } }
+        });
+        let problems = crate::experiment::load::check(&value).expect_err("nothing would be left");
+        let [Problem { path, message }] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!(path.last().map(String::as_str), Some("top_quantiles_to_drop_per_net"));
+        assert_eq!(message, "expected fewer than the 5 of n_quantiles");
+    }
+
+    #[test]
+    fn the_highest_quantiles_of_the_mixture_are_left_out() {
+        let quantiles = Quantiles { count: 3, dropped: 1 };
+        // Two critics, two rows each.
+        let outputs = [1.0, 5.0, 3.0, 0.0, 0.0, 9.0, 2.0, 8.0, 7.0, -1.0, 4.0, 4.0];
+        let mut targets = Vec::new();
+        quantiles.targets(2, &outputs, &mut targets);
+        assert_eq!(targets, [1.0, 2.0, 3.0, 5.0, -1.0, 0.0, 0.0, 4.0]);
+    }
+
+    #[test]
+    fn the_quantile_loss_equals_autograd() {
+        let (outputs, targets) = (draw(2 * ROWS * QUANTILES.count, 0), draw(ROWS * 6, 1));
+        let mut gradients = vec![f64::NAN; outputs.len()];
+        let loss = QUANTILES.loss(ROWS, &outputs, &targets, &mut gradients);
+
+        let leaf = Tensor::from_slice(&outputs).set_requires_grad(true);
+        let n = QUANTILES.count as i64;
+        let levels = (Tensor::arange(n, (Kind::Double, tch::Device::Cpu)) + 0.5) / n as f64;
+        let current = leaf.view([2, ROWS as i64, n, 1]);
+        let errors = Tensor::from_slice(&targets).view([1, ROWS as i64, 1, 6]) - current;
+        let huber = errors.abs().clamp_max(1.0);
+        let huber = &huber * (errors.abs() - &huber * 0.5);
+        let weight = (levels.view([1, 1, n, 1]) - errors.lt(0.0).to_kind(Kind::Double)).abs();
+        let expected = (weight.detach() * huber).mean(Kind::Double);
+        expected.backward();
+        assert!((loss - expected.double_value(&[])).abs() < 1e-13);
+        let expected = Vec::<f64>::try_from(leaf.grad()).expect("doubles");
+        for (a, b) in gradients.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-14, "{a}, {b}");
+        }
+    }
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        let (mut outputs, targets) = (draw(2 * ROWS * QUANTILES.count, 2), draw(ROWS * 6, 3));
+        let mut gradients = vec![f64::NAN; outputs.len()];
+        QUANTILES.loss(ROWS, &outputs, &targets, &mut gradients);
+        let mut ascent = vec![f64::NAN; outputs.len()];
+        QUANTILES.value(ROWS, &outputs, &mut ascent);
+        let step = 1e-6;
+        let mut scratch = vec![0.0; outputs.len()];
+        for i in 0..outputs.len() {
+            let middle = outputs[i];
+            let mut at = |x: f64| {
+                outputs[i] = x;
+                let loss = QUANTILES.loss(ROWS, &outputs, &targets, &mut scratch);
+                (loss, QUANTILES.value(ROWS, &outputs, &mut scratch))
+            };
+            let (above, below) = (at(middle + step), at(middle - step));
+            outputs[i] = middle;
+            let slope = (above.0 - below.0) / (2.0 * step);
+            assert!((slope - gradients[i]).abs() < 1e-8, "{slope}, {}", gradients[i]);
+            let slope = (above.1 - below.1) / (2.0 * step);
+            assert!((slope + ascent[i]).abs() < 1e-8, "{slope}, {}", ascent[i]);
+        }
+    }
+}

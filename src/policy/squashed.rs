@@ -1,0 +1,134 @@
+//! A policy whose actions are squashed into the action space.
+
+use super::{Mode, Policy, PolicyError, Situation};
+use crate::env::Space;
+use crate::nn::heads::SquashedGaussian;
+use crate::nn::random::normal;
+use crate::nn::{Network, Scalar, StateError, Tensors};
+use crate::rng::Rng;
+
+/// A network that acts by the hyperbolic tangent of its outputs, stretched from (-1, 1) to the bounds of
+/// the action space. With twice as many outputs as an action has numbers, actions are drawn from a
+/// [`SquashedGaussian`].
+pub struct SquashedPolicy<T: Scalar> {
+    /// The network.
+    pub network: Box<dyn Network<T>>,
+    observation_space: Space,
+    low: Vec<f32>,
+    high: Vec<f32>,
+    features: Vec<f32>,
+    outputs: Vec<T>,
+    noise: Vec<T>,
+    drawn: Vec<T>,
+}
+
+impl<T: Scalar> SquashedPolicy<T> {
+    /// A policy on `observation_space`, whose [`Space::features`] are the network's inputs, for a bounded
+    /// box of actions.
+    pub fn new(
+        network: Box<dyn Network<T>>,
+        observation_space: &Space,
+        action_space: &Space,
+    ) -> Self {
+        let (low, high) = match action_space {
+            Space::Box { low, high, .. } => (low.clone(), high.clone()),
+            Space::Discrete { .. } | Space::Tuple { .. } => (Vec::new(), Vec::new()),
+        };
+        Self {
+            network,
+            observation_space: observation_space.clone(),
+            features: Vec::new(),
+            outputs: Vec::new(),
+            noise: vec![T::zero(); low.len()],
+            drawn: vec![T::zero(); low.len()],
+            low,
+            high,
+        }
+    }
+
+    /// How many numbers an action has.
+    pub fn dimensions(&self) -> usize {
+        self.low.len()
+    }
+
+    /// Writes an action in (-1, 1) for each of the flat `observations`.
+    ///
+    /// # Errors
+    /// [`NotFinite`] where the network's outputs are not finite.
+    pub fn decide(
+        &mut self,
+        observations: &[f32],
+        mode: Mode,
+        rng: &mut Rng,
+        actions: &mut [f32],
+    ) -> Result<(), NotFinite> {
+        let rows = self.observation_space.encode_all(observations, &mut self.features);
+        let (width, dimensions) = (self.network.outputs(), self.dimensions());
+        self.outputs.resize(rows * width, T::zero());
+        self.network.forward(&self.features, rows, &mut self.outputs);
+        if self.outputs.iter().any(|output| !output.is_finite()) {
+            return Err(NotFinite);
+        }
+        let rows = self.outputs.chunks_exact(width).zip(actions.chunks_exact_mut(dimensions));
+        for (outputs, action) in rows {
+            if width > dimensions && mode == Mode::Explore {
+                self.noise.iter_mut().for_each(|noise| *noise = T::of(normal(rng)));
+                let head = SquashedGaussian { dimensions };
+                head.act(outputs, &self.noise, &mut self.drawn);
+                for (action, &drawn) in action.iter_mut().zip(&self.drawn) {
+                    *action = drawn.as_f32();
+                }
+            } else {
+                for (action, &output) in action.iter_mut().zip(outputs) {
+                    *action = output.tanh().as_f32();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stretches actions, one after another, from [-1, 1] to the bounds of the action space.
+    pub fn stretch(&self, actions: &mut [f32]) {
+        for action in actions.chunks_exact_mut(self.dimensions()) {
+            for (value, (low, high)) in action.iter_mut().zip(self.low.iter().zip(&self.high)) {
+                *value = (low + 0.5 * (*value + 1.0) * (high - low)).clamp(*low, *high);
+            }
+        }
+    }
+
+    /// Saves what is needed to act. The bounds are for other programs.
+    pub fn save(&self, state: &mut Tensors) {
+        state.insert_network("", &*self.network);
+        state.insert("action_low", &[self.low.len()], &self.low);
+        state.insert("action_high", &[self.high.len()], &self.high);
+    }
+
+    /// Restores what [`SquashedPolicy::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        state.load_network("", &mut *self.network)
+    }
+}
+
+/// A network's outputs are not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotFinite;
+
+impl<T: Scalar> Policy for SquashedPolicy<T> {
+    fn act(
+        &mut self,
+        situation: Situation<'_>,
+        mode: Mode,
+        rng: &mut Rng,
+        action: &mut [f32],
+    ) -> Result<(), PolicyError> {
+        self.decide(situation.observation, mode, rng, action).map_err(|NotFinite| {
+            let message = format!("the network's outputs are not finite: {:?}", self.outputs);
+            PolicyError { step: situation.step, message }
+        })?;
+        self.stretch(action);
+        Ok(())
+    }
+}
