@@ -12,6 +12,7 @@ pub mod export;
 pub mod history;
 pub mod names;
 pub mod nn;
+pub mod planning;
 pub mod policy;
 pub mod provenance;
 pub mod record;

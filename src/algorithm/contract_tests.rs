@@ -40,7 +40,27 @@ fn cases() -> Vec<Case> {
     let rainbow = json!({ "name": "dqn", "n_envs": 2, "learning_starts": 20, "buffer_size": 90,
         "target_update_interval": 10, "gradient_steps": -1, "double_q": true, "dueling": true,
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
+    let model_free = json!({ "name": "model_free_planning", "candidates": 5, "learning_starts": 20,
+        "train_freq": 10, "buffer_size": 90, "n_epochs": 2, "batch_size": 16 });
+    let return_predicting = json!({ "name": "model_free_planning", "proposal": "last_action", "horizon": 5,
+        "learning_starts": 20, "train_freq": 10, "buffer_size": 90, "n_epochs": 2,
+        "learning_rate": { "linear": 0.01 }, "epsilon": { "linear": 1.0 } });
+    let model_based = |planner: serde_json::Value| {
+        json!({ "name": "model_based_planning", "planner": planner, "ensemble_size": 2,
+            "learning_starts": 20, "train_freq": 10, "buffer_size": 90, "n_epochs": 2, "batch_size": 16 })
+    };
+    let cem = model_based(json!({ "name": "cem", "candidates": 8, "depth": 3, "iterations": 2 }));
+    let shooting = model_based(json!({ "name": "random_shooting", "candidates": 8, "depth": 3 }));
+    let exhaustive = model_based(json!({ "name": "exhaustive", "candidates": 3, "depth": 2 }));
     vec![
+        case("CartPole-v1", neural.clone(), model_free.clone()),
+        case("Pendulum-v1", neural.clone(), return_predicting),
+        case("Blackjack-v1", neural.clone(), model_free),
+        case("Pendulum-v1", neural.clone(), cem.clone()),
+        case("CartPole-v1", double.clone(), cem),
+        case("CartPole-v1", dropping.clone(), exhaustive.clone()),
+        case("Pendulum-v1", neural.clone(), exhaustive),
+        case("FrozenLake-v1", torch.clone(), shooting),
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),
@@ -152,8 +172,8 @@ fn a_saved_policy_is_all_that_acting_needs() {
         let (mut fresh, _) = start(&case, 6);
         fresh.load_policy(&saved).expect("a policy of its own kind");
         let env = world.env(0);
-        let mut rng = stream(0, Purpose::Evaluation, 0);
-        let mut act = |algorithm: &mut dyn Algorithm, observation: &[f32]| {
+        let act = |algorithm: &mut dyn Algorithm, observation: &[f32]| {
+            let mut rng = stream(0, Purpose::Evaluation, 0);
             let mut action = vec![0.0; world.action_space().len()];
             let situation = Situation { observation, step: 0, env };
             algorithm

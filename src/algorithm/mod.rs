@@ -14,17 +14,23 @@ use crate::policy::{NeuralSpec, Policy, PolicySpec};
 use crate::trial::{MetricMeans, TrialError, World};
 
 mod a2c;
+mod collection;
 #[cfg(test)]
 mod contract_tests;
 mod dqn;
+mod model_based_planning;
+mod model_free_planning;
 mod on_policy;
 mod ppo;
+mod prediction;
 mod q_learning;
 mod reinforce;
 mod schedule;
 
 pub use a2c::{A2c, A2cSpec};
 pub use dqn::{Dqn, DqnSpec};
+pub use model_based_planning::ModelBasedPlanningSpec;
+pub use model_free_planning::ModelFreePlanningSpec;
 pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
@@ -59,6 +65,10 @@ pub trait Algorithm {
 
     /// Saves what is needed to act: the tensors of `policy.safetensors`.
     fn save_policy(&self, state: &mut Tensors);
+
+    /// Saves the samples that it learned from, where they are worth keeping by themselves: the tensors of
+    /// `dataset.safetensors`.
+    fn save_dataset(&self, _state: &mut Tensors) {}
 
     /// Restores what [`Algorithm::save_policy`] saved: enough to act, not to go on learning.
     ///
@@ -166,6 +176,10 @@ algorithms! {
     QLearning(QLearningSpec) = "q_learning",
     /// Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.
     Ppo(PpoSpec) = "ppo",
+    /// Learns what actions earn and takes the best of some candidates.
+    ModelFreePlanning(ModelFreePlanningSpec) = "model_free_planning",
+    /// Learns a model of the environment and plans through it, as PETS does (Chua et al., 2018).
+    ModelBasedPlanning(ModelBasedPlanningSpec) = "model_based_planning",
 }
 
 /// Adds an update's `losses` to `metrics`.

@@ -12,12 +12,14 @@ mod from_fn;
 mod hard_coded;
 mod network;
 mod neural;
+mod planning;
 mod random;
 
 pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec};
+pub use planning::{Planning, PlanningSpec};
 pub use random::Random;
 
 /// How an agent acts.
@@ -32,6 +34,8 @@ pub enum PolicySpec {
     Neural(NeuralSpec),
     /// A table of action values, for discrete observations.
     Tabular {},
+    /// Planning on copies of the environment itself, where it can be copied.
+    Planning(PlanningSpec),
 }
 
 impl PolicySpec {
@@ -112,6 +116,7 @@ pub fn fixed(
             let builtin = builtin.with_context(|| format!("no built-in policy {name:?}"))?;
             Ok((builtin.make)(options)?)
         }
+        PolicySpec::Planning(planning) => Ok(Box::new(Planning::new(planning, env.action_space()))),
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
         PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
     }
