@@ -160,6 +160,37 @@ fn a_restored_algorithm_goes_on_exactly() {
 }
 
 #[test]
+fn evaluating_between_iterations_changes_no_training() {
+    for case in cases() {
+        let train = |evaluates: bool| {
+            let (mut algorithm, mut world) = start(&case, 5);
+            world.restart(0, Default::default()).expect("a fresh start");
+            algorithm.restart();
+            let (_, mut stage) = case.environment.build().expect("in the table");
+            let mut observation = vec![0.0; world.observation_space().len()];
+            let mut action = vec![0.0; world.action_space().len()];
+            let mut rng = stream(0, Purpose::Evaluation, 0);
+            for _ in 0..ITERATIONS {
+                let mut metrics = MetricMeans::default();
+                algorithm.iterate(&mut world, &mut metrics).expect("nothing diverges so soon");
+                if evaluates {
+                    stage.reset(Some(1), &mut observation).expect("a start");
+                    algorithm.policy().begin_episode();
+                    let observation = &observation;
+                    let situation = Situation { observation, step: 0, env: stage.env() };
+                    let policy = algorithm.policy();
+                    policy.act(situation, Mode::Greedy, &mut rng, &mut action).expect("finite");
+                }
+            }
+            let mut state = Tensors::default();
+            algorithm.save(&mut state);
+            state
+        };
+        assert_eq!(train(true), train(false), "{:?}", case.algorithm);
+    }
+}
+
+#[test]
 fn a_saved_policy_is_all_that_acting_needs() {
     for case in cases() {
         let (mut algorithm, mut world) = start(&case, 5);
