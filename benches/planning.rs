@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench planning [-- FILTER]`
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use rushes::algorithm::{AlgorithmSpec, Setup};
 use rushes::experiment::{EnvironmentSpec, ScheduleSpec};
 use rushes::policy::{Mode, PolicySpec, Situation};
@@ -37,7 +37,7 @@ fn decide(c: &mut Criterion, name: &str, hidden: usize, planner: &Value) {
     agent.iterate(&mut world, &mut MetricMeans::default()).expect("nothing diverges so soon");
     let mut rng = stream(0, Purpose::Evaluation, 0);
     let mut action = [0.0];
-    c.bench_function(&BenchmarkId::new(name, hidden).to_string(), |b| {
+    c.bench_function(&format!("{name}/{hidden}"), |b| {
         b.iter(|| {
             let observation = world.envs().observation(0);
             let situation = Situation { observation, step: 0, env: world.env(0) };

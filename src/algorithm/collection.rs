@@ -14,9 +14,7 @@ use crate::trial::{TrialError, World};
 /// What a [`Collector`] is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct CollectorConfig {
-    /// Random steps at the start.
-    pub learning_starts: u64,
-    /// The probability of a random action afterwards.
+    /// The probability of a random action once something was learned.
     pub epsilon: Schedule,
     /// Samples that are kept.
     pub buffer_size: usize,
@@ -61,7 +59,7 @@ impl Collector {
         }
     }
 
-    /// Plays `steps` steps with `policy`.
+    /// Plays `steps` steps: at random before the first update, with `policy` afterwards.
     ///
     /// # Errors
     /// Where the environment fails or the policy cannot decide.
@@ -77,7 +75,7 @@ impl Collector {
             self.observation.clear();
             self.observation.extend_from_slice(world.envs().observation(0));
             let rng = &mut self.exploration;
-            if progress.steps < self.config.learning_starts || uniform(rng) < epsilon {
+            if progress.updates == 0 || uniform(rng) < epsilon {
                 self.action_space.sample(rng, &mut self.action);
             } else {
                 let situation = Situation {

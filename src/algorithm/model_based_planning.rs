@@ -36,7 +36,7 @@ pub struct ModelBasedPlanningSpec {
     /// Networks that learn the same and differ in chance only.
     #[schemars(range(min = 1, max = 100))]
     pub ensemble_size: usize,
-    /// Random steps before learning starts.
+    /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
     #[schemars(range(min = 1))]
     pub learning_starts: u64,
     /// Steps between two rounds of learning.
@@ -293,7 +293,6 @@ impl<T: Scalar> ModelBasedPlanning<T> {
             weight_decay: spec.weight_decay,
         };
         let collector = CollectorConfig {
-            learning_starts: spec.learning_starts,
             epsilon: spec.epsilon,
             buffer_size: spec.buffer_size,
             n_steps: 1,

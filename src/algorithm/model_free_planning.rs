@@ -41,7 +41,7 @@ pub struct ModelFreePlanningSpec {
     /// Discount factor of rewards within the horizon.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub discount: f64,
-    /// Random steps before learning starts.
+    /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
     #[schemars(range(min = 1))]
     pub learning_starts: u64,
     /// Steps between two rounds of learning.
@@ -221,7 +221,6 @@ impl<T: Scalar> ModelFreePlanning<T> {
             weight_decay: spec.weight_decay,
         };
         let collector = CollectorConfig {
-            learning_starts: spec.learning_starts,
             epsilon: spec.epsilon,
             buffer_size: spec.buffer_size,
             n_steps: spec.horizon,
