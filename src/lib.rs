@@ -13,6 +13,7 @@ pub mod export;
 pub mod history;
 pub mod names;
 pub mod nn;
+pub mod planning;
 pub mod play;
 pub mod policy;
 pub mod provenance;

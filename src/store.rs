@@ -204,6 +204,11 @@ impl TrialDir {
         self.path.join("policy.safetensors")
     }
 
+    /// The samples that the policy was learned from, where its algorithm keeps them.
+    pub fn dataset(&self) -> PathBuf {
+        self.path.join("dataset.safetensors")
+    }
+
     /// Where checkpoints are.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoint")

@@ -54,11 +54,32 @@ fn cases() -> Vec<Case> {
     let several = json!({ "n_envs": 3, "train_freq": 2, "gradient_steps": 3,
         "action_noise": { "normal": 0.1 } });
     let ddpg = json!({ "policy_delay": 1, "target_policy_noise": 0.0, "n_critics": 1 });
+    let model_free = json!({ "name": "model_free_planning", "candidates": 5, "learning_starts": 20,
+        "train_freq": 10, "buffer_size": 90, "n_epochs": 2, "batch_size": 16 });
+    let return_predicting = json!({ "name": "model_free_planning", "proposal": "last_action", "horizon": 5,
+        "learning_starts": 20, "train_freq": 10, "buffer_size": 90, "n_epochs": 2,
+        "learning_rate": { "linear": 0.01 }, "epsilon": { "linear": 1.0 } });
+    let model_based = |planner: serde_json::Value| {
+        json!({ "name": "model_based_planning", "planner": planner, "ensemble_size": 2,
+            "learning_starts": 20, "train_freq": 10, "buffer_size": 90, "n_epochs": 2, "batch_size": 16 })
+    };
+    let planned_cem =
+        model_based(json!({ "name": "cem", "candidates": 8, "depth": 3, "iterations": 2 }));
+    let shooting = model_based(json!({ "name": "random_shooting", "candidates": 8, "depth": 3 }));
+    let exhaustive = model_based(json!({ "name": "exhaustive", "candidates": 3, "depth": 2 }));
     vec![
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
         case("Pendulum-v1", linear, es.clone()),
         case("LunarLanderContinuous-v3", double.clone(), es),
+        case("CartPole-v1", neural.clone(), model_free.clone()),
+        case("Pendulum-v1", neural.clone(), return_predicting),
+        case("Blackjack-v1", neural.clone(), model_free),
+        case("Pendulum-v1", neural.clone(), planned_cem.clone()),
+        case("CartPole-v1", double.clone(), planned_cem),
+        case("CartPole-v1", dropping.clone(), exhaustive.clone()),
+        case("Pendulum-v1", neural.clone(), exhaustive),
+        case("FrozenLake-v1", torch.clone(), shooting),
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),
@@ -165,6 +186,37 @@ fn a_restored_algorithm_goes_on_exactly() {
 }
 
 #[test]
+fn evaluating_between_iterations_changes_no_training() {
+    for case in cases() {
+        let train = |evaluates: bool| {
+            let (mut algorithm, mut world) = start(&case, 5);
+            world.restart(0, Default::default()).expect("a fresh start");
+            algorithm.restart();
+            let (_, mut stage) = case.environment.build().expect("in the table");
+            let mut observation = vec![0.0; world.observation_space().len()];
+            let mut action = vec![0.0; world.action_space().len()];
+            let mut rng = stream(0, Purpose::Evaluation, 0);
+            for _ in 0..ITERATIONS {
+                let mut metrics = MetricMeans::default();
+                algorithm.iterate(&mut world, &mut metrics).expect("nothing diverges so soon");
+                if evaluates {
+                    stage.reset(Some(1), &mut observation).expect("a start");
+                    algorithm.policy().begin_episode();
+                    let observation = &observation;
+                    let situation = Situation { observation, step: 0, env: stage.env() };
+                    let policy = algorithm.policy();
+                    policy.act(situation, Mode::Greedy, &mut rng, &mut action).expect("finite");
+                }
+            }
+            let mut state = Tensors::default();
+            algorithm.save(&mut state);
+            state
+        };
+        assert_eq!(train(true), train(false), "{:?}", case.algorithm);
+    }
+}
+
+#[test]
 fn a_saved_policy_is_all_that_acting_needs() {
     for case in cases() {
         let (mut algorithm, mut world) = start(&case, 5);
@@ -177,8 +229,8 @@ fn a_saved_policy_is_all_that_acting_needs() {
         let (mut fresh, _) = start(&case, 6);
         fresh.load_policy(&saved).expect("a policy of its own kind");
         let env = world.env(0);
-        let mut rng = stream(0, Purpose::Evaluation, 0);
-        let mut act = |algorithm: &mut dyn Algorithm, observation: &[f32]| {
+        let act = |algorithm: &mut dyn Algorithm, observation: &[f32]| {
+            let mut rng = stream(0, Purpose::Evaluation, 0);
             let mut action = vec![0.0; world.action_space().len()];
             let situation = Situation { observation, step: 0, env };
             algorithm

@@ -15,14 +15,18 @@ use crate::trial::{MetricMeans, TrialError, World};
 
 mod a2c;
 mod cem;
+mod collection;
 #[cfg(test)]
 mod contract_tests;
 mod dqn;
+mod model_based_planning;
+mod model_free_planning;
 mod off_policy;
 mod on_policy;
 mod openai_es;
 mod population;
 mod ppo;
+mod prediction;
 mod q_learning;
 mod reinforce;
 mod sac;
@@ -33,6 +37,8 @@ mod tqc;
 pub use a2c::{A2c, A2cSpec};
 pub use cem::{Cem, CemSpec};
 pub use dqn::{Dqn, DqnSpec};
+pub use model_based_planning::ModelBasedPlanningSpec;
+pub use model_free_planning::ModelFreePlanningSpec;
 pub use openai_es::{OpenAiEs, OpenAiEsSpec};
 pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
@@ -71,6 +77,10 @@ pub trait Algorithm {
 
     /// Saves what is needed to act: the tensors of `policy.safetensors`.
     fn save_policy(&self, state: &mut Tensors);
+
+    /// Saves the samples that it learned from, where they are worth keeping by themselves: the tensors of
+    /// `dataset.safetensors`.
+    fn save_dataset(&self, _state: &mut Tensors) {}
 
     /// Restores what [`Algorithm::save_policy`] saved: enough to act, not to go on learning.
     ///
@@ -193,6 +203,10 @@ algorithms! {
     Td3(Td3Spec) = "td3",
     /// Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.
     Tqc(TqcSpec) = "tqc",
+    /// Learns what actions earn and takes the best of some candidates.
+    ModelFreePlanning(ModelFreePlanningSpec) = "model_free_planning",
+    /// Learns a model of the environment and plans through it, as PETS does (Chua et al., 2018).
+    ModelBasedPlanning(ModelBasedPlanningSpec) = "model_based_planning",
 }
 
 /// Adds an update's `losses` to `metrics`.

@@ -81,6 +81,12 @@ pub trait Env {
     /// Advances one step with an action of the action space.
     fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError>;
 
+    /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
+    /// be copied (a physics engine's).
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        None
+    }
+
     /// Width and height of [`Env::draw`]'s picture in pixels, Gymnasium's native size.
     fn frame_size(&self) -> (u32, u32);
 

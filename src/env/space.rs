@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use rand::RngExt as _;
 use serde::Serialize;
+
+use crate::rng::Rng;
 
 /// A set of observations or actions. Elements travel as flat `f32` buffers of [`Space::len`] numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -167,6 +170,34 @@ impl Space {
             self.encode(from, to);
         }
         rows
+    }
+
+    /// Bounds of each dimension of a box, nothing for the others. Dimensions without a bound get -1 or 1
+    /// instead.
+    pub fn finite_bounds(&self) -> impl Iterator<Item = (f32, f32)> {
+        let (low, high): (&[f32], &[f32]) = match self {
+            Space::Box { low, high, .. } => (low, high),
+            _ => (&[], &[]),
+        };
+        let bound = |bound: f32, default| if bound.is_finite() { bound } else { default };
+        low.iter().zip(high).map(move |(&low, &high)| (bound(low, -1.0), bound(high, 1.0)))
+    }
+
+    /// Draws an element uniformly, a box's between its [`Space::finite_bounds`].
+    pub fn sample(&self, rng: &mut Rng, element: &mut [f32]) {
+        match self {
+            Space::Discrete { n } => element[0] = rng.random_range(0..*n) as f32,
+            Space::Tuple { sizes } => {
+                for (value, n) in element.iter_mut().zip(sizes) {
+                    *value = rng.random_range(0..*n) as f32;
+                }
+            }
+            Space::Box { .. } => {
+                for (value, (low, high)) in element.iter_mut().zip(self.finite_bounds()) {
+                    *value = rng.random_range(low..=high);
+                }
+            }
+        }
     }
 
     /// The number of actions of a discrete space, `None` for any other.

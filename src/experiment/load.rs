@@ -135,6 +135,7 @@ fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<P
         (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular {}), Some(training)) => {
             problems.extend(training.algorithm.problems(policy, &training.schedule, env));
         }
+        (PolicySpec::Planning(policy), _) => problems.extend(policy.problems(env)),
         (PolicySpec::Random {} | PolicySpec::Neural(_) | PolicySpec::Tabular {}, _) => {}
     }
     match (&agent.policy, &agent.training) {
@@ -149,7 +150,7 @@ fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<P
             &["training"],
             "only neural and tabular policies learn; remove `training` or make the policy `neural`",
         )),
-        (PolicySpec::Random {} | PolicySpec::HardCoded(_), None) => {}
+        (PolicySpec::Random {} | PolicySpec::HardCoded(_) | PolicySpec::Planning(_), None) => {}
     }
     problems
 }

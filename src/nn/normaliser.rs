@@ -140,6 +140,75 @@ impl RewardNormaliser {
     }
 }
 
+/// Shifts and scales the columns of a data set to mean 0 and deviation 1, and back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standardiser {
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+impl Standardiser {
+    /// For rows of `len` numbers, which stay as they are until [`Standardiser::fit`].
+    pub fn new(len: usize) -> Self {
+        Self { mean: vec![0.0; len], deviation: vec![1.0; len] }
+    }
+
+    /// Takes the moments of the first `columns` numbers of every row; columns that do not vary, and those after
+    /// them, are not scaled.
+    pub fn fit<'a>(&mut self, rows: impl Iterator<Item = &'a [f32]> + Clone, columns: usize) {
+        let n = rows.clone().count() as f64;
+        for j in 0..columns {
+            let column = || rows.clone().map(|row| f64::from(row[j]));
+            let mean = column().sum::<f64>() / n;
+            let deviation = (column().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+            // Below this, differences are rounding.
+            let varies = deviation > 1e-6 * mean.abs().max(1e-3);
+            self.mean[j] = mean as f32;
+            self.deviation[j] = if varies { deviation as f32 } else { 1.0 };
+        }
+    }
+
+    /// Standardises a batch in place.
+    pub fn apply(&self, batch: &mut [f32]) {
+        for row in batch.chunks_exact_mut(self.mean.len()) {
+            for (x, (mean, deviation)) in row.iter_mut().zip(self.moments()) {
+                *x = (*x - mean) / deviation;
+            }
+        }
+    }
+
+    /// Undoes [`Standardiser::apply`].
+    pub fn undo(&self, batch: &mut [f32]) {
+        for row in batch.chunks_exact_mut(self.mean.len()) {
+            for (x, (mean, deviation)) in row.iter_mut().zip(self.moments()) {
+                *x = *x * deviation + mean;
+            }
+        }
+    }
+
+    fn moments(&self) -> impl Iterator<Item = (&f32, &f32)> {
+        self.mean.iter().zip(&self.deviation)
+    }
+
+    /// Writes the moments as `prefix` + `mean` and `deviation`.
+    pub fn save(&self, prefix: &str, tensors: &mut Tensors) {
+        tensors.insert(&format!("{prefix}mean"), &[self.mean.len()], &self.mean);
+        tensors.insert(&format!("{prefix}deviation"), &[self.mean.len()], &self.deviation);
+    }
+
+    /// Takes over what [`Standardiser::save`] wrote.
+    ///
+    /// # Errors
+    /// Where a tensor is missing or of another size; nothing is changed then.
+    pub fn load(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), StateError> {
+        let shape = [self.mean.len()];
+        let mean = tensors.get(&format!("{prefix}mean"), &shape)?;
+        let deviation = tensors.get(&format!("{prefix}deviation"), &shape)?;
+        *self = Self { mean, deviation };
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,5 +265,39 @@ mod tests {
         assert_eq!(scaled, [4.0 / deviation, 8.0 / deviation]);
         normaliser.restart();
         assert_eq!(normaliser.returns, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn standardised_rows_have_mean_0_and_deviation_1_and_come_back() {
+        let mut rng = stream(4, Purpose::Exploration, 0);
+        let rows: Vec<f32> = (0..300)
+            .flat_map(|i| {
+                let x = normal(&mut rng) as f32;
+                [1e3 + 0.1 * x, -2.0 * x, 7.0, f32::from(i % 2 == 0)]
+            })
+            .collect();
+        let mut standardiser = Standardiser::new(4);
+        standardiser.fit(rows.chunks_exact(4), 3);
+        let mut batch = rows.clone();
+        standardiser.apply(&mut batch);
+        for j in 0..2 {
+            let column = || batch.iter().skip(j).step_by(4).map(|&x| f64::from(x));
+            let mean = column().sum::<f64>() / 300.0;
+            let deviation = (column().map(|x| (x - mean).powi(2)).sum::<f64>() / 300.0).sqrt();
+            assert!(mean.abs() < 1e-3 && (deviation - 1.0).abs() < 1e-3, "{mean}, {deviation}");
+        }
+        assert!(batch.chunks_exact(4).all(|row| row[2] == 0.0), "a constant stays finite");
+        assert!(batch.iter().zip(&rows).skip(3).step_by(4).all(|(a, b)| a == b));
+        let mut tensors = Tensors::default();
+        standardiser.save("x.", &mut tensors);
+        let mut loaded = Standardiser::new(4);
+        loaded.load("x.", &tensors).expect("what was just saved");
+        loaded.undo(&mut batch);
+        for (found, expected) in batch.iter().zip(&rows) {
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs().max(1.0),
+                "{found}, {expected}"
+            );
+        }
     }
 }

@@ -202,7 +202,7 @@ impl Replay {
         batch.rewards.clear();
         batch.discounts.clear();
         for &first in &batch.indices {
-            let (last, reward, discount) = self.span(first);
+            let (last, reward, discount, _) = self.span(first);
             batch.observations.extend_from_slice(row(
                 &self.observations,
                 first,
@@ -216,25 +216,52 @@ impl Replay {
         }
     }
 
-    /// From transition `first` up to n steps on: the last of them, the discounted reward, and the factor of
-    /// what follows.
-    fn span(&self, first: usize) -> (usize, f64, f64) {
+    /// The transition at `index`, which lies below [`Replay::len`].
+    pub fn transition(&self, index: usize) -> Transition<'_> {
+        Transition {
+            observation: row(&self.observations, index, self.observation_len),
+            action: row(&self.actions, index, self.action_len),
+            reward: f64::from(self.rewards[index]),
+            next_observation: row(&self.next_observations, index, self.observation_len),
+            terminated: self.ends[index] == TERMINATED,
+            truncated: self.ends[index] == TRUNCATED,
+        }
+    }
+
+    /// How many transitions were stored before the one at `index`: a number that stays with it.
+    pub fn number(&self, index: usize) -> u64 {
+        let capacity = self.capacity as u64;
+        let oldest = self.stored.saturating_sub(capacity);
+        oldest + (index as u64 + capacity - oldest % capacity) % capacity
+    }
+
+    /// The discounted reward of the n steps from the transition at `index` on, fewer where the task ends; `None`
+    /// where they are not all known, because the episode was cut off or is still going on.
+    pub fn n_step_reward(&self, index: usize) -> Option<f64> {
+        let (last, reward, _, steps) = self.span(index);
+        (steps == self.n_steps || self.ends[last] == TERMINATED).then_some(reward)
+    }
+
+    /// From transition `first` up to n steps on: the last of them, the discounted reward, the factor of what
+    /// follows, and how many steps they are.
+    fn span(&self, first: usize) -> (usize, f64, f64, usize) {
         let newest = ((self.stored - 1) % self.capacity as u64) as usize;
         let (mut last, mut reward, mut discount) = (first, 0.0, 1.0);
-        for step in 1.. {
+        let mut steps = 0;
+        loop {
+            steps += 1;
             reward += discount * f64::from(self.rewards[last]);
             discount *= self.gamma;
             if self.ends[last] == TERMINATED {
-                return (last, reward, 0.0);
+                return (last, reward, 0.0, steps);
             }
             let age = (newest + self.capacity - last) % self.capacity;
             // The newest transition of each copy has no successor yet.
-            if self.ends[last] == TRUNCATED || step >= self.n_steps || age < self.environments {
-                break;
+            if self.ends[last] == TRUNCATED || steps >= self.n_steps || age < self.environments {
+                return (last, reward, discount, steps);
             }
             last = (last + self.environments) % self.capacity;
         }
-        (last, reward, discount)
     }
 
     /// Sets the priorities of the transitions last sampled to the size of their temporal-difference errors.
@@ -435,20 +462,46 @@ mod tests {
             push(&mut replay, i, i == 2, i == 5);
         }
         // reward 1 + 1/2 + 1/4; nothing follows a termination
-        assert_eq!(replay.span(0), (2, 1.75, 0.0));
-        assert_eq!(replay.span(1), (2, 1.5, 0.0));
-        assert_eq!(replay.span(3), (5, 1.75, 0.125));
+        assert_eq!(replay.span(0), (2, 1.75, 0.0, 3));
+        assert_eq!(replay.span(1), (2, 1.5, 0.0, 2));
+        assert_eq!(replay.span(3), (5, 1.75, 0.125, 3));
         // a truncation is bootstrapped from
-        assert_eq!(replay.span(4), (5, 1.5, 0.25));
-        assert_eq!(replay.span(6), (8, 1.75, 0.125));
-        assert_eq!(replay.span(7), (8, 1.5, 0.25));
+        assert_eq!(replay.span(4), (5, 1.5, 0.25, 2));
+        assert_eq!(replay.span(6), (8, 1.75, 0.125, 3));
+        assert_eq!(replay.span(7), (8, 1.5, 0.25, 2));
         replay.restart();
         push(&mut replay, 9, false, false);
-        assert_eq!(replay.span(7), (8, 1.5, 0.25));
+        assert_eq!(replay.span(7), (8, 1.5, 0.25, 2));
         // around the end of the ring
         push(&mut replay, 10, false, false);
         push(&mut replay, 11, false, false);
-        assert_eq!(replay.span(9), (1, 1.75, 0.125));
+        assert_eq!(replay.span(9), (1, 1.75, 0.125, 3));
+    }
+
+    #[test]
+    fn rewards_of_n_steps_are_known_up_to_an_end_but_not_through_a_cut() {
+        let mut replay = Replay::new(ReplayConfig { n_steps: 3, ..config(10) });
+        for i in 0..9 {
+            push(&mut replay, i, i == 2, i == 5);
+        }
+        let known: Vec<_> = (0..9).map(|index| replay.n_step_reward(index)).collect();
+        let cut = None;
+        let expected =
+            [Some(1.75), Some(1.5), Some(1.0), Some(1.75), cut, cut, Some(1.75), cut, cut];
+        assert_eq!(known, expected);
+    }
+
+    #[test]
+    fn a_number_stays_with_its_transition() {
+        let mut replay = Replay::new(config(4));
+        for i in 0..11 {
+            push(&mut replay, i, false, false);
+            for index in 0..replay.len() {
+                let transition = replay.transition(index);
+                assert_eq!(replay.number(index) as f32, transition.observation[0]);
+                assert_eq!(transition.next_observation[0], transition.observation[0] + 1.0);
+            }
+        }
     }
 
     #[test]

@@ -157,6 +157,11 @@ impl Tensors {
         Ok(u64::from_le_bytes(bytes.try_into().expect("one word, by its type and shape")))
     }
 
+    /// Whether there is no tensor at all.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
     /// Whether there is a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)

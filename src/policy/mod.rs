@@ -12,6 +12,7 @@ mod from_fn;
 mod hard_coded;
 mod network;
 mod neural;
+mod planning;
 mod random;
 mod squashed;
 
@@ -19,6 +20,7 @@ pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec};
+pub use planning::{Planning, PlanningSpec};
 pub use random::Random;
 pub use squashed::{NotFinite, SquashedPolicy};
 
@@ -34,6 +36,8 @@ pub enum PolicySpec {
     Neural(NeuralSpec),
     /// A table of action values, for discrete observations.
     Tabular {},
+    /// Planning on copies of the environment itself, where it can be copied.
+    Planning(PlanningSpec),
 }
 
 impl PolicySpec {
@@ -115,6 +119,7 @@ pub fn fixed(
             let builtin = builtin.with_context(|| env_spec.unknown_policy(name))?;
             Ok((builtin.make)(options)?)
         }
+        PolicySpec::Planning(planning) => Ok(Box::new(Planning::new(planning, env.action_space()))),
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
         PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
     }

@@ -350,6 +350,7 @@ fn summarise(
             PolicySpec::HardCoded(_) => PolicyKind::HardCoded,
             PolicySpec::Neural(_) => PolicyKind::Neural,
             PolicySpec::Tabular {} => PolicyKind::Tabular,
+            PolicySpec::Planning(_) => PolicyKind::Planning,
         },
         learns: agent.training.is_some(),
         curve_window: agent.return_window(),

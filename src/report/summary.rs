@@ -112,6 +112,8 @@ pub enum PolicyKind {
     Neural,
     /// A table of action values.
     Tabular,
+    /// Planning on copies of the environment.
+    Planning,
 }
 
 /// One trial.

@@ -186,6 +186,20 @@ impl<'a> Learner<'a> {
         write_atomically(&self.dir.policy(), &state.to_bytes()?)
     }
 
+    /// Writes `dataset.safetensors`, where the algorithm keeps its samples.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save_dataset(&self) -> anyhow::Result<()> {
+        let mut state = Tensors::default();
+        self.algorithm.save_dataset(&mut state);
+        if state.is_empty() {
+            return Ok(());
+        }
+        state.insert_value("environment", &self.plan.environment);
+        write_atomically(&self.dir.dataset(), &state.to_bytes()?)
+    }
+
     fn show_untrained(
         &mut self,
         stage: &mut Stage<'_>,

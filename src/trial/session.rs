@@ -42,6 +42,7 @@ pub fn run(
                 .then(|| result.progress.steps as f64 / result.training_seconds);
             result.engine = Some(learner.engine());
             learner.save_policy()?;
+            learner.save_dataset()?;
             let policy = learner.policy();
             result.after = Some(stage.evaluate(policy, plan.evaluation.episodes)?);
             let (progress, seconds) = (result.progress, result.training_seconds);

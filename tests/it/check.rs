@@ -59,6 +59,7 @@ impl Run {
                         "policy": { "type": "neural" },
                         "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 10 } },
                     }),
+                    PolicyKind::Planning => json!({ "policy": { "type": "planning" } }),
                     PolicyKind::Tabular => unreachable!("cart-poles have no table"),
                 };
                 ((*name).to_owned(), settings)

@@ -166,6 +166,42 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
         "{ \"name\": \"td3\", \"n_critics\": 0 }",
     ),
+    (
+        "planning where nothing can be copied",
+        "\"CartPole-v1\" },\n  \"seeds\": [0, 1],\n  \"agents\": {",
+        "\"LunarLander-v3\" },\n  \"seeds\": [0, 1],\n  \"agents\": {\n    \"planner\": { \"policy\": { \"type\": \"planning\" } },",
+    ),
+    ("a planner that learns", "\"type\": \"neural\", \"hidden\": [16]", "\"type\": \"planning\""),
+    (
+        "an unknown planner",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"model_based_planning\", \"planner\": { \"name\": \"cme\" }",
+    ),
+    (
+        "a setting of another planner",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"model_based_planning\", \"planner\": { \"name\": \"exhaustive\", \"iterations\": 3 }",
+    ),
+    (
+        "a search without end",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"model_based_planning\", \"planner\": { \"name\": \"exhaustive\", \"candidates\": 10, \"depth\": 12 }",
+    ),
+    (
+        "candidates around a discrete action",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"model_free_planning\", \"proposal\": \"last_action\"",
+    ),
+    (
+        "predicted rewards through a sigmoid",
+        "\"hidden\": [16] },\n      \"training\": {\n        \"algorithm\": { \"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"hidden\": [16], \"head\": \"sigmoid\" },\n      \"training\": {\n        \"algorithm\": { \"name\": \"model_based_planning\"",
+    ),
+    (
+        "everything held out",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"model_free_planning\", \"validation_fraction\": 1.0",
+    ),
     ("zero evaluation episodes", "{ \"episodes\": 5 }", "{ \"episodes\": 0 }"),
     ("no agents", "\"evaluation\": { \"episodes\": 5 }", "\"agents\": {}"),
     ("not an object", BASE, "[1, 2, 3]"),

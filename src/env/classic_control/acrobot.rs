@@ -128,6 +128,7 @@ fn make(options: &Options) -> Result<Box<dyn Env>, OptionsError> {
     Ok(Box::new(Acrobot::new(config)))
 }
 
+#[derive(Clone)]
 struct Acrobot {
     config: Config,
     observation_space: Space,
@@ -270,6 +271,10 @@ impl Env for Acrobot {
             upright.polygon(corners, Color::rgb(0, 204, 204));
             upright.circle(joint, half, Color::rgb(204, 204, 0));
         }
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn state(&self) -> Vec<f64> {

@@ -121,6 +121,7 @@ fn make(options: &Options) -> Result<Box<dyn Env>, OptionsError> {
 }
 
 /// The environment's state.
+#[derive(Clone)]
 struct CartPole {
     config: Config,
     observation_space: Space,
@@ -229,6 +230,10 @@ impl Env for CartPole {
         upright.polygon(pole, Color::rgb(202, 152, 101));
         upright.circle((cart_x, axle), half, Color::rgb(129, 132, 203));
         upright.line((0.0, TRACK), (FRAME.0 as f32, TRACK), Color::BLACK);
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn state(&self) -> Vec<f64> {

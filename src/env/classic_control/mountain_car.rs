@@ -95,6 +95,7 @@ fn make(options: &Options) -> Result<Box<dyn Env>, OptionsError> {
     Ok(Box::new(MountainCar::new(config)))
 }
 
+#[derive(Clone)]
 struct MountainCar {
     config: Config,
     observation_space: Space,
@@ -161,6 +162,10 @@ impl Env for MountainCar {
     fn draw(&self, canvas: &mut Canvas) {
         let mut upright = Upright::new(canvas, hill::FRAME.1);
         hill::draw(&mut upright, self.position as f32, GOAL_POSITION as f32);
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn state(&self) -> Vec<f64> {

@@ -106,6 +106,7 @@ enum State {
     Moved(f32, f32),
 }
 
+#[derive(Clone)]
 struct MountainCarContinuous {
     config: Config,
     observation_space: Space,
@@ -196,6 +197,10 @@ impl Env for MountainCarContinuous {
     fn draw(&self, canvas: &mut Canvas) {
         let mut upright = Upright::new(canvas, hill::FRAME.1);
         hill::draw(&mut upright, self.observation()[0], GOAL_POSITION as f32);
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn state(&self) -> Vec<f64> {

@@ -123,6 +123,7 @@ fn swing_up(options: &Options) -> Result<Box<dyn Policy>, OptionsError> {
     })))
 }
 
+#[derive(Clone)]
 struct Pendulum {
     config: Config,
     observation_space: Space,
@@ -221,6 +222,10 @@ impl Env for Pendulum {
             draw_torque(&mut upright, (pivot, pivot), scale * torque.abs() / 2.0, torque > 0.0);
         }
         upright.circle((pivot, pivot), 0.05 * scale, Color::BLACK);
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn state(&self) -> Vec<f64> {

@@ -112,6 +112,7 @@ impl Hand {
     }
 }
 
+#[derive(Clone)]
 struct Blackjack {
     config: Config,
     observation_space: Space,
@@ -217,6 +218,10 @@ impl Env for Blackjack {
         };
         self.observe(observation);
         Ok(step)
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn frame_size(&self) -> (u32, u32) {

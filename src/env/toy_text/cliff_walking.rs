@@ -98,6 +98,7 @@ pub fn model(options: &Options) -> Result<Model, OptionsError> {
 }
 
 /// The drawing.
+#[derive(Clone)]
 struct Cliff;
 
 impl World for Cliff {

@@ -4,6 +4,8 @@
 //! [`Tabular`] steps them. Sampling follows Gymnasium 1.1.1 `envs/toy_text/utils.py`: one uniform draw a
 //! step, even where there is a single outcome.
 
+use std::rc::Rc;
+
 use crate::env::{Action, BuiltinPolicy, Env, EnvError, Info, Options, OptionsError, Space, Step};
 use crate::policy::{FromFn, Policy};
 use crate::rng::NpRandom;
@@ -157,8 +159,10 @@ pub trait World {
 }
 
 /// An environment that follows a [`Model`].
+#[derive(Clone)]
 pub struct Tabular<W> {
-    model: Model,
+    /// Shared by copies of the environment.
+    model: Rc<Model>,
     world: W,
     observation_space: Space,
     action_space: Space,
@@ -178,13 +182,13 @@ impl<W: World> Tabular<W> {
             state: 0,
             heading: None,
             probability: 1.0,
-            model,
+            model: Rc::new(model),
             world,
         }
     }
 }
 
-impl<W: World> Env for Tabular<W> {
+impl<W: World + Clone + 'static> Env for Tabular<W> {
     fn observation_space(&self) -> &Space {
         &self.observation_space
     }
@@ -215,6 +219,10 @@ impl<W: World> Env for Tabular<W> {
         }
         observation[0] = state as f32;
         Ok(Step { reward, terminated })
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn frame_size(&self) -> (u32, u32) {

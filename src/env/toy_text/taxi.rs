@@ -146,6 +146,7 @@ pub fn model(options: &Options) -> Result<Model, OptionsError> {
 }
 
 /// The drawing.
+#[derive(Clone)]
 struct Town;
 
 impl World for Town {

@@ -114,6 +114,7 @@ fn kind(report: &Report, series: &Series) -> String {
     match (report.summary(series).policy, series.learns) {
         (PolicyKind::Random, _) => "random baseline".into(),
         (PolicyKind::HardCoded, _) => "hard-coded baseline".into(),
+        (PolicyKind::Planning, _) => "plans on the simulator".into(),
         (PolicyKind::Neural, false) => "untrained network".into(),
         (PolicyKind::Tabular, false) => "untrained table".into(),
         (PolicyKind::Neural | PolicyKind::Tabular, true) => String::new(),

@@ -1,0 +1,120 @@
+//! How the planning algorithms collect samples: at random at first, then with the agent as it is.
+
+use super::Setup;
+use super::schedule::{self, Schedule};
+use crate::env::Space;
+use crate::experiment::ScheduleSpec;
+use crate::nn::random::uniform;
+use crate::nn::replay::{Replay, ReplayConfig, Transition};
+use crate::nn::{StateError, Tensors};
+use crate::policy::{Mode, Policy, Situation};
+use crate::rng::{Purpose, Rng, stream};
+use crate::trial::{TrialError, World};
+
+/// What a [`Collector`] is built from.
+#[derive(Debug, Clone, Copy)]
+pub struct CollectorConfig {
+    /// The probability of a random action once something was learned.
+    pub epsilon: Schedule,
+    /// Samples that are kept.
+    pub buffer_size: usize,
+    /// Steps that [`Replay::n_step_reward`] sums rewards over.
+    pub n_steps: usize,
+    /// Their discount factor.
+    pub gamma: f64,
+}
+
+/// Plays in one environment and keeps what it saw.
+pub struct Collector {
+    /// The newest samples.
+    pub replay: Replay,
+    config: CollectorConfig,
+    schedule: ScheduleSpec,
+    action_space: Space,
+    exploration: Rng,
+    observation: Vec<f32>,
+    action: Vec<f32>,
+}
+
+impl Collector {
+    /// A collector without samples.
+    pub fn new(config: CollectorConfig, setup: &Setup<'_>) -> Self {
+        let replay = Replay::new(ReplayConfig {
+            capacity: config.buffer_size,
+            environments: 1,
+            observation_len: setup.observation_space.len(),
+            action_len: setup.action_space.len(),
+            n_steps: config.n_steps,
+            gamma: config.gamma,
+            priorities: None,
+        });
+        Self {
+            replay,
+            config,
+            schedule: setup.schedule.clone(),
+            action_space: setup.action_space.clone(),
+            exploration: stream(setup.seed, Purpose::Exploration, 0),
+            observation: Vec::new(),
+            action: vec![0.0; setup.action_space.len()],
+        }
+    }
+
+    /// Plays `steps` steps: at random before the first update, with `policy` afterwards.
+    ///
+    /// # Errors
+    /// Where the environment fails or the policy cannot decide.
+    pub fn collect(
+        &mut self,
+        world: &mut World,
+        steps: usize,
+        policy: &mut dyn Policy,
+    ) -> Result<(), TrialError> {
+        for _ in 0..steps {
+            let progress = world.progress();
+            let epsilon = self.config.epsilon.at(schedule::remaining(&self.schedule, progress));
+            self.observation.clear();
+            self.observation.extend_from_slice(world.envs().observation(0));
+            let rng = &mut self.exploration;
+            if progress.updates == 0 || uniform(rng) < epsilon {
+                self.action_space.sample(rng, &mut self.action);
+            } else {
+                let situation = Situation {
+                    observation: &self.observation,
+                    step: world.envs().elapsed_steps(0),
+                    env: world.env(0),
+                };
+                policy.act(situation, Mode::Explore, rng, &mut self.action)?;
+            }
+            world.step(&self.action)?;
+            let envs = world.envs();
+            self.replay.push(Transition {
+                observation: &self.observation,
+                action: &self.action,
+                reward: envs.rewards()[0],
+                next_observation: envs.final_observation(0).unwrap_or(envs.observation(0)),
+                terminated: envs.terminated()[0],
+                truncated: envs.truncated()[0],
+            });
+            if !envs.finished().is_empty() {
+                policy.begin_episode();
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves samples and random stream.
+    pub fn save(&self, state: &mut Tensors) {
+        self.replay.save("samples.", state);
+        state.insert_rng("exploration", &self.exploration);
+    }
+
+    /// Restores what [`Collector::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.replay.load("samples.", state)?;
+        self.exploration = state.rng("exploration")?;
+        Ok(())
+    }
+}
