@@ -61,7 +61,8 @@ fn cases() -> Vec<Case> {
 fn start(case: &Case, seed: u64) -> (Box<dyn Algorithm>, World) {
     let settings = case.algorithm.settings();
     let copies = settings.environments();
-    let world = World::new(&case.environment, copies, seed, &case.schedule).expect("a world");
+    let world =
+        World::new(&case.environment, &case.policy, copies, seed, &case.schedule).expect("a world");
     let algorithm = settings
         .build(&Setup {
             policy: &case.policy,

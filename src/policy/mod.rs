@@ -17,7 +17,7 @@ mod random;
 pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
-pub use neural::{HeadSpec, NeuralSpec};
+pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use random::Random;
 
 /// How an agent acts.
@@ -35,6 +35,14 @@ pub enum PolicySpec {
 }
 
 impl PolicySpec {
+    /// What the policy sees of the environment; all but neural ones see its state.
+    pub fn observation(&self) -> &ObservationSpec {
+        match self {
+            PolicySpec::Neural(network) => &network.observation,
+            _ => &ObservationSpec::State,
+        }
+    }
+
     /// How a neural policy's outputs become actions; `None` for the others.
     pub fn head(&self) -> Option<HeadSpec> {
         match self {

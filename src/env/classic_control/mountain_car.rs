@@ -163,6 +163,11 @@ impl Env for MountainCar {
         hill::draw(&mut upright, self.position as f32, GOAL_POSITION as f32);
     }
 
+    /// The car.
+    fn focus(&self) -> (f32, f32) {
+        hill::focus(self.position as f32)
+    }
+
     fn state(&self) -> Vec<f64> {
         vec![self.position, self.velocity]
     }

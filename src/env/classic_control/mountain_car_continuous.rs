@@ -198,6 +198,11 @@ impl Env for MountainCarContinuous {
         hill::draw(&mut upright, self.observation()[0], GOAL_POSITION as f32);
     }
 
+    /// The car.
+    fn focus(&self) -> (f32, f32) {
+        hill::focus(self.observation()[0])
+    }
+
     fn state(&self) -> Vec<f64> {
         match self.state {
             State::Started(position, velocity) => vec![position, velocity],
