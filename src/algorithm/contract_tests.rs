@@ -40,7 +40,22 @@ fn cases() -> Vec<Case> {
     let rainbow = json!({ "name": "dqn", "n_envs": 2, "learning_starts": 20, "buffer_size": 90,
         "target_update_interval": 10, "gradient_steps": -1, "double_q": true, "dueling": true,
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
+    let pixels = |channels: &str, difference: bool, stack: usize, dropout: f64| {
+        json!({ "type": "neural", "hidden": [8], "dropout": dropout,
+            "observation": { "type": "pixels", "width": 16, "height": 10, "channels": channels,
+                "crop": { "width": 200, "height": 120 }, "difference": difference, "stack": stack },
+            "convolutions": [{ "channels": 4, "kernel": 4, "stride": 2 },
+                { "channels": 3, "kernel": 3 }] })
+    };
+    let mut flat = pixels("grayscale", true, 1, 0.0);
+    flat.as_object_mut().expect("above").remove("convolutions");
     vec![
+        case("CartPole-v1", pixels("rgb", true, 1, 0.2), json!({ "name": "reinforce" })),
+        case("CartPole-v1", pixels("grayscale", false, 2, 0.0), ppo(shared.clone())),
+        case("Pendulum-v1", pixels("grayscale", true, 2, 0.2), ppo(json!({}))),
+        case("CartPole-v1", pixels("rgb", false, 1, 0.0), json!({ "name": "a2c", "n_envs": 2 })),
+        case("CartPole-v1", pixels("grayscale", true, 3, 0.0), rainbow.clone()),
+        case("MountainCar-v0", flat, dqn.clone()),
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),
@@ -96,9 +111,8 @@ fn every_algorithm_is_among_the_cases() {
         assert_eq!(AlgorithmSpec::by_name(name).map(|spec| spec.name()), Some(*name));
     }
     for case in &cases {
-        let spec = case.environment.spec().expect("in the table");
-        let env = (spec.make)(&Default::default()).expect("no options");
-        let problems = case.algorithm.problems(&case.policy, &case.schedule, &*env);
+        let (_, env) = case.environment.build(&case.policy).expect("in the table");
+        let problems = case.algorithm.problems(&case.policy, &case.schedule, env.env());
         assert!(problems.is_empty(), "{problems:?}");
     }
 }
