@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rushes::env::{Channels, Crop, ENVS, Env, EnvSpec, Options, Pixels, PixelsSpec, TimeLimit};
+use rushes::env::{
+    Channels, Crop, ENVS, Env, EnvSpec, Family, Options, Pixels, PixelsSpec, TimeLimit,
+};
 use rushes::record::TrialResult;
 use rushes::rng::NpRandom;
 use rushes::store::TrialDir;
@@ -95,10 +97,11 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The patch drawn small is the whole picture averaged over squares of ten by ten pixels, up to what a
-/// rasteriser does at edges and with lines of one pixel.
+/// rasteriser does at edges and with lines of one pixel. (The toy worlds' tiles let some background through
+/// where their edges cross a pixel.)
 #[test]
 fn a_patch_is_the_picture_made_small() {
-    for spec in ENVS {
+    for spec in ENVS.iter().filter(|spec| spec.family != Family::ToyText) {
         let (width, height) = make(spec).frame_size();
         let pixels = PixelsSpec {
             width: width / 10,
@@ -144,7 +147,7 @@ fn a_cropped_cart_stays_in_the_middle() {
     let mut env = TimeLimit::new(Box::new(Pixels::new(make(spec), pixels.clone())), None);
     let mut patch = vec![0.0; 40 * 24];
     env.reset(Some(1), &mut patch).expect("a reset");
-    for step in 0..40 {
+    for step in 0.. {
         save(&format!("CartPole-v1_crop_{step:02}"), &pixels, &patch);
         // The lowest row holds the cart, about whose middle the pole turns.
         let dark = |column: usize| 1.0 - f64::from(patch[23 * 40 + column]);
@@ -152,9 +155,12 @@ fn a_cropped_cart_stays_in_the_middle() {
         let middle =
             (0..40).map(|column| (column as f64 + 0.5) * dark(column)).sum::<f64>() / total;
         assert!((middle - 20.0).abs() < 0.2, "step {step}: the cart is at {middle} of 40");
-        env.step(&[1.0], &mut patch).expect("a step");
+        if env.step(&[1.0], &mut patch).expect("a step").terminated {
+            break;
+        }
     }
-    assert!(env.env().state()[0] > 1.0, "the cart has moved far to the right");
+    // In metres, of which 24 pixels of the patch make one.
+    assert!(env.env().state()[0] > 0.1, "the cart has moved to the right");
 }
 
 #[test]
