@@ -323,6 +323,7 @@ mod tests {
             git: Some(GitInfo { commit: "0123456789".into(), dirty: true }),
             environment: "CartPole-v1".into(),
             reward_threshold: None,
+            search: None,
             agents: vec![AgentSummary {
                 name: "a".into(),
                 policy: PolicyKind::Random,

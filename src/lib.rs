@@ -19,6 +19,7 @@ pub mod regression;
 pub mod report;
 pub mod rng;
 pub mod runner;
+pub mod search;
 pub mod stats;
 pub mod store;
 pub mod trial;

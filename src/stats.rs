@@ -7,6 +7,8 @@
 //!
 //! What is not defined for too few values is `None`, never a made-up zero.
 
+use std::collections::VecDeque;
+
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,31 @@ use crate::rng::{Rng, SeedSequence};
 /// The arithmetic mean; `None` for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The mean of the last values of a sequence.
+#[derive(Debug, Clone)]
+pub struct MovingMean {
+    window: usize,
+    recent: VecDeque<f64>,
+    sum: f64,
+}
+
+impl MovingMean {
+    /// Over at most `window` values.
+    pub fn new(window: usize) -> Self {
+        Self { window, recent: VecDeque::new(), sum: 0.0 }
+    }
+
+    /// Adds a value. Gives the mean, and whether it is one of a whole window.
+    pub fn push(&mut self, value: f64) -> (f64, bool) {
+        if self.recent.len() == self.window {
+            self.sum -= self.recent.pop_front().unwrap_or(0.0);
+        }
+        self.recent.push_back(value);
+        self.sum += value;
+        (self.sum / self.recent.len() as f64, self.recent.len() == self.window)
+    }
 }
 
 /// The sample standard deviation (divisor n - 1); `None` for fewer than two values.

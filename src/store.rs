@@ -1,7 +1,7 @@
 //! The only module that knows paths under `output/`.
 //!
 //! ```text
-//! output/<experiment>/<run>/plan.json run.json index.html summary.json charts/
+//! output/<experiment>/<run>/plan.json run.json index.html summary.json [best.json]
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
 //!                                           checkpoint/ stderr.log result.json}
 //! output/<experiment>/latest → <run>
@@ -102,9 +102,9 @@ impl RunDir {
         self.path.join("summary.json")
     }
 
-    /// Where charts are written.
-    pub fn charts(&self) -> PathBuf {
-        self.path.join("charts")
+    /// The experiment with the best settings that its search found.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.json")
     }
 
     /// Held by the process that runs the trials, so that two never work on one run.

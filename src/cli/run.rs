@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -13,7 +14,7 @@ use crate::record::{RunInfo, RunStatus};
 use crate::report::summary::Summary;
 use crate::runner::{Display, Outcome, Pool};
 use crate::store::{self, RunDir};
-use crate::{provenance, report, video};
+use crate::{provenance, report, search, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
@@ -56,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             eprintln!("note: {note}");
         }
     }
-    let plan = Plan::new(spec);
+    let mut plan = Plan::new(spec)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
     let run = match &args.resume {
@@ -79,8 +80,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 
     eprintln!("{}: {} trials, {jobs} at a time", plan.experiment.name, plan.trials.len());
     let display = Display::new(&plan, args.plain);
-    let pool = Pool { run: &run, jobs, interrupted: &interrupted, display: &display };
-    let outcome = pool.run(&plan);
+    let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
+    let pool = Pool { run: &run, jobs, timeout, interrupted: &interrupted, display: &display };
+    let outcome = search::run(&pool, &run, &mut plan);
     display.close();
     let outcome = outcome?;
     close(&run, outcome)?;

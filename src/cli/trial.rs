@@ -14,6 +14,9 @@ use crate::trial::{self, Message};
 pub struct Args {
     /// The trial's directory, holding its `trial.json`.
     directory: PathBuf,
+    /// Pause at a checkpoint after so many environment steps; the trial has no result then.
+    #[arg(long, value_name = "STEPS")]
+    pause_at: Option<u64>,
 }
 
 /// Runs the trial; a failure is written down as its result.
@@ -31,9 +34,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         .try_write()
         .ok()
         .context("another process is running this trial; wait for it to end")?;
-    let outcome = trial::run(&dir, &plan, |note| Message::Note(note).send());
+    let outcome = trial::run(&dir, &plan, args.pause_at, |note| Message::Note(note).send());
     let (result, exit) = match outcome {
-        Ok(result) => (result, Exit::Success),
+        Ok(None) => return Ok(Exit::Success),
+        Ok(Some(result)) => (result, Exit::Success),
         Err(error) => (trial::failed(&plan, error.to_string()), Exit::Failed),
     };
     dir.write_result(&result)?;

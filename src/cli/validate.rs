@@ -29,7 +29,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         match experiment::load(file, &args.overrides) {
             Ok(spec) if args.resolved => println!("{}", serde_json::to_string_pretty(&spec)?),
             Ok(spec) => {
-                let plan = Plan::new(spec);
+                let plan = Plan::new(spec)?;
                 let agents = plan.experiment.agents.len();
                 println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
             }

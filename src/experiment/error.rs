@@ -27,6 +27,16 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.dotted();
+        if !path.is_empty() {
+            write!(f, "{path}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 /// An experiment file that cannot be run, with everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExperimentError {
@@ -84,11 +94,7 @@ impl fmt::Display for ExperimentError {
             if let Some((line, column)) = position {
                 write!(f, ":{line}:{column}")?;
             }
-            let path = problem.dotted();
-            if !path.is_empty() {
-                write!(f, ": {path}")?;
-            }
-            write!(f, ": {}", problem.message)?;
+            write!(f, ": {problem}")?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::spec::{AgentSpec, EnvironmentSpec, ScheduleSpec, Spec, StopSpec, Targ
 use super::{ExperimentError, MAX_TRIALS, Override, Problem, schema};
 use crate::env::{self, Env, EnvSpec};
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
+use crate::search::{self, Sample};
 
 /// Reads an experiment and checks everything that can be known before it runs.
 ///
@@ -21,7 +22,9 @@ pub fn load(file: &Path, overrides: &[Override]) -> anyhow::Result<Spec> {
     let mut value: Value =
         serde_json::from_str(&text).map_err(|error| ExperimentError::syntax(file, &error))?;
     for change in overrides {
-        change.apply(&mut value).map_err(anyhow::Error::msg)?;
+        change
+            .apply(&mut value)
+            .map_err(|message| anyhow::anyhow!("--set {}: {message}", change.as_written()))?;
     }
     check(&value)
         .and_then(|spec| {
@@ -44,20 +47,17 @@ pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
         let path: Vec<_> = error.path().to_string().split('.').map(str::to_owned).collect();
         vec![Problem { path, message: error.into_inner().to_string() }]
     })?;
-    let problems = semantic_problems(&spec);
+    let mut problems = semantic_problems(&spec);
+    if problems.is_empty() {
+        problems = search_problems(&spec);
+    }
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
 }
 
 /// What no schema can know: names of the tables, and combinations that cannot work.
 fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     let mut problems = spec.check.problems();
-    let trials = spec.agents.len().saturating_mul(spec.seeds.0.len());
-    if trials > MAX_TRIALS {
-        problems.push(Problem::new(
-            &["seeds"],
-            format!("{trials} trials are more than the {MAX_TRIALS} that one experiment may have"),
-        ));
-    }
+    problems.extend(too_many(spec.agents.len(), spec));
     let Some(env_spec) = env::find(&spec.environment.id) else {
         let known: Vec<_> = env::ENVS.iter().map(|spec| spec.id).collect();
         let message = schema::unknown("environment", &spec.environment.id, &known);
@@ -81,6 +81,49 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         problems.extend(found);
     }
     problems
+}
+
+fn too_many(agents: usize, spec: &Spec) -> Option<Problem> {
+    let trials = agents.saturating_mul(spec.seeds.0.len());
+    (trials > MAX_TRIALS).then(|| {
+        let message =
+            format!("{trials} trials are more than the {MAX_TRIALS} that one experiment may have");
+        Problem::new(&["seeds"], message)
+    })
+}
+
+/// What is wrong with the search of an experiment that is right without it.
+fn search_problems(spec: &Spec) -> Vec<Problem> {
+    let threshold = spec.environment.spec().ok().and_then(|env| env.reward_threshold);
+    let check = |value: &Value| check(value).err().unwrap_or_default();
+    let mut problems = search::problems(spec, threshold.is_some(), check);
+    if problems.is_empty() && spec.search.is_some() {
+        let samples = search::next_samples(spec, &[]);
+        problems.extend(too_many(samples.len(), spec));
+        if problems.is_empty() {
+            problems.extend(samples.iter().find_map(|sample| sample_problem(spec, sample)));
+        }
+    }
+    problems
+}
+
+/// What is wrong with values that are each right alone.
+fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
+    let wrong = |message: String| {
+        let values: Vec<_> =
+            sample.values.iter().map(|(p, value)| format!("{p}={value}")).collect();
+        let message = format!("{} do not go together: {message}", values.join(", "));
+        Problem::new(&["search", "parameters"], message)
+    };
+    let env_spec = spec.environment.spec().ok()?;
+    let env = (env_spec.make)(&spec.environment.options).ok()?;
+    match sample.settings(spec) {
+        Ok(settings) => {
+            let found = agent_problems(&settings, &spec.environment, env_spec, &*env);
+            found.first().map(|problem| wrong(problem.to_string()))
+        }
+        Err(error) => Some(wrong(format!("{error:#}"))),
+    }
 }
 
 /// What is wrong with an agent on `env`, the environment as it is.

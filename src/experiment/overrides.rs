@@ -13,6 +13,12 @@ pub struct Override {
 }
 
 impl Override {
+    /// Puts `value` at `path`, names joined by dots.
+    pub fn new(path: &str, value: Value) -> Self {
+        let written = format!("{path}={value}");
+        Self { path: path.split('.').map(str::to_owned).collect(), value, written }
+    }
+
     /// The override as the user wrote it.
     pub fn as_written(&self) -> &str {
         &self.written
@@ -36,19 +42,11 @@ impl Override {
                 Value::Array(array) => {
                     let length = array.len();
                     (part.parse().ok().and_then(|index: usize| array.get_mut(index))).ok_or_else(
-                        || {
-                            format!(
-                                "--set {}: `{place}` has {length} elements, no element `{part}`",
-                                self.written
-                            )
-                        },
+                        || format!("`{place}` has {length} elements, no element `{part}`"),
                     )?
                 }
                 other => {
-                    return Err(format!(
-                        "--set {}: `{place}` is {other}, which has no field `{part}`",
-                        self.written
-                    ));
+                    return Err(format!("`{place}` is {other}, which has no field `{part}`"));
                 }
             };
         }

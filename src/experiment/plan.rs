@@ -1,9 +1,11 @@
 //! The plan: every trial that follows from an experiment, decided before anything runs.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
+use crate::search::{self, Sample};
 
 /// The version of the on-disk layout (`docs/output-format.md`).
 pub const FORMAT_VERSION: u32 = 1;
@@ -17,7 +19,10 @@ pub struct Plan {
     pub experiment: Spec,
     /// Hash of everything in the experiment that decides the returns.
     pub settings_hash: String,
-    /// The trials, agent by agent, seed by seed.
+    /// What a search tries, as far as it is decided; more may follow from how these turn out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+    /// The trials, agent by agent, sample by sample, seed by seed.
     pub trials: Vec<TrialPlan>,
 }
 
@@ -30,6 +35,9 @@ pub struct TrialPlan {
     pub id: String,
     /// The agent's name in the experiment.
     pub agent: String,
+    /// The number of the agent's sample, where the experiment searches for its settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<usize>,
     /// The trial's seed.
     pub seed: u64,
     /// Whether this trial's takes are filmed.
@@ -45,27 +53,77 @@ pub struct TrialPlan {
 }
 
 impl Plan {
-    /// The plan of a checked experiment.
-    pub fn new(experiment: Spec) -> Self {
-        let mut trials = Vec::new();
-        for (number, (agent, settings)) in experiment.agents.iter().enumerate() {
-            let slug = slug(agent, number);
-            for (index, &seed) in experiment.seeds.0.iter().enumerate() {
-                trials.push(TrialPlan {
-                    format_version: FORMAT_VERSION,
-                    id: format!("{slug}--s{seed}"),
-                    agent: agent.clone(),
-                    seed,
-                    filmed: index < experiment.recording.seeds,
-                    settings: settings.clone(),
-                    environment: experiment.environment.clone(),
-                    evaluation: experiment.evaluation.clone(),
-                    recording: experiment.recording.clone(),
-                });
-            }
+    /// The plan of a checked experiment, with the first round of its search.
+    ///
+    /// # Errors
+    /// Where a searched value does not fit; never for a checked experiment.
+    pub fn new(experiment: Spec) -> anyhow::Result<Self> {
+        let mut plan = Self {
+            format_version: FORMAT_VERSION,
+            settings_hash: settings_hash(&experiment),
+            samples: Vec::new(),
+            trials: Vec::new(),
+            experiment,
+        };
+        let experiment = &plan.experiment;
+        let searched = |agent: &str| experiment.search.as_ref().is_some_and(|s| s.searches(agent));
+        let fixed: Vec<_> = (experiment.agents.iter())
+            .filter(|(agent, _)| !searched(agent))
+            .flat_map(|(agent, settings)| plan.new_trials(agent, None, settings))
+            .collect();
+        let first = search::next_samples(experiment, &[]);
+        plan.trials = fixed;
+        plan.add(first)?;
+        Ok(plan)
+    }
+
+    /// Adds samples with their trials; says whether there were any.
+    ///
+    /// # Errors
+    /// Where a value does not fit; never for a checked experiment.
+    pub fn add(&mut self, samples: Vec<Sample>) -> anyhow::Result<bool> {
+        for sample in &samples {
+            let settings = sample.settings(&self.experiment)?;
+            let trials = self.new_trials(&sample.agent, Some(sample.number), &settings);
+            self.trials.extend(trials);
         }
-        let settings_hash = settings_hash(&experiment);
-        Self { format_version: FORMAT_VERSION, experiment, settings_hash, trials }
+        let any = !samples.is_empty();
+        self.samples.extend(samples);
+        Ok(any)
+    }
+
+    /// The trials of a sample, in the order of the seeds.
+    pub fn trials_of(&self, sample: &Sample) -> Vec<&TrialPlan> {
+        let of =
+            |trial: &&TrialPlan| trial.sample == Some(sample.number) && trial.agent == sample.agent;
+        self.trials.iter().filter(of).collect()
+    }
+
+    /// One trial for each seed.
+    fn new_trials(
+        &self,
+        agent: &str,
+        sample: Option<usize>,
+        settings: &AgentSpec,
+    ) -> Vec<TrialPlan> {
+        let Spec { agents, seeds, recording, environment, evaluation, .. } = &self.experiment;
+        let mut name = slug(agent, agents.get_index_of(agent).unwrap_or(0));
+        if let Some(sample) = sample {
+            name.push_str(&format!("--{sample:03}"));
+        }
+        let trial = |(index, &seed): (usize, &u64)| TrialPlan {
+            format_version: FORMAT_VERSION,
+            id: format!("{name}--s{seed}"),
+            agent: agent.to_owned(),
+            sample,
+            seed,
+            filmed: index < recording.seeds,
+            settings: settings.clone(),
+            environment: environment.clone(),
+            evaluation: evaluation.clone(),
+            recording: recording.clone(),
+        };
+        seeds.0.iter().enumerate().map(trial).collect()
     }
 }
 
@@ -78,10 +136,12 @@ fn slug(agent: &str, number: usize) -> String {
     if unchanged { safe } else { format!("{}-{number}", safe.trim_matches(['.', '-'])) }
 }
 
-/// Hash of what decides the returns: environment, agents and evaluation, not names, seeds or takes.
+/// Hash of what decides the returns: environment, agents, evaluation and search, not names, seeds or takes.
 fn settings_hash(experiment: &Spec) -> String {
-    let deciding =
-        serde_json::json!([experiment.environment, experiment.agents, experiment.evaluation]);
+    let Spec { environment, agents, evaluation, search, .. } = experiment;
+    let mut deciding = vec![json!(environment), json!(agents), json!(evaluation)];
+    deciding.extend(search.as_ref().map(|search| json!(search)));
+    let deciding = Value::from(deciding);
     let digest = Sha256::digest(deciding.to_string().as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

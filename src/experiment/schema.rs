@@ -1,5 +1,7 @@
 //! The JSON Schema of experiment files, and holding a file against it.
 
+use std::sync::LazyLock;
+
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
@@ -17,10 +19,14 @@ pub fn schema() -> Value {
 
 /// Everything in `experiment` that the schema does not allow.
 pub fn problems(experiment: &Value) -> Vec<Problem> {
-    let schema = schema();
-    let validator: Validator =
-        jsonschema::validator_for(&schema).expect("the generated schema is a valid schema");
-    validator.iter_errors(experiment).flat_map(|error| explain(&error, &schema)).collect()
+    static SCHEMA: LazyLock<(Value, Validator)> = LazyLock::new(|| {
+        let schema = schema();
+        let validator =
+            jsonschema::validator_for(&schema).expect("the generated schema is a valid schema");
+        (schema, validator)
+    });
+    let (schema, validator) = &*SCHEMA;
+    validator.iter_errors(experiment).flat_map(|error| explain(&error, schema)).collect()
 }
 
 /// Puts one violation into words; a violated choice becomes the problems of the branch that was meant.

@@ -15,6 +15,7 @@ use crate::algorithm::AlgorithmSpec;
 use crate::env::{self, EnvSpec, Options, Pixels, TimeLimit};
 use crate::policy::{ObservationSpec, PolicySpec};
 use crate::regression::CheckSpec;
+use crate::search::SearchSpec;
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -47,6 +48,9 @@ pub struct Spec {
     /// What is filmed.
     #[serde(default)]
     pub recording: RecordingSpec,
+    /// A search for good settings of the agents, before anything else is asked of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSpec>,
     /// How the regression gate (`rushes check`) decides.
     #[serde(default)]
     pub check: CheckSpec,
@@ -103,6 +107,21 @@ pub struct AgentSpec {
     /// How the agent learns; without it the policy is evaluated and filmed as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingSpec>,
+}
+
+impl AgentSpec {
+    /// The episodes that a point of this agent's curve of training returns averages over: what its stop
+    /// rule looks at, else 100, else a tenth of a shorter schedule.
+    pub fn return_window(&self) -> usize {
+        const WINDOW: usize = 100;
+        let Some(training) = &self.training else { return WINDOW };
+        let schedule = &training.schedule;
+        match (&schedule.stop, schedule.episodes) {
+            (Some(stop), _) if stop.mean_return.is_some() => stop.window,
+            (_, Some(episodes)) => WINDOW.min((episodes as usize / 10).max(1)),
+            _ => WINDOW,
+        }
+    }
 }
 
 /// How an agent learns.

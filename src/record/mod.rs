@@ -87,6 +87,8 @@ pub enum StopReason {
     Updates,
     /// The schedule's seconds were used up.
     Seconds,
+    /// The search's scheduler preferred other samples.
+    Pruned,
 }
 
 /// A take, and where it stands in the trial.
@@ -178,6 +180,14 @@ impl Outcome {
     /// Whether the trial failed.
     pub fn failed(&self) -> bool {
         matches!(self, Outcome::Failed { .. })
+    }
+
+    /// Why training ended, where it did.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        match self {
+            Outcome::Completed { stop_reason } => *stop_reason,
+            Outcome::Failed { .. } => None,
+        }
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Ticks {
     Percent,
     /// No ticks: rows are labelled by [`Layer::RowLabel`].
     Rows,
+    /// No axis: columns are labelled by [`Layer::Column`].
+    Columns,
 }
 
 impl Axis {
@@ -96,7 +98,7 @@ impl Axis {
         match self.ticks {
             Ticks::Number => format::tick(value, self.max),
             Ticks::Percent => format!("{:.0} %", value * 100.0),
-            Ticks::Rows => String::new(),
+            Ticks::Rows | Ticks::Columns => String::new(),
         }
     }
 }
@@ -137,6 +139,15 @@ pub enum Layer {
         points: Vec<(f64, f64)>,
         /// Names and values of data attributes.
         data: Vec<(&'static str, u64)>,
+    },
+    /// An upright axis of its own, for parallel coordinates.
+    Column {
+        /// Where it stands.
+        x: f64,
+        /// Its name, above it.
+        name: String,
+        /// Heights and the words beside them.
+        ticks: Vec<(f64, String)>,
     },
     /// Words to the left of the axis at a height, for charts whose rows are things.
     RowLabel {
@@ -195,15 +206,17 @@ impl Chart {
     ) -> Result<[i32; 4], DrawingAreaErrorKind<Infallible>> {
         let narrow = size.width < 500;
         let rows = self.y.ticks == Ticks::Rows;
+        let columns = self.y.ticks == Ticks::Columns;
         let root = backend.into_drawing_area();
         let left = match (rows, narrow) {
+            _ if columns => 6,
             (true, true) => 96,
             (true, false) => 150,
             (false, _) => 12 + (self.widest_tick() as f64 * TICK_SIZE * 0.62) as i32,
         };
         let mut chart = ChartBuilder::on(&root)
-            .margin_top((if self.y.label.is_empty() { 8 } else { 24 }) * SCALE)
-            .margin_right(14 * SCALE)
+            .margin_top((if self.y.label.is_empty() && !columns { 8 } else { 24 }) * SCALE)
+            .margin_right((if columns { 52 } else { 14 }) * SCALE)
             .margin_left(2 * SCALE)
             .margin_bottom((if self.x.label.is_empty() { 2 } else { 18 }) * SCALE)
             .x_label_area_size(22 * SCALE)
@@ -220,7 +233,9 @@ impl Chart {
             .y_labels(if size.height < 220 { 4 } else { 6 });
         let (x_ticks, y_ticks) = (|v: &f64| self.x.write(*v), |v: &f64| self.y.write(*v));
         mesh.x_label_formatter(&x_ticks).y_label_formatter(&y_ticks);
-        if rows {
+        if columns {
+            mesh.disable_mesh().disable_axes();
+        } else if rows {
             mesh.disable_y_mesh().disable_y_axis();
         } else {
             mesh.disable_x_mesh();
@@ -299,6 +314,23 @@ fn draw_layer(
             pen("class=\"rule-label\"".into());
             let style = label_style(Pos::new(HPos::Right, VPos::Bottom));
             root.draw_text(label, &style, (right - 2 * SCALE, at - 3 * SCALE))?;
+        }
+        Layer::Column { x, name, ticks } => {
+            let [left, right, top, bottom] = plot;
+            let (at, _) = chart.backend_coord(&(*x, 0.0));
+            pen("class=\"axis\"".into());
+            root.draw(&PathElement::new([(at, top), (at, bottom)], BLACK))?;
+            pen("class=\"column-label\"".into());
+            let style = label_style(Pos::new(HPos::Left, VPos::Center));
+            for (y, text) in ticks {
+                let (_, height) = chart.backend_coord(&(*x, *y));
+                root.draw_text(&format::shorten(text, 12), &style, (at + 5 * SCALE, height))?;
+            }
+            pen("class=\"axis-title\"".into());
+            let side = if at == left { HPos::Left } else { HPos::Center };
+            let style = label_style(Pos::new(side, VPos::Bottom));
+            let most = if right - left < 500 * SCALE { 13 } else { 22 };
+            root.draw_text(&format::shorten(name, most), &style, (at, top - 8 * SCALE))?;
         }
         Layer::RowLabel { y, text } => {
             let (_, at) = chart.backend_coord(&(0.0, *y));

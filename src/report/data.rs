@@ -7,24 +7,25 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use anyhow::Context as _;
 use fs_err as fs;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::summary::{
-    AgentSummary, CURVE_POINTS, Curve, PolicyKind, Reached, SeedSummary, Summary,
+    AgentSummary, CURVE_POINTS, Curve, PolicyKind, Reached, SampleSummary, SearchSummary,
+    SearchedAgent, SeedSummary, Summary,
 };
 use crate::env::EnvSpec;
-use crate::experiment::{AgentSpec, FORMAT_VERSION, Plan, RecordingSpec, Seeds, Spec, TrialPlan};
+use crate::experiment::{FORMAT_VERSION, Plan, RecordingSpec, Seeds, Spec, TrialPlan};
 use crate::history::{History, RecordedRun};
 use crate::policy::PolicySpec;
 use crate::record::{Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult};
 use crate::regression::Scores;
+use crate::search::{self, Sample, SampleScore, Standing};
+use crate::stats::MovingMean;
 use crate::store::{self, RunDir, TrialDir};
 
-/// Training episodes that a point of a training curve averages over, where the schedule's stop rule does
-/// not say.
-const DEFAULT_WINDOW: usize = 100;
 /// How much of a failed trial's `stderr.log` is shown.
 const STDERR_TAIL: u64 = 4000;
 
@@ -50,6 +51,12 @@ pub struct RunData {
     pub notes: Vec<String>,
 }
 
+/// The sample that stands for an agent, where it was searched for.
+fn shown_sample(search: Option<&SearchSummary>, agent: &str) -> Option<usize> {
+    let searched = search?.agents.iter().find(|searched| searched.agent == agent)?;
+    Some(searched.samples.first()?.number)
+}
+
 /// A trial, as far as it could be read.
 #[derive(Debug)]
 pub struct Trial {
@@ -67,6 +74,8 @@ pub struct Trial {
     pub messages: Vec<String>,
     /// What is missing or damaged.
     pub notes: Vec<String>,
+    /// Its value under the search's metric.
+    score: Option<f64>,
     summary: SeedSummary,
 }
 
@@ -109,8 +118,9 @@ impl RunData {
             ));
         }
         let threshold = env.and_then(|env| env.reward_threshold);
-        let trials: Vec<Trial> =
-            (plan.trials.par_iter()).map(|trial| Trial::read(dir, trial, threshold)).collect();
+        let trials: Vec<Trial> = (plan.trials.par_iter())
+            .map(|trial| Trial::read(dir, &plan, trial, threshold))
+            .collect();
         for trial in &trials {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
@@ -133,14 +143,36 @@ impl RunData {
         Ok(Self { history, baseline, dir: dir.clone(), plan, info, trials, summary, env, notes })
     }
 
-    /// The trials of an agent, in the order of the seeds.
+    /// The experiment with the best samples' values in the places of what was searched for; nothing where
+    /// nothing was, or no sample is complete.
+    ///
+    /// # Errors
+    /// Where a sample does not fit the experiment any more.
+    pub fn best_experiment(&self) -> anyhow::Result<Option<Spec>> {
+        let Some(search) = &self.summary.search else { return Ok(None) };
+        let mut experiment = self.plan.experiment.clone();
+        for searched in &search.agents {
+            let Some(best) = searched.best() else { return Ok(None) };
+            let of =
+                |sample: &&Sample| sample.agent == searched.agent && sample.number == best.number;
+            let sample = self.plan.samples.iter().find(of).context("a sample is missing")?;
+            let settings = sample.settings(&self.plan.experiment)?;
+            experiment.agents.insert(searched.agent.clone(), settings);
+        }
+        experiment.name.push_str("-best");
+        Ok(Some(Spec { schema: None, search: None, ..experiment }))
+    }
+
+    /// The trials of an agent, in the order of the seeds; of its best sample where it was searched for.
     pub fn trials_of<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = &'a Trial> {
-        self.trials.iter().filter(move |trial| trial.plan.agent == agent)
+        let shown = shown_sample(self.summary.search.as_ref(), agent);
+        let of = move |trial: &&Trial| trial.plan.agent == agent && trial.plan.sample == shown;
+        self.trials.iter().filter(of)
     }
 }
 
 impl Trial {
-    fn read(run: &RunDir, plan: &TrialPlan, threshold: Option<f64>) -> Self {
+    fn read(run: &RunDir, whole: &Plan, plan: &TrialPlan, threshold: Option<f64>) -> Self {
         let dir = run.trial(&plan.id);
         let mut notes = Vec::new();
         let result = match dir.result() {
@@ -176,7 +208,9 @@ impl Trial {
                 Vec::new()
             }
         };
-        let window = window(&plan.settings);
+        let window = plan.settings.return_window();
+        let search = whole.experiment.search.as_ref().filter(|_| plan.sample.is_some());
+        let score = search.and_then(|s| search::trial_score(s, plan, &records, result.as_ref()));
         let read = Events::read(records, window, threshold);
         let recorded = match &result {
             Some(result) if !result.takes.is_empty() => result.takes.clone(),
@@ -203,6 +237,7 @@ impl Trial {
             stderr,
             messages,
             notes,
+            score,
             summary,
         }
     }
@@ -234,20 +269,13 @@ impl Events {
             metrics: IndexMap::new(),
             takes: Vec::new(),
         };
-        let mut returns: Vec<f64> = Vec::new();
-        let mut sum = 0.0;
+        let mut mean = MovingMean::new(window);
         for Record { progress, seconds, event } in records {
             let at = Reached { episodes: progress.episodes, steps: progress.steps, seconds };
             match event {
                 Event::Episode { r#return, .. } => {
-                    returns.push(r#return);
-                    sum += r#return;
-                    if returns.len() > window {
-                        sum -= returns[returns.len() - 1 - window];
-                    }
-                    let mean = sum / returns.len().min(window) as f64;
+                    let (mean, whole) = mean.push(r#return);
                     read.training.push(at, mean);
-                    let whole = returns.len() >= window;
                     if whole && read.reached.is_none() && threshold.is_some_and(|t| mean >= t) {
                         read.reached = Some(at);
                     }
@@ -270,18 +298,6 @@ impl Events {
             *curve = curve.thinned(CURVE_POINTS);
         }
         read
-    }
-}
-
-/// The episodes that a point of this agent's training curve averages over: what its stop rule looks at, else
-/// [`DEFAULT_WINDOW`], else a tenth of a shorter schedule.
-fn window(agent: &AgentSpec) -> usize {
-    let Some(training) = &agent.training else { return DEFAULT_WINDOW };
-    let schedule = &training.schedule;
-    match (&schedule.stop, schedule.episodes) {
-        (Some(stop), _) if stop.mean_return.is_some() => stop.window,
-        (_, Some(episodes)) => DEFAULT_WINDOW.min((episodes as usize / 10).max(1)),
-        _ => DEFAULT_WINDOW,
     }
 }
 
@@ -319,9 +335,12 @@ fn summarise(
     reward_threshold: Option<f64>,
     trials: &[Trial],
 ) -> Summary {
+    let search = search_summary(plan, trials);
     // One pass: a run may have thousands of trials.
     let mut seeds: BTreeMap<&str, Vec<SeedSummary>> = BTreeMap::new();
-    for trial in trials {
+    let shown =
+        |trial: &&Trial| trial.plan.sample == shown_sample(search.as_ref(), &trial.plan.agent);
+    for trial in trials.iter().filter(shown) {
         seeds.entry(&trial.plan.agent).or_default().push(trial.summary.clone());
     }
     let agents = plan.experiment.agents.iter().map(|(name, agent)| AgentSummary {
@@ -333,7 +352,7 @@ fn summarise(
             PolicySpec::Tabular {} => PolicyKind::Tabular,
         },
         learns: agent.training.is_some(),
-        curve_window: window(agent),
+        curve_window: agent.return_window(),
         seeds: seeds.remove(name.as_str()).unwrap_or_default(),
     });
     Summary {
@@ -349,7 +368,50 @@ fn summarise(
         environment: plan.experiment.environment.id.clone(),
         reward_threshold,
         agents: agents.collect(),
+        search,
     }
+}
+
+/// What the experiment's search came to, if it has one.
+fn search_summary(plan: &Plan, trials: &[Trial]) -> Option<SearchSummary> {
+    let search = plan.experiment.search.as_ref()?;
+    let mut by_sample: BTreeMap<(&str, usize), Vec<&Trial>> = BTreeMap::new();
+    for trial in trials {
+        if let Some(sample) = trial.plan.sample {
+            by_sample.entry((&trial.plan.agent, sample)).or_default().push(trial);
+        }
+    }
+    let summary = |sample: &Sample| {
+        let trials = by_sample.get(&(sample.agent.as_str(), sample.number));
+        let results: Vec<_> = (trials.into_iter().flatten())
+            .map(|trial| (trial.result.as_ref(), trial.score))
+            .collect();
+        let score = SampleScore::new(&results);
+        let values = sample.values.clone();
+        SampleSummary { number: sample.number, values, mean: score.mean(), score }
+    };
+    let searched = |agent: &str| {
+        let samples: Vec<&Sample> = plan.samples.iter().filter(|s| s.agent == agent).collect();
+        let summaries: Vec<SampleSummary> = samples.iter().map(|s| summary(s)).collect();
+        let scored: Vec<(&Sample, f64)> = (samples.iter().zip(&summaries))
+            .filter(|(_, summary)| summary.score.standing == Standing::Complete)
+            .filter_map(|(sample, summary)| Some((*sample, summary.mean?)))
+            .collect();
+        let scores: Vec<SampleScore> = summaries.iter().map(|s| s.score.clone()).collect();
+        SearchedAgent {
+            agent: agent.to_owned(),
+            importance: search::importance(search, &scored),
+            samples: search::ranking(search, &scores)
+                .into_iter()
+                .map(|number| summaries[number].clone())
+                .collect(),
+        }
+    };
+    Some(SearchSummary {
+        metric: search.metric,
+        direction: search.direction(),
+        agents: search.agents(&plan.experiment).map(searched).collect(),
+    })
 }
 
 /// A plan as far as the trials' own files tell it.
@@ -375,10 +437,11 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         agents: trials.iter().map(|t| (t.agent.clone(), t.settings.clone())).collect(),
         evaluation: first.evaluation.clone(),
         recording: RecordingSpec::clone(&first.recording),
+        search: None,
         check: Default::default(),
         trial_timeout_seconds: None,
     };
-    Some(Plan { trials, ..Plan::new(experiment) })
+    Some(Plan { trials, ..Plan::new(experiment).ok()? })
 }
 
 /// The end of a text file, from the beginning of a line where it was cut.

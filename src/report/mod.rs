@@ -60,6 +60,9 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
         // Compact: most of it is columns of numbers.
         let text = serde_json::to_string(&run.summary)?;
         store::write_atomically(&run.dir.summary(), text.as_bytes())?;
+        if let Some(best) = run.best_experiment()? {
+            store::write_json(&run.dir.best(), &best)?;
+        }
     }
     let report = model::Report::new(runs, folder, options.standalone);
     let page = page::render(&report)?;

@@ -94,6 +94,11 @@ impl Report {
         self.runs[series.run].trials_of(&series.name)
     }
 
+    /// The trials of a series with those of all its samples, where it was searched for.
+    pub fn all_trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
+        self.runs[series.run].trials.iter().filter(|trial| trial.plan.agent == series.name)
+    }
+
     /// Every return of every seed's evaluation after training.
     pub fn final_returns(&self, series: &Series) -> Vec<f64> {
         let seeds = &self.summary(series).seeds;

@@ -5,8 +5,10 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::record::{GitInfo, Outcome, Progress, RunStatus};
+use crate::search::{Direction, Metric, SampleScore, Standing};
 
 /// `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,8 +35,54 @@ pub struct Summary {
     pub environment: String,
     /// The mean return at which the environment counts as solved, where it defines one.
     pub reward_threshold: Option<f64>,
-    /// The agents, in the order of the experiment file.
+    /// The agents, in the order of the experiment file; one that was searched for is its best sample.
     pub agents: Vec<AgentSummary>,
+    /// What the experiment's search came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSummary>,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchSummary {
+    /// What trials were judged by.
+    pub metric: Metric,
+    /// Whether it should be small or large.
+    pub direction: Direction,
+    /// The agents that something was searched for.
+    pub agents: Vec<SearchedAgent>,
+}
+
+/// What the search came to for an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchedAgent {
+    /// The agent's name.
+    pub agent: String,
+    /// The samples, best first.
+    pub samples: Vec<SampleSummary>,
+    /// The share of the scores' variance that each parameter explains alone, the most important one first.
+    pub importance: Vec<(String, f64)>,
+}
+
+/// One sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleSummary {
+    /// Its number.
+    pub number: usize,
+    /// The values by their paths.
+    pub values: IndexMap<String, Value>,
+    /// How it stands, and its seeds' scores.
+    #[serde(flatten)]
+    pub score: SampleScore,
+    /// The mean of the seeds' scores.
+    pub mean: Option<f64>,
+}
+
+impl SearchedAgent {
+    /// The best sample, where any is complete.
+    pub fn best(&self) -> Option<&SampleSummary> {
+        self.samples.first().filter(|sample| sample.score.standing == Standing::Complete)
+    }
 }
 
 /// One agent over all its seeds.

@@ -22,12 +22,13 @@ pub enum Ending {
     Interrupted,
 }
 
-/// Starts the trial in `dir`, passes its messages on and waits for its end.
+/// Starts the trial in `dir`, to pause after `pause_at` steps, passes its messages on and waits for its end.
 ///
 /// # Errors
 /// Where the process cannot be started or waited for.
 pub fn run(
     dir: &TrialDir,
+    pause_at: Option<u64>,
     timeout: Option<Duration>,
     interrupted: &AtomicBool,
     mut on_message: impl FnMut(Message),
@@ -38,6 +39,7 @@ pub fn run(
     let mut child = Command::new(program)
         .arg("trial")
         .arg(dir.path())
+        .args(pause_at.map(|steps| format!("--pause-at={steps}")))
         // A pipe that closes when this process is gone, however it went: the child then ends too.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

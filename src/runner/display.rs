@@ -43,6 +43,11 @@ impl Display {
         Self { bars, total, trials: Mutex::new(HashMap::new()) }
     }
 
+    /// There are more trials than the plan had at first.
+    pub fn expect(&self, trials: usize) {
+        self.total.set_length(trials as u64);
+    }
+
     /// A trial's process starts.
     pub fn started(&self, plan: &TrialPlan) {
         let bar = match &self.bars {
@@ -109,7 +114,9 @@ impl Display {
                 };
                 format!("mean return {mean:.1}{trained}")
             }
-            (Outcome::Completed { .. }, None) => "done".to_owned(),
+            (Outcome::Completed { .. }, None) => {
+                format!("stopped by the search after {}", reached(result.progress))
+            }
         };
         self.line(&format!("{}: {outcome}", label(plan)));
     }
@@ -140,7 +147,10 @@ impl Display {
 }
 
 fn label(plan: &TrialPlan) -> String {
-    format!("{} (seed {})", plan.agent, plan.seed)
+    match plan.sample {
+        Some(sample) => format!("{} (sample {sample}, seed {})", plan.agent, plan.seed),
+        None => format!("{} (seed {})", plan.agent, plan.seed),
+    }
 }
 
 fn reached(Progress { episodes, steps, .. }: Progress) -> String {

@@ -9,4 +9,4 @@ mod pool;
 
 pub use child::end_with_parent;
 pub use display::Display;
-pub use pool::{Outcome, Pool};
+pub use pool::{Ended, Outcome, Pool};

@@ -1,6 +1,5 @@
-//! Runs a plan's trials, some at a time.
+//! Runs trials, some at a time.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,8 +8,7 @@ use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 
 use super::Display;
 use super::child::{self, Ending};
-use crate::experiment::{Plan, TrialPlan};
-use crate::record::TrialResult;
+use crate::experiment::TrialPlan;
 use crate::store::RunDir;
 use crate::trial::{self, Message};
 
@@ -25,12 +23,27 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
+/// How a trial's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The trial ran to its end.
+    Completed,
+    /// The trial failed.
+    Failed,
+    /// The trial can go on.
+    Paused,
+    /// The run was interrupted; the trial can go on.
+    Interrupted,
+}
+
 /// The local runner.
 pub struct Pool<'a> {
     /// Where the run's files are.
     pub run: &'a RunDir,
     /// How many trials run at a time.
     pub jobs: usize,
+    /// How long a trial's process may take.
+    pub timeout: Option<Duration>,
     /// Set from a signal handler to stop.
     pub interrupted: &'a AtomicBool,
     /// Shows what happens.
@@ -38,75 +51,62 @@ pub struct Pool<'a> {
 }
 
 impl Pool<'_> {
-    /// Runs every trial of `plan` that is not over yet; failed ones of an earlier attempt run again.
+    /// Runs every one of `trials` that is not over yet, to its end or until it pauses after `pause_at` steps
+    /// of training; failed ones of an earlier attempt run again. Says how each of them ended.
     ///
     /// # Errors
     /// Where a trial's files cannot be written at all. Trials that fail are no error here.
-    pub fn run(&self, plan: &Plan) -> anyhow::Result<Outcome> {
+    pub fn run(&self, trials: &[&TrialPlan], pause_at: Option<u64>) -> anyhow::Result<Vec<Ended>> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.jobs)
             .build()
             .context("failed to start the trials' threads")?;
-        let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
-        let outcome = Mutex::new(Outcome::default());
-        let results: Vec<anyhow::Result<()>> = pool.install(|| {
+        let mut ended: Vec<(usize, Ended)> = pool.install(|| {
             // A bridge hands trials out one by one, so that they start in the plan's order.
-            plan.trials
-                .iter()
-                .par_bridge()
-                .map(|trial| {
-                    let ended = self.trial(trial, timeout)?;
-                    let mut outcome = outcome.lock().expect("no thread panics with the lock");
-                    match ended {
-                        None => outcome.interrupted = true,
-                        Some(result) if result.outcome.failed() => outcome.failed += 1,
-                        Some(_) => outcome.completed += 1,
-                    }
-                    Ok(())
-                })
-                .collect()
-        });
-        results.into_iter().collect::<anyhow::Result<()>>()?;
-        Ok(outcome.into_inner().expect("no thread panics with the lock"))
+            (trials.iter().enumerate().par_bridge())
+                .map(|(index, trial)| Ok((index, self.trial(trial, pause_at)?)))
+                .collect::<anyhow::Result<_>>()
+        })?;
+        ended.sort_unstable_by_key(|(index, _)| *index);
+        Ok(ended.into_iter().map(|(_, ended)| ended).collect())
     }
 
-    /// Runs one trial; `None` where the run was interrupted.
-    fn trial(
-        &self,
-        plan: &TrialPlan,
-        timeout: Option<Duration>,
-    ) -> anyhow::Result<Option<TrialResult>> {
+    fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<Ended> {
         let dir = self.run.trial(&plan.id);
         if let Ok(result) = dir.result()
             && !result.outcome.failed()
         {
             self.display.finished(plan, &result);
-            return Ok(Some(result));
+            return Ok(Ended::Completed);
         }
         if self.interrupted.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(Ended::Interrupted);
         }
         dir.reopen()?;
         dir.create(plan)?;
         self.display.started(plan);
         let mut notes = Vec::new();
-        let ending = child::run(&dir, timeout, self.interrupted, |message| {
+        let ending = child::run(&dir, pause_at, self.timeout, self.interrupted, |message| {
             if let Message::Note(note) = &message {
                 notes.push(note.clone());
             }
             self.display.message(plan, &message);
         })?;
-        if matches!(ending, Ending::Interrupted) {
-            self.display.stopped(plan);
-            return Ok(None);
-        }
-        let mut result = match dir.result() {
-            Ok(result) => result,
-            Err(_) => trial::failed(plan, child::explain(&dir, &ending)),
+        let mut result = match (dir.result(), &ending) {
+            (_, Ending::Interrupted) => {
+                self.display.stopped(plan);
+                return Ok(Ended::Interrupted);
+            }
+            (Ok(result), _) => result,
+            (Err(_), Ending::Exited(status)) if status.success() && pause_at.is_some() => {
+                self.display.stopped(plan);
+                return Ok(Ended::Paused);
+            }
+            (Err(_), _) => trial::failed(plan, child::explain(&dir, &ending)),
         };
         result.notes = notes;
         dir.write_result(&result)?;
         self.display.finished(plan, &result);
-        Ok(Some(result))
+        Ok(if result.outcome.failed() { Ended::Failed } else { Ended::Completed })
     }
 }

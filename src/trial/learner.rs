@@ -89,7 +89,8 @@ impl<'a> Learner<'a> {
         Ok(learner)
     }
 
-    /// Trains until the schedule ends or the stop rule holds, and says which.
+    /// Trains until the schedule ends or the stop rule holds, and says which; or until `pause_at` steps,
+    /// where it writes a checkpoint and says nothing.
     ///
     /// # Errors
     /// Where the trial fails.
@@ -97,9 +98,11 @@ impl<'a> Learner<'a> {
         &mut self,
         stage: &mut Stage<'_>,
         log: &mut EventLog,
-    ) -> Result<StopReason, TrialError> {
-        if let Some(reason) = self.stopped {
-            return Ok(reason);
+        pause_at: Option<u64>,
+    ) -> Result<Option<StopReason>, TrialError> {
+        let pauses = |progress: Progress| pause_at.is_some_and(|steps| progress.steps >= steps);
+        if self.stopped.is_some() || pauses(self.progress()) {
+            return Ok(self.stopped);
         }
         if self.checkpoints == 0 {
             self.show_untrained(stage, log)?;
@@ -141,10 +144,10 @@ impl<'a> Learner<'a> {
                 log.write(now, seconds, Event::Stopped { reason })?;
                 self.stopped = Some(reason);
             }
-            if last || checkpoint_trigger.fires(before, now) {
+            if last || pauses(now) || checkpoint_trigger.fires(before, now) {
                 self.checkpoint(log)?;
             }
-            if let Some(reason) = reason {
+            if last || pauses(now) {
                 return Ok(reason);
             }
         }

@@ -19,7 +19,7 @@ pub use error::TrialError;
 pub use evaluate::evaluate;
 pub use log::Message;
 pub use metrics::MetricMeans;
-pub use session::{failed, run};
+pub use session::{failed, pruned, run};
 pub use stop::StopRule;
 pub use trigger::Trigger;
 pub use world::{FinishedEpisode, World};

@@ -9,19 +9,21 @@ use super::log::EventLog;
 use super::stage::Stage;
 use crate::experiment::{FORMAT_VERSION, TrialPlan};
 use crate::policy;
-use crate::record::{Evaluation, Event, Moment, Outcome, Progress, TrialResult};
+use crate::record::{Evaluation, Event, Moment, Outcome, Progress, StopReason, TrialResult};
 use crate::store::TrialDir;
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
-/// the caller writes. `note` is told what a person should know.
+/// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
+/// there is no result yet. `note` is told what a person should know.
 ///
 /// # Errors
 /// Where the trial fails; what it had written stays.
 pub fn run(
     dir: &TrialDir,
     plan: &TrialPlan,
+    pause_at: Option<u64>,
     note: impl FnMut(String),
-) -> Result<TrialResult, TrialError> {
+) -> Result<Option<TrialResult>, TrialError> {
     let checkpoint = checkpoint::load(&dir.checkpoints(), note)?;
     let mut stage = Stage::new(dir, plan)?;
     let mut log = EventLog::open(dir, checkpoint.as_ref().map_or(0, |(p, _)| p.events_bytes))?;
@@ -30,7 +32,9 @@ pub fn run(
     match &plan.settings.training {
         Some(training) => {
             let mut learner = Learner::new(dir, plan, training, checkpoint)?;
-            let reason = learner.train(&mut stage, &mut log)?;
+            let Some(reason) = learner.train(&mut stage, &mut log, pause_at)? else {
+                return Ok(None);
+            };
             result.outcome = Outcome::Completed { stop_reason: Some(reason) };
             result.progress = learner.progress();
             result.training_seconds = learner.seconds();
@@ -65,12 +69,18 @@ pub fn run(
         }
     }
     result.peak_memory_bytes = peak_memory();
-    Ok(result)
+    Ok(Some(result))
 }
 
 /// The result of a trial that failed.
 pub fn failed(plan: &TrialPlan, error: String) -> TrialResult {
     TrialResult { outcome: Outcome::Failed { error }, ..empty_result(plan) }
+}
+
+/// The result of a trial that the search's scheduler ended, where it had come to.
+pub fn pruned(plan: &TrialPlan, progress: Progress, training_seconds: f64) -> TrialResult {
+    let outcome = Outcome::Completed { stop_reason: Some(StopReason::Pruned) };
+    TrialResult { outcome, progress, training_seconds, ..empty_result(plan) }
 }
 
 fn empty_result(plan: &TrialPlan) -> TrialResult {

@@ -71,7 +71,8 @@ impl Run {
             "agents": agents,
             "check": self.check,
         });
-        let plan = Plan::new(load::check(&experiment).expect("a valid experiment"));
+        let plan =
+            Plan::new(load::check(&experiment).expect("a valid experiment")).expect("no search");
         let summary = Summary {
             format_version: 1,
             experiment: "cartpole".into(),
@@ -84,6 +85,7 @@ impl Run {
             git: None,
             environment: "CartPole-v1".into(),
             reward_threshold: Some(475.0),
+            search: None,
             agents: self.agents.iter().map(|agent| self.agent(agent)).collect(),
         };
         let path = folder.join(self.name);

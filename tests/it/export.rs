@@ -21,7 +21,7 @@ fn run(folder: &Path) -> PathBuf {
             "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 2 } },
         } },
     });
-    let plan = Plan::new(load::check(&experiment).expect("a valid experiment"));
+    let plan = Plan::new(load::check(&experiment).expect("a valid experiment")).expect("no search");
     let path = folder.join("run");
     std::fs::create_dir_all(&path).expect("a writable folder");
     write_json(&path.join("plan.json"), &plan).expect("a writable folder");

@@ -13,5 +13,6 @@ mod interop;
 mod pixels;
 mod report;
 mod run;
+mod search;
 mod trace;
 mod video;

@@ -2,6 +2,7 @@
 
 use super::Section;
 use crate::report::block::{Block, Cell, Row, Table};
+use crate::report::data::Trial;
 use crate::report::format;
 use crate::report::model::Report;
 
@@ -29,16 +30,12 @@ impl Section for Failures {
         let mut failed = Vec::new();
         let mut messages = Vec::new();
         for series in &report.series {
-            for trial in report.trials(series) {
+            for trial in report.all_trials(series) {
                 if let Some(error) = trial.error() {
                     failed.push((series, trial, error));
                 }
                 for message in &trial.messages {
-                    let cells = vec![
-                        series.cell(),
-                        Cell::new(trial.plan.seed.to_string()),
-                        Cell::new(message),
-                    ];
+                    let cells = vec![series.cell(), seed(trial), Cell::new(message)];
                     messages.push(Row { cells, class: "" });
                 }
             }
@@ -48,11 +45,7 @@ impl Section for Failures {
         };
         if !failed.is_empty() {
             let rows = failed.iter().map(|(series, trial, error)| Row {
-                cells: vec![
-                    series.cell(),
-                    Cell::new(trial.plan.seed.to_string()),
-                    Cell::code(*error),
-                ],
+                cells: vec![series.cell(), seed(trial), Cell::code(*error)],
                 class: "failed",
             });
             blocks.push(Block::Table(Table {
@@ -81,5 +74,13 @@ impl Section for Failures {
             });
         }
         Ok(blocks)
+    }
+}
+
+fn seed(trial: &Trial) -> Cell {
+    let cell = Cell::new(trial.plan.seed.to_string());
+    match trial.plan.sample {
+        Some(sample) => cell.with_note(format!("sample {sample}")),
+        None => cell,
     }
 }

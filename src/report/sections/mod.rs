@@ -12,6 +12,7 @@ mod failures;
 mod history;
 mod profile;
 mod reproduce;
+mod search;
 mod settings;
 mod speed;
 pub mod takes;
@@ -40,6 +41,7 @@ pub trait Section: Sync {
 pub static SECTIONS: &[&dyn Section] = &[
     &failures::Failures,
     &takes::Takes,
+    &search::Search,
     &comparison::Comparison,
     &curves::Curves,
     &evaluation::Evaluation,

@@ -41,7 +41,9 @@ impl Section for Settings {
             }
             blocks.extend(experiment(run, &place));
             for (name, agent) in &run.plan.experiment.agents {
-                let settings = serde_json::to_value(agent)?;
+                // An agent that was searched for is its best sample.
+                let shown = run.trials_of(name).next().map_or(agent, |trial| &trial.plan.settings);
+                let settings = serde_json::to_value(shown)?;
                 let rows = rows(&settings, &agent_defaults(&settings));
                 blocks.push(folded(format!("{place}agent {name}"), rows));
             }
@@ -65,6 +67,7 @@ fn experiment(run: &RunData, place: &str) -> Vec<Block> {
         "recording": spec.recording,
         "check": spec.check,
         "trial_timeout_seconds": spec.trial_timeout_seconds,
+        "search": spec.search,
     });
     let defaults = json!({
         "environment": { "options": option_defaults, "max_episode_steps": null },
@@ -73,6 +76,7 @@ fn experiment(run: &RunData, place: &str) -> Vec<Block> {
         "recording": default::<RecordingSpec>(),
         "check": default::<crate::regression::CheckSpec>(),
         "trial_timeout_seconds": null,
+        "search": null,
     });
     vec![folded(format!("{place}experiment"), rows(&shown, &defaults))]
 }

@@ -1,0 +1,26 @@
+//! Hyperparameter search: which settings of an agent are tried, and what they come to.
+//!
+//! ```text
+//! SearchSpec ──sampler──▶ samples ──Plan──▶ trials (sample × seed) ──scheduler──▶ some are stopped early
+//!                 ▲                                                        │
+//!                 └───────────────────── scores over seeds ◀───────────────┘
+//! ```
+//! A sample is an agent with other values in some places; its trials are trials like all others. Samplers and
+//! schedulers are functions of the experiment and of scores, never of time: they decide in rounds, after all
+//! trials of a round are over, so that a search comes out the same whatever `--jobs` is and however often it
+//! was interrupted.
+
+mod driver;
+mod importance;
+mod sampler;
+mod scheduler;
+mod score;
+mod spec;
+
+pub use driver::run;
+pub use importance::importance;
+pub use sampler::{Sample, next_samples};
+pub use score::{SampleScore, Standing, best, ranking, trial_score};
+pub use spec::{
+    Direction, Metric, ParameterSpec, SamplerSpec, SchedulerSpec, SearchSpec, problems,
+};

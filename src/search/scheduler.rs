@@ -1,0 +1,102 @@
+//! Which samples go on.
+
+use super::score::SoFar;
+use super::spec::SchedulerSpec;
+use crate::stats;
+
+impl SchedulerSpec {
+    /// The numbers of steps after which samples are compared, for a schedule of so many steps.
+    pub fn milestones(&self, steps: u64) -> Vec<u64> {
+        let next = |previous: u64| match *self {
+            Self::None => None,
+            Self::MedianStopping { interval, .. } => previous.checked_add(interval),
+            Self::SuccessiveHalving { reduction_factor, .. } => {
+                previous.checked_mul(reduction_factor)
+            }
+        };
+        let first = match *self {
+            Self::None => None,
+            Self::MedianStopping { grace_period, .. }
+            | Self::SuccessiveHalving { grace_period, .. } => Some(grace_period),
+        };
+        std::iter::successors(first, |&previous| next(previous))
+            .take_while(|&milestone| milestone < steps)
+            .collect()
+    }
+
+    /// Whether each sample goes on; `samples` holds how each of its seeds has gone. A seed that has not
+    /// ended an episode yet tells nothing, and a sample of which nothing is known goes on.
+    pub fn survivors(&self, samples: &[Vec<Option<SoFar>>]) -> Vec<bool> {
+        let over_seeds = |of: fn(&SoFar) -> f64| -> Vec<Option<f64>> {
+            let values = |seeds: &Vec<Option<SoFar>>| -> Vec<f64> {
+                seeds.iter().flatten().map(of).collect()
+            };
+            samples.iter().map(|seeds| stats::mean(&values(seeds))).collect()
+        };
+        match *self {
+            Self::None => vec![true; samples.len()],
+            Self::MedianStopping { .. } => {
+                let (best, overall) = (over_seeds(|s| s.best), over_seeds(|s| s.overall));
+                let goes_on = |(i, best): (usize, &Option<f64>)| {
+                    let others = overall.iter().enumerate().filter(|(other, _)| *other != i);
+                    let others: Vec<f64> = others.filter_map(|(_, overall)| *overall).collect();
+                    best.zip(stats::median(&others)).is_none_or(|(best, median)| best >= median)
+                };
+                best.iter().enumerate().map(goes_on).collect()
+            }
+            Self::SuccessiveHalving { reduction_factor, .. } => {
+                let latest = over_seeds(|s| s.latest);
+                let places = samples.len().div_ceil(reduction_factor as usize);
+                let better = |a: f64| latest.iter().flatten().filter(|&&b| b > a).count();
+                latest.iter().map(|own| own.is_none_or(|own| better(own) < places)).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALVING: SchedulerSpec =
+        SchedulerSpec::SuccessiveHalving { grace_period: 100, reduction_factor: 3 };
+    const MEDIAN: SchedulerSpec = SchedulerSpec::MedianStopping { grace_period: 100, interval: 50 };
+
+    fn so_far(latest: f64, best: f64, overall: f64) -> Vec<Option<SoFar>> {
+        vec![Some(SoFar { latest, best, overall })]
+    }
+
+    #[test]
+    fn milestones_lie_inside_the_schedule() {
+        assert_eq!(HALVING.milestones(2700), [100, 300, 900]);
+        assert_eq!(MEDIAN.milestones(250), [100, 150, 200]);
+        assert!(SchedulerSpec::None.milestones(1000).is_empty());
+        assert!(HALVING.milestones(100).is_empty());
+    }
+
+    #[test]
+    fn halving_keeps_the_best_third() {
+        let samples: Vec<_> = [3.0, 9.0, 1.0, 7.0, 5.0, 8.0].map(|x| so_far(x, x, x)).into();
+        assert_eq!(HALVING.survivors(&samples), [false, true, false, false, false, true]);
+        let unknown = [samples, vec![vec![None]]].concat();
+        assert!(HALVING.survivors(&unknown)[6], "nothing is known of it yet");
+    }
+
+    #[test]
+    fn halving_averages_over_seeds() {
+        let lucky = [so_far(100.0, 0.0, 0.0), so_far(0.0, 0.0, 0.0)].concat();
+        let steady = [so_far(60.0, 0.0, 0.0), so_far(60.0, 0.0, 0.0)].concat();
+        let poor = [so_far(1.0, 0.0, 0.0), so_far(1.0, 0.0, 0.0)].concat();
+        assert_eq!(HALVING.survivors(&[lucky, steady, poor]), [false, true, false]);
+    }
+
+    #[test]
+    fn the_median_rule_compares_the_best_so_far_with_the_others_averages() {
+        let samples = [
+            so_far(0.0, 10.0, 4.0), // best 10 against the median of 5 and 30
+            so_far(0.0, 20.0, 5.0), // best 20 against the median of 4 and 30
+            so_far(0.0, 40.0, 30.0),
+        ];
+        assert_eq!(MEDIAN.survivors(&samples), [false, true, true]);
+    }
+}

@@ -1,0 +1,287 @@
+//! What trials and samples are worth.
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::{Direction, Metric, SearchSpec};
+use crate::experiment::{Target, TrialPlan};
+use crate::record::{Event, Record, StopReason, TrialResult};
+use crate::stats::{self, MovingMean};
+
+/// A trial's value under the search's metric; nothing where it failed or is not over.
+pub fn trial_score(
+    search: &SearchSpec,
+    trial: &TrialPlan,
+    records: &[Record],
+    result: Option<&TrialResult>,
+) -> Option<f64> {
+    let result = result.filter(|result| !result.outcome.failed())?;
+    let schedule = trial.settings.training.as_ref().map(|training| &training.schedule);
+    let budget = schedule.and_then(|s| s.steps).unwrap_or(result.progress.steps) as f64;
+    let curve = returns(trial, records);
+    match search.metric {
+        Metric::MeanReturn => match &result.after {
+            Some(after) => stats::mean(&after.returns),
+            // Stopped early: as good as its training was then.
+            None => curve.last().map(|point| point.mean),
+        },
+        Metric::StepsToThreshold => {
+            let threshold = threshold(search, trial)?;
+            let first = curve.iter().find(|point| point.whole && point.mean >= threshold);
+            Some(first.map_or(2.0 * budget, |point| point.steps))
+        }
+        Metric::Auc => {
+            let points: Vec<_> = curve.iter().map(|point| (point.steps, point.mean)).collect();
+            let until =
+                if stopped_by_search(result) { result.progress.steps as f64 } else { budget };
+            stats::area_under_curve(&points, until)
+        }
+    }
+}
+
+/// Whether the search's scheduler ended this trial.
+pub fn stopped_by_search(result: &TrialResult) -> bool {
+    result.outcome.stop_reason() == Some(StopReason::Pruned)
+}
+
+/// A point of the curve of mean training returns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Point {
+    steps: f64,
+    /// Over the last episodes, as many as the agent's window has.
+    mean: f64,
+    /// Whether there were as many.
+    whole: bool,
+}
+
+fn returns(trial: &TrialPlan, records: &[Record]) -> Vec<Point> {
+    let mut mean = MovingMean::new(trial.settings.return_window());
+    records
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Episode { r#return, .. } => {
+                let (mean, whole) = mean.push(r#return);
+                Some(Point { steps: record.progress.steps as f64, mean, whole })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn threshold(search: &SearchSpec, trial: &TrialPlan) -> Option<f64> {
+    let stop = trial.settings.training.as_ref().and_then(|t| t.schedule.stop.as_ref());
+    let by_stop = stop.and_then(|stop| stop.mean_return);
+    search.threshold.or(match by_stop {
+        Some(Target::Return(value)) => Some(value),
+        Some(Target::Threshold) | None => trial.environment.spec().ok()?.reward_threshold,
+    })
+}
+
+/// What a scheduler looks at: how a trial's training has gone so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SoFar {
+    /// The mean return of the last episodes.
+    pub latest: f64,
+    /// The greatest that this mean ever was.
+    pub best: f64,
+    /// The mean return of all episodes.
+    pub overall: f64,
+}
+
+impl SoFar {
+    /// How a trial has gone up to so many steps; nothing before its first episode is over.
+    pub fn new(trial: &TrialPlan, records: &[Record], steps: u64) -> Option<Self> {
+        let until = records.partition_point(|record| record.progress.steps <= steps);
+        let points = returns(trial, &records[..until]);
+        let all: Vec<f64> = (records[..until].iter())
+            .filter_map(|record| match record.event {
+                Event::Episode { r#return, .. } => Some(r#return),
+                _ => None,
+            })
+            .collect();
+        Some(Self {
+            latest: points.last()?.mean,
+            best: points.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max),
+            overall: stats::mean(&all)?,
+        })
+    }
+}
+
+/// How a sample stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Standing {
+    /// All its trials ran to their end.
+    Complete,
+    /// The scheduler stopped it.
+    Stopped {
+        /// After so many environment steps.
+        steps: u64,
+    },
+    /// Trials are missing.
+    Unfinished,
+    /// A trial failed.
+    Failed,
+}
+
+/// A sample's value over its seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleScore {
+    /// How it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// The score of every trial that has one, in the order of the seeds.
+    pub seeds: Vec<f64>,
+}
+
+impl SampleScore {
+    /// The score of a sample from its trials' results and scores.
+    pub fn new(trials: &[(Option<&TrialResult>, Option<f64>)]) -> Self {
+        let results = || trials.iter().map(|(result, _)| *result);
+        let stopped = results().flatten().filter(|result| stopped_by_search(result));
+        let standing = if results().flatten().any(|result| result.outcome.failed()) {
+            Standing::Failed
+        } else if results().any(|result| result.is_none()) {
+            Standing::Unfinished
+        } else if let Some(steps) = stopped.map(|result| result.progress.steps).min() {
+            Standing::Stopped { steps }
+        } else {
+            Standing::Complete
+        };
+        Self { standing, seeds: trials.iter().filter_map(|(_, score)| *score).collect() }
+    }
+
+    /// The mean over seeds: what samples are ranked by.
+    pub fn mean(&self) -> Option<f64> {
+        stats::mean(&self.seeds)
+    }
+}
+
+/// The numbers of samples, best first: complete ones by their means, then those that were stopped, the later
+/// the better, then the others.
+pub fn ranking(search: &SearchSpec, scores: &[SampleScore]) -> Vec<usize> {
+    let class = |score: &SampleScore| match score.standing {
+        Standing::Complete => (0, 0),
+        Standing::Stopped { steps } => (1, u64::MAX - steps),
+        Standing::Unfinished => (2, 0),
+        Standing::Failed => (3, 0),
+    };
+    let loss = |score: &SampleScore| match (search.direction(), score.mean()) {
+        (_, None) => f64::INFINITY,
+        (Direction::Minimize, Some(mean)) => mean,
+        (Direction::Maximize, Some(mean)) => -mean,
+    };
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| {
+        let (a, b) = (&scores[a], &scores[b]);
+        class(a).cmp(&class(b)).then(loss(a).total_cmp(&loss(b)))
+    });
+    order
+}
+
+/// The best sample, where any is complete.
+pub fn best(search: &SearchSpec, scores: &[SampleScore]) -> Option<usize> {
+    let first = *ranking(search, scores).first()?;
+    (scores[first].standing == Standing::Complete).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::experiment::{Plan, load};
+    use crate::record::{Evaluation, Outcome, Progress};
+    use crate::trial;
+
+    /// A searched trial of 1,000 steps with a window of two episodes, and its search by `metric`.
+    fn trial(metric: &str) -> (SearchSpec, TrialPlan) {
+        let rate = "agents.learner.training.algorithm.learning_rate";
+        let experiment = load::check(&json!({
+            "name": "searched",
+            "environment": { "id": "CartPole-v1" },
+            "agents": { "learner": {
+                "policy": { "type": "neural" },
+                "training": {
+                    "algorithm": { "name": "reinforce" },
+                    "schedule": { "steps": 1000, "stop": { "mean_return": 40, "window": 2 } },
+                },
+            } },
+            "search": { "parameters": { rate: { "grid": [0.1] } }, "metric": metric },
+        }));
+        let mut plan = Plan::new(experiment.expect("a valid experiment")).expect("values that fit");
+        (plan.experiment.search.take().expect("a search"), plan.trials.remove(0))
+    }
+
+    /// Episodes of 100 steps with these returns.
+    fn episodes(returns: &[f64]) -> Vec<Record> {
+        let record = |(i, &r#return): (usize, &f64)| Record {
+            progress: Progress { episodes: i as u64 + 1, steps: 100 * (i as u64 + 1), updates: 0 },
+            seconds: 0.0,
+            event: Event::Episode { r#return, length: 100, truncated: false },
+        };
+        returns.iter().enumerate().map(record).collect()
+    }
+
+    fn completed(trial: &TrialPlan, steps: u64) -> TrialResult {
+        let outcome = Outcome::Completed { stop_reason: Some(StopReason::Steps) };
+        let progress = Progress { steps, ..Progress::default() };
+        let after = Evaluation { seed: 0, returns: vec![3.0, 5.0], lengths: vec![3, 5] };
+        TrialResult { outcome, after: Some(after), ..trial::pruned(trial, progress, 0.0) }
+    }
+
+    fn score(metric: &str, returns: &[f64], stopped_at: Option<u64>) -> Option<f64> {
+        let (search, trial) = trial(metric);
+        let result = match stopped_at {
+            None => completed(&trial, 1000),
+            Some(steps) => trial::pruned(&trial, Progress { steps, ..Progress::default() }, 0.0),
+        };
+        trial_score(&search, &trial, &episodes(returns), Some(&result))
+    }
+
+    #[test]
+    fn steps_to_threshold_count_twice_where_it_was_never_reached() {
+        assert_eq!(score("steps_to_threshold", &[50.0, 20.0, 60.0, 0.0], None), Some(300.0));
+        assert_eq!(score("steps_to_threshold", &[90.0, -20.0, 10.0], None), Some(2000.0));
+        assert_eq!(score("steps_to_threshold", &[1.0], Some(100)), Some(2000.0));
+    }
+
+    #[test]
+    fn the_mean_return_is_the_evaluations_or_where_it_was_stopped_the_trainings() {
+        assert_eq!(score("mean_return", &[100.0, 100.0], None), Some(4.0));
+        assert_eq!(score("mean_return", &[1.0, 10.0, 20.0], Some(300)), Some(15.0));
+    }
+
+    #[test]
+    fn the_area_ends_with_the_schedule_or_where_it_was_stopped() {
+        // Means 10 and 20 at 100 and 200 steps, then 20 until the end.
+        let whole = (100.0 * 15.0 + 800.0 * 20.0) / 900.0;
+        assert_eq!(score("auc", &[10.0, 30.0], None), Some(whole));
+        assert_eq!(score("auc", &[10.0, 30.0], Some(200)), Some(15.0));
+    }
+
+    #[test]
+    fn a_failed_or_missing_trial_has_no_score() {
+        let (search, trial) = trial("mean_return");
+        let failed = trial::failed(&trial, "killed".into());
+        assert_eq!(trial_score(&search, &trial, &[], Some(&failed)), None);
+        assert_eq!(trial_score(&search, &trial, &[], None), None);
+    }
+
+    #[test]
+    fn complete_samples_rank_before_stopped_ones_and_those_before_failures() {
+        let (search, _) = trial("mean_return");
+        let sample = |standing, seeds: &[f64]| SampleScore { standing, seeds: seeds.to_vec() };
+        let scores = [
+            sample(Standing::Failed, &[900.0]),
+            sample(Standing::Stopped { steps: 300 }, &[800.0]),
+            sample(Standing::Complete, &[500.0, 0.0]),
+            sample(Standing::Complete, &[300.0, 300.0]),
+            sample(Standing::Stopped { steps: 900 }, &[100.0]),
+        ];
+        assert_eq!(ranking(&search, &scores), [3, 2, 4, 1, 0]);
+        assert_eq!(best(&search, &scores), Some(3), "the mean over seeds, not the luckiest seed");
+        assert_eq!(best(&search, &scores[..2]), None);
+        let (by_steps, _) = trial("steps_to_threshold");
+        assert_eq!(ranking(&by_steps, &scores)[0], 2, "few steps are good");
+    }
+}

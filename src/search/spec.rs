@@ -1,0 +1,300 @@
+//! A search as experiment files describe it.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::experiment::{AgentSpec, Override, Problem, Spec};
+
+/// A search for good settings of the agents. Every sample is run with every seed of the experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSpec {
+    /// What varies: a path inside an agent, as `--set` takes it
+    /// (`agents.ppo.training.algorithm.learning_rate`), and the values that may stand there.
+    #[schemars(extend("minProperties" = 1))]
+    pub parameters: IndexMap<String, ParameterSpec>,
+    /// How many samples are drawn; for every combination of the `grid` parameters where there are any.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub samples: usize,
+    /// How samples are chosen.
+    #[serde(default)]
+    pub sampler: SamplerSpec,
+    /// Which samples are stopped before their schedule ends.
+    #[serde(default)]
+    pub scheduler: SchedulerSpec,
+    /// What a trial is judged by.
+    #[serde(default)]
+    pub metric: Metric,
+    /// Whether the metric should be small or large; by default what the metric is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// The mean training return that `steps_to_threshold` waits for; by default the agent's
+    /// `stop.mean_return`, else the environment's reward threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// Seed of everything that the search draws.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// The values that a parameter may have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterSpec {
+    /// Each of these, in combination with everything else.
+    Grid(#[schemars(length(min = 1, max = 10_000))] Vec<Value>),
+    /// One of these, drawn evenly.
+    Choice(#[schemars(length(min = 1, max = 10_000))] Vec<Value>),
+    /// A number drawn evenly between these two.
+    Uniform([f64; 2]),
+    /// A number whose logarithm is drawn evenly between those of these two.
+    LogUniform([f64; 2]),
+    /// A whole number drawn evenly from the first to the last one.
+    Integer([i64; 2]),
+}
+
+impl ParameterSpec {
+    /// Values that stand for all of them: each one of a list, both ends of a range.
+    fn extremes(&self) -> Vec<Value> {
+        match self {
+            Self::Grid(values) | Self::Choice(values) => values.clone(),
+            Self::Uniform(ends) | Self::LogUniform(ends) => ends.map(|end| json!(end)).to_vec(),
+            Self::Integer(ends) => ends.map(|end| json!(end)).to_vec(),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let order = |low: f64, high: f64| {
+            (!(low < high)).then(|| format!("expected the lower end first, found {low} and {high}"))
+        };
+        match *self {
+            Self::Uniform([low, high]) => order(low, high),
+            Self::LogUniform([low, _]) if low <= 0.0 => {
+                Some(format!("a logarithm needs ends above zero, found {low}"))
+            }
+            Self::LogUniform([low, high]) => order(low, high),
+            Self::Integer([low, high]) => order(low as f64, high as f64),
+            Self::Grid(_) | Self::Choice(_) => None,
+        }
+    }
+}
+
+/// How samples are chosen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SamplerSpec {
+    /// Independent draws.
+    #[default]
+    Random,
+    /// Every combination of `grid`, `choice` and `integer` parameters once.
+    Grid,
+    /// A tree-structured Parzen estimator (Bergstra et al. 2011): draws resemble samples that did well.
+    Tpe {
+        /// Samples that are drawn independently first.
+        #[serde(default = "startup")]
+        #[schemars(range(min = 1))]
+        startup: usize,
+        /// Samples that are decided on together, and may run side by side: more know less.
+        #[serde(default = "batch")]
+        #[schemars(range(min = 1))]
+        batch: usize,
+    },
+}
+
+fn startup() -> usize {
+    10
+}
+
+fn batch() -> usize {
+    4
+}
+
+/// Which samples are stopped before their schedule ends. Samples are compared by the training returns of
+/// all their seeds, when all of them have come equally far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SchedulerSpec {
+    /// None.
+    #[default]
+    None,
+    /// A sample stops whose best mean return so far is below the median of the other samples' mean returns
+    /// over all their episodes so far (Golovin et al. 2017).
+    MedianStopping {
+        /// Environment steps before the first comparison.
+        #[schemars(range(min = 1))]
+        grace_period: u64,
+        /// Environment steps between comparisons.
+        #[schemars(range(min = 1))]
+        interval: u64,
+    },
+    /// Successive halving (Jamieson and Talwalkar 2016): after `grace_period` steps the best of
+    /// `reduction_factor` samples goes on, again after that many times the steps, and so on. The rungs are
+    /// those of ASHA (Li et al. 2020), whose early promotions would depend on timing.
+    SuccessiveHalving {
+        /// Environment steps of the first rung.
+        #[schemars(range(min = 1))]
+        grace_period: u64,
+        /// One of so many samples goes on.
+        #[serde(default = "reduction_factor")]
+        #[schemars(range(min = 2, max = 1000))]
+        reduction_factor: u64,
+    },
+}
+
+fn reduction_factor() -> u64 {
+    3
+}
+
+/// What a trial is judged by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// The mean return of the evaluation after training.
+    #[default]
+    MeanReturn,
+    /// Environment steps until the mean training return first reached the threshold. A trial that never did
+    /// counts twice the steps that it was to be trained for (PAR2).
+    StepsToThreshold,
+    /// The area under the curve of mean training returns against steps, divided by its width.
+    Auc,
+}
+
+/// Whether a metric should be small or large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Small is good.
+    Minimize,
+    /// Large is good.
+    Maximize,
+}
+
+impl SearchSpec {
+    /// Whether the metric should be small or large.
+    pub fn direction(&self) -> Direction {
+        self.direction.unwrap_or(match self.metric {
+            Metric::StepsToThreshold => Direction::Minimize,
+            Metric::MeanReturn | Metric::Auc => Direction::Maximize,
+        })
+    }
+
+    /// The agents of `experiment` that something is searched for, in its order.
+    pub fn agents<'a>(&'a self, experiment: &'a Spec) -> impl Iterator<Item = &'a str> {
+        experiment.agents.keys().map(String::as_str).filter(|agent| self.searches(agent))
+    }
+
+    /// Whether something is searched for this agent.
+    pub fn searches(&self, agent: &str) -> bool {
+        self.parameters_of(agent).next().is_some()
+    }
+
+    /// The parameters of an agent.
+    pub fn parameters_of<'a>(
+        &'a self,
+        agent: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a ParameterSpec)> {
+        self.parameters
+            .iter()
+            .map(|(path, parameter)| (path.as_str(), parameter))
+            .filter(move |(path, _)| agent_of(path) == Some(agent))
+    }
+}
+
+/// The agent that a parameter's path leads into.
+fn agent_of(path: &str) -> Option<&str> {
+    path.strip_prefix("agents.")?.split_once('.').map(|(agent, _)| agent)
+}
+
+/// What is wrong with the search of an experiment that is otherwise right. `check` tells what is wrong with
+/// an experiment, here with one value put in its place.
+pub fn problems(
+    spec: &Spec,
+    threshold_known: bool,
+    check: impl Fn(&Value) -> Vec<Problem>,
+) -> Vec<Problem> {
+    let Some(search) = &spec.search else { return Vec::new() };
+    let mut problems = Vec::new();
+    let mut plain = serde_json::to_value(spec).expect("an experiment has a JSON form");
+    plain.as_object_mut().expect("an experiment is an object").remove("search");
+    for (path, parameter) in &search.parameters {
+        let place = ["search", "parameters", path];
+        let known = agent_of(path).is_some_and(|agent| spec.agents.contains_key(agent));
+        let problem = if !known {
+            let agents: Vec<_> = spec.agents.keys().map(String::as_str).collect();
+            Some(format!(
+                "expected a path inside an agent: `agents.` and one of {}, then a field",
+                agents.join(", ")
+            ))
+        } else {
+            parameter.problem().or_else(|| sampler_problem(&search.sampler, parameter))
+        };
+        if let Some(problem) = problem {
+            problems.push(Problem::new(&place, problem));
+            continue;
+        }
+        for value in parameter.extremes() {
+            let mut with = plain.clone();
+            let found = match Override::new(path, value.clone()).apply(&mut with) {
+                Ok(()) => check(&with).first().map(ToString::to_string),
+                Err(message) => Some(message),
+            };
+            if let Some(found) = found {
+                problems.push(Problem::new(&place, format!("{value} cannot stand there: {found}")));
+                break;
+            }
+        }
+    }
+    if problems.is_empty() {
+        for name in search.agents(spec) {
+            problems.extend(agent_problem(search, name, &spec.agents[name], threshold_known));
+        }
+    }
+    if search.sampler == SamplerSpec::Grid && search.samples != 1 {
+        let message = "a grid has every combination once: leave `samples` out";
+        problems.push(Problem::new(&["search", "samples"], message));
+    }
+    problems
+}
+
+fn sampler_problem(sampler: &SamplerSpec, parameter: &ParameterSpec) -> Option<String> {
+    match (sampler, parameter) {
+        (SamplerSpec::Grid, ParameterSpec::Uniform(_) | ParameterSpec::LogUniform(_)) => {
+            Some("a grid needs a list: write `grid` with the values to try".into())
+        }
+        (SamplerSpec::Tpe { .. }, ParameterSpec::Grid(_)) => {
+            Some("the sampler tpe chooses every value itself: write `choice`".into())
+        }
+        _ => None,
+    }
+}
+
+fn agent_problem(
+    search: &SearchSpec,
+    name: &str,
+    agent: &AgentSpec,
+    threshold_known: bool,
+) -> Option<Problem> {
+    let schedule = agent.training.as_ref().map(|training| &training.schedule);
+    let Some(schedule) = schedule else {
+        let message = format!("{name} does not learn, so only `mean_return` can judge it");
+        return (search.metric != Metric::MeanReturn)
+            .then(|| Problem::new(&["search", "metric"], message));
+    };
+    if search.scheduler != SchedulerSpec::None && schedule.steps.is_none() {
+        let message = format!("schedulers count in steps: {name} needs `schedule.steps`");
+        return Some(Problem::new(&["search", "scheduler"], message));
+    }
+    let stops = schedule.stop.as_ref().is_some_and(|stop| stop.mean_return.is_some());
+    let unknown = search.threshold.is_none() && !stops && !threshold_known;
+    (search.metric == Metric::StepsToThreshold && unknown).then(|| {
+        let message = "the environment has no reward threshold: set `threshold`";
+        Problem::new(&["search", "metric"], message)
+    })
+}

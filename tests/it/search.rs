@@ -1,0 +1,195 @@
+//! Hyperparameter search through the real binary: repeatable, resumable, and what it leaves behind.
+
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rushes::record::StopReason;
+use rushes::report::summary::Summary;
+use rushes::store::{RunDir, TrialDir, read_json};
+use serde_json::{Value, json};
+
+use crate::cli::{essence, failure, output, rushes};
+
+/// A search in which samples of the wrong learning rate are stopped early, in three rounds.
+fn experiment(search: &Value) -> Value {
+    let mut value = json!({
+        "name": "searched",
+        "environment": { "id": "CartPole-v1" },
+        "seeds": 2,
+        "agents": {
+            "random": { "policy": { "type": "random" } },
+            "ppo": {
+                "policy": { "type": "neural", "hidden": [16], "activation": "tanh" },
+                "training": {
+                    "algorithm": { "name": "ppo", "n_envs": 4, "n_steps": 32, "batch_size": 64 },
+                    "schedule": { "steps": 9000 }
+                }
+            }
+        },
+        "search": {
+            "parameters": {
+                "agents.ppo.training.algorithm.learning_rate": { "log_uniform": [1e-5, 1e-2] },
+                "agents.ppo.training.algorithm.n_epochs": { "integer": [1, 12] },
+                "agents.ppo.policy.hidden": { "choice": [[4], [32]] }
+            },
+            "samples": 9,
+            "sampler": { "name": "tpe", "startup": 6, "batch": 3 },
+            "scheduler": { "name": "successive_halving", "grace_period": 1000 }
+        },
+        "evaluation": { "episodes": 10 },
+        "recording": { "before": false, "after": false }
+    });
+    for (key, new) in search.as_object().expect("an object") {
+        value["search"][key] = new.clone();
+    }
+    value
+}
+
+fn write(directory: &Path, experiment: &Value) -> PathBuf {
+    let file = directory.join("searched.json");
+    std::fs::write(&file, experiment.to_string()).unwrap();
+    file
+}
+
+fn run(file: &Path, directory: &Path, more: &[&str]) -> PathBuf {
+    let mut arguments =
+        vec!["run", file.to_str().unwrap(), "--output", directory.to_str().unwrap()];
+    arguments.extend(more);
+    let output = output(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::canonicalize(directory.join("searched/latest")).unwrap()
+}
+
+fn results(run: &Path) -> Vec<(String, u64, Option<StopReason>)> {
+    let plan = RunDir::open(run).unwrap().plan().unwrap();
+    let result = |id: &String| TrialDir::new(run.join("trials").join(id)).result().unwrap();
+    let of = |id: String| {
+        let result = result(&id);
+        (id, result.progress.steps, result.outcome.stop_reason())
+    };
+    plan.trials.into_iter().map(|trial| of(trial.id)).collect()
+}
+
+#[test]
+fn a_search_is_the_same_whatever_the_jobs_and_after_being_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), &experiment(&json!({})));
+    let one = run(&file, &directory.path().join("one"), &["--jobs", "1"]);
+    let three = run(&file, &directory.path().join("three"), &["--jobs", "3"]);
+    assert_eq!(essence(&one), essence(&three));
+    assert_eq!(results(&one), results(&three));
+
+    let killed = directory.path().join("killed");
+    let mut arguments = vec!["run", file.to_str().unwrap(), "--output", killed.to_str().unwrap()];
+    // Each attempt is killed when another trial has ended, first within the rungs and then between rounds.
+    for ended in [2, 6, 13] {
+        let mut child = rushes(&arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        let over = || {
+            let trials = std::fs::read_dir(killed.join("searched/latest/trials"));
+            let trials = trials.into_iter().flatten().flatten();
+            trials.filter(|trial| trial.path().join("result.json").exists()).count()
+        };
+        while over() < ended {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+            assert!(started.elapsed() < Duration::from_secs(300), "nothing happens");
+            sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if !arguments.contains(&"--resume") {
+            arguments.push("--resume");
+        }
+        // Its children notice the closed pipe by themselves.
+        sleep(Duration::from_millis(300));
+    }
+    let killed = run(&file, &killed, &["--resume"]);
+    assert_eq!(essence(&one), essence(&killed));
+    assert_eq!(results(&one), results(&killed));
+}
+
+#[test]
+fn a_search_ends_in_a_ranking_and_an_experiment_to_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), &experiment(&json!({})));
+    let run = run(&file, directory.path(), &[]);
+
+    // Two seeds of six, then of three samples: at 1,000 steps a third goes on, and again at 3,000.
+    let results = results(&run);
+    assert_eq!(results.len(), 2 + 2 * 9);
+    assert!(results.iter().any(|(id, ..)| id == "ppo--008--s1"), "{results:?}");
+    let whole = results.iter().filter(|(_, _, reason)| *reason == Some(StopReason::Steps)).count();
+    let stopped: Vec<u64> = (results.iter())
+        .filter(|(_, _, reason)| *reason == Some(StopReason::Pruned))
+        .map(|(_, steps, _)| *steps)
+        .collect();
+    assert_eq!((whole, stopped.len()), (2 * 2, 2 * 7));
+    assert!(stopped.iter().all(|steps| (1000..3200).contains(steps)), "{stopped:?}");
+
+    let summary: Summary = read_json(&run.join("summary.json")).unwrap();
+    let search = summary.search.expect("the summary tells of the search");
+    let [searched] = &search.agents[..] else { panic!("one agent was searched for") };
+    assert_eq!(searched.samples.len(), 9);
+    let best = searched.best().expect("complete samples");
+    assert_eq!(best.score.seeds.len(), 2);
+    let ppo = summary.agents.iter().find(|agent| agent.name == "ppo").unwrap();
+    let trials: Vec<_> = ppo.seeds.iter().map(|seed| seed.trial.clone()).collect();
+    let expected = [0, 1].map(|seed| format!("ppo--{:03}--s{seed}", best.number));
+    assert_eq!(trials, expected, "elsewhere the agent is its best sample");
+
+    let best_file = run.join("best.json");
+    let experiment: Value = read_json_value(&best_file);
+    assert!(experiment.get("search").is_none());
+    let settings = &experiment["agents"]["ppo"]["training"]["algorithm"];
+    let rate = &best.values["agents.ppo.training.algorithm.learning_rate"];
+    assert_eq!(settings["learning_rate"], *rate);
+    let validated = output(&["validate", best_file.to_str().unwrap()]);
+    assert!(validated.status.success(), "{}", String::from_utf8_lossy(&validated.stderr));
+
+    let page = std::fs::read_to_string(run.join("index.html")).unwrap();
+    for words in ["id=\"search\"", "Parallel coordinates", "Importance", "best.json", "n_epochs"] {
+        assert!(page.contains(words), "{words} is missing");
+    }
+}
+
+fn read_json_value(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn broken_searches_are_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let rate = "agents.ppo.training.algorithm.learning_rate";
+    let broken = [
+        json!({ "parameters": { rate: { "uniform": [1.0, 0.1] } } }),
+        json!({ "parameters": { rate: { "log_uniform": [0.0, 0.1] } } }),
+        json!({ "parameters": { rate: { "uniform": [-1.0, 0.1] } } }),
+        json!({ "parameters": { rate: { "grid": [0.1] } } }),
+        json!({ "parameters": { rate: { "gaussian": [0.0, 0.1] } } }),
+        json!({ "parameters": { rate: { "choice": [] } } }),
+        json!({ "parameters": { "agents.ppo.training.algorithm.learnin_rate": { "choice": [0.1] } } }),
+        json!({ "parameters": { "agents.dqn.policy.hidden": { "choice": [[8]] } } }),
+        json!({ "parameters": { "seeds": { "choice": [1] } } }),
+        json!({ "parameters": { "agents.ppo.policy.hidden": { "choice": [[8], [0]] } } }),
+        json!({ "parameters": {} }),
+        json!({ "sampler": { "name": "bayes" } }),
+        json!({ "sampler": { "name": "grid" }, "samples": 3 }),
+        json!({ "scheduler": { "name": "median_stopping", "grace_period": 0, "interval": 5 } }),
+        json!({ "metric": "accuracy" }),
+        json!({ "samples": 9000, "sampler": { "name": "random" } }),
+    ];
+    let mut told = String::new();
+    for search in broken {
+        let file = write(directory.path(), &experiment(&search));
+        let (exit, stderr) = failure(&["validate", file.to_str().unwrap()]);
+        assert_eq!(exit, 2, "{search} was taken: {stderr}");
+        let stderr = stderr.replace(file.to_str().unwrap(), "FILE");
+        told.push_str(&format!("{search}\n{stderr}\n"));
+    }
+    insta::assert_snapshot!(told);
+}
