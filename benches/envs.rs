@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rushes::env::{ENVS, Options, Space, TimeLimit, VectorEnv};
+use rushes::env::{self, Crop, ENVS, Options, Pixels, PixelsSpec, Space, TimeLimit, VectorEnv};
 use rushes::rng::NpRandom;
 use rushes::video::Canvas;
 
@@ -80,5 +80,33 @@ fn draw(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step, step_64, draw);
+/// A step observed by pixels: what a patch drawn small saves beside the whole picture.
+fn observe(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("observe CartPole-v1 by pixels");
+    let spec = env::find("CartPole-v1").expect("in the table");
+    let patch = |width, height, crop| PixelsSpec { width, height, crop, ..PixelsSpec::default() };
+    for (name, pixels) in [
+        ("40x24 of a window", patch(40, 24, Some(Crop { width: 200, height: 120 }))),
+        ("84x84", patch(84, 84, None)),
+        ("600x400, the whole picture", patch(600, 400, None)),
+    ] {
+        let env = (spec.make)(&Options::new()).expect("default options");
+        let mut env = TimeLimit::new(Box::new(Pixels::new(env, pixels)), Some(20));
+        let mut observation = vec![0.0; env.env().observation_space().len()];
+        env.reset(Some(0), &mut observation).expect("a reset");
+        let mut step = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                step += 1;
+                let action = [(step / 3 % 2) as f32];
+                if env.step(&action, &mut observation).expect("a step").done() {
+                    env.reset(None, &mut observation).expect("a reset");
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, step, step_64, draw, observe);
 criterion_main!(benches);

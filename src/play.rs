@@ -134,7 +134,7 @@ impl Cast {
     /// Where the environment cannot be built, its spaces are not those that the agent learned in, or the
     /// agent's tensors do not fit its settings.
     pub fn play_in(&self, environment: &EnvironmentSpec) -> anyhow::Result<Player> {
-        let (env_spec, env) = environment.build()?;
+        let (env_spec, env) = environment.build(&self.settings.policy)?;
         let actor = match (&self.learned, &self.settings.training) {
             (Some(learned), Some(training)) => {
                 self.check_spaces(environment, &env)?;
@@ -150,7 +150,7 @@ impl Cast {
     }
 
     fn check_spaces(&self, environment: &EnvironmentSpec, env: &TimeLimit) -> anyhow::Result<()> {
-        let (_, own) = self.environment.build()?;
+        let (_, own) = self.environment.build(&self.settings.policy)?;
         let (own, other) = (own.env(), env.env());
         let same = same_shape(own.observation_space(), other.observation_space())
             && own.action_space() == other.action_space();

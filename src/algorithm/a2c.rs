@@ -91,6 +91,10 @@ impl AlgorithmSettings for A2cSpec {
         self.n_envs
     }
 
+    fn convolutional(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         !matches!(actions, Space::Tuple { .. })
     }

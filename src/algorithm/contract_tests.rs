@@ -67,6 +67,15 @@ fn cases() -> Vec<Case> {
         model_based(json!({ "name": "cem", "candidates": 8, "depth": 3, "iterations": 2 }));
     let shooting = model_based(json!({ "name": "random_shooting", "candidates": 8, "depth": 3 }));
     let exhaustive = model_based(json!({ "name": "exhaustive", "candidates": 3, "depth": 2 }));
+    let pixels = |channels: &str, difference: bool, stack: usize, dropout: f64| {
+        json!({ "type": "neural", "hidden": [8], "dropout": dropout,
+            "observation": { "type": "pixels", "width": 16, "height": 10, "channels": channels,
+                "crop": { "width": 200, "height": 120 }, "difference": difference, "stack": stack },
+            "convolutions": [{ "channels": 4, "kernel": 4, "stride": 2 },
+                { "channels": 3, "kernel": 3 }] })
+    };
+    let mut flat = pixels("grayscale", true, 1, 0.0);
+    flat.as_object_mut().expect("above").remove("convolutions");
     vec![
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
@@ -80,6 +89,12 @@ fn cases() -> Vec<Case> {
         case("CartPole-v1", dropping.clone(), exhaustive.clone()),
         case("Pendulum-v1", neural.clone(), exhaustive),
         case("FrozenLake-v1", torch.clone(), shooting),
+        case("CartPole-v1", pixels("rgb", true, 1, 0.2), json!({ "name": "reinforce" })),
+        case("CartPole-v1", pixels("grayscale", false, 2, 0.0), ppo(shared.clone())),
+        case("Pendulum-v1", pixels("grayscale", true, 2, 0.2), ppo(json!({}))),
+        case("CartPole-v1", pixels("rgb", false, 1, 0.0), json!({ "name": "a2c", "n_envs": 2 })),
+        case("CartPole-v1", pixels("grayscale", true, 3, 0.0), rainbow.clone()),
+        case("MountainCar-v0", flat, dqn.clone()),
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),
@@ -107,7 +122,8 @@ fn cases() -> Vec<Case> {
 fn start(case: &Case, seed: u64) -> (Box<dyn Algorithm>, World) {
     let settings = case.algorithm.settings();
     let copies = settings.environments();
-    let world = World::new(&case.environment, copies, seed, &case.schedule).expect("a world");
+    let world =
+        World::new(&case.environment, &case.policy, copies, seed, &case.schedule).expect("a world");
     let algorithm = settings
         .build(&Setup {
             policy: &case.policy,
@@ -141,9 +157,8 @@ fn every_algorithm_is_among_the_cases() {
         assert_eq!(AlgorithmSpec::by_name(name).map(|spec| spec.name()), Some(*name));
     }
     for case in &cases {
-        let spec = case.environment.spec().expect("in the table");
-        let env = (spec.make)(&Default::default()).expect("no options");
-        let problems = case.algorithm.problems(&case.policy, &case.schedule, &*env);
+        let (_, env) = case.environment.build(&case.policy).expect("in the table");
+        let problems = case.algorithm.problems(&case.policy, &case.schedule, env.env());
         assert!(problems.is_empty(), "{problems:?}");
     }
 }
@@ -192,7 +207,7 @@ fn evaluating_between_iterations_changes_no_training() {
             let (mut algorithm, mut world) = start(&case, 5);
             world.restart(0, Default::default()).expect("a fresh start");
             algorithm.restart();
-            let (_, mut stage) = case.environment.build().expect("in the table");
+            let (_, mut stage) = case.environment.build(&case.policy).expect("in the table");
             let mut observation = vec![0.0; world.observation_space().len()];
             let mut action = vec![0.0; world.action_space().len()];
             let mut rng = stream(0, Purpose::Evaluation, 0);

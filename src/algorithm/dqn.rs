@@ -10,19 +10,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{self, Schedule};
-use super::{Algorithm, AlgorithmSettings, Setup, off_policy, report};
+use super::{Algorithm, AlgorithmSettings, Initial, Setup, off_policy, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
 use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
-    self, Engine, Head, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Precision,
-    Scalar, Tensors, clip_gradient_norm,
+    Engine, Head, Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
+    clip_gradient_norm,
 };
-use crate::policy::{
-    HeadSpec, Mode, NetworkPolicy, NeuralSpec, Policy, PolicyError, PolicySpec, Situation,
-};
+use crate::policy::{HeadSpec, Mode, NetworkPolicy, Policy, PolicyError, PolicySpec, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -157,6 +155,10 @@ impl AlgorithmSettings for DqnSpec {
         self.n_envs
     }
 
+    fn convolutional(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         actions.discrete().is_some()
     }
@@ -238,23 +240,10 @@ struct Scratch<T> {
 
 impl<T: Scalar> Dqn<T> {
     fn new(spec: DqnSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let NeuralSpec { engine, device, dropout, activation, .. } = *setup.network()?;
         let actions = setup.action_space.discrete().unwrap_or(1);
-        let config = MlpConfig {
-            dropout,
-            initialisation: setup.network()?.initialisation.unwrap_or(Initialisation::Pytorch),
-            ..MlpConfig::new(
-                setup.observation_space.features(),
-                &setup.network()?.hidden,
-                actions + usize::from(spec.dueling),
-                activation,
-            )
-        };
-        let network = || {
-            let mut rng = stream(setup.seed, Purpose::Initialisation, 0);
-            nn::build::<T>(&config, engine, device, &mut rng)
-        };
-        let (network, target) = (network()?, network()?);
+        let network =
+            || setup.build_network(actions + usize::from(spec.dueling), Initial::PYTORCH, 0);
+        let ((network, engine), (target, _)) = (network()?, network()?);
         let optimiser = Optimiser::new(OptimiserConfig::ADAM, network.parameters().len());
         let head = Head::Categorical { actions };
         Ok(Self {
@@ -266,7 +255,7 @@ impl<T: Scalar> Dqn<T> {
                 setup.action_space,
             )),
             target,
-            engine: engine.resolve(&config, device)?,
+            engine,
             actions,
             observation_space: setup.observation_space.clone(),
             optimiser,

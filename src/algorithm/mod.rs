@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
-use crate::nn::Tensors;
-use crate::policy::{NeuralSpec, Policy, PolicySpec};
+use crate::nn::{self, CnnConfig, Engine, Initialisation, MlpConfig, Network, Scalar, Tensors};
+use crate::policy::{NeuralSpec, ObservationSpec, Policy, PolicySpec};
+use crate::rng::{Purpose, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
 mod a2c;
@@ -114,6 +115,58 @@ impl<'a> Setup<'a> {
             _ => anyhow::bail!("this algorithm learns a neural policy"),
         }
     }
+
+    /// A fresh network of the agent's shape from observations to `outputs`, and the engine that computes it.
+    /// Number `index` draws from an initialisation stream of its own.
+    ///
+    /// # Errors
+    /// Where the policy is not neural, or the engine or the device cannot be had.
+    pub fn build_network<T: Scalar>(
+        &self,
+        outputs: usize,
+        initial: Initial,
+        index: u64,
+    ) -> anyhow::Result<(Box<dyn Network<T>>, Engine)> {
+        let spec = self.network()?;
+        let NeuralSpec { engine, device, .. } = *spec;
+        let mlp = MlpConfig {
+            dropout: spec.dropout,
+            initialisation: spec.initialisation.unwrap_or(initial.default),
+            output_gain: initial.output_gain,
+            ..MlpConfig::new(
+                self.observation_space.features(),
+                &spec.hidden,
+                outputs,
+                spec.activation,
+            )
+        };
+        let mut rng = stream(self.seed, Purpose::Initialisation, index);
+        match (&spec.convolutions[..], &spec.observation) {
+            (convolutions @ [_, ..], ObservationSpec::Pixels(pixels)) => {
+                let config = CnnConfig::new(pixels.shape(), convolutions, mlp);
+                let network = nn::build_cnn(&config, engine, device, &mut rng)?;
+                Ok((network, engine.resolve_cnn(device)?))
+            }
+            _ => {
+                let network = nn::build(&mlp, engine, device, &mut rng)?;
+                Ok((network, engine.resolve(&mlp, device)?))
+            }
+        }
+    }
+}
+
+/// How a network's parameters begin, where the agent does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Initial {
+    /// What the algorithm's reference uses.
+    pub default: Initialisation,
+    /// Scale of the last layer under [`Initialisation::Orthogonal`].
+    pub output_gain: f64,
+}
+
+impl Initial {
+    /// PyTorch's.
+    pub const PYTORCH: Self = Self { default: Initialisation::Pytorch, output_gain: 1.0 };
 }
 
 /// What the hyperparameters of every algorithm can do.
@@ -125,6 +178,11 @@ pub trait AlgorithmSettings {
 
     /// Whether it learns a table instead of a network.
     fn tabular(&self) -> bool {
+        false
+    }
+
+    /// Whether its networks may have convolutions.
+    fn convolutional(&self) -> bool {
         false
     }
 
@@ -238,6 +296,13 @@ impl AlgorithmSpec {
             let right = if tabular { "neural" } else { "tabular" };
             let message = format!("{} learns a policy of the type {right}", self.name());
             return vec![Problem::new(&["policy", "type"], message)];
+        }
+        if let PolicySpec::Neural(network) = policy
+            && !network.convolutions.is_empty()
+            && !self.settings().convolutional()
+        {
+            let message = format!("{} learns networks without convolutions", self.name());
+            return vec![Problem::new(&["policy", "convolutions"], message)];
         }
         if self.settings().supports(actions) {
             return self.settings().problems(policy, schedule, env);

@@ -1,14 +1,12 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
-use super::Setup;
+use super::{Initial, Setup};
 use crate::env::{Env, Space};
 use crate::experiment::Problem;
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
 use crate::nn::random::shuffle;
-use crate::nn::{
-    self, Engine, Head, Initialisation, MlpConfig, Network, ParametersMut, Scalar, Tensors,
-};
+use crate::nn::{Engine, Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
 use crate::policy::{HeadSpec, Mode, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
@@ -208,17 +206,9 @@ impl<T: Scalar> ActorCritic<T> {
                 Head::Categorical { actions: space.discrete().unwrap_or(1) }
             }
         };
-        let features = setup.observation_space.features();
         let network = |outputs, output_gain, index| {
-            let mlp = MlpConfig {
-                dropout: spec.dropout,
-                initialisation: spec.initialisation.unwrap_or(Initialisation::Orthogonal),
-                output_gain,
-                ..MlpConfig::new(features, &spec.hidden, outputs, spec.activation)
-            };
-            let mut rng = stream(setup.seed, Purpose::Initialisation, index);
-            let network = nn::build::<T>(&mlp, spec.engine, spec.device, &mut rng)?;
-            anyhow::Ok((network, spec.engine.resolve(&mlp, spec.device)?))
+            let initial = Initial { default: Initialisation::Orthogonal, output_gain };
+            setup.build_network::<T>(outputs, initial, index)
         };
         let outputs = head.outputs();
         let (mut actor, engine, critic);
@@ -237,8 +227,9 @@ impl<T: Scalar> ActorCritic<T> {
         let mut policy =
             NetworkPolicy::new(actor, head, setup.observation_space, setup.action_space);
         policy.log_std.fill(T::of(config.log_std_init));
-        policy.normaliser =
-            config.normalize_observations.then(|| ObservationNormaliser::new(features));
+        policy.normaliser = config
+            .normalize_observations
+            .then(|| ObservationNormaliser::new(setup.observation_space.features()));
         Ok(Self {
             log_std_gradients: vec![T::zero(); policy.log_std.len()],
             policy,

@@ -6,12 +6,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Setup, on_policy};
+use super::{Initial, Setup, on_policy};
 use crate::env::{Env, Space};
 use crate::episode::{self, Played, View};
 use crate::experiment::{EnvironmentSpec, Problem, ScheduleSpec};
 use crate::nn::normaliser::ObservationNormaliser;
-use crate::nn::{self, Device, Engine, Head, Initialisation, MlpConfig, Scalar, Tensors};
+use crate::nn::{Engine, Head, Scalar, Tensors};
 use crate::policy::{HeadSpec, Mode, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, env_seed, stream};
 use crate::trial::{TrialError, World};
@@ -32,6 +32,7 @@ pub struct Population<T: Scalar> {
     /// The policy that learns.
     pub policy: NetworkPolicy<T>,
     blueprint: Blueprint,
+    engine: Engine,
     config: PopulationConfig,
     seed: u64,
 }
@@ -39,9 +40,8 @@ pub struct Population<T: Scalar> {
 /// What it takes to build the policy again, on another thread.
 #[derive(Debug, Clone)]
 struct Blueprint {
-    network: MlpConfig,
-    engine: Engine,
-    device: Device,
+    policy: PolicySpec,
+    schedule: ScheduleSpec,
     head: Head,
     observation_space: Space,
     action_space: Space,
@@ -49,14 +49,20 @@ struct Blueprint {
 }
 
 impl Blueprint {
-    fn build<T: Scalar>(&self) -> anyhow::Result<NetworkPolicy<T>> {
-        let mut rng = stream(self.seed, Purpose::Initialisation, 0);
-        let network = nn::build(&self.network, self.engine, self.device, &mut rng)?;
-        let mut policy =
-            NetworkPolicy::new(network, self.head, &self.observation_space, &self.action_space);
+    fn build<T: Scalar>(&self) -> anyhow::Result<(NetworkPolicy<T>, Engine)> {
+        let Self { observation_space, action_space, .. } = self;
+        let setup = Setup {
+            policy: &self.policy,
+            schedule: &self.schedule,
+            observation_space,
+            action_space,
+            seed: self.seed,
+        };
+        let (network, engine) = setup.build_network(self.head.outputs(), Initial::PYTORCH, 0)?;
+        let mut policy = NetworkPolicy::new(network, self.head, observation_space, action_space);
         // The parameters are varied, not the actions.
         policy.log_std.fill(T::neg_infinity());
-        Ok(policy)
+        Ok((policy, engine))
     }
 }
 
@@ -101,29 +107,24 @@ impl<T: Scalar> Population<T> {
                 Head::Categorical { actions: space.discrete().unwrap_or(1) }
             }
         };
-        let features = setup.observation_space.features();
-        let network = MlpConfig {
-            initialisation: spec.initialisation.unwrap_or(Initialisation::Pytorch),
-            ..MlpConfig::new(features, &spec.hidden, head.outputs(), spec.activation)
-        };
         let blueprint = Blueprint {
-            engine: spec.engine.resolve(&network, spec.device)?,
-            network,
-            device: spec.device,
+            policy: setup.policy.clone(),
+            schedule: setup.schedule.clone(),
             head,
             observation_space: setup.observation_space.clone(),
             action_space: setup.action_space.clone(),
             seed: setup.seed,
         };
-        let mut policy = blueprint.build()?;
+        let (mut policy, engine) = blueprint.build()?;
+        let features = setup.observation_space.features();
         policy.normaliser =
             config.normalize_observations.then(|| ObservationNormaliser::new(features));
-        Ok(Self { policy, blueprint, config, seed: setup.seed })
+        Ok(Self { policy, blueprint, engine, config, seed: setup.seed })
     }
 
     /// The engine of the networks.
     pub fn engine(&self) -> Engine {
-        self.blueprint.engine
+        self.engine
     }
 
     /// The policy's parameters.
@@ -205,13 +206,13 @@ impl<T: Scalar> Player<T> {
         environment: &EnvironmentSpec,
         normaliser: Option<&ObservationNormaliser>,
     ) -> anyhow::Result<Self> {
-        if blueprint.engine == Engine::Torch {
+        let (mut policy, engine) = blueprint.build()?;
+        if engine == Engine::Torch {
             // The setting is each thread's own.
             tch::set_num_threads(1);
         }
-        let mut policy = blueprint.build()?;
         policy.normaliser = normaliser.cloned();
-        let (_, env) = environment.build()?;
+        let (_, env) = environment.build(&blueprint.policy)?;
         Ok(Self { policy, env })
     }
 

@@ -109,6 +109,10 @@ impl AlgorithmSettings for PpoSpec {
         self.n_envs
     }
 
+    fn convolutional(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         !matches!(actions, Space::Tuple { .. })
     }

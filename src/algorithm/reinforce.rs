@@ -8,15 +8,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, AlgorithmSettings, Setup, report};
+use super::{Algorithm, AlgorithmSettings, Initial, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
-    self, Head, Initialisation, MlpConfig, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
-    clip_gradient_norm,
+    Engine, Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, NetworkPolicy, NeuralSpec, Policy, PolicySpec, Situation};
+use crate::policy::{HeadSpec, NetworkPolicy, Policy, PolicySpec, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -95,6 +94,10 @@ pub enum Reduction {
 }
 
 impl AlgorithmSettings for ReinforceSpec {
+    fn convolutional(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         actions.discrete().is_some()
     }
@@ -119,7 +122,7 @@ impl AlgorithmSettings for ReinforceSpec {
 pub struct Reinforce<T: Scalar> {
     spec: ReinforceSpec,
     policy: NetworkPolicy<T>,
-    engine: nn::Engine,
+    engine: Engine,
     optimiser: Optimiser<T>,
     exploration: Rng,
     dropout: Rng,
@@ -142,24 +145,12 @@ impl<T: Scalar> Reinforce<T> {
             (HeadSpec::Sigmoid, _) => Head::Bernoulli,
             (HeadSpec::Softmax, actions) => Head::Categorical { actions: actions.unwrap_or(1) },
         };
-        let config = MlpConfig {
-            dropout: setup.network()?.dropout,
-            initialisation: setup.network()?.initialisation.unwrap_or(Initialisation::Pytorch),
-            ..MlpConfig::new(
-                setup.observation_space.features(),
-                &setup.network()?.hidden,
-                head.outputs(),
-                setup.network()?.activation,
-            )
-        };
-        let NeuralSpec { engine, device, .. } = *setup.network()?;
-        let mut rng = stream(setup.seed, Purpose::Initialisation, 0);
-        let network = nn::build(&config, engine, device, &mut rng)?;
+        let (network, engine) = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
             optimiser: Optimiser::new(adam, network.parameters().len()),
             policy: NetworkPolicy::new(network, head, setup.observation_space, setup.action_space),
-            engine: engine.resolve(&config, device)?,
+            engine,
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 0),
             batch: Batch::default(),

@@ -60,7 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut plan = Plan::new(spec)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
-    let memory = Memory::of(&plan.experiment)?;
+    let memory = Memory::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", args.file.display());
     }

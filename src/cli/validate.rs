@@ -33,7 +33,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 let plan = Plan::new(spec)?;
                 let agents = plan.experiment.agents.len();
                 println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
-                let memory = Memory::of(&plan.experiment)?;
+                let memory = Memory::of(&plan)?;
                 if let Some(statement) = memory.statement(1) {
                     println!("{statement}");
                 }

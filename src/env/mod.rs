@@ -13,11 +13,13 @@ use crate::video::Canvas;
 pub mod box2d;
 pub mod classic_control;
 mod numpy;
+mod pixels;
 mod space;
 pub mod toy_text;
 pub mod trace;
 mod vector;
 
+pub use pixels::{Channels, Crop, Pixels, PixelsSpec};
 pub use space::{Action, Space};
 pub use vector::{Episode, VectorEnv};
 
@@ -92,6 +94,13 @@ pub trait Env {
 
     /// Draws the present state; never advances it.
     fn draw(&self, canvas: &mut Canvas);
+
+    /// The point of [`Env::draw`]'s picture, in its pixels, that a cropped view is centred on: what moves
+    /// about in it, or its middle where nothing does.
+    fn focus(&self) -> (f32, f32) {
+        let (width, height) = self.frame_size();
+        (width as f32 / 2.0, height as f32 / 2.0)
+    }
 
     /// The `info` of the last reset or step; empty for most environments.
     fn info(&self) -> Info {

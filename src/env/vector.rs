@@ -58,14 +58,23 @@ impl VectorEnv {
         copies: usize,
         max_episode_steps: Option<u32>,
     ) -> Result<Self, OptionsError> {
-        assert!(copies > 0, "a vector environment needs at least one copy");
         let envs = (0..copies)
             .map(|_| Ok(TimeLimit::new((spec.make)(options)?, max_episode_steps)))
             .collect::<Result<Vec<_>, OptionsError>>()?;
+        Ok(Self::of(envs))
+    }
+
+    /// These copies of an environment.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn of(envs: Vec<TimeLimit>) -> Self {
+        assert!(!envs.is_empty(), "a vector environment needs at least one copy");
+        let copies = envs.len();
         let observation_space = envs[0].env().observation_space().clone();
         let action_space = envs[0].env().action_space().clone();
         let numbers = copies * observation_space.len();
-        Ok(Self {
+        Self {
             envs,
             observations: vec![0.0; numbers],
             final_observations: vec![0.0; numbers],
@@ -77,7 +86,7 @@ impl VectorEnv {
             finished: Vec::with_capacity(copies),
             observation_space,
             action_space,
-        })
+        }
     }
 
     /// How many copies.

@@ -7,7 +7,7 @@ use fs_err as fs;
 use serde_json::Value;
 
 use super::error::repeated_keys;
-use super::spec::{AgentSpec, ScheduleSpec, Spec, StopSpec, Target};
+use super::spec::{AgentSpec, EnvironmentSpec, ScheduleSpec, Spec, StopSpec, Target};
 use super::{ExperimentError, MAX_TRIALS, Override, Problem, schema};
 use crate::env::{self, Env, EnvSpec};
 use crate::names;
@@ -75,7 +75,7 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         }
     };
     for (name, agent) in &spec.agents {
-        let mut found = agent_problems(agent, env_spec, &*env);
+        let mut found = agent_problems(agent, &spec.environment, env_spec, &*env);
         for problem in &mut found {
             problem.path.splice(0..0, ["agents".to_owned(), name.clone()]);
         }
@@ -116,24 +116,41 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
         let message = format!("{} do not go together: {message}", values.join(", "));
         Problem::new(&["search", "parameters"], message)
     };
-    let (env_spec, env) = spec.environment.build().ok()?;
+    let env_spec = spec.environment.spec().ok()?;
+    let env = (env_spec.make)(&spec.environment.options).ok()?;
     match sample.settings(spec) {
         Ok(settings) => {
-            let found = agent_problems(&settings, env_spec, env.env());
+            let found = agent_problems(&settings, &spec.environment, env_spec, &*env);
             found.first().map(|problem| wrong(problem.to_string()))
         }
         Err(error) => Some(wrong(format!("{error:#}"))),
     }
 }
 
-fn agent_problems(agent: &AgentSpec, env_spec: &EnvSpec, env: &dyn Env) -> Vec<Problem> {
+/// What is wrong with an agent on `env`, the environment as it is.
+fn agent_problems(
+    agent: &AgentSpec,
+    environment: &EnvironmentSpec,
+    env_spec: &EnvSpec,
+    env: &dyn Env,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if let PolicySpec::Neural(network) = &agent.policy {
+        problems.extend(network.problems(env));
+        for problem in &mut problems {
+            problem.path.insert(0, "policy".to_owned());
+        }
+    }
     match (&agent.policy, &agent.training) {
         (PolicySpec::HardCoded(policy), _) => {
             problems.extend(rule_problem(policy, env_spec, env));
         }
         (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular {}), Some(training)) => {
-            problems.extend(training.algorithm.problems(policy, &training.schedule, env));
+            // What the algorithm learns from is what the policy sees, once that is possible.
+            if let (true, Ok((_, seen))) = (problems.is_empty(), environment.build(policy)) {
+                let schedule = &training.schedule;
+                problems.extend(training.algorithm.problems(policy, schedule, seen.env()));
+            }
         }
         (PolicySpec::Planning(policy), _) => problems.extend(policy.problems(env)),
         (PolicySpec::Random {} | PolicySpec::Neural(_) | PolicySpec::Tabular {}, _) => {}

@@ -1,7 +1,7 @@
 //! How much memory trials take, known before they start: that of replay memories, beside which networks and
 //! buffers hardly count.
 
-use super::{AgentSpec, Spec};
+use super::{AgentSpec, Plan};
 use crate::env::Env;
 use crate::report::format::bytes;
 
@@ -18,21 +18,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What the trials of a checked experiment take at most.
+    /// What the trials of a plan take at most.
     ///
     /// # Errors
     /// Where the environment is unknown; never for a checked experiment.
-    pub fn of(spec: &Spec) -> anyhow::Result<Self> {
-        let (_, env) = spec.environment.build()?;
-        let agents = spec.agents.iter().map(|(name, agent)| (agent.memory_bytes(env.env()), name));
-        let mut agents: Vec<_> = agents.collect();
-        agents.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    pub fn of(plan: &Plan) -> anyhow::Result<Self> {
+        let mut trials = Vec::new();
+        for trial in &plan.trials {
+            let (_, env) = trial.environment.build(&trial.settings.policy)?;
+            trials.push((trial.settings.memory_bytes(env.env()), trial.agent.as_str()));
+        }
+        trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         Ok(Self {
-            agent: agents.first().map(|(_, name)| (*name).clone()).unwrap_or_default(),
-            trials: agents
-                .iter()
-                .flat_map(|(bytes, _)| std::iter::repeat_n(*bytes, spec.seeds.0.len()))
-                .collect(),
+            agent: trials.first().map(|(_, agent)| (*agent).to_owned()).unwrap_or_default(),
+            trials: trials.iter().map(|(bytes, _)| *bytes).collect(),
         })
     }
 
@@ -99,16 +98,18 @@ mod tests {
     use super::*;
     use crate::experiment::load::check;
 
-    fn experiment(buffer_size: u64, steps: u64) -> Spec {
+    fn plan(buffer_size: u64, steps: u64) -> Plan {
         let agent = |algorithm: serde_json::Value| {
             json!({ "policy": { "type": "neural" },
                     "training": { "algorithm": algorithm, "schedule": { "steps": steps } } })
         };
         let sac = agent(json!({ "name": "sac", "buffer_size": buffer_size }));
         let ppo = agent(json!({ "name": "ppo" }));
-        check(&json!({ "name": "memory", "environment": { "id": "BipedalWalker-v3" }, "seeds": 2,
-                       "agents": { "ppo": ppo, "sac": sac } }))
-        .expect("a valid experiment")
+        let spec = check(
+            &json!({ "name": "memory", "environment": { "id": "BipedalWalker-v3" }, "seeds": 2,
+                       "agents": { "ppo": ppo, "sac": sac } }),
+        );
+        Plan::new(spec.expect("a valid experiment")).expect("no search")
     }
 
     /// Two observations of 24 numbers, an action of 4, a reward and an end.
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn memory_is_replay_size_times_what_a_step_takes() {
-        let memory = Memory::of(&experiment(1_000_000, 2_000_000)).expect("a known environment");
+        let memory = Memory::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
         assert_eq!(memory.at_a_time(1), 3 * STEP * 1_000_000);
         assert_eq!(memory.at_a_time(2), 6 * STEP * 1_000_000);
         // PPO keeps no replay.
@@ -129,14 +130,14 @@ mod tests {
 
     #[test]
     fn a_replay_is_no_larger_than_the_training_is_long() {
-        let memory = Memory::of(&experiment(1_000_000, 1_000)).expect("a known environment");
+        let memory = Memory::of(&plan(1_000_000, 1_000)).expect("a known environment");
         assert_eq!(memory.at_a_time(1), 3 * STEP * 1_000);
         assert_eq!(memory.statement(2), None);
     }
 
     #[test]
     fn too_much_memory_is_told_with_what_to_do() {
-        let memory = Memory::of(&experiment(1_000_000, 2_000_000)).expect("a known environment");
+        let memory = Memory::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
         assert_eq!(memory.problem(2, 2_000_000_000), None);
         let fewer = memory.problem(2, 1_000_000_000).expect("too much for two");
         assert!(fewer.contains("use fewer --jobs"), "{fewer}");

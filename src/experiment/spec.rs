@@ -12,8 +12,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::algorithm::AlgorithmSpec;
-use crate::env::{self, EnvSpec, Options, TimeLimit};
-use crate::policy::PolicySpec;
+use crate::env::{self, EnvSpec, Options, Pixels, TimeLimit};
+use crate::policy::{ObservationSpec, PolicySpec};
 use crate::regression::CheckSpec;
 use crate::search::SearchSpec;
 use crate::video::VideoConfig;
@@ -84,13 +84,16 @@ impl EnvironmentSpec {
         env::find(&self.id).with_context(|| format!("unknown environment `{}`", self.id))
     }
 
-    /// Builds the environment with its time limit.
+    /// Builds the environment with its time limit, as `policy` sees it.
     ///
     /// # Errors
     /// Where the id or the options are unknown; never for a checked experiment.
-    pub fn build(&self) -> anyhow::Result<(&'static EnvSpec, TimeLimit)> {
+    pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(&'static EnvSpec, TimeLimit)> {
         let spec = self.spec()?;
-        let env = (spec.make)(&self.options)?;
+        let mut env = (spec.make)(&self.options)?;
+        if let ObservationSpec::Pixels(pixels) = policy.observation() {
+            env = Box::new(Pixels::new(env, pixels.clone()));
+        }
         Ok((spec, TimeLimit::new(env, self.max_episode_steps.or(spec.max_episode_steps))))
     }
 }

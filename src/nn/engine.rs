@@ -5,20 +5,22 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::convolution::CnnConfig;
 use super::native::NativeMlp;
 use super::network::{MlpConfig, Network};
 use super::scalar::Scalar;
-use super::torch::TorchMlp;
+use super::torch::{TorchCnn, TorchMlp};
 use crate::rng::Rng;
 
 /// What computes a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// `native` where it is the faster one: on a CPU, no layer wider than 512 units. `torch` elsewhere.
+    /// `native` where it is the faster one: on a CPU, no layer wider than 512 units, no convolutions. `torch`
+    /// elsewhere.
     #[default]
     Auto,
-    /// Plain Rust, on a CPU.
+    /// Plain Rust, on a CPU, without convolutions.
     Native,
     /// libtorch with autograd.
     Torch,
@@ -60,6 +62,12 @@ pub enum EngineError {
          \"cuda\""
     )]
     NativeOnCuda,
+    /// Convolutions with `"engine": "native"`.
+    #[error(
+        "engine \"native\" computes no convolutions: use \"engine\": \"torch\" or \"auto\", or leave \
+         `convolutions` out"
+    )]
+    NativeConvolutions,
 }
 
 /// Up to this width the native engine is the faster one (`cargo bench --bench nn`).
@@ -73,13 +81,31 @@ impl Engine {
     pub fn resolve(self, config: &MlpConfig, device: Device) -> Result<Engine, EngineError> {
         match (self, device) {
             (Engine::Native, Device::Cuda) => Err(EngineError::NativeOnCuda),
-            (Engine::Auto | Engine::Torch, Device::Cuda) if tch::Cuda::is_available() => {
-                Ok(Engine::Torch)
-            }
-            (_, Device::Cuda) => Err(EngineError::NoCuda),
             (Engine::Auto, Device::Cpu) if config.widest() <= NATIVE_WIDTH => Ok(Engine::Native),
-            (Engine::Auto, Device::Cpu) => Ok(Engine::Torch),
-            (chosen, Device::Cpu) => Ok(chosen),
+            (Engine::Native, Device::Cpu) => Ok(Engine::Native),
+            (Engine::Auto | Engine::Torch, device) => device.torch().map(|_| Engine::Torch),
+        }
+    }
+
+    /// The engine that computes convolutions on `device`: never [`Engine::Auto`].
+    ///
+    /// # Errors
+    /// Where the combination cannot be had at all or on this machine.
+    pub fn resolve_cnn(self, device: Device) -> Result<Engine, EngineError> {
+        match self {
+            Engine::Native => Err(EngineError::NativeConvolutions),
+            Engine::Auto | Engine::Torch => device.torch().map(|_| Engine::Torch),
+        }
+    }
+}
+
+impl Device {
+    /// libtorch's name for it.
+    fn torch(self) -> Result<tch::Device, EngineError> {
+        match self {
+            Device::Cpu => Ok(tch::Device::Cpu),
+            Device::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
+            Device::Cuda => Err(EngineError::NoCuda),
         }
     }
 }
@@ -98,15 +124,25 @@ pub fn build<T: Scalar>(
     let engine = engine.resolve(config, device)?;
     let parameters = config.initial_parameters(rng);
     Ok(match engine {
-        Engine::Torch => {
-            let device = match device {
-                Device::Cpu => tch::Device::Cpu,
-                Device::Cuda => tch::Device::Cuda(0),
-            };
-            Box::new(TorchMlp::new(config.clone(), parameters, device))
-        }
+        Engine::Torch => Box::new(TorchMlp::new(config.clone(), parameters, device.torch()?)),
         Engine::Native | Engine::Auto => Box::new(NativeMlp::new(config.clone(), parameters)),
     })
+}
+
+/// A convolutional network with parameters drawn from `rng`, on the engine that [`Engine::resolve_cnn`]
+/// names.
+///
+/// # Errors
+/// Those of [`Engine::resolve_cnn`].
+pub fn build_cnn<T: Scalar>(
+    config: &CnnConfig,
+    engine: Engine,
+    device: Device,
+    rng: &mut Rng,
+) -> Result<Box<dyn Network<T>>, EngineError> {
+    engine.resolve_cnn(device)?;
+    let parameters = config.initial_parameters(rng);
+    Ok(Box::new(TorchCnn::new(config.clone(), parameters, device.torch()?)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! around them.
 //!
 //! ```text
-//! MlpConfig ──engine::build──▶ Network ──outputs──▶ Head (action, log-probability, entropy)
+//! MlpConfig, CnnConfig ──build──▶ Network ──outputs──▶ Head (action, log-probability, entropy)
 //!                                 ▲                       │ gradients at the outputs
 //!                 Optimiser ◀── gradients ◀── backward ◀──┘
 //! ```
@@ -10,6 +10,7 @@
 //! An algorithm computes its loss and the gradient at the network's outputs; [`network::Network::backward`]
 //! turns it into gradients of the flat parameters, and an [`optimiser::Optimiser`] steps over them.
 
+pub mod convolution;
 pub mod engine;
 pub mod gae;
 pub mod heads;
@@ -25,7 +26,8 @@ mod simd;
 pub mod state;
 pub mod torch;
 
-pub use engine::{Device, Engine, EngineError, build};
+pub use convolution::{CnnConfig, ConvolutionSpec, ImageShape};
+pub use engine::{Device, Engine, EngineError, build, build_cnn};
 pub use heads::Head;
 pub use network::{Activation, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo};
 pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};

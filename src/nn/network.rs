@@ -154,23 +154,18 @@ impl MlpConfig {
     /// The tensors inside the flat parameters, named as in a PyTorch `nn.Sequential` of Linear, Dropout
     /// (where there is any) and activation modules: `0.weight`, `0.bias`, `2.weight`, …
     pub fn layout(&self) -> Vec<TensorInfo> {
+        self.layout_from(0, 0)
+    }
+
+    /// [`MlpConfig::layout`] where the first layer is module `module` of the `nn.Sequential` and its
+    /// parameters begin at `offset`.
+    pub(super) fn layout_from(&self, module: usize, offset: usize) -> Vec<TensorInfo> {
         let modules = if self.dropout > 0.0 { 3 } else { 2 };
-        self.layers()
-            .iter()
-            .enumerate()
+        let layers = self.layers().into_iter().enumerate();
+        layers
             .flat_map(|(i, layer)| {
-                [
-                    TensorInfo {
-                        name: format!("{}.weight", i * modules),
-                        shape: vec![layer.outputs, layer.inputs],
-                        offset: layer.weight,
-                    },
-                    TensorInfo {
-                        name: format!("{}.bias", i * modules),
-                        shape: vec![layer.outputs],
-                        offset: layer.bias,
-                    },
-                ]
+                let shape = vec![layer.outputs, layer.inputs];
+                TensorInfo::layer(module + i * modules, shape, offset + layer.weight)
             })
             .collect()
     }
@@ -178,36 +173,51 @@ impl MlpConfig {
     /// Draws initial parameters. The draws are made in double precision, so that both precisions begin
     /// from the same network.
     pub fn initial_parameters<T: Scalar>(&self, rng: &mut Rng) -> Vec<T> {
-        let mut parameters = vec![T::zero(); self.parameter_count()];
+        let mut parameters = Vec::with_capacity(self.parameter_count());
         let layers = self.layers();
         for (i, layer) in layers.iter().enumerate() {
-            let weights = layer.weight..layer.bias;
-            let biases = layer.bias..layer.bias + layer.outputs;
-            let mut draw = |range: std::ops::Range<usize>, bound: f64| {
-                for parameter in &mut parameters[range] {
-                    *parameter = T::of((2.0 * uniform(rng) - 1.0) * bound);
-                }
-            };
-            match self.initialisation {
-                Initialisation::Pytorch => {
-                    let bound = 1.0 / (layer.inputs as f64).sqrt();
-                    draw(weights, bound);
-                    draw(biases, bound);
-                }
-                Initialisation::GlorotUniform => {
-                    draw(weights, (6.0 / (layer.inputs + layer.outputs) as f64).sqrt());
-                }
-                Initialisation::Orthogonal => {
-                    let last = i + 1 == layers.len();
-                    let gain = if last { self.output_gain } else { std::f64::consts::SQRT_2 };
-                    let matrix = orthogonal(layer.outputs, layer.inputs, rng);
-                    for (parameter, value) in parameters[weights].iter_mut().zip(matrix) {
-                        *parameter = T::of(gain * value);
-                    }
-                }
-            }
+            let gain = if i + 1 == layers.len() { self.output_gain } else { HIDDEN_GAIN };
+            let Layer { inputs, outputs, .. } = *layer;
+            self.initialisation.draw(inputs, outputs, outputs, gain, rng, &mut parameters);
         }
         parameters
+    }
+}
+
+/// Scale of hidden layers under [`Initialisation::Orthogonal`].
+pub(super) const HIDDEN_GAIN: f64 = std::f64::consts::SQRT_2;
+
+impl Initialisation {
+    /// Appends a layer's weights (`units × inputs`, row-major) and then its biases. `fan_out` is how many
+    /// numbers of the next layer an input reaches: the units, times the kernel's area in a convolution.
+    pub(super) fn draw<T: Scalar>(
+        self,
+        inputs: usize,
+        units: usize,
+        fan_out: usize,
+        gain: f64,
+        rng: &mut Rng,
+        parameters: &mut Vec<T>,
+    ) {
+        let mut draw = |count: usize, bound: f64| {
+            parameters.extend((0..count).map(|_| T::of((2.0 * uniform(rng) - 1.0) * bound)));
+        };
+        match self {
+            Initialisation::Pytorch => {
+                let bound = 1.0 / (inputs as f64).sqrt();
+                draw(units * inputs, bound);
+                draw(units, bound);
+            }
+            Initialisation::GlorotUniform => {
+                draw(units * inputs, (6.0 / (inputs + fan_out) as f64).sqrt());
+                parameters.resize(parameters.len() + units, T::zero());
+            }
+            Initialisation::Orthogonal => {
+                let matrix = orthogonal(units, inputs, rng);
+                parameters.extend(matrix.into_iter().map(|value| T::of(gain * value)));
+                parameters.resize(parameters.len() + units, T::zero());
+            }
+        }
     }
 }
 
@@ -253,6 +263,15 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
+    /// Weight and bias of module `module`, one after the other from `offset` on. The weight's first
+    /// dimension counts the units.
+    pub(super) fn layer(module: usize, shape: Vec<usize>, offset: usize) -> [Self; 2] {
+        let units = shape[0];
+        let weight = Self { name: format!("{module}.weight"), shape, offset };
+        let offset = offset + weight.count();
+        [weight, Self { name: format!("{module}.bias"), shape: vec![units], offset }]
+    }
+
     /// How many numbers it has.
     pub fn count(&self) -> usize {
         self.shape.iter().product()

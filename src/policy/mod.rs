@@ -19,7 +19,7 @@ mod squashed;
 pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
-pub use neural::{HeadSpec, NeuralSpec};
+pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};
 pub use random::Random;
 pub use squashed::{NotFinite, SquashedPolicy};
@@ -41,6 +41,14 @@ pub enum PolicySpec {
 }
 
 impl PolicySpec {
+    /// What the policy sees of the environment; all but neural ones see its state.
+    pub fn observation(&self) -> &ObservationSpec {
+        match self {
+            PolicySpec::Neural(network) => &network.observation,
+            _ => &ObservationSpec::State,
+        }
+    }
+
     /// How a neural policy's outputs become actions; `None` for the others.
     pub fn head(&self) -> Option<HeadSpec> {
         match self {

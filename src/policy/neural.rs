@@ -3,16 +3,27 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Activation, Device, Engine, Initialisation, Precision};
+use crate::env::{Env, PixelsSpec};
+use crate::experiment::Problem;
+use crate::nn::{
+    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, Precision,
+};
 
-/// A multilayer perceptron.
+/// A neural network: a multilayer perceptron, with convolutions before it where there are any.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NeuralSpec {
+    /// What the network sees of the environment.
+    #[serde(skip_serializing_if = "ObservationSpec::is_state")]
+    pub observation: ObservationSpec,
+    /// Convolutional layers before the hidden ones, for an observation of pixels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub convolutions: Vec<ConvolutionSpec>,
     /// Sizes of the hidden layers, from the observation to the action.
     #[schemars(length(max = 16), inner(range(min = 1, max = 8192)))]
     pub hidden: Vec<usize>,
-    /// Activation after each hidden layer.
+    /// Activation after each hidden layer and each convolution.
     pub activation: Activation,
     /// Probability that a hidden unit is dropped while learning, between a layer and its activation.
     #[schemars(range(min = 0.0, max = 0.99))]
@@ -33,6 +44,8 @@ pub struct NeuralSpec {
 impl Default for NeuralSpec {
     fn default() -> Self {
         Self {
+            observation: ObservationSpec::default(),
+            convolutions: Vec::new(),
             hidden: vec![64, 64],
             activation: Activation::default(),
             dropout: 0.0,
@@ -42,6 +55,58 @@ impl Default for NeuralSpec {
             engine: Engine::default(),
             device: Device::default(),
         }
+    }
+}
+
+impl NeuralSpec {
+    /// What makes this network impossible on `env`, which shows its state; paths are below the policy.
+    pub fn problems(&self, env: &dyn Env) -> Vec<Problem> {
+        let ObservationSpec::Pixels(pixels) = &self.observation else {
+            if self.convolutions.is_empty() {
+                return Vec::new();
+            }
+            let message =
+                "convolutions look at pictures: add \"observation\": { \"type\": \"pixels\" }";
+            return vec![Problem::new(&["convolutions"], message)];
+        };
+        let mut problems = pixels.problems(env.frame_size());
+        for problem in &mut problems {
+            problem.path.insert(0, "observation".to_owned());
+        }
+        if !self.convolutions.is_empty() && self.engine == Engine::Native {
+            problems.push(Problem::new(&["engine"], EngineError::NativeConvolutions.to_string()));
+        }
+        let mut image = pixels.shape();
+        for (i, convolution) in self.convolutions.iter().enumerate() {
+            let [_, height, width] = image;
+            let Some(output) = convolution.output(image) else {
+                let message = format!(
+                    "a kernel of {} does not fit into the {width} × {height} pixels that arrive here",
+                    convolution.kernel
+                );
+                problems.push(Problem::new(&["convolutions", &i.to_string(), "kernel"], message));
+                break;
+            };
+            image = output;
+        }
+        problems
+    }
+}
+
+/// What a policy sees of the environment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ObservationSpec {
+    /// The environment's own observation.
+    #[default]
+    State,
+    /// A patch of its picture.
+    Pixels(PixelsSpec),
+}
+
+impl ObservationSpec {
+    fn is_state(&self) -> bool {
+        *self == Self::State
     }
 }
 

@@ -41,10 +41,11 @@ impl<'a> Learner<'a> {
         checkpoint: Option<(Position, Tensors)>,
     ) -> Result<Self, TrialError> {
         let settings = training.algorithm.settings();
+        let (policy, copies) = (&plan.settings.policy, settings.environments());
         let mut world =
-            World::new(&plan.environment, settings.environments(), plan.seed, &training.schedule)?;
+            World::new(&plan.environment, policy, copies, plan.seed, &training.schedule)?;
         let mut algorithm = settings.build(&Setup {
-            policy: &plan.settings.policy,
+            policy,
             schedule: &training.schedule,
             observation_space: world.observation_space(),
             action_space: world.action_space(),

@@ -33,7 +33,7 @@ impl<'a> Stage<'a> {
             EvaluationMode::Greedy => Mode::Greedy,
             EvaluationMode::Explore => Mode::Explore,
         };
-        let (env_spec, env) = plan.environment.build()?;
+        let (env_spec, env) = plan.environment.build(&plan.settings.policy)?;
         Ok(Self { dir, plan, env_spec, env, mode })
     }
 

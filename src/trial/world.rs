@@ -1,8 +1,9 @@
 //! The training environments, with what the training loop counts of them.
 
-use crate::env::{Env, EnvError, EnvSpec, Space, VectorEnv};
+use crate::env::{Env, EnvError, Space, VectorEnv};
 use crate::episode::Played;
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
+use crate::policy::PolicySpec;
 use crate::record::{Event, Progress};
 use crate::rng;
 
@@ -40,21 +41,24 @@ pub struct World {
 }
 
 impl World {
-    /// `copies` copies of the environment; [`World::restart`] starts their first episodes.
+    /// `copies` copies of the environment as `policy` sees it; [`World::restart`] starts their first
+    /// episodes.
     ///
     /// # Errors
     /// Where the environment's id or options are unknown.
     pub fn new(
         environment: &EnvironmentSpec,
+        policy: &PolicySpec,
         copies: usize,
         seed: u64,
         schedule: &ScheduleSpec,
     ) -> anyhow::Result<Self> {
-        let spec: &EnvSpec = environment.spec()?;
-        let limit = environment.max_episode_steps.or(spec.max_episode_steps);
+        let envs = (0..copies)
+            .map(|_| environment.build(policy).map(|(_, env)| env))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             environment: environment.clone(),
-            envs: VectorEnv::with_time_limit(spec, &environment.options, copies, limit)?,
+            envs: VectorEnv::of(envs),
             progress: Progress::default(),
             finished: Vec::new(),
             seed,

@@ -2,7 +2,7 @@
 
     python load_policy.py policy.safetensors < observations.json > outputs.json
 
-Observations and outputs are JSON lists of lists of numbers. Needs torch, safetensors and numpy.
+Observations and outputs are JSON lists of lists of numbers; pictures are flat. Needs torch, safetensors and numpy.
 """
 
 import json
@@ -31,23 +31,35 @@ def load(path):
     # Other tensors, such as the statistics of a normaliser, have names that start with a word.
     tensors = {name: tensor for name, tensor in tensors.items() if name[0].isdigit()}
     layers = []
-    size = tensors["0.weight"].shape[1]
+    for convolution in policy.get("convolutions", []):
+        units, channels, kernel, _ = tensors[f"{len(layers)}.weight"].shape
+        layers.append(torch.nn.Conv2d(channels, units, kernel, convolution["stride"]))
+        layers.append(ACTIVATIONS[policy["activation"]]())
+    if layers:
+        layers.append(torch.nn.Flatten())
     for width in policy["hidden"]:
+        size = tensors[f"{len(layers)}.weight"].shape[1]
         layers += [torch.nn.Linear(size, width), ACTIVATIONS[policy["activation"]]()]
         if policy["dropout"] > 0:
             layers.append(torch.nn.Dropout(policy["dropout"]))
-        size = width
-    layers.append(torch.nn.Linear(size, tensors[f"{len(layers)}.weight"].shape[0]))
+    outputs, size = tensors[f"{len(layers)}.weight"].shape
+    layers.append(torch.nn.Linear(size, outputs))
     network = torch.nn.Sequential(*layers).to(tensors["0.weight"].dtype)
     network.load_state_dict(tensors)
     return network.eval(), settings
 
 
 def main():
-    network, _ = load(sys.argv[1])
-    dtype = next(network.parameters()).dtype
+    network, settings = load(sys.argv[1])
+    first = next(network.parameters())
+    observations = torch.tensor(json.load(sys.stdin), dtype=first.dtype)
+    policy = settings["agent"]["policy"]
+    if policy.get("convolutions"):
+        picture = policy["observation"]
+        shape = (first.shape[1], picture["height"], picture["width"])
+        observations = observations.reshape(-1, *shape)
     with torch.no_grad():
-        outputs = network(torch.tensor(json.load(sys.stdin), dtype=dtype))
+        outputs = network(observations)
     json.dump(outputs.tolist(), sys.stdout)
 
 

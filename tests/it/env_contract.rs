@@ -49,7 +49,7 @@ impl Play {
     }
 }
 
-fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
+pub fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
     match space {
         Space::Discrete { n } => vec![rng.choice(*n) as f32],
         Space::Tuple { sizes } => sizes.iter().map(|&n| rng.choice(n) as f32).collect(),

@@ -102,6 +102,66 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("a layer of nothing", "[16]", "[0]"),
     ("a layer too wide", "[16]", "[100000]"),
     ("dropout of everything", "\"hidden\": [16]", "\"hidden\": [16], \"dropout\": 1.0"),
+    (
+        "convolutions that see no picture",
+        "\"hidden\": [16]",
+        "\"convolutions\": [{ \"channels\": 4, \"kernel\": 3 }]",
+    ),
+    (
+        "an unknown kind of observation",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixel\" }",
+    ),
+    (
+        "pixels in an unknown colour",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"channels\": \"grey\" }",
+    ),
+    (
+        "a patch of no pixels",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"width\": 0 }",
+    ),
+    (
+        "a patch larger than the picture",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"height\": 500 }",
+    ),
+    (
+        "a crop larger than the picture",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"crop\": { \"width\": 700, \"height\": 100 } }",
+    ),
+    (
+        "a patch that magnifies its crop",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"crop\": { \"width\": 100, \"height\": 50 } }",
+    ),
+    (
+        "a crop without a height",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"crop\": { \"width\": 100 } }",
+    ),
+    (
+        "too long a stack",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"stack\": 17 }",
+    ),
+    (
+        "a kernel larger than what arrives",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\", \"width\": 20, \"height\": 12 }, \"convolutions\": [{ \"channels\": 4, \"kernel\": 4, \"stride\": 3 }, { \"channels\": 4, \"kernel\": 4 }]",
+    ),
+    (
+        "a kernel of nothing",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\" }, \"convolutions\": [{ \"channels\": 4, \"kernel\": 0 }]",
+    ),
+    (
+        "convolutions on the native engine",
+        "\"hidden\": [16]",
+        "\"observation\": { \"type\": \"pixels\" }, \"convolutions\": [{ \"channels\": 4, \"kernel\": 4 }], \"engine\": \"native\"",
+    ),
     ("negative learning rate", "0.01", "-0.01"),
     ("learning rate of zero", "0.01", "0"),
     ("learning rate as text", "0.01", "\"fast\""),

@@ -308,6 +308,12 @@ impl Cloud {
 }
 
 impl BipedalWalker {
+    /// How far the picture has moved along the terrain, in metres. The reference scrolls it no further back
+    /// than the terrain's left end, its clouds without end.
+    fn scroll(&self) -> f32 {
+        self.states[0].x - (VIEWPORT_W / SCALE / 5.0) as f32
+    }
+
     fn new(hardcore: bool) -> Self {
         let pi = PI as f32;
         let leg = [pi, 5.0, pi, 5.0, 5.0];
@@ -564,8 +570,7 @@ impl Env for BipedalWalker {
         }
         let scale = SCALE as f32;
         let height = VIEWPORT_H as f32;
-        let scroll = self.states[0].x - (VIEWPORT_W / SCALE / 5.0) as f32;
-        // The reference scrolls its picture no further than the terrain's left end.
+        let scroll = self.scroll();
         let left = scroll.max(0.0) * scale;
         let pixel = |(x, y): Vec2| (x * scale - left, height - y * scale);
         let seen = |x1: f32, x2: f32| x2 >= 0.0 && x1 <= VIEWPORT_W as f32;
@@ -637,6 +642,12 @@ impl Env for BipedalWalker {
         canvas.line((x, foot), (x, top), 1.0, Color::BLACK);
         canvas.polygon(&flag, Color::rgb(230, 51, 0));
         canvas.outline(&flag, 1.0, Color::BLACK);
+    }
+
+    /// The hull.
+    fn focus(&self) -> (f32, f32) {
+        let (hull, scale) = (&self.states[0], SCALE as f32);
+        ((hull.x - self.scroll().max(0.0)) * scale, VIEWPORT_H as f32 - hull.y * scale)
     }
 
     fn layout(&self) -> Info {

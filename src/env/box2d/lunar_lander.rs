@@ -515,6 +515,12 @@ impl Env for LunarLander {
         }
     }
 
+    /// The lander.
+    fn focus(&self) -> (f32, f32) {
+        let lander = self.scene.as_ref().map(|scene| scene.states[0]).unwrap_or_default();
+        pixel((lander.x, lander.y))
+    }
+
     fn layout(&self) -> Info {
         let [x1, x2] = HELIPAD_X;
         let polys: Vec<_> = self

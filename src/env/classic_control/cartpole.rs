@@ -54,6 +54,12 @@ const TAU: f64 = 0.02;
 const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
 const POSITION_LIMIT: f64 = 2.4;
 const FRAME: (u32, u32) = (600, 400);
+/// Pixels a metre.
+const SCALE: f32 = FRAME.0 as f32 / (2.0 * POSITION_LIMIT as f32);
+/// Height of the track above the picture's bottom, in pixels.
+const TRACK: f32 = 100.0;
+/// Length of the drawn pole in pixels.
+const POLE: f32 = SCALE * 2.0 * LENGTH as f32;
 
 /// Gymnasium's CartPole-v0.
 pub static V0: EnvSpec = EnvSpec {
@@ -150,6 +156,11 @@ impl CartPole {
         }
     }
 
+    /// The cart's place in the picture.
+    fn cart_x(&self) -> f32 {
+        self.state[0] as f32 * SCALE + FRAME.0 as f32 / 2.0
+    }
+
     fn observe(&self, observation: &mut [f32]) {
         for (out, value) in observation.iter_mut().zip(self.state) {
             *out = value as f32;
@@ -213,16 +224,14 @@ impl Env for CartPole {
     fn draw(&self, canvas: &mut Canvas) {
         const CART: (f32, f32) = (50.0, 30.0);
         const POLE_WIDTH: f32 = 10.0;
-        const TRACK: f32 = 100.0;
-        let scale = FRAME.0 as f32 / (2.0 * POSITION_LIMIT as f32);
-        let cart_x = self.state[0] as f32 * scale + FRAME.0 as f32 / 2.0;
+        let cart_x = self.cart_x();
         let axle = TRACK + CART.1 / 4.0;
 
         let mut upright = Upright::new(canvas, FRAME.1);
         let (half, top) = (CART.0 / 2.0, CART.1 / 2.0);
         let cart = [(-half, -top), (-half, top), (half, top), (half, -top)];
         upright.polygon(cart.map(|(x, y)| (x + cart_x, y + TRACK)), Color::BLACK);
-        let (half, tip) = (POLE_WIDTH / 2.0, scale * 2.0 * LENGTH as f32 - POLE_WIDTH / 2.0);
+        let (half, tip) = (POLE_WIDTH / 2.0, POLE - POLE_WIDTH / 2.0);
         let pole = [(-half, -half), (-half, tip), (half, tip), (half, -half)].map(|corner| {
             let (x, y) = rotate(corner, -self.state[2] as f32);
             (x + cart_x, y + axle)
@@ -234,6 +243,11 @@ impl Env for CartPole {
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {
         Some(Box::new(self.clone()))
+    }
+
+    /// The cart, at half the height of its pole.
+    fn focus(&self) -> (f32, f32) {
+        (self.cart_x(), FRAME.1 as f32 - TRACK - POLE / 2.0)
     }
 
     fn state(&self) -> Vec<f64> {

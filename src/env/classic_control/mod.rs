@@ -101,25 +101,34 @@ mod hill {
         (3.0 * x).sin() * 0.45 + 0.55
     }
 
+    /// Pixels a unit.
+    const SCALE: f32 = FRAME.0 as f32 / (MAX_POSITION - MIN_POSITION) as f32;
+    /// Height of the car above the ground, in pixels.
+    const CLEARANCE: f32 = 10.0;
+
+    /// The place of the car in the picture.
+    pub fn focus(position: f32) -> (f32, f32) {
+        let x = (position - MIN_POSITION as f32) * SCALE;
+        (x, FRAME.1 as f32 - CLEARANCE - height(position) * SCALE)
+    }
+
     /// The hill, the car at `position` and the flag at `goal`.
     pub fn draw(upright: &mut Upright<'_>, position: f32, goal: f32) {
         const CAR: (f32, f32) = (40.0, 20.0);
-        const CLEARANCE: f32 = 10.0;
         const POINTS: usize = 100;
         let left = MIN_POSITION as f32;
         let width = (MAX_POSITION - MIN_POSITION) as f32;
-        let scale = FRAME.0 as f32 / width;
 
         let ground = std::array::from_fn::<_, POINTS, _>(|i| {
             let x = left + width * i as f32 / (POINTS - 1) as f32;
-            ((x - left) * scale, height(x) * scale)
+            ((x - left) * SCALE, height(x) * SCALE)
         });
         upright.polyline(ground, Color::BLACK);
 
         let slope = (3.0 * position).cos();
         let place = |point: (f32, f32)| {
             let (x, y) = rotate(point, slope);
-            (x + (position - left) * scale, y + CLEARANCE + height(position) * scale)
+            (x + (position - left) * SCALE, y + CLEARANCE + height(position) * SCALE)
         };
         let (half, top) = (CAR.0 / 2.0, CAR.1);
         let body = [(-half, 0.0), (-half, top), (half, top), (half, 0.0)].map(place);
@@ -128,8 +137,8 @@ mod hill {
             upright.circle(place(wheel), CAR.1 / 2.5, Color::rgb(128, 128, 128));
         }
 
-        let x = ((goal - left) * scale).trunc();
-        let foot = (height(goal) * scale).trunc();
+        let x = ((goal - left) * SCALE).trunc();
+        let foot = (height(goal) * SCALE).trunc();
         let tip = foot + 50.0;
         upright.line((x, foot), (x, tip), Color::BLACK);
         let flag = [(x, tip), (x, tip - 10.0), (x + 25.0, tip - 5.0)];

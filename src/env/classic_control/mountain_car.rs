@@ -168,6 +168,11 @@ impl Env for MountainCar {
         Some(Box::new(self.clone()))
     }
 
+    /// The car.
+    fn focus(&self) -> (f32, f32) {
+        hill::focus(self.position as f32)
+    }
+
     fn state(&self) -> Vec<f64> {
         vec![self.position, self.velocity]
     }

@@ -203,6 +203,11 @@ impl Env for MountainCarContinuous {
         Some(Box::new(self.clone()))
     }
 
+    /// The car.
+    fn focus(&self) -> (f32, f32) {
+        hill::focus(self.observation()[0])
+    }
+
     fn state(&self) -> Vec<f64> {
         match self.state {
             State::Started(position, velocity) => vec![position, velocity],
