@@ -20,6 +20,7 @@ ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", type=pathlib.Path)
+    parser.add_argument("--steps", type=int, help="instead of the file's")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -28,7 +29,7 @@ def main():
     agent = next(iter(experiment["agents"].values()))
     model = build(agent, experiment["environment"]["id"], arguments.seed)
     start = time.perf_counter()
-    model.learn(agent["training"]["schedule"]["steps"])
+    model.learn(arguments.steps or agent["training"]["schedule"]["steps"])
     seconds = time.perf_counter() - start
     line = {"steps": model.num_timesteps, "seconds": seconds, "steps_per_second": model.num_timesteps / seconds}
     print(json.dumps(line))
