@@ -22,7 +22,7 @@ fn decide(c: &mut Criterion, name: &str, hidden: usize, planner: &Value) {
     }))
     .expect(read);
     let schedule = ScheduleSpec::default();
-    let mut world = World::new(&environment, 1, 0, &schedule).expect("a world");
+    let mut world = World::new(&environment, &policy, 1, 0, &schedule).expect("a world");
     world.restart(0, world.progress()).expect("a start");
     let mut agent = algorithm
         .settings()

@@ -38,6 +38,20 @@ fn shipped_experiments_are_valid_and_named_like_their_files() {
 }
 
 #[test]
+fn shipped_experiments_run() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in shipped() {
+        let mut arguments = vec!["run", file.to_str().unwrap(), "--quick"];
+        arguments.extend(["--output", directory.path().to_str().unwrap()]);
+        // Films are other tests' business, and slow.
+        arguments.extend(["--set", "recording.before=false", "--set", "recording.after=false"]);
+        let output = output(&arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {stderr}", file.display());
+    }
+}
+
+#[test]
 fn a_resolved_experiment_is_the_same_experiment() {
     for file in shipped() {
         let spec = experiment::load(&file, &[]).unwrap();
