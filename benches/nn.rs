@@ -116,8 +116,8 @@ fn sac(c: &mut Criterion) {
     let spec = rushes::experiment::load::check(&value).expect("a valid experiment");
     let agent = &spec.agents["sac"];
     let training = agent.training.as_ref().expect("written above");
-    let mut world =
-        World::new(&spec.environment, 1, 0, &training.schedule).expect("a known environment");
+    let mut world = World::new(&spec.environment, &agent.policy, 1, 0, &training.schedule)
+        .expect("a known environment");
     let setup = Setup {
         policy: &agent.policy,
         schedule: &training.schedule,
