@@ -1,7 +1,7 @@
 """Trains one of our experiment files with Stable-Baselines3, whose names and defaults our hyperparameters have.
 
-The file's first agent is trained; what Stable-Baselines3 has no argument for, it refuses. The clock runs while
-it learns. Prints one JSON line.
+The file's first agent is trained; what Stable-Baselines3 has no argument for, it refuses. The seconds are the
+processor's, while it learns. Prints one JSON line.
 """
 
 import argparse
@@ -28,9 +28,9 @@ def main():
     experiment = json.loads(arguments.experiment.read_text())
     agent = next(iter(experiment["agents"].values()))
     model = build(agent, experiment["environment"]["id"], arguments.seed)
-    start = time.perf_counter()
+    start = time.process_time()
     model.learn(arguments.steps or agent["training"]["schedule"]["steps"])
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     line = {"steps": model.num_timesteps, "seconds": seconds, "steps_per_second": model.num_timesteps / seconds}
     print(json.dumps(line))
 
