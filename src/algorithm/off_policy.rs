@@ -180,11 +180,7 @@ impl<T: Scalar> Explorer<T> {
     ///
     /// # Errors
     /// Where the engine or the device cannot be had.
-    pub fn new(
-        config: ExplorerConfig,
-        outputs: usize,
-        setup: &Setup<'_>,
-    ) -> anyhow::Result<Self> {
+    pub fn new(config: ExplorerConfig, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let dimensions = setup.action_space.len();
         let mlp = mlp(setup, setup.observation_space.features(), outputs * dimensions)?;
         let network = setup.network()?;

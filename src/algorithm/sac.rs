@@ -169,12 +169,7 @@ impl AlgorithmSettings for SacSpec {
         problems
     }
 
-    fn memory_bytes(
-        &self,
-        schedule: &ScheduleSpec,
-        observations: &Space,
-        actions: &Space,
-    ) -> u64 {
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
         self.explorer().memory_bytes(schedule, observations, actions)
     }
 

@@ -127,12 +127,7 @@ impl AlgorithmSettings for Td3Spec {
         problems
     }
 
-    fn memory_bytes(
-        &self,
-        schedule: &ScheduleSpec,
-        observations: &Space,
-        actions: &Space,
-    ) -> u64 {
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
         self.explorer().memory_bytes(schedule, observations, actions)
     }
 

@@ -161,12 +161,7 @@ impl AlgorithmSettings for TqcSpec {
         problems
     }
 
-    fn memory_bytes(
-        &self,
-        schedule: &ScheduleSpec,
-        observations: &Space,
-        actions: &Space,
-    ) -> u64 {
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
         self.soft().memory_bytes(schedule, observations, actions)
     }
 
