@@ -34,8 +34,11 @@ pub fn machine() -> IndexMap<String, String> {
 
 /// Bytes of memory that the machine has, where it tells.
 pub fn memory_bytes() -> Option<u64> {
-    let kilobytes = field("/proc/meminfo", "MemTotal:")?;
-    Some(kilobytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    if let Some(kilobytes) = field("/proc/meminfo", "MemTotal:") {
+        return Some(kilobytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024);
+    }
+    let output = Command::new("sysctl").args(["-n", "hw.memsize"]).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
 /// The rest of the first line of `file` that begins with `key`.

@@ -21,8 +21,8 @@ pub const SLACK: usize = 16;
 /// (128 rows of the widest tile are 32 KiB).
 const DEPTH_BLOCK: usize = 128;
 
-/// Rows of a right operand that are repacked at a time.
-const PACK_BLOCK: usize = 16;
+/// Side of the squares in which a transposed right operand is repacked, each within registers.
+const SQUARE: usize = 8;
 
 /// Numbers in the largest tile: six rows of four registers of sixteen.
 const MAX_TILE: usize = 6 * 4 * SLACK;
@@ -65,12 +65,12 @@ impl<T> Default for Packed<T> {
 impl<T: Scalar> Packed<T> {
     /// Takes in a `depth × columns` matrix, row-major.
     pub fn pack(&mut self, depth: usize, columns: usize, matrix: &[T]) {
-        dispatch(Pack { depth, columns, matrix, strides: (columns, 1), packed: &mut self.data });
+        dispatch(Pack { depth, columns, matrix, transposed: false, packed: &mut self.data });
     }
 
     /// Takes in the transpose of a `columns × depth` matrix, row-major.
     pub fn pack_transposed(&mut self, depth: usize, columns: usize, matrix: &[T]) {
-        dispatch(Pack { depth, columns, matrix, strides: (1, depth), packed: &mut self.data });
+        dispatch(Pack { depth, columns, matrix, transposed: true, packed: &mut self.data });
     }
 }
 
@@ -102,7 +102,7 @@ struct Pack<'a, T> {
     depth: usize,
     columns: usize,
     matrix: &'a [T],
-    strides: (usize, usize),
+    transposed: bool,
     packed: &'a mut Vec<T>,
 }
 
@@ -111,21 +111,46 @@ impl<T: Scalar> Task for Pack<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { depth, columns, matrix, strides, packed } = self;
-        let width = panel_stride::<T, I>(columns);
-        let panels = columns.div_ceil(width);
+        let width = panel_stride::<T, I>(self.columns);
+        let panels = self.columns.div_ceil(width);
+        let panel_len = (self.depth * width).max(1);
         // What lies beyond the last column is multiplied and thrown away.
-        packed.resize(panels * depth * width, T::zero());
-        for (panel, rows) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
+        self.packed.resize(panels * self.depth * width, T::zero());
+        for (panel, rows) in self.packed.chunks_exact_mut(panel_len).enumerate() {
             let first = panel * width;
-            let here = width.min(columns - first);
-            // Blocks of the depth, so that a transposed matrix is read and written a cache line at a time.
-            for (block, rows) in rows.chunks_mut(PACK_BLOCK * width).enumerate() {
-                for j in 0..here {
-                    let place = block * PACK_BLOCK * strides.0 + (first + j) * strides.1;
-                    let from = matrix[place..].iter().step_by(strides.0);
-                    for (value, &from) in rows[j..].iter_mut().step_by(width).zip(from) {
-                        *value = from;
+            let here = width.min(self.columns - first);
+            if self.transposed {
+                transpose(self.depth, here, &self.matrix[first * self.depth..], width, rows);
+            } else {
+                let from = self.matrix.chunks_exact(self.columns);
+                for (row, from) in rows.chunks_exact_mut(width).zip(from) {
+                    row[..here].copy_from_slice(&from[first..first + here]);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the transpose of a `columns × depth` matrix, row-major, as rows that begin `stride` apart.
+#[inline(always)]
+fn transpose<T: Scalar>(depth: usize, columns: usize, matrix: &[T], stride: usize, rows: &mut [T]) {
+    for k in (0..depth).step_by(SQUARE) {
+        for j in (0..columns).step_by(SQUARE) {
+            if k + SQUARE <= depth && j + SQUARE <= columns {
+                let mut square = [[T::zero(); SQUARE]; SQUARE];
+                for (i, line) in square.iter_mut().enumerate() {
+                    line.copy_from_slice(&matrix[(j + i) * depth + k..][..SQUARE]);
+                }
+                for i in 0..SQUARE {
+                    let row = &mut rows[(k + i) * stride + j..][..SQUARE];
+                    for (value, line) in row.iter_mut().zip(&square) {
+                        *value = line[i];
+                    }
+                }
+            } else {
+                for k in k..(k + SQUARE).min(depth) {
+                    for j in j..(j + SQUARE).min(columns) {
+                        rows[k * stride + j] = matrix[j * depth + k];
                     }
                 }
             }

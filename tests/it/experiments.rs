@@ -327,3 +327,39 @@ fn files_that_are_not_there_and_impossible_overrides_are_refused() {
         assert_eq!(failure(&arguments).0, 3, "{arguments:?}");
     }
 }
+
+#[test]
+fn memory_is_told_and_more_than_the_machine_has_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("replay.json");
+    let write = |buffer_size: u64| {
+        let experiment = serde_json::json!({
+            "name": "replay",
+            "environment": { "id": "CarRacing-v3" },
+            "agents": { "td3": {
+                "policy": { "type": "neural" },
+                "training": {
+                    "algorithm": { "name": "td3", "buffer_size": buffer_size },
+                    "schedule": { "steps": 1_000_000_000 },
+                },
+            } },
+        });
+        std::fs::write(&file, experiment.to_string()).unwrap();
+    };
+    let path = file.to_str().unwrap();
+    // Two pictures of 96 × 96 × 3 numbers a step, and two copies while a checkpoint is written.
+    write(1_000);
+    let told = output(&["validate", path]);
+    let stdout = String::from_utf8_lossy(&told.stdout);
+    assert!(stdout.contains("memory: replay takes up to 664 MB a trial (td3)"), "{stdout}");
+    // 66 TB
+    write(100_000_000);
+    let told = output(&["validate", path]);
+    assert!(told.status.success(), "another machine may have that much");
+    let (code, stderr) = failure(&["run", path, "--output", directory.path().to_str().unwrap()]);
+    assert_eq!(code, 2, "{stderr}");
+    for text in [&*String::from_utf8_lossy(&told.stderr), &*stderr] {
+        assert!(text.contains("agents.td3.training.algorithm.buffer_size"), "{text}");
+        assert!(text.contains("use a smaller one"), "{text}");
+    }
+}
