@@ -16,7 +16,8 @@ pub struct NeuralSpec {
     /// What the network sees of the environment.
     #[serde(skip_serializing_if = "ObservationSpec::is_state")]
     pub observation: ObservationSpec,
-    /// Convolutional layers before the hidden ones, for an observation of pixels.
+    /// Convolutional layers before the hidden ones, for an observation of pixels; without them the hidden
+    /// layers see its numbers one after another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub convolutions: Vec<ConvolutionSpec>,
