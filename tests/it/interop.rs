@@ -38,7 +38,7 @@ fn outputs<T: Scalar>(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
 /// The same outputs as PyTorch computes them; `None` where it is not there.
 fn pytorch(file: &Path, observations: &[Vec<f32>]) -> Option<Vec<f64>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".deps/peers-venv/bin/python");
+    let python = root.join(".deps/interop-venv/bin/python");
     if !python.exists() {
         eprintln!("skipped: no .deps/interop-venv with torch, safetensors and numpy");
         return None;
