@@ -72,7 +72,7 @@ impl ParameterSpec {
 
     fn problem(&self) -> Option<String> {
         let order = |low: f64, high: f64| {
-            (!(low < high)).then(|| format!("expected the lower end first, found {low} and {high}"))
+            (low >= high).then(|| format!("expected the lower end first, found {low} and {high}"))
         };
         match *self {
             Self::Uniform([low, high]) => order(low, high),
