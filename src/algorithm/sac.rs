@@ -210,7 +210,7 @@ impl Lowest {
             let mut lowest = row;
             for place in (row..outputs.len()).step_by(rows) {
                 // A NaN is chosen too, so that it shows.
-                if !(outputs[place] >= outputs[lowest]) {
+                if outputs[place] < outputs[lowest] || outputs[place].is_nan() {
                     lowest = place;
                 }
             }
