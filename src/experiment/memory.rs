@@ -48,14 +48,14 @@ impl Memory {
     /// A line about `jobs` trials at a time, where there is anything worth telling.
     pub fn statement(&self, jobs: usize) -> Option<String> {
         let (one, all) = (self.greatest(), self.at_a_time(jobs));
-        (all >= NOTEWORTHY).then(|| {
-            format!(
-                "memory: replay takes up to {} a trial ({}), {} for {jobs} at a time",
-                bytes(one),
-                self.agent,
-                bytes(all)
-            )
-        })
+        let together = match jobs {
+            1 => String::new(),
+            _ => format!(", {} for {jobs} at a time", bytes(all)),
+        };
+        let told = || {
+            format!("memory: replay takes up to {} a trial ({}){together}", bytes(one), self.agent)
+        };
+        (all >= NOTEWORTHY).then(told)
     }
 
     /// Why `jobs` trials at a time cannot work on a machine with so much memory, and what to do.
