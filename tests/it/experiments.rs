@@ -45,6 +45,8 @@ fn shipped_experiments_run() {
         arguments.extend(["--output", directory.path().to_str().unwrap()]);
         // Films are other tests' business, and slow.
         arguments.extend(["--set", "recording.before=false", "--set", "recording.after=false"]);
+        // So are long episodes, of agents that plan above all.
+        arguments.extend(["--set", "environment.max_episode_steps=60"]);
         let output = output(&arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {stderr}", file.display());
