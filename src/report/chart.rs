@@ -490,9 +490,13 @@ impl DrawingBackend for Backend {
         vert: I,
         style: &S,
     ) -> Drawn {
-        let mut sheet = self.sheet.borrow_mut();
-        let attributes = sheet.attributes(style.color());
-        let _ = write!(sheet.body, "<path {attributes} d=\"{}z\"/>", path_data(vert));
+        // A shape without an area may have been clipped away.
+        let outline = path_data(vert);
+        if !outline.is_empty() {
+            let mut sheet = self.sheet.borrow_mut();
+            let attributes = sheet.attributes(style.color());
+            let _ = write!(sheet.body, "<path {attributes} d=\"{outline}z\"/>");
+        }
         Ok(())
     }
 
@@ -552,6 +556,18 @@ mod tests {
         assert!(svg.contains("<path class=\"line c0\" data-seed=\"3\" d=\"M"), "{svg}");
         assert!(svg.contains("class=\"grid\"") && svg.contains("class=\"tick\""), "{svg}");
         assert!(!svg.contains("fill=") && !svg.contains('#'), "{svg}");
+    }
+
+    #[test]
+    fn a_shape_without_an_area_leaves_no_broken_path() {
+        let bar = |end: f64| Layer::Band {
+            class: "bar".into(),
+            points: vec![(0.0, 1.0, 2.0), (end, 1.0, 2.0)],
+            data: vec![],
+        };
+        let svg = chart(vec![bar(0.0), bar(5.0)]).svg(FULL[0]).unwrap();
+        assert!(!svg.contains("d=\"z\""), "{svg}");
+        assert!(svg.contains("<path class=\"bar\" d=\"M"), "{svg}");
     }
 
     #[test]
