@@ -89,7 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let display = Display::new(&plan, args.plain);
     let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
     let pool = Pool { run: &run, jobs, timeout, interrupted: &interrupted, display: &display };
-    let outcome = search::run(&pool, &run, &mut plan);
+    let outcome = search::run(&pool, &mut plan);
     display.close();
     let outcome = outcome?;
     close(&run, outcome)?;

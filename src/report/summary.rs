@@ -178,3 +178,26 @@ pub struct Reached {
     /// Wall-clock seconds of training.
     pub seconds: f64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_complete_sample_is_the_best() {
+        let sample = |number, standing| SampleSummary {
+            number,
+            values: IndexMap::new(),
+            score: SampleScore { standing, seeds: vec![1.0] },
+            mean: Some(1.0),
+        };
+        let best = |samples: Vec<SampleSummary>| {
+            let searched = SearchedAgent { agent: "a".into(), samples, importance: Vec::new() };
+            searched.best().map(|sample| sample.number)
+        };
+        let stopped = sample(1, Standing::Stopped { steps: 300 });
+        assert_eq!(best(vec![sample(3, Standing::Complete), stopped.clone()]), Some(3));
+        assert_eq!(best(vec![stopped, sample(0, Standing::Failed)]), None);
+        assert_eq!(best(Vec::new()), None);
+    }
+}

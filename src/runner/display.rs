@@ -1,6 +1,6 @@
 //! What a user sees while trials run: bars on a terminal, plain lines elsewhere.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::experiment::{Plan, ScheduleSpec, TrialPlan};
 use crate::record::{Event, Outcome, Progress, Record, TrialResult};
+use crate::stats::MovingMean;
 use crate::trial::Message;
 
 /// How many episodes the shown mean return looks back.
@@ -23,7 +24,7 @@ pub struct Display {
 /// A running trial.
 struct Shown {
     bar: ProgressBar,
-    recent: VecDeque<f64>,
+    recent: MovingMean,
 }
 
 impl Display {
@@ -61,7 +62,7 @@ impl Display {
             }
             None => ProgressBar::hidden(),
         };
-        let shown = Shown { bar, recent: VecDeque::new() };
+        let shown = Shown { bar, recent: MovingMean::new(WINDOW) };
         self.shown().insert(plan.id.clone(), shown);
     }
 
@@ -78,11 +79,7 @@ impl Display {
         match event {
             Event::Episode { r#return, .. } => {
                 if let Some(shown) = self.shown().get_mut(&plan.id) {
-                    if shown.recent.len() == WINDOW {
-                        shown.recent.pop_front();
-                    }
-                    shown.recent.push_back(*r#return);
-                    let mean = shown.recent.iter().sum::<f64>() / shown.recent.len() as f64;
+                    let (mean, _) = shown.recent.push(*r#return);
                     shown.bar.set_position((1000.0 * share(plan, *progress)) as u64);
                     shown.bar.set_message(format!("{} mean return {mean:.1}", reached(*progress)));
                 }

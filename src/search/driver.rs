@@ -8,15 +8,14 @@ use super::{Sample, next_samples};
 use crate::experiment::{Plan, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Ended, Outcome, Pool};
-use crate::store::RunDir;
 use crate::trial;
 
 /// Runs every trial of `plan`, which grows by the search's later rounds and is written down each time.
 ///
 /// # Errors
 /// Where a run's files cannot be read or written. Trials that fail are no error here.
-pub fn run(pool: &Pool<'_>, run: &RunDir, plan: &mut Plan) -> anyhow::Result<Outcome> {
-    let mut rounds = Rounds { pool, run, ended: HashMap::new() };
+pub fn run(pool: &Pool<'_>, plan: &mut Plan) -> anyhow::Result<Outcome> {
+    let mut rounds = Rounds { pool, ended: HashMap::new() };
     let mut first = 0;
     loop {
         rounds.round(plan, first)?;
@@ -28,7 +27,7 @@ pub fn run(pool: &Pool<'_>, run: &RunDir, plan: &mut Plan) -> anyhow::Result<Out
         if !plan.add(next_samples(&plan.experiment, &scored))? {
             break;
         }
-        run.write_plan(plan)?;
+        pool.run.write_plan(plan)?;
         pool.display.expect(plan.trials.len());
     }
     Ok(rounds.outcome())
@@ -37,7 +36,6 @@ pub fn run(pool: &Pool<'_>, run: &RunDir, plan: &mut Plan) -> anyhow::Result<Out
 /// The rounds so far.
 struct Rounds<'a> {
     pool: &'a Pool<'a>,
-    run: &'a RunDir,
     /// How trials ended, by their ids; paused ones are under way still.
     ended: HashMap<String, Ended>,
 }
@@ -78,7 +76,7 @@ impl Rounds<'_> {
         }
         samples.retain(|trials| trials.iter().all(|t| self.ended[&t.id] != Ended::Failed));
         let so_far = |trial: &&TrialPlan| -> anyhow::Result<Option<SoFar>> {
-            let records = self.run.trial(&trial.id).events()?.records;
+            let records = self.pool.run.trial(&trial.id).events()?.records;
             Ok(SoFar::new(trial, &records, milestone))
         };
         let compared = (samples.iter())
@@ -101,7 +99,7 @@ impl Rounds<'_> {
 
     /// Ends a paused trial where it stands.
     fn stop(&mut self, plan: &TrialPlan) -> anyhow::Result<()> {
-        let dir = self.run.trial(&plan.id);
+        let dir = self.pool.run.trial(&plan.id);
         let records = dir.events()?.records;
         let last = records.last().map_or(Progress::default(), |record| record.progress);
         let seconds = records.last().map_or(0.0, |record| record.seconds);
@@ -132,7 +130,7 @@ impl Rounds<'_> {
     fn score(&self, search: &SearchSpec, trials: &[&TrialPlan]) -> anyhow::Result<Option<f64>> {
         let mut results: Vec<(Option<TrialResult>, Option<f64>)> = Vec::new();
         for trial in trials {
-            let dir = self.run.trial(&trial.id);
+            let dir = self.pool.run.trial(&trial.id);
             let result = dir.result().ok();
             let score = match &result {
                 Some(result) if !result.outcome.failed() => {

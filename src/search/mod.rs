@@ -20,7 +20,7 @@ mod spec;
 pub use driver::run;
 pub use importance::importance;
 pub use sampler::{Sample, next_samples};
-pub use score::{SampleScore, Standing, best, ranking, trial_score};
+pub use score::{SampleScore, Standing, ranking, trial_score};
 pub use spec::{
     Direction, Metric, ParameterSpec, SamplerSpec, SchedulerSpec, SearchSpec, problems,
 };

@@ -178,12 +178,6 @@ pub fn ranking(search: &SearchSpec, scores: &[SampleScore]) -> Vec<usize> {
     order
 }
 
-/// The best sample, where any is complete.
-pub fn best(search: &SearchSpec, scores: &[SampleScore]) -> Option<usize> {
-    let first = *ranking(search, scores).first()?;
-    (scores[first].standing == Standing::Complete).then_some(first)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -278,9 +272,8 @@ mod tests {
             sample(Standing::Complete, &[300.0, 300.0]),
             sample(Standing::Stopped { steps: 900 }, &[100.0]),
         ];
+        // The mean over seeds counts, not the luckiest seed.
         assert_eq!(ranking(&search, &scores), [3, 2, 4, 1, 0]);
-        assert_eq!(best(&search, &scores), Some(3), "the mean over seeds, not the luckiest seed");
-        assert_eq!(best(&search, &scores[..2]), None);
         let (by_steps, _) = trial("steps_to_threshold");
         assert_eq!(ranking(&by_steps, &scores)[0], 2, "few steps are good");
     }
