@@ -65,12 +65,25 @@ fn step_64(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What looking at the state costs beside a step.
+fn observe(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("observe");
+    for spec in ENVS {
+        let mut env = (spec.make)(&Options::new()).expect("default options");
+        let mut observation = vec![0.0; env.observation_space().len()];
+        env.reset(Some(0)).expect("a reset");
+        group.bench_function(spec.id, |bencher| {
+            bencher.iter(|| env.observe(black_box(&mut observation)));
+        });
+    }
+    group.finish();
+}
+
 fn draw(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("draw");
     for spec in ENVS {
         let mut env = (spec.make)(&Options::new()).expect("default options");
-        let mut observation = vec![0.0; env.observation_space().len()];
-        env.reset(Some(0), &mut observation).expect("a reset");
+        env.reset(Some(0)).expect("a reset");
         let (width, height) = env.frame_size();
         let mut canvas = Canvas::new(width, height);
         group.bench_function(spec.id, |bencher| {
@@ -81,7 +94,7 @@ fn draw(criterion: &mut Criterion) {
 }
 
 /// A step observed by pixels: what a patch drawn small saves beside the whole picture.
-fn observe(criterion: &mut Criterion) {
+fn observe_pixels(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("observe CartPole-v1 by pixels");
     let spec = env::find("CartPole-v1").expect("in the table");
     let patch = |width, height, crop| PixelsSpec { width, height, crop, ..PixelsSpec::default() };
@@ -108,5 +121,5 @@ fn observe(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step, step_64, draw, observe);
+criterion_group!(benches, step, step_64, observe, draw, observe_pixels);
 criterion_main!(benches);

@@ -9,8 +9,7 @@ fn video(c: &mut Criterion) {
     let (width, height) = (600, 400);
     let spec = env::find("CartPole-v1").expect("CartPole-v1 is in the table");
     let mut env = (spec.make)(&Options::new()).expect("no options");
-    let mut observation = [0.0; 4];
-    env.reset(Some(0), &mut observation).expect("a reset");
+    env.reset(Some(0)).expect("a reset");
     let mut canvas = Canvas::new(width, height);
     let mut group = c.benchmark_group("video 600x400");
 
@@ -40,9 +39,9 @@ fn video(c: &mut Criterion) {
         b.iter(|| {
             step += 1;
             let action = env::Action::Discrete(step / 3 % 2);
-            env.step(action, &mut observation).expect("a step");
+            env.step(action).expect("a step");
             if step % 20 == 0 {
-                env.reset(None, &mut observation).expect("a reset");
+                env.reset(None).expect("a reset");
             }
             env.draw(&mut canvas);
             caption.draw(canvas.rgba_mut(), 0, step as f64);

@@ -10,7 +10,8 @@ use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec
 use crate::nn::Tensors;
 use crate::policy::{self, Policy, PolicySpec};
 use crate::record::Progress;
-use crate::store::{RunDir, TrialDir};
+use crate::report::summary::Summary;
+use crate::store::{self, RunDir, TrialDir};
 
 /// An agent that can be played, with what it was made for.
 pub struct Cast {
@@ -195,9 +196,17 @@ fn restore(
 }
 
 /// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent and the first seed where
-/// they are left out.
+/// they are left out, and the best sample where it was searched for.
 fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
-    let trials = run.plan()?.trials;
+    let mut trials = run.plan()?.trials;
+    if trials.iter().any(|trial| trial.sample.is_some()) {
+        let summary: Summary = store::read_json(&run.summary())
+            .context("which sample is the best is known when the search is over")?;
+        trials.retain(|trial| {
+            let search = summary.search.as_ref();
+            trial.sample == search.and_then(|search| search.shown(&trial.agent))
+        });
+    }
     let mut agents: Vec<&str> = trials.iter().map(|trial| trial.agent.as_str()).collect();
     agents.dedup();
     let listed = agents.join(", ");

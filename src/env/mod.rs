@@ -23,7 +23,7 @@ pub use pixels::{Channels, Crop, Pixels, PixelsSpec};
 pub use space::{Action, Space};
 pub use vector::{Episode, VectorEnv};
 
-/// What one call of [`Env::step`] yields beside the observation.
+/// What one call of [`Env::step`] yields.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// The reward of this transition, in the precision that the reference computes it in.
@@ -64,8 +64,10 @@ impl EnvError {
 /// A Markov decision process: dynamics only, no time limit, no checking.
 ///
 /// Callers go through [`TimeLimit`], which refuses actions outside the space before they arrive here.
-/// Observations are written into a caller's buffer of `observation_space().len()` numbers, so that stepping
-/// allocates nothing; discrete observations are written as their number.
+///
+/// Dynamics and observation are apart, as in the definition of a partially observable process: an observation
+/// may cost many times its step (CarRacing's is a picture), and not everyone who steps looks. Planners on copies
+/// of an environment and policies that see pixels of another picture do not.
 ///
 /// Implementations are not required to be `Send`: a trial is a process of its own and steps its
 /// environments on one thread.
@@ -78,10 +80,15 @@ pub trait Env {
 
     /// Starts an episode. `Some(seed)` reseeds the random stream as Gymnasium's `reset(seed=…)` does,
     /// `None` lets the stream go on.
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError>;
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError>;
 
     /// Advances one step with an action of the action space.
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError>;
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError>;
+
+    /// Writes what is observed of the present state into a buffer of `observation_space().len()` numbers, a
+    /// discrete observation as its number. Allocates nothing but what a rasteriser needs; never advances the
+    /// state. Before the first reset it may leave the buffer as it is.
+    fn observe(&self, observation: &mut [f32]);
 
     /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
     /// be copied (a physics engine's).
@@ -160,14 +167,16 @@ impl TimeLimit {
         self.elapsed
     }
 
-    /// Starts an episode; see [`Env::reset`].
+    /// Starts an episode and observes its first state; see [`Env::reset`] and [`Env::observe`].
     pub fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
         self.elapsed = 0;
-        self.env.reset(seed, observation)
+        self.env.reset(seed)?;
+        self.env.observe(observation);
+        Ok(())
     }
 
-    /// Advances one step. `action` is the flat form of an action: one number, the index, for a discrete
-    /// space, and one number a dimension for a box.
+    /// Advances one step and observes. `action` is the flat form of an action: one number, the index, for a
+    /// discrete space, and one number a dimension for a box.
     ///
     /// # Errors
     /// [`EnvError::InvalidAction`] where `action` is not in the action space, before anything moved.
@@ -180,17 +189,15 @@ impl TimeLimit {
         let Some(checked) = space.action(action) else {
             return Err(EnvError::invalid_action(action, space));
         };
-        self.step_checked(checked, observation)
+        let transition = self.step_checked(checked)?;
+        self.env.observe(observation);
+        Ok(transition)
     }
 
-    /// [`TimeLimit::step`] with an action that is known to be in the action space.
+    /// [`TimeLimit::step`] with an action that is known to be in the action space, without observing.
     #[inline]
-    fn step_checked(
-        &mut self,
-        action: Action<'_>,
-        observation: &mut [f32],
-    ) -> Result<Transition, EnvError> {
-        let Step { reward, terminated } = self.env.step(action, observation)?;
+    fn step_checked(&mut self, action: Action<'_>) -> Result<Transition, EnvError> {
+        let Step { reward, terminated } = self.env.step(action)?;
         self.elapsed += 1;
         let truncated = self.max_episode_steps.is_some_and(|limit| self.elapsed >= limit);
         Ok(Transition { reward, terminated, truncated })

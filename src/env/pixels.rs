@@ -118,8 +118,6 @@ pub struct Pixels {
     env: Box<dyn Env>,
     spec: PixelsSpec,
     observation_space: Space,
-    /// Where the environment writes what is not seen here.
-    state: Vec<f32>,
     canvas: Canvas,
     /// The present patch and the one before it, in 255ths, channel by channel.
     patch: Vec<u8>,
@@ -140,7 +138,6 @@ impl Pixels {
                 high: vec![1.0; numbers],
                 shape: shape.to_vec(),
             },
-            state: vec![0.0; env.observation_space().len()],
             canvas: Canvas::new(spec.width, spec.height),
             patch: vec![0; numbers / spec.stack],
             before: vec![0; numbers / spec.stack],
@@ -209,26 +206,28 @@ impl Env for Pixels {
         self.env.action_space()
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
-        self.env.reset(seed, &mut self.state)?;
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
+        self.env.reset(seed)?;
         self.look();
         self.before.copy_from_slice(&self.patch);
         let len = self.patch.len();
         for first in (0..self.frames.len()).step_by(len) {
             self.write(first..first + len);
         }
-        observation.copy_from_slice(&self.frames);
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
-        let step = self.env.step(action, &mut self.state)?;
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
+        let step = self.env.step(action)?;
         self.look();
         let (len, total) = (self.patch.len(), self.frames.len());
         self.frames.copy_within(len.., 0);
         self.write(total - len..total);
-        observation.copy_from_slice(&self.frames);
         Ok(step)
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        observation.copy_from_slice(&self.frames);
     }
 
     fn frame_size(&self) -> (u32, u32) {

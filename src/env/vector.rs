@@ -175,13 +175,13 @@ impl VectorEnv {
             _ => Action::Discrete(action[0] as usize),
         };
         let env = &mut self.envs[i];
-        let transition = env.step_checked(action, &mut self.observations[here.clone()])?;
+        let transition = env.step_checked(action)?;
         self.rewards[i] = transition.reward;
         self.terminated[i] = transition.terminated;
         self.truncated[i] = transition.truncated;
         self.returns[i] += transition.reward;
         if transition.done() {
-            self.final_observations[here.clone()].copy_from_slice(&self.observations[here]);
+            env.env().observe(&mut self.final_observations[here]);
             self.finished.push(Episode {
                 env: i,
                 episode_return: self.returns[i],
@@ -190,6 +190,8 @@ impl VectorEnv {
             });
             let seed = self.next_seeds[i].take();
             self.reset_one(i, seed)?;
+        } else {
+            env.env().observe(&mut self.observations[here]);
         }
         Ok(())
     }

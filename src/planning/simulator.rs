@@ -8,7 +8,6 @@ use crate::env::{Env, Step};
 pub struct Simulator<'a> {
     present: &'a dyn Env,
     copies: Vec<Box<dyn Env>>,
-    observation: Vec<f32>,
     returns: Returns,
 }
 
@@ -18,7 +17,6 @@ impl<'a> Simulator<'a> {
         Self {
             present: env,
             copies: Vec::new(),
-            observation: vec![0.0; env.observation_space().len()],
             returns: Returns::default(),
         }
     }
@@ -58,7 +56,7 @@ impl Model for Simulator<'_> {
                 continue;
             }
             let action = space.action(action).expect("planners draw from the action space");
-            let Step { reward, terminated } = env.step(action, &mut self.observation)?;
+            let Step { reward, terminated } = env.step(action)?;
             self.returns.earn(episode, reward, f64::from(u8::from(terminated)));
         }
         Ok(())

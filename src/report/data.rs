@@ -51,12 +51,6 @@ pub struct RunData {
     pub notes: Vec<String>,
 }
 
-/// The sample that stands for an agent, where it was searched for.
-fn shown_sample(search: Option<&SearchSummary>, agent: &str) -> Option<usize> {
-    let searched = search?.agents.iter().find(|searched| searched.agent == agent)?;
-    Some(searched.samples.first()?.number)
-}
-
 /// A trial, as far as it could be read.
 #[derive(Debug)]
 pub struct Trial {
@@ -165,7 +159,7 @@ impl RunData {
 
     /// The trials of an agent, in the order of the seeds; of its best sample where it was searched for.
     pub fn trials_of<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = &'a Trial> {
-        let shown = shown_sample(self.summary.search.as_ref(), agent);
+        let shown = self.summary.search.as_ref().and_then(|search| search.shown(agent));
         let of = move |trial: &&Trial| trial.plan.agent == agent && trial.plan.sample == shown;
         self.trials.iter().filter(of)
     }
@@ -338,8 +332,10 @@ fn summarise(
     let search = search_summary(plan, trials);
     // One pass: a run may have thousands of trials.
     let mut seeds: BTreeMap<&str, Vec<SeedSummary>> = BTreeMap::new();
-    let shown =
-        |trial: &&Trial| trial.plan.sample == shown_sample(search.as_ref(), &trial.plan.agent);
+    let shown = |trial: &&Trial| {
+        let sample = search.as_ref().and_then(|search| search.shown(&trial.plan.agent));
+        trial.plan.sample == sample
+    };
     for trial in trials.iter().filter(shown) {
         seeds.entry(&trial.plan.agent).or_default().push(trial.summary.clone());
     }

@@ -53,6 +53,14 @@ pub struct SearchSummary {
     pub agents: Vec<SearchedAgent>,
 }
 
+impl SearchSummary {
+    /// The number of the sample that stands for an agent, where it was searched for.
+    pub fn shown(&self, agent: &str) -> Option<usize> {
+        let searched = self.agents.iter().find(|searched| searched.agent == agent)?;
+        Some(searched.samples.first()?.number)
+    }
+}
+
 /// What the search came to for an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchedAgent {

@@ -163,6 +163,36 @@ fn drawing_never_steps_and_fills_the_picture() {
 }
 
 #[test]
+fn observing_never_steps() {
+    for spec in ENVS {
+        let mut envs = [(); 2].map(|()| (spec.make)(&Options::new()).expect(spec.id));
+        let space = envs[0].action_space().clone();
+        let mut seen = [(); 2].map(|()| vec![f32::NAN; envs[0].observation_space().len()]);
+        let mut rng = NpRandom::new(1);
+        for env in &mut envs {
+            env.reset(Some(8)).expect(spec.id);
+        }
+        for _ in 0..20 {
+            let action = sample(&space, &mut rng);
+            let action = space.action(&action).expect("drawn from it");
+            let [looking, blind] = &mut envs;
+            looking.observe(&mut seen[0]);
+            looking.observe(&mut seen[1]);
+            assert_eq!(seen[0], seen[1], "{}: a second look differs", spec.id);
+            let step = looking.step(action).expect(spec.id);
+            assert_eq!(step, blind.step(action).expect(spec.id), "{}", spec.id);
+            if step.terminated {
+                break;
+            }
+        }
+        for (env, seen) in envs.iter().zip(&mut seen) {
+            env.observe(seen);
+        }
+        assert_eq!(seen[0], seen[1], "{}", spec.id);
+    }
+}
+
+#[test]
 fn actions_outside_the_space_are_refused_and_move_nothing() {
     for spec in ENVS {
         let mut play = Play::new(spec);

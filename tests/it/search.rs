@@ -142,6 +142,15 @@ fn a_search_ends_in_a_ranking_and_an_experiment_to_run() {
     let expected = [0, 1].map(|seed| format!("ppo--{:03}--s{seed}", best.number));
     assert_eq!(trials, expected, "elsewhere the agent is its best sample");
 
+    assert_ne!(best.number, 0, "otherwise the next lines could not fail");
+    let play = |arguments: &[&str]| {
+        let played = output(&[&["play"], arguments, &["--episodes", "5", "--json"]].concat());
+        assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+        played.stdout
+    };
+    let trial = run.join("trials").join(&trials[1]);
+    assert_eq!(play(&[run.to_str().unwrap(), "ppo/1"]), play(&[trial.to_str().unwrap()]));
+
     let best_file = run.join("best.json");
     let experiment: Value = read_json_value(&best_file);
     assert!(experiment.get("search").is_none());

@@ -423,7 +423,6 @@ impl BipedalWalker {
         &mut self,
         action: &[f32; 4],
         first: Option<Vec2>,
-        observation: &mut [f32],
     ) -> Result<Step, EnvError> {
         let Some(world) = &mut self.world else {
             return Err(EnvError::Physics("the environment was never reset".to_owned()));
@@ -467,29 +466,6 @@ impl BipedalWalker {
         let hull = self.states[0];
         let angle = f64::from(hull.angle);
         let x = f64::from(hull.x);
-        observation[..4].copy_from_slice(&[
-            hull.angle,
-            (2.0 * f64::from(hull.omega) / FPS) as f32,
-            (0.3 * f64::from(hull.vx) * (VIEWPORT_W / SCALE) / FPS) as f32,
-            (0.3 * f64::from(hull.vy) * (VIEWPORT_H / SCALE) / FPS) as f32,
-        ]);
-        for (side, out) in observation[4..14].chunks_exact_mut(5).enumerate() {
-            let [upper, lower] = [self.states[1 + 2 * side], self.states[2 + 2 * side]];
-            // The solver subtracts in single precision.
-            let hip = upper.angle - hull.angle - self.references[2 * side];
-            let knee = lower.angle - upper.angle - self.references[2 * side + 1];
-            out.copy_from_slice(&[
-                hip,
-                (f64::from(upper.omega - hull.omega) / SPEED_HIP) as f32,
-                (f64::from(knee) + 1.0) as f32,
-                (f64::from(lower.omega - upper.omega) / SPEED_KNEE) as f32,
-                if self.foot_contact[side] { 1.0 } else { 0.0 },
-            ]);
-        }
-        for (out, ray) in observation[14..].iter_mut().zip(&self.rays) {
-            *out = ray.fraction;
-        }
-
         let shaping = 130.0 * x / SCALE - 5.0 * angle.abs();
         let mut reward = self.previous_shaping.map_or(0.0, |previous| shaping - previous) as f32;
         self.previous_shaping = Some(shaping);
@@ -528,7 +504,7 @@ impl Env for BipedalWalker {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
             // A seed starts anew: the same seed gives the same episode, whatever was played before.
@@ -548,16 +524,42 @@ impl Env for BipedalWalker {
         let force = self.np_random.uniform(-INITIAL_RANDOM, INITIAL_RANDOM) as f32;
         self.build_walker(&mut world)?;
         self.world = Some(world);
-        self.advance(&[0.0; 4], Some((force, 0.0)), observation)?;
+        self.advance(&[0.0; 4], Some((force, 0.0)))?;
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let torques = match action {
             Action::Continuous(&[hip1, knee1, hip2, knee2]) => [hip1, knee1, hip2, knee2],
             _ => [0.0; 4],
         };
-        self.advance(&torques, None, observation)
+        self.advance(&torques, None)
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        let hull = self.states[0];
+        observation[..4].copy_from_slice(&[
+            hull.angle,
+            (2.0 * f64::from(hull.omega) / FPS) as f32,
+            (0.3 * f64::from(hull.vx) * (VIEWPORT_W / SCALE) / FPS) as f32,
+            (0.3 * f64::from(hull.vy) * (VIEWPORT_H / SCALE) / FPS) as f32,
+        ]);
+        for (side, out) in observation[4..14].chunks_exact_mut(5).enumerate() {
+            let [upper, lower] = [self.states[1 + 2 * side], self.states[2 + 2 * side]];
+            // The solver subtracts in single precision.
+            let hip = upper.angle - hull.angle - self.references[2 * side];
+            let knee = lower.angle - upper.angle - self.references[2 * side + 1];
+            out.copy_from_slice(&[
+                hip,
+                (f64::from(upper.omega - hull.omega) / SPEED_HIP) as f32,
+                (f64::from(knee) + 1.0) as f32,
+                (f64::from(lower.omega - upper.omega) / SPEED_KNEE) as f32,
+                if self.foot_contact[side] { 1.0 } else { 0.0 },
+            ]);
+        }
+        for (out, ray) in observation[14..].iter_mut().zip(&self.rays) {
+            *out = ray.fraction;
+        }
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -26,6 +26,7 @@
 //! # Version history
 //! - v3: finishing a lap terminates.
 
+use std::cell::RefCell;
 use std::f64::consts::PI;
 
 use schemars::JsonSchema;
@@ -151,7 +152,8 @@ struct CarRacing {
     lap_finished: Option<bool>,
     /// Seconds since the reset.
     time: f64,
-    screen: Canvas,
+    /// Where observations are drawn.
+    screen: RefCell<Canvas>,
 }
 
 impl CarRacing {
@@ -183,7 +185,7 @@ impl CarRacing {
             new_lap: false,
             lap_finished: None,
             time: 0.0,
-            screen: Canvas::new(STATE_SIZE, STATE_SIZE),
+            screen: RefCell::new(Canvas::new(STATE_SIZE, STATE_SIZE)),
         }
     }
 
@@ -231,8 +233,8 @@ impl CarRacing {
         Ok(())
     }
 
-    /// Advances car, world and what the tiles remember; draws the observation.
-    fn advance(&mut self, observation: &mut [f32]) -> Result<(), EnvError> {
+    /// Advances car, world and what the tiles remember.
+    fn advance(&mut self) -> Result<(), EnvError> {
         let (Some(world), Some(car)) = (&mut self.world, &mut self.car) else {
             return Err(EnvError::Physics("the environment was never reset".to_owned()));
         };
@@ -262,21 +264,7 @@ impl CarRacing {
             }
         }
         self.time += 1.0 / FPS;
-        self.observe(observation);
         Ok(())
-    }
-
-    fn observe(&mut self, observation: &mut [f32]) {
-        let mut screen = std::mem::replace(&mut self.screen, Canvas::new(1, 1));
-        let size = STATE_SIZE as f32;
-        self.paint(&mut screen, (size, size), false);
-        for (out, pixel) in observation.chunks_exact_mut(3).zip(screen.rgba().chunks_exact(4)) {
-            for (out, &channel) in out.iter_mut().zip(pixel) {
-                // The reference shrinks its picture in two passes that each round down by one.
-                *out = f32::from(channel.saturating_sub(2));
-            }
-        }
-        self.screen = screen;
     }
 }
 
@@ -406,7 +394,7 @@ impl Env for CarRacing {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
             // A seed starts anew: the same seed gives the same episode, whatever was played before.
@@ -431,10 +419,10 @@ impl Env for CarRacing {
         let TrackPoint { beta, x, y, .. } = self.track[0];
         self.car = Some(Car::new(&mut world, beta, x, y)?);
         self.world = Some(world);
-        self.advance(observation)
+        self.advance()
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         if let Some(car) = &mut self.car {
             let (steer, gas, brake) = match action {
                 Action::Continuous(&[steer, gas, brake]) => (-steer, gas, brake),
@@ -451,7 +439,7 @@ impl Env for CarRacing {
             car.gas(gas);
             car.brake(brake);
         }
-        self.advance(observation)?;
+        self.advance()?;
         self.reward -= 0.1;
         let mut reward = self.reward - self.previous;
         self.previous = self.reward;
@@ -465,6 +453,18 @@ impl Env for CarRacing {
             }
         }
         Ok(Step { reward, terminated: self.lap_finished.is_some() })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        let screen = &mut *self.screen.borrow_mut();
+        let size = STATE_SIZE as f32;
+        self.paint(screen, (size, size), false);
+        for (out, pixel) in observation.chunks_exact_mut(3).zip(screen.rgba().chunks_exact(4)) {
+            for (out, &channel) in out.iter_mut().zip(pixel) {
+                // The reference shrinks its picture in two passes that each round down by one.
+                *out = f32::from(channel.saturating_sub(2));
+            }
+        }
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -274,7 +274,6 @@ impl LunarLander {
         main: f64,
         side: f64,
         first: Option<Vec2>,
-        observation: &mut [f32],
     ) -> Result<Step, EnvError> {
         let Some(scene) = &mut self.scene else {
             return Err(EnvError::Physics("the environment was never reset".to_owned()));
@@ -339,22 +338,7 @@ impl LunarLander {
         }
 
         scene.tick(pushes.as_slice())?;
-        let lander = scene.states[0];
-        let contact = scene.leg_contact.map(|touches| if touches { 1.0 } else { 0.0 });
-        let state = [
-            (f64::from(lander.x) - W / 2.0) / (W / 2.0),
-            (f64::from(lander.y) - (HELIPAD_Y + LEG_DOWN / SCALE)) / (H / 2.0),
-            f64::from(lander.vx) * (W / 2.0) / FPS,
-            f64::from(lander.vy) * (H / 2.0) / FPS,
-            f64::from(lander.angle),
-            20.0 * f64::from(lander.omega) / FPS,
-            contact[0],
-            contact[1],
-        ];
-        for (out, value) in observation.iter_mut().zip(state) {
-            *out = value as f32;
-        }
-
+        let state = scene.observed();
         let shaping = -100.0 * (state[0] * state[0] + state[1] * state[1]).sqrt()
             - 100.0 * (state[2] * state[2] + state[3] * state[3]).sqrt()
             - 100.0 * state[4].abs()
@@ -369,7 +353,7 @@ impl LunarLander {
             terminated = true;
             reward = -100.0;
         }
-        if !lander.is_awake() {
+        if !scene.states[0].is_awake() {
             terminated = true;
             reward = 100.0;
         }
@@ -401,6 +385,22 @@ impl Scene {
             }
         }
         Ok(())
+    }
+
+    /// The observation, before it is rounded to single precision.
+    fn observed(&self) -> [f64; 8] {
+        let lander = self.states[0];
+        let contact = self.leg_contact.map(|touches| if touches { 1.0 } else { 0.0 });
+        [
+            (f64::from(lander.x) - W / 2.0) / (W / 2.0),
+            (f64::from(lander.y) - (HELIPAD_Y + LEG_DOWN / SCALE)) / (H / 2.0),
+            f64::from(lander.vx) * (W / 2.0) / FPS,
+            f64::from(lander.vy) * (H / 2.0) / FPS,
+            f64::from(lander.angle),
+            20.0 * f64::from(lander.omega) / FPS,
+            contact[0],
+            contact[1],
+        ]
     }
 }
 
@@ -440,7 +440,7 @@ impl Env for LunarLander {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
@@ -456,11 +456,11 @@ impl Env for LunarLander {
             self.wind.force = self.np_random.integers(-9999, 9999);
             self.wind.torque = self.np_random.integers(-9999, 9999);
         }
-        self.advance(0.0, 0.0, Some(point(force[0], force[1])), observation)?;
+        self.advance(0.0, 0.0, Some(point(force[0], force[1])))?;
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let (main, side) = match action {
             Action::Discrete(2) => (1.0, 0.0),
             Action::Discrete(1) => (0.0, -1.0),
@@ -473,7 +473,14 @@ impl Env for LunarLander {
             }
             _ => (0.0, 0.0),
         };
-        self.advance(main, side, None, observation)
+        self.advance(main, side, None)
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        let Some(scene) = &self.scene else { return };
+        for (out, value) in observation.iter_mut().zip(scene.observed()) {
+            *out = value as f32;
+        }
     }
 
     fn frame_size(&self) -> (u32, u32) {

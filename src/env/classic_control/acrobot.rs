@@ -136,6 +136,8 @@ struct Acrobot {
     np_random: NpRandom,
     /// θ1, θ2 and their velocities.
     state: [f64; 4],
+    /// The observation, which the reference computes in single precision after a reset and in double after a step.
+    seen: [f32; 6],
 }
 
 impl Acrobot {
@@ -147,6 +149,7 @@ impl Acrobot {
             action_space: Space::Discrete { n: 3 },
             np_random: NpRandom::new(0),
             state: [0.0; 4],
+            seen: [1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
         }
     }
 
@@ -211,7 +214,7 @@ impl Env for Acrobot {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
@@ -221,11 +224,11 @@ impl Env for Acrobot {
         let [theta1, theta2, dtheta1, dtheta2] = state;
         let (sin1, cos1) = sin_cos_f32(theta1);
         let (sin2, cos2) = sin_cos_f32(theta2);
-        observation.copy_from_slice(&[cos1, sin1, cos2, sin2, dtheta1, dtheta2]);
+        self.seen = [cos1, sin1, cos2, sin2, dtheta1, dtheta2];
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let mut torque = f64::from(action.index() as u8) - 1.0;
         let noise = self.config.torque_noise_max;
         if noise > 0.0 {
@@ -239,10 +242,13 @@ impl Env for Acrobot {
 
         let (sin1, cos1) = theta1.sin_cos();
         let (sin2, cos2) = theta2.sin_cos();
-        let seen = [cos1, sin1, cos2, sin2, dtheta1, dtheta2].map(|value| value as f32);
-        observation.copy_from_slice(&seen);
+        self.seen = [cos1, sin1, cos2, sin2, dtheta1, dtheta2].map(|value| value as f32);
         let terminated = -cos1 - (theta2 + theta1).cos() > 1.0;
         Ok(Step { reward: if terminated { 0.0 } else { -1.0 }, terminated })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        observation.copy_from_slice(&self.seen);
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -160,12 +160,6 @@ impl CartPole {
     fn cart_x(&self) -> f32 {
         self.state[0] as f32 * SCALE + FRAME.0 as f32 / 2.0
     }
-
-    fn observe(&self, observation: &mut [f32]) {
-        for (out, value) in observation.iter_mut().zip(self.state) {
-            *out = value as f32;
-        }
-    }
 }
 
 impl Env for CartPole {
@@ -177,18 +171,17 @@ impl Env for CartPole {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
         let Config { low, high, .. } = self.config;
         self.state = std::array::from_fn(|_| self.np_random.uniform(low, high));
         self.fallen = false;
-        self.observe(observation);
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let [x, x_dot, theta, theta_dot] = self.state;
         let force = if action == Action::Discrete(1) { FORCE } else { -FORCE };
         let (sin, cos) = theta.sin_cos();
@@ -203,7 +196,6 @@ impl Env for CartPole {
             theta + TAU * theta_dot,
             theta_dot + TAU * theta_acc,
         ];
-        self.observe(observation);
 
         let [x, _, theta, _] = self.state;
         let terminated = x.abs() > POSITION_LIMIT || theta.abs() > ANGLE_LIMIT;
@@ -215,6 +207,12 @@ impl Env for CartPole {
         };
         self.fallen |= terminated;
         Ok(Step { reward, terminated })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        for (out, value) in observation.iter_mut().zip(self.state) {
+            *out = value as f32;
+        }
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -116,10 +116,6 @@ impl MountainCar {
             velocity: 0.0,
         }
     }
-
-    fn observe(&self, observation: &mut [f32]) {
-        observation.copy_from_slice(&[self.position as f32, self.velocity as f32]);
-    }
 }
 
 impl Env for MountainCar {
@@ -131,17 +127,16 @@ impl Env for MountainCar {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
         self.position = self.np_random.uniform(self.config.low, self.config.high);
         self.velocity = 0.0;
-        self.observe(observation);
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let push = f64::from(action.index() as u8) - 1.0;
         let acceleration = push * FORCE + (3.0 * self.position).cos() * -GRAVITY;
         self.velocity = (self.velocity + acceleration).clamp(-MAX_SPEED, MAX_SPEED);
@@ -149,10 +144,13 @@ impl Env for MountainCar {
         if self.position == MIN_POSITION && self.velocity < 0.0 {
             self.velocity = 0.0;
         }
-        self.observe(observation);
         let terminated =
             self.position >= GOAL_POSITION && self.velocity >= self.config.goal_velocity;
         Ok(Step { reward: -1.0, terminated })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        observation.copy_from_slice(&[self.position as f32, self.velocity as f32]);
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -167,27 +167,29 @@ impl Env for MountainCarContinuous {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
         let position = self.np_random.uniform(self.config.low, self.config.high);
         self.state = State::Started(position, 0.0);
-        observation.copy_from_slice(&self.observation());
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let force = action.vector()[0];
         let (position, velocity, terminated) = match self.state {
             State::Started(position, velocity) => self.advance(position, velocity, force),
             State::Moved(position, velocity) => self.advance(position, velocity, force),
         };
         self.state = State::Moved(position, velocity);
-        observation.copy_from_slice(&[position, velocity]);
         let bonus = if terminated { 100.0 } else { 0.0 };
         let force = f64::from(force);
         Ok(Step { reward: bonus - force * force * 0.1, terminated })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        observation.copy_from_slice(&self.observation());
     }
 
     fn frame_size(&self) -> (u32, u32) {

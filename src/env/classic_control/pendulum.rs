@@ -147,10 +147,6 @@ impl Pendulum {
             torque: None,
         }
     }
-
-    fn observe(&self, (sin, cos): (f64, f64), observation: &mut [f32]) {
-        observation.copy_from_slice(&[cos as f32, sin as f32, self.velocity as f32]);
-    }
 }
 
 /// The angle within ±π, by Python's modulo (the sign of the divisor).
@@ -170,7 +166,7 @@ impl Env for Pendulum {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
@@ -178,11 +174,10 @@ impl Env for Pendulum {
         self.angle = self.np_random.uniform(-x_init, x_init);
         self.velocity = self.np_random.uniform(-y_init, y_init);
         self.torque = None;
-        self.observe(self.angle.sin_cos(), observation);
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         // The torque is float32, and a float32 times a number of Python's stays one.
         let torque = action.vector()[0];
         self.torque = Some(torque);
@@ -195,8 +190,12 @@ impl Env for Pendulum {
         let acceleration = gravity * self.angle.sin() + push;
         self.velocity = (self.velocity + acceleration * DT).clamp(-MAX_SPEED, MAX_SPEED);
         self.angle += self.velocity * DT;
-        self.observe(self.angle.sin_cos(), observation);
         Ok(Step { reward: -cost, terminated: false })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        let (sin, cos) = self.angle.sin_cos();
+        observation.copy_from_slice(&[cos as f32, sin as f32, self.velocity as f32]);
     }
 
     fn frame_size(&self) -> (u32, u32) {

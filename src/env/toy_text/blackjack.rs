@@ -147,12 +147,6 @@ impl Blackjack {
         DECK[self.np_random.choice(DECK.len())]
     }
 
-    fn observe(&self, observation: &mut [f32]) {
-        let usable_ace = f32::from(u8::from(self.player.usable_ace()));
-        let seen = [self.player.sum() as f32, self.open_card.into(), usable_ace];
-        observation.copy_from_slice(&seen);
-    }
-
     /// The dealer's turn and the outcome.
     fn settle(&mut self) -> f64 {
         while self.dealer.sum() < 17 {
@@ -185,7 +179,7 @@ impl Env for Blackjack {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
@@ -203,11 +197,10 @@ impl Env for Blackjack {
         if self.open_card == 10 {
             self.picture = self.np_random.choice(3);
         }
-        self.observe(observation);
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let step = if action.index() == 1 {
             let card = self.draw_card();
             self.player.add(card);
@@ -216,8 +209,13 @@ impl Env for Blackjack {
         } else {
             Step { reward: self.settle(), terminated: true }
         };
-        self.observe(observation);
         Ok(step)
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        let usable_ace = f32::from(u8::from(self.player.usable_ace()));
+        let seen = [self.player.sum() as f32, self.open_card.into(), usable_ace];
+        observation.copy_from_slice(&seen);
     }
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {

@@ -197,18 +197,17 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
         &self.action_space
     }
 
-    fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         if let Some(seed) = seed {
             self.np_random = NpRandom::new(seed);
         }
         self.state = self.model.first(&mut self.np_random);
         self.heading = None;
         self.probability = 1.0;
-        observation[0] = self.state as f32;
         Ok(())
     }
 
-    fn step(&mut self, action: Action<'_>, observation: &mut [f32]) -> Result<Step, EnvError> {
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let action = action.index();
         let Outcome { probability, state, reward, terminated } =
             self.model.next(self.state, action, &mut self.np_random);
@@ -217,8 +216,11 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
         if action < 4 {
             self.heading = Some(action);
         }
-        observation[0] = state as f32;
         Ok(Step { reward, terminated })
+    }
+
+    fn observe(&self, observation: &mut [f32]) {
+        observation[0] = self.state as f32;
     }
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {
