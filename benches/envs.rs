@@ -4,22 +4,20 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rushes::env::{self, Crop, ENVS, Options, Pixels, PixelsSpec, Space, TimeLimit, VectorEnv};
-use rushes::rng::NpRandom;
+use rushes::rng::{Purpose, stream};
 use rushes::video::Canvas;
 
-/// Actions drawn beforehand.
+/// How many actions are drawn beforehand.
 const ACTIONS: usize = 1024;
 
-fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
-    match space {
-        Space::Discrete { n } => vec![rng.choice(*n) as f32],
-        Space::Tuple { sizes } => sizes.iter().map(|&n| rng.choice(n) as f32).collect(),
-        Space::Box { low, high, .. } => low
-            .iter()
-            .zip(high)
-            .map(|(&l, &h)| (rng.uniform(l.into(), h.into()) as f32).clamp(l, h))
-            .collect(),
+/// Random actions, each of them those of all copies in order.
+fn actions(space: &Space, copies: usize) -> Vec<Vec<f32>> {
+    let mut rng = stream(0, Purpose::Exploration, 0);
+    let mut actions = vec![vec![0.0; copies * space.len()]; ACTIONS];
+    for action in actions.iter_mut().flat_map(|all| all.chunks_exact_mut(space.len())) {
+        space.sample(&mut rng, action);
     }
+    actions
 }
 
 fn step(criterion: &mut Criterion) {
@@ -29,9 +27,7 @@ fn step(criterion: &mut Criterion) {
         let env = (spec.make)(&Options::new()).expect("default options");
         let mut env = TimeLimit::new(env, spec.max_episode_steps);
         let mut observation = vec![0.0; env.env().observation_space().len()];
-        let mut rng = NpRandom::new(0);
-        let space = env.env().action_space().clone();
-        let actions: Vec<Vec<f32>> = (0..ACTIONS).map(|_| sample(&space, &mut rng)).collect();
+        let actions = actions(env.env().action_space(), 1);
         env.reset(Some(0), &mut observation).expect("a reset");
         group.bench_function(spec.id, |bencher| {
             bencher.iter(|| {
@@ -52,10 +48,7 @@ fn step_64(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(COPIES as u64));
     for spec in ENVS {
         let mut envs = VectorEnv::new(spec, &Options::new(), COPIES).expect("default options");
-        let mut rng = NpRandom::new(0);
-        let space = envs.action_space().clone();
-        let actions: Vec<Vec<f32>> =
-            (0..64).map(|_| (0..COPIES).flat_map(|_| sample(&space, &mut rng)).collect()).collect();
+        let actions = actions(envs.action_space(), COPIES);
         let mut actions = actions.iter().cycle();
         envs.reset(Some(0)).expect("a reset");
         group.bench_function(spec.id, |bencher| {

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use rushes::env::{self, Options, Space, VectorEnv};
-use rushes::rng::NpRandom;
+use rushes::env::{self, Options, VectorEnv};
+use rushes::rng::{Purpose, stream};
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -15,11 +15,12 @@ fn main() -> anyhow::Result<()> {
     let spec = env::find(&id).ok_or_else(|| anyhow::anyhow!(env::unknown(&id)))?;
 
     let mut envs = VectorEnv::new(spec, &Options::new(), copies)?;
-    let actions: Vec<Vec<f32>> = {
-        let mut rng = NpRandom::new(0);
-        let space = envs.action_space().clone();
-        (0..1024).map(|_| (0..copies).flat_map(|_| sample(&space, &mut rng)).collect()).collect()
-    };
+    let space = envs.action_space().clone();
+    let mut rng = stream(0, Purpose::Exploration, 0);
+    let mut actions = vec![vec![0.0; copies * space.len()]; 1024];
+    for action in actions.iter_mut().flat_map(|all| all.chunks_exact_mut(space.len())) {
+        space.sample(&mut rng, action);
+    }
     envs.reset(Some(0))?;
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(seconds));
     let mut steps = 0_u64;
@@ -33,17 +34,4 @@ fn main() -> anyhow::Result<()> {
     let line = serde_json::json!({ "env": id, "copies": copies, "steps_per_second": rate.round() });
     println!("{line}");
     Ok(())
-}
-
-/// A uniform action of a bounded space.
-fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
-    match space {
-        Space::Box { low, high, .. } => low
-            .iter()
-            .zip(high)
-            .map(|(&l, &h)| (rng.uniform(l.into(), h.into()) as f32).clamp(l, h))
-            .collect(),
-        Space::Discrete { n } => vec![rng.choice(*n) as f32],
-        Space::Tuple { sizes } => sizes.iter().map(|&n| rng.choice(n) as f32).collect(),
-    }
 }

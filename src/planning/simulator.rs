@@ -14,11 +14,7 @@ pub struct Simulator<'a> {
 impl<'a> Simulator<'a> {
     /// A model whose present state is `env`'s.
     pub fn new(env: &'a dyn Env) -> Self {
-        Self {
-            present: env,
-            copies: Vec::new(),
-            returns: Returns::default(),
-        }
+        Self { present: env, copies: Vec::new(), returns: Returns::default() }
     }
 }
 

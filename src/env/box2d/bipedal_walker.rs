@@ -419,11 +419,7 @@ impl BipedalWalker {
         Ok(())
     }
 
-    fn advance(
-        &mut self,
-        action: &[f32; 4],
-        first: Option<Vec2>,
-    ) -> Result<Step, EnvError> {
+    fn advance(&mut self, action: &[f32; 4], first: Option<Vec2>) -> Result<Step, EnvError> {
         let Some(world) = &mut self.world else {
             return Err(EnvError::Physics("the environment was never reset".to_owned()));
         };

@@ -7,6 +7,7 @@
 
 #include <Box2D/Box2D.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -20,6 +21,22 @@ struct AssertionFailed {};
 
 // The message of the last failure on this thread.
 thread_local char g_message[256];
+
+// What the solver took on this thread, once anybody has asked.
+struct Stopwatch {
+    bool running = false;
+    double seconds = 0.0;
+
+    template <typename Work>
+    void time(Work work) {
+        if (!running) return work();
+        const auto start = std::chrono::steady_clock::now();
+        work();
+        seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+};
+
+thread_local Stopwatch g_solver;
 
 }  // namespace
 
@@ -332,7 +349,9 @@ const char* rushes_b2_tick(BridgeWorld* world, const BridgeTick* tick) {
             joint->SetMaxMotorTorque(motor.max_torque);
         }
         world->listener.contacts.clear();
-        world->world.Step(tick->dt, tick->velocity_iterations, tick->position_iterations);
+        g_solver.time([&] {
+            world->world.Step(tick->dt, tick->velocity_iterations, tick->position_iterations);
+        });
         for (size_t i = 0; i < tick->body_count; ++i) {
             tick->states[i] = state_of(world->bodies.get(tick->bodies[i]));
         }
@@ -350,6 +369,12 @@ const char* rushes_b2_tick(BridgeWorld* world, const BridgeTick* tick) {
             world->world.RayCast(&nearest, from, to);
         }
     });
+}
+
+double rushes_b2_solver_seconds() {
+    const double seconds = g_solver.seconds;
+    g_solver = {true, 0.0};
+    return seconds;
 }
 
 // The contacts that began or ended in the last tick, in the solver's order.

@@ -269,12 +269,7 @@ impl LunarLander {
 
     /// One step with the powers of the main engine and, signed, of the orientation engines; `first` is the
     /// push that starts an episode.
-    fn advance(
-        &mut self,
-        main: f64,
-        side: f64,
-        first: Option<Vec2>,
-    ) -> Result<Step, EnvError> {
+    fn advance(&mut self, main: f64, side: f64, first: Option<Vec2>) -> Result<Step, EnvError> {
         let Some(scene) = &mut self.scene else {
             return Err(EnvError::Physics("the environment was never reset".to_owned()));
         };

@@ -6,3 +6,5 @@ pub mod car_racing;
 pub mod lunar_lander;
 mod policies;
 mod world;
+
+pub use world::solver_seconds;
