@@ -1,8 +1,8 @@
 //! Drawings beside Gymnasium's frames of the same states.
 //!
-//! Rasterisers differ at edges, so pictures are compared by the mean difference of their pixels; the toy
-//! worlds have sprites of their own without textures, so theirs are compared in blocks of 10 by 10 pixels.
-//! Each rendered frame is left in `target/tmp` for the eye.
+//! Rasterisers differ at edges, so pictures (and CarRacing's observations) are compared by the mean difference of
+//! their pixels; the toy worlds have sprites of their own without textures, so theirs are compared in blocks of 10
+//! by 10 pixels. Each rendered frame is left in `target/tmp` for the eye.
 
 use std::path::{Path, PathBuf};
 
@@ -74,15 +74,27 @@ fn frames_look_like_gymnasiums() {
         env.env().draw(&mut canvas);
         write(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), &canvas);
 
-        let expected = read(&goldens().join(name));
         let drawn: Vec<u8> = canvas.rgba().chunks_exact(4).flat_map(|p| p[..3].to_vec()).collect();
-        assert_eq!(drawn.len(), expected.len(), "{name}: another size");
-        let (block, limit) = if spec.family == Family::ToyText { (10, 9.0) } else { (1, 0.35) };
-        let (drawn, expected) =
-            (blocks(&drawn, width as usize, block), blocks(&expected, width as usize, block));
-        let sum: f64 = drawn.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum();
-        let mean = sum / drawn.len() as f64;
-        println!("{name}: {mean:.3}");
-        assert!(mean < limit, "{name}: pixels differ by {mean:.3} of 255 in the mean");
+        let (block, limit) = match spec.family {
+            Family::ClassicControl => (1, 0.35),
+            Family::ToyText => (10, 9.0),
+            Family::Box2d => (1, 1.5),
+        };
+        check_likeness(name, &drawn, width as usize, block, limit);
+        if let Some(name) = frame.get("state_file").and_then(Value::as_str) {
+            let seen: Vec<u8> = observation.iter().map(|&value| value as u8).collect();
+            check_likeness(name, &seen, 96, 1, 0.5);
+        }
     }
+}
+
+/// Holds a drawn picture against a recorded one: the mean difference of blocks of `block` by `block` pixels.
+fn check_likeness(name: &str, drawn: &[u8], width: usize, block: usize, limit: f64) {
+    let expected = read(&goldens().join(name));
+    assert_eq!(drawn.len(), expected.len(), "{name}: another size");
+    let (drawn, expected) = (blocks(drawn, width, block), blocks(&expected, width, block));
+    let sum: f64 = drawn.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum();
+    let mean = sum / drawn.len() as f64;
+    println!("{name}: {mean:.3}");
+    assert!(mean < limit, "{name}: pixels differ by {mean:.3} of 255 in the mean");
 }

@@ -49,6 +49,8 @@ const STATE_SIZE: u32 = 96;
 const VIDEO: (u32, u32) = (600, 400);
 /// The reference draws at this size and shrinks the picture.
 const WINDOW: (f32, f32) = (1000.0, 800.0);
+/// The share of the picture's height that the indicators take.
+const INDICATORS: f32 = 5.0 / 40.0;
 
 const SCALE: f64 = 6.0;
 const TRACK_RAD: f64 = 900.0 / SCALE;
@@ -459,11 +461,12 @@ impl Env for CarRacing {
         let screen = &mut *self.screen.borrow_mut();
         let size = STATE_SIZE as f32;
         self.paint(screen, (size, size), false);
-        for (out, pixel) in observation.chunks_exact_mut(3).zip(screen.rgba().chunks_exact(4)) {
-            for (out, &channel) in out.iter_mut().zip(pixel) {
-                // The reference shrinks its picture in two passes that each round down by one.
-                *out = f32::from(channel.saturating_sub(2));
-            }
+        let pixels = screen.rgba().as_chunks::<4>().0;
+        for (out, &[red, green, blue, _]) in
+            observation.as_chunks_mut::<3>().0.iter_mut().zip(pixels)
+        {
+            // The reference shrinks its picture in two passes that each round down by one.
+            *out = [red, green, blue].map(|channel| f32::from(channel.saturating_sub(2)));
         }
     }
 
@@ -513,8 +516,8 @@ struct Camera {
     scale: Vec2,
     /// Where the car is in the picture.
     at: Vec2,
-    /// Nothing farther from the car is seen, in metres.
-    reach: f32,
+    /// Width and height in pixels of what is seen: the indicators hide the rest.
+    seen: Vec2,
 }
 
 impl Camera {
@@ -526,8 +529,23 @@ impl Camera {
         )
     }
 
-    fn sees(&self, (x, y): Vec2, margin: f32) -> bool {
-        (x - self.center.0).hypot(y - self.center.1) < self.reach + margin
+    /// Whether everything that is seen lies less than `reach` from the origin, along both axes.
+    fn is_within(&self, reach: f32) -> bool {
+        let across = self.at.0.max(self.seen.0 - self.at.0) / self.scale.0;
+        let along = self.at.1.max(self.seen.1 - self.at.1) / self.scale.1;
+        let farthest = across.hypot(along);
+        self.center.0.abs().max(self.center.1.abs()) + farthest < reach
+    }
+
+    /// Corners as pixels; nothing where none of what they enclose is seen.
+    fn polygon<const N: usize>(&self, corners: [Vec2; N]) -> Option<[Vec2; N]> {
+        let corners = corners.map(|corner| self.point(corner));
+        let within = |coordinate: fn(&Vec2) -> f32, size: f32| {
+            corners.iter().any(|corner| coordinate(corner) > 0.0)
+                && corners.iter().any(|corner| coordinate(corner) < size)
+        };
+        (within(|corner| corner.0, self.seen.0) && within(|corner| corner.1, self.seen.1))
+            .then_some(corners)
     }
 }
 
@@ -577,10 +595,9 @@ impl CarRacing {
             sin: -hull.sin,
             scale: (zoom * pixels.0, zoom * pixels.1),
             at: (size.0 / 2.0, size.1 * 0.75),
-            reach: (WINDOW.0 / 2.0).hypot(WINDOW.1 * 0.75) / zoom,
+            seen: (size.0, size.1 * (1.0 - INDICATORS)),
         };
 
-        canvas.clear(Color::BLACK);
         self.paint_grass(canvas, &camera);
         self.paint_road(canvas, &camera);
         if skid_marks {
@@ -597,19 +614,23 @@ impl CarRacing {
     fn paint_grass(&self, canvas: &mut Canvas, camera: &Camera) {
         let square = |x: f64, y: f64, side: f64| {
             let (x, y, side) = (x as f32, y as f32, side as f32);
-            [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+            camera.polygon([(x, y), (x + side, y), (x + side, y + side), (x, y + side)])
         };
-        let mut field = Patch::new();
-        let corners = square(-PLAYFIELD, -PLAYFIELD, 2.0 * PLAYFIELD);
-        field.add(corners.map(|corner| camera.point(corner)));
-        field.fill(canvas, color(self.palette.background));
+        let background = color(self.palette.background);
+        if camera.is_within(PLAYFIELD as f32) {
+            canvas.clear(background);
+        } else {
+            canvas.clear(Color::BLACK);
+            let mut field = Patch::new();
+            field.add(square(-PLAYFIELD, -PLAYFIELD, 2.0 * PLAYFIELD).into_iter().flatten());
+            field.fill(canvas, background);
+        }
         let mut grass = Patch::new();
         for column in (-20..20).step_by(2) {
             for row in (-20..20).step_by(2) {
-                let corners =
-                    square(GRASS_DIM * f64::from(column), GRASS_DIM * f64::from(row), GRASS_DIM);
-                if camera.sees(corners[0], 1.5 * GRASS_DIM as f32) {
-                    grass.add(corners.map(|corner| camera.point(corner)));
+                let corner = (GRASS_DIM * f64::from(column), GRASS_DIM * f64::from(row));
+                if let Some(corners) = square(corner.0, corner.1, GRASS_DIM) {
+                    grass.add(corners);
                 }
             }
         }
@@ -617,25 +638,32 @@ impl CarRacing {
     }
 
     fn paint_road(&self, canvas: &mut Canvas, camera: &Camera) {
+        let seen: Vec<_> = (self.tiles.iter().enumerate())
+            .filter_map(|(i, tile)| Some((i, camera.polygon(tile.corners)?)))
+            .collect();
         let mut road = Patch::new();
-        let mut shades = [Patch::new(), Patch::new()];
-        let mut kerbs = [Patch::new(), Patch::new()];
-        for (i, tile) in self.tiles.iter().enumerate() {
-            if !camera.sees(tile.corners[0], 20.0) {
-                continue;
-            }
-            let corners = tile.corners.map(|corner| camera.point(corner));
-            road.add(corners);
-            if i % 3 > 0 && !tile.touched {
-                shades[i % 3 - 1].add(corners);
-            }
-            if let Some(kerb) = &tile.kerb {
-                kerbs[i % 2].add(kerb.map(|corner| camera.point(corner)));
-            }
+        for piece in seen.chunk_by(|(i, _), (next, _)| i + 1 == *next) {
+            // One outline: up its right side and down its left.
+            let [.., first_right, first_left] = piece[0].1;
+            let right = piece.iter().map(|(_, [_, right, ..])| *right);
+            let left = piece.iter().rev().map(|(_, [left, ..])| *left);
+            road.add([first_right].into_iter().chain(right).chain(left).chain([first_left]));
         }
         road.fill(canvas, color(self.palette.road));
+        let mut shades = [Patch::new(), Patch::new()];
+        for &(i, corners) in &seen {
+            if i % 3 > 0 && !self.tiles[i].touched {
+                shades[i % 3 - 1].add(corners);
+            }
+        }
         for (shade, brighter) in shades.into_iter().zip([2.55, 5.1]) {
             shade.fill(canvas, color(self.palette.road.map(|channel| channel + brighter)));
+        }
+        let mut kerbs = [Patch::new(), Patch::new()];
+        for (i, tile) in self.tiles.iter().enumerate() {
+            if let Some(kerb) = tile.kerb.and_then(|kerb| camera.polygon(kerb)) {
+                kerbs[i % 2].add(kerb);
+            }
         }
         for (kerb, paint) in kerbs.into_iter().zip([Color::WHITE, Color::rgb(255, 0, 0)]) {
             kerb.fill(canvas, paint);
@@ -657,7 +685,7 @@ impl CarRacing {
                 color,
             );
         };
-        bar(0.0, WINDOW.0, WINDOW.1 - 5.0 * h, WINDOW.1, Color::BLACK);
+        bar(0.0, WINDOW.0, WINDOW.1 * (1.0 - INDICATORS), WINDOW.1, Color::BLACK);
         let mut vertical = |place: f32, value: f32, color: Color| {
             if value.abs() > 1e-4 {
                 let foot = WINDOW.1 - h;
