@@ -66,7 +66,7 @@ fn observe(criterion: &mut Criterion) {
         let mut observation = vec![0.0; env.observation_space().len()];
         env.reset(Some(0)).expect("a reset");
         group.bench_function(spec.id, |bencher| {
-            bencher.iter(|| env.observe(black_box(&mut observation)));
+            bencher.iter(|| env.observe(black_box(&mut observation)).expect("a look"));
         });
     }
     group.finish();

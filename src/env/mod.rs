@@ -87,8 +87,8 @@ pub trait Env {
 
     /// Writes what is observed of the present state into a buffer of `observation_space().len()` numbers, a
     /// discrete observation as its number. Allocates nothing but what a rasteriser needs; never advances the
-    /// state. Before the first reset it may leave the buffer as it is.
-    fn observe(&self, observation: &mut [f32]);
+    /// state.
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError>;
 
     /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
     /// be copied (a physics engine's).
@@ -171,8 +171,7 @@ impl TimeLimit {
     pub fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
         self.elapsed = 0;
         self.env.reset(seed)?;
-        self.env.observe(observation);
-        Ok(())
+        self.env.observe(observation)
     }
 
     /// Advances one step and observes. `action` is the flat form of an action: one number, the index, for a
@@ -190,7 +189,7 @@ impl TimeLimit {
             return Err(EnvError::invalid_action(action, space));
         };
         let transition = self.step_checked(checked)?;
-        self.env.observe(observation);
+        self.env.observe(observation)?;
         Ok(transition)
     }
 

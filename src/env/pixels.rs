@@ -226,8 +226,9 @@ impl Env for Pixels {
         Ok(step)
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         observation.copy_from_slice(&self.frames);
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -181,7 +181,7 @@ impl VectorEnv {
         self.truncated[i] = transition.truncated;
         self.returns[i] += transition.reward;
         if transition.done() {
-            env.env().observe(&mut self.final_observations[here]);
+            env.env().observe(&mut self.final_observations[here])?;
             self.finished.push(Episode {
                 env: i,
                 episode_return: self.returns[i],
@@ -191,7 +191,7 @@ impl VectorEnv {
             let seed = self.next_seeds[i].take();
             self.reset_one(i, seed)?;
         } else {
-            env.env().observe(&mut self.observations[here]);
+            env.env().observe(&mut self.observations[here])?;
         }
         Ok(())
     }

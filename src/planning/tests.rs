@@ -225,8 +225,8 @@ fn copies_of_an_environment_go_on_like_it() {
             let checked = space.action(&action).expect("drawn from it");
             let step = env.step(checked).expect("a step");
             assert_eq!(copy.step(checked).expect("a step"), step, "{}", spec.id);
-            env.observe(&mut observations[0]);
-            copy.observe(&mut observations[1]);
+            env.observe(&mut observations[0]).expect("a look");
+            copy.observe(&mut observations[1]).expect("a look");
             assert_eq!(observations[0], observations[1], "{}", spec.id);
             if step.terminated {
                 break;

@@ -176,8 +176,8 @@ fn observing_never_steps() {
             let action = sample(&space, &mut rng);
             let action = space.action(&action).expect("drawn from it");
             let [looking, blind] = &mut envs;
-            looking.observe(&mut seen[0]);
-            looking.observe(&mut seen[1]);
+            looking.observe(&mut seen[0]).expect(spec.id);
+            looking.observe(&mut seen[1]).expect(spec.id);
             assert_eq!(seen[0], seen[1], "{}: a second look differs", spec.id);
             let step = looking.step(action).expect(spec.id);
             assert_eq!(step, blind.step(action).expect(spec.id), "{}", spec.id);
@@ -186,7 +186,7 @@ fn observing_never_steps() {
             }
         }
         for (env, seen) in envs.iter().zip(&mut seen) {
-            env.observe(seen);
+            env.observe(seen).expect(spec.id);
         }
         assert_eq!(seen[0], seen[1], "{}", spec.id);
     }

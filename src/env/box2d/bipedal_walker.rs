@@ -44,7 +44,8 @@ use serde::{Deserialize, Serialize};
 
 use super::policies;
 use super::world::{
-    BodyId, BodyState, Hinge, JointId, Lidar, Material, Motor, Push, Ray, Shape, Tick, Vec2, World,
+    BodyId, BodyState, Hinge, JointId, Material, Motor, Push, Ray, Shape, Tick, Vec2, World,
+    never_reset,
 };
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
@@ -157,7 +158,6 @@ struct BipedalWalker {
     references: [f32; 4],
     /// The far ends of the lidar's rays, relative to the hull.
     ray_offsets: [[f64; 2]; RAYS],
-    rays: [Ray; RAYS],
     foot_contact: [bool; 2],
     fallen: bool,
     previous_shaping: Option<f64>,
@@ -340,12 +340,17 @@ impl BipedalWalker {
                 let angle = 1.5 * i as f64 / 10.0;
                 [angle.sin() * LIDAR_RANGE, -(angle.cos() * LIDAR_RANGE)]
             }),
-            rays: [Ray::default(); RAYS],
             foot_contact: [false; 2],
             fallen: false,
             previous_shaping: None,
             frame: 0,
         }
+    }
+
+    /// What the rays from the hull meet.
+    fn lidar(&self) -> Result<[Ray; RAYS], EnvError> {
+        let world = self.world.as_ref().ok_or_else(never_reset)?;
+        world.cast(self.bodies[0], &self.ray_offsets, GROUND.category)
     }
 
     /// Empties the world. One that failed is left behind for a new one.
@@ -420,9 +425,7 @@ impl BipedalWalker {
     }
 
     fn advance(&mut self, action: &[f32; 4], first: Option<Vec2>) -> Result<Step, EnvError> {
-        let Some(world) = &mut self.world else {
-            return Err(EnvError::Physics("the environment was never reset".to_owned()));
-        };
+        let world = self.world.as_mut().ok_or_else(never_reset)?;
         let motors: [Motor; 4] = std::array::from_fn(|i| {
             let speed = if i % 2 == 0 { SPEED_HIP } else { SPEED_KNEE } as f32;
             Motor {
@@ -440,11 +443,6 @@ impl BipedalWalker {
             motors: &motors,
             bodies: &self.bodies,
             states: &mut self.states,
-            lidar: Some(Lidar {
-                offsets: &self.ray_offsets,
-                rays: &mut self.rays,
-                category: GROUND.category,
-            }),
         })?;
         let [hull, _, first_foot, _, second_foot] = self.bodies;
         for contact in world.contacts() {
@@ -532,7 +530,8 @@ impl Env for BipedalWalker {
         self.advance(&torques, None)
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+        let rays = self.lidar()?;
         let hull = self.states[0];
         observation[..4].copy_from_slice(&[
             hull.angle,
@@ -553,9 +552,10 @@ impl Env for BipedalWalker {
                 if self.foot_contact[side] { 1.0 } else { 0.0 },
             ]);
         }
-        for (out, ray) in observation[14..].iter_mut().zip(&self.rays) {
+        for (out, ray) in observation[14..].iter_mut().zip(rays) {
             *out = ray.fraction;
         }
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {
@@ -592,8 +592,10 @@ impl Env for BipedalWalker {
 
         // One ray a frame, up and down the fan, at the start of every hundred.
         let flicker = self.frame % 100;
-        if flicker < 2 * RAYS {
-            let ray = self.rays[if flicker < RAYS { flicker } else { 2 * RAYS - 1 - flicker }];
+        if flicker < 2 * RAYS
+            && let Ok(rays) = self.lidar()
+        {
+            let ray = rays[if flicker < RAYS { flicker } else { 2 * RAYS - 1 - flicker }];
             let hull = &self.states[0];
             canvas.line(pixel((hull.x, hull.y)), pixel((ray.x, ray.y)), 1.0, Color::rgb(255, 0, 0));
         }

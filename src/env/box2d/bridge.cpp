@@ -107,11 +107,6 @@ struct BridgeTick {
     const uint32_t* bodies;
     BridgeState* states;
     size_t body_count;
-    // Rays from the first of `bodies`; offsets of their far ends, x and y alternating.
-    const double* ray_offsets;
-    BridgeRay* rays;
-    size_t ray_count;
-    uint16_t ray_category;
 };
 
 }  // extern "C"
@@ -355,17 +350,22 @@ const char* rushes_b2_tick(BridgeWorld* world, const BridgeTick* tick) {
         for (size_t i = 0; i < tick->body_count; ++i) {
             tick->states[i] = state_of(world->bodies.get(tick->bodies[i]));
         }
-        if (tick->ray_count == 0) return;
-        b2Assert(tick->body_count > 0);
-        const b2Vec2 from(tick->states[0].x, tick->states[0].y);
+    });
+}
+
+// `offsets` are those of the rays' far ends, x and y alternating.
+const char* rushes_b2_cast(BridgeWorld* world, uint32_t body, uint16_t category,
+                           const double* offsets, BridgeRay* rays, size_t count) {
+    return guarded(world, [&] {
+        const b2Vec2 from = world->bodies.get(body)->GetPosition();
         Nearest nearest;
-        nearest.category = tick->ray_category;
-        for (size_t i = 0; i < tick->ray_count; ++i) {
+        nearest.category = category;
+        for (size_t i = 0; i < count; ++i) {
             // Double precision, rounded once: as Python adds before it calls.
-            const b2Vec2 to(static_cast<float>(from.x + tick->ray_offsets[2 * i]),
-                            static_cast<float>(from.y + tick->ray_offsets[2 * i + 1]));
-            tick->rays[i] = {1.0f, to.x, to.y};
-            nearest.ray = &tick->rays[i];
+            const b2Vec2 to(static_cast<float>(from.x + offsets[2 * i]),
+                            static_cast<float>(from.y + offsets[2 * i + 1]));
+            rays[i] = {1.0f, to.x, to.y};
+            nearest.ray = &rays[i];
             world->world.RayCast(&nearest, from, to);
         }
     });

@@ -167,7 +167,6 @@ impl Car {
             motors: &motors,
             bodies: &self.bodies,
             states: &mut self.states,
-            lidar: None,
         })
     }
 }

@@ -36,7 +36,7 @@ use tiny_skia::{Path, PathBuilder};
 
 use super::car_dynamics::{Car, HULL, SIZE, sign, wheel_corners};
 use super::policies;
-use super::world::{BodyId, Material, Shape, Vec2, World};
+use super::world::{BodyId, Material, Shape, Vec2, World, never_reset};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,
@@ -238,7 +238,7 @@ impl CarRacing {
     /// Advances car, world and what the tiles remember.
     fn advance(&mut self) -> Result<(), EnvError> {
         let (Some(world), Some(car)) = (&mut self.world, &mut self.car) else {
-            return Err(EnvError::Physics("the environment was never reset".to_owned()));
+            return Err(never_reset());
         };
         car.step(world, 1.0 / FPS)?;
         let count = self.tiles.len() as f64;
@@ -457,10 +457,11 @@ impl Env for CarRacing {
         Ok(Step { reward, terminated: self.lap_finished.is_some() })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+        let car = self.car.as_ref().ok_or_else(never_reset)?;
         let screen = &mut *self.screen.borrow_mut();
         let size = STATE_SIZE as f32;
-        self.paint(screen, (size, size), false);
+        self.paint(screen, car, (size, size), false);
         let pixels = screen.rgba().as_chunks::<4>().0;
         for (out, &[red, green, blue, _]) in
             observation.as_chunks_mut::<3>().0.iter_mut().zip(pixels)
@@ -468,6 +469,7 @@ impl Env for CarRacing {
             // The reference shrinks its picture in two passes that each round down by one.
             *out = [red, green, blue].map(|channel| f32::from(channel.saturating_sub(2)));
         }
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {
@@ -475,7 +477,8 @@ impl Env for CarRacing {
     }
 
     fn draw(&self, canvas: &mut Canvas) {
-        self.paint(canvas, (VIDEO.0 as f32, VIDEO.1 as f32), true);
+        let Some(car) = &self.car else { return };
+        self.paint(canvas, car, (VIDEO.0 as f32, VIDEO.1 as f32), true);
     }
 
     fn info(&self) -> Info {
@@ -582,8 +585,7 @@ fn color(channels: [f64; 3]) -> Color {
 
 impl CarRacing {
     /// Draws the picture at a size in pixels; the pictures for people show skid marks.
-    fn paint(&self, canvas: &mut Canvas, size: (f32, f32), skid_marks: bool) {
-        let Some(car) = &self.car else { return };
+    fn paint(&self, canvas: &mut Canvas, car: &Car, size: (f32, f32), skid_marks: bool) {
         let hull = &car.states[0];
         // In the first second the camera comes down.
         let zoom = 0.1 * SCALE * (1.0 - self.time).max(0.0) + ZOOM * SCALE * self.time.min(1.0);

@@ -45,7 +45,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::policies;
-use super::world::{BodyId, BodyState, Hinge, JointId, Material, Push, Shape, Tick, Vec2, World};
+use super::world::{
+    BodyId, BodyState, Hinge, JointId, Material, Push, Shape, Tick, Vec2, World, never_reset,
+};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,
@@ -270,9 +272,7 @@ impl LunarLander {
     /// One step with the powers of the main engine and, signed, of the orientation engines; `first` is the
     /// push that starts an episode.
     fn advance(&mut self, main: f64, side: f64, first: Option<Vec2>) -> Result<Step, EnvError> {
-        let Some(scene) = &mut self.scene else {
-            return Err(EnvError::Physics("the environment was never reset".to_owned()));
-        };
+        let scene = self.scene.as_mut().ok_or_else(never_reset)?;
         let lander = scene.bodies[0];
         let BodyState { x, y, angle, .. } = scene.states[0];
         let (x, y, angle) = (f64::from(x), f64::from(y), f64::from(angle));
@@ -366,7 +366,6 @@ impl Scene {
             motors: &[],
             bodies: &self.bodies,
             states: &mut self.states,
-            lidar: None,
         })?;
         let [lander, legs @ ..] = self.bodies;
         for contact in self.world.contacts() {
@@ -471,11 +470,12 @@ impl Env for LunarLander {
         self.advance(main, side, None)
     }
 
-    fn observe(&self, observation: &mut [f32]) {
-        let Some(scene) = &self.scene else { return };
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+        let scene = self.scene.as_ref().ok_or_else(never_reset)?;
         for (out, value) in observation.iter_mut().zip(scene.observed()) {
             *out = value as f32;
         }
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

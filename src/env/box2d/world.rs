@@ -214,18 +214,8 @@ pub struct Ray {
     pub y: f32,
 }
 
-/// Rays from a body's position.
-pub struct Lidar<'a> {
-    /// The far ends, relative to the body.
-    pub offsets: &'a [[f64; 2]],
-    /// What they met; as long as `offsets`.
-    pub rays: &'a mut [Ray],
-    /// The category of things that they stop at.
-    pub category: u16,
-}
-
 /// One step of the world with everything that happens around it, in one call: first the pushes and motors,
-/// then the solver, then the states of `bodies` and the rays from the first of them.
+/// then the solver, then the states of `bodies`.
 pub struct Tick<'a> {
     /// Simulated seconds.
     pub dt: f64,
@@ -241,8 +231,6 @@ pub struct Tick<'a> {
     pub bodies: &'a [BodyId],
     /// Their states; as long as `bodies`.
     pub states: &'a mut [BodyState],
-    /// Rays to cast afterwards.
-    pub lidar: Option<Lidar<'a>>,
 }
 
 /// One Box2D world. Dropping it frees everything in it, unless an assertion failed inside: such a world is
@@ -369,17 +357,8 @@ impl World {
     /// Where an assertion of the solver fails, a body or joint is gone, or a state is not finite. The world
     /// is of no further use then.
     pub fn tick(&mut self, tick: Tick<'_>) -> Result<(), EnvError> {
-        let Tick { bodies, states, lidar, .. } = tick;
+        let Tick { bodies, states, .. } = tick;
         let body_count = bodies.len().min(states.len());
-        let (ray_offsets, rays, ray_count, ray_category) = match lidar {
-            Some(Lidar { offsets, rays, category }) => (
-                offsets.as_ptr().cast(),
-                rays.as_mut_ptr(),
-                offsets.len().min(rays.len()),
-                category,
-            ),
-            None => (std::ptr::null(), std::ptr::null_mut(), 0, 0),
-        };
         let raw = RawTick {
             dt: tick.dt as f32,
             velocity_iterations: tick.velocity_iterations,
@@ -391,10 +370,6 @@ impl World {
             bodies: bodies.as_ptr(),
             states: states.as_mut_ptr(),
             body_count,
-            ray_offsets,
-            rays,
-            ray_count,
-            ray_category,
         };
         // SAFETY: every pointer comes from a slice that outlives the call, with its length; the bridge
         // checks bodies and joints.
@@ -405,6 +380,27 @@ impl World {
         } else {
             Err(EnvError::Physics("a body's position or velocity is not finite".to_owned()))
         }
+    }
+
+    /// The nearest things of a collision category along rays from a body. `offsets` are the rays' far ends,
+    /// relative to the body.
+    ///
+    /// # Errors
+    /// Where the body is gone, or a ray has no length.
+    pub fn cast<const N: usize>(
+        &self,
+        from: BodyId,
+        offsets: &[[f64; 2]; N],
+        category: u16,
+    ) -> Result<[Ray; N], EnvError> {
+        let mut rays = [Ray::default(); N];
+        let ends = offsets.as_ptr().cast();
+        // SAFETY: `offsets` and `rays` are N long and outlive the call, the bridge checks `from`, and a cast
+        // changes nothing in the world.
+        check(unsafe {
+            rushes_b2_cast(self.raw.as_ptr(), from, category, ends, rays.as_mut_ptr(), N)
+        })?;
+        Ok(rays)
     }
 
     /// The contacts that began or ended during the last tick, in the solver's order.
@@ -431,6 +427,11 @@ impl Drop for World {
 pub fn solver_seconds() -> f64 {
     // SAFETY: only touches numbers of this thread.
     unsafe { rushes_b2_solver_seconds() }
+}
+
+/// What an environment says that has no world yet.
+pub fn never_reset() -> EnvError {
+    EnvError::Physics("the environment was never reset".to_owned())
 }
 
 fn check(message: *const c_char) -> Result<(), EnvError> {
@@ -475,10 +476,6 @@ struct RawTick {
     bodies: *const BodyId,
     states: *mut BodyState,
     body_count: usize,
-    ray_offsets: *const f64,
-    rays: *mut Ray,
-    ray_count: usize,
-    ray_category: u16,
 }
 
 unsafe extern "C" {
@@ -505,6 +502,14 @@ unsafe extern "C" {
     fn rushes_b2_destroy(world: *mut RawWorld, body: BodyId) -> *const c_char;
     fn rushes_b2_state(world: *mut RawWorld, body: BodyId, out: *mut BodyState) -> *const c_char;
     fn rushes_b2_tick(world: *mut RawWorld, tick: *const RawTick) -> *const c_char;
+    fn rushes_b2_cast(
+        world: *mut RawWorld,
+        from: BodyId,
+        category: u16,
+        offsets: *const f64,
+        rays: *mut Ray,
+        count: usize,
+    ) -> *const c_char;
     fn rushes_b2_contacts(world: *const RawWorld, out: *mut *const Contact) -> usize;
     fn rushes_b2_solver_seconds() -> f64;
 }
@@ -529,7 +534,6 @@ mod tests {
             motors: &[],
             bodies,
             states: &mut states,
-            lidar: None,
         })?;
         Ok(states)
     }
@@ -603,6 +607,23 @@ mod tests {
         tick(&mut world, &[], &[])?;
         assert!(solver_seconds() > 0.0);
         assert_eq!(solver_seconds(), 0.0, "counted twice");
+        Ok(())
+    }
+
+    #[test]
+    fn rays_end_at_the_nearest_thing_of_their_category() -> Result<(), EnvError> {
+        let mut world = World::new((0.0, -10.0))?;
+        for (x, category) in [(3.0, 2), (5.0, 1), (7.0, 1)] {
+            let wall = world.static_body((x, -0.5))?;
+            let material = Material { category, ..Material::default() };
+            world.fixture(wall, Shape::Polygon(&SQUARE), &material)?;
+        }
+        let eye = world.dynamic_body((1.0, 0.0), 0.0)?;
+        let [right, left] = world.cast(eye, &[[10.0, 0.0], [-10.0, 0.0]], 1)?;
+        assert_eq!((right.fraction, right.x, right.y), (0.4, 5.0, 0.0));
+        assert_eq!((left.fraction, left.x, left.y), (1.0, -9.0, 0.0));
+        let message = physics_message(world.cast(eye, &[[0.0, 0.0]], 1));
+        assert!(message.contains("LengthSquared"), "{message}");
         Ok(())
     }
 

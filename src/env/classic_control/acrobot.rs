@@ -247,8 +247,9 @@ impl Env for Acrobot {
         Ok(Step { reward: if terminated { 0.0 } else { -1.0 }, terminated })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         observation.copy_from_slice(&self.seen);
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -209,10 +209,11 @@ impl Env for CartPole {
         Ok(Step { reward, terminated })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         for (out, value) in observation.iter_mut().zip(self.state) {
             *out = value as f32;
         }
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

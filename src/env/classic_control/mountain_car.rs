@@ -149,8 +149,9 @@ impl Env for MountainCar {
         Ok(Step { reward: -1.0, terminated })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         observation.copy_from_slice(&[self.position as f32, self.velocity as f32]);
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

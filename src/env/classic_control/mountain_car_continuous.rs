@@ -188,8 +188,9 @@ impl Env for MountainCarContinuous {
         Ok(Step { reward: bonus - force * force * 0.1, terminated })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         observation.copy_from_slice(&self.observation());
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

@@ -193,9 +193,10 @@ impl Env for Pendulum {
         Ok(Step { reward: -cost, terminated: false })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         let (sin, cos) = self.angle.sin_cos();
         observation.copy_from_slice(&[cos as f32, sin as f32, self.velocity as f32]);
+        Ok(())
     }
 
     fn frame_size(&self) -> (u32, u32) {

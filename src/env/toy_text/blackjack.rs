@@ -212,10 +212,11 @@ impl Env for Blackjack {
         Ok(step)
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         let usable_ace = f32::from(u8::from(self.player.usable_ace()));
         let seen = [self.player.sum() as f32, self.open_card.into(), usable_ace];
         observation.copy_from_slice(&seen);
+        Ok(())
     }
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {

@@ -219,8 +219,9 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
         Ok(Step { reward, terminated })
     }
 
-    fn observe(&self, observation: &mut [f32]) {
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         observation[0] = self.state as f32;
+        Ok(())
     }
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {
