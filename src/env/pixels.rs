@@ -1,8 +1,10 @@
 //! Observing pictures instead of states: a wrapper around any environment.
 //!
 //! A patch of what [`Env::draw`] shows is drawn straight at its small size, from the whole picture or from a
-//! window that follows [`Env::focus`]. Whoever looks through [`Pixels`] sees nothing of the state; takes and
-//! evaluations go on as before, since drawing, stepping and `info` are the environment's own.
+//! window that follows [`Env::focus`]. Every step draws its patch, looked at or not, because stacks and
+//! differences need them all; the environment's own observation is never asked for. Whoever looks through
+//! [`Pixels`] sees nothing of the state; takes and evaluations go on as before, since drawing, stepping and
+//! `info` are the environment's own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -42,11 +42,10 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::policies;
 use super::world::{
     BodyId, BodyState, Hinge, JointId, Material, Motor, Push, Ray, Shape, Tick, Vec2, World,
-    never_reset,
 };
+use super::{never_reset, policies};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,

@@ -35,8 +35,8 @@ use serde_json::json;
 use tiny_skia::{Path, PathBuilder};
 
 use super::car_dynamics::{Car, HULL, SIZE, sign, wheel_corners};
-use super::policies;
-use super::world::{BodyId, Material, Shape, Vec2, World, never_reset};
+use super::world::{BodyId, Material, Shape, Vec2, World};
+use super::{never_reset, policies};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,

@@ -44,10 +44,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::policies;
-use super::world::{
-    BodyId, BodyState, Hinge, JointId, Material, Push, Shape, Tick, Vec2, World, never_reset,
-};
+use super::world::{BodyId, BodyState, Hinge, JointId, Material, Push, Shape, Tick, Vec2, World};
+use super::{never_reset, policies};
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,

@@ -8,3 +8,10 @@ mod policies;
 mod world;
 
 pub use world::solver_seconds;
+
+use crate::env::EnvError;
+
+/// What an environment says that has no world yet.
+fn never_reset() -> EnvError {
+    EnvError::Physics("the environment was never reset".to_owned())
+}

@@ -395,8 +395,8 @@ impl World {
     ) -> Result<[Ray; N], EnvError> {
         let mut rays = [Ray::default(); N];
         let ends = offsets.as_ptr().cast();
-        // SAFETY: `offsets` and `rays` are N long and outlive the call, the bridge checks `from`, and a cast
-        // changes nothing in the world.
+        // SAFETY: `offsets` and `rays` are N long and outlive the call, and the bridge checks `from`. A cast
+        // reads the world; it notes there only that it failed, and nobody else holds the pointer.
         check(unsafe {
             rushes_b2_cast(self.raw.as_ptr(), from, category, ends, rays.as_mut_ptr(), N)
         })?;
@@ -427,11 +427,6 @@ impl Drop for World {
 pub fn solver_seconds() -> f64 {
     // SAFETY: only touches numbers of this thread.
     unsafe { rushes_b2_solver_seconds() }
-}
-
-/// What an environment says that has no world yet.
-pub fn never_reset() -> EnvError {
-    EnvError::Physics("the environment was never reset".to_owned())
 }
 
 fn check(message: *const c_char) -> Result<(), EnvError> {
