@@ -438,9 +438,8 @@ impl<T: Scalar> Algorithm for Dqn<T> {
         let remaining = schedule::remaining(&self.schedule, progress);
         metrics.add("exploration_rate", self.spec.exploration_rate(remaining));
         if progress.steps > self.spec.learning_starts {
-            let steps = usize::try_from(self.spec.gradient_steps)
-                .unwrap_or(self.spec.train_freq * self.spec.n_envs);
-            for _ in 0..steps {
+            let DqnSpec { gradient_steps, train_freq, n_envs, .. } = self.spec;
+            for _ in 0..off_policy::gradient_steps(gradient_steps, train_freq, n_envs) {
                 self.learn(remaining, metrics)?;
             }
             metrics.add("learning_rate", self.spec.learning_rate.at(remaining));

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
-use crate::nn::{self, CnnConfig, Engine, Initialisation, MlpConfig, Network, Scalar, Tensors};
-use crate::policy::{NeuralSpec, ObservationSpec, Policy, PolicySpec};
+use crate::nn::{
+    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
+};
+use crate::policy::{HeadSpec, NeuralSpec, ObservationSpec, Policy, PolicySpec};
 use crate::rng::{Purpose, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -114,6 +116,21 @@ impl<'a> Setup<'a> {
             PolicySpec::Neural(network) => Ok(network),
             _ => anyhow::bail!("this algorithm learns a neural policy"),
         }
+    }
+
+    /// What the outputs of a policy over the action space mean: a normal distribution for continuous actions,
+    /// and what the policy asks for else.
+    ///
+    /// # Errors
+    /// Where the policy is not neural.
+    pub fn head(&self) -> anyhow::Result<Head> {
+        Ok(match (self.action_space, self.network()?.head) {
+            (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
+            (_, HeadSpec::Sigmoid) => Head::Bernoulli,
+            (space, HeadSpec::Softmax) => {
+                Head::Categorical { actions: space.discrete().unwrap_or(1) }
+            }
+        })
     }
 
     /// A fresh network of the agent's shape from observations to `outputs`, and the engine that computes it.

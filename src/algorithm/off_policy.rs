@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
+use super::schedule::{self, Schedule};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::random::{normal, uniform};
@@ -93,8 +94,14 @@ impl ActionNoise {
     }
 }
 
-/// What makes an algorithm for continuous actions impossible with this policy on `env`.
-pub fn problems(name: &str, policy: &PolicySpec, env: &dyn Env) -> Vec<Problem> {
+/// What makes an algorithm for continuous actions impossible with this policy, step size and schedule on `env`.
+pub fn problems(
+    name: &str,
+    learning_rate: Schedule,
+    policy: &PolicySpec,
+    schedule: &ScheduleSpec,
+    env: &dyn Env,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     let actions = env.action_space();
     if let Space::Box { low, high, .. } = actions
@@ -107,14 +114,27 @@ pub fn problems(name: &str, policy: &PolicySpec, env: &dyn Env) -> Vec<Problem> 
         let message = format!("{name} has continuous actions: leave `head` out");
         problems.push(Problem::new(&["policy", "head"], message));
     }
+    problems.extend(schedule::problems(&[("learning_rate", Some(learning_rate))], schedule));
     problems
 }
 
-/// How an [`Explorer`] collects.
+/// How many gradient steps an update makes: as many as there were environment steps where the `setting` is
+/// negative.
+pub fn gradient_steps(setting: i64, train_freq: usize, n_envs: usize) -> u64 {
+    u64::try_from(setting).unwrap_or((train_freq * n_envs) as u64)
+}
+
+/// How an [`Explorer`] collects, and how often and fast it is learned from.
 #[derive(Debug, Clone, Copy)]
 pub struct ExplorerConfig {
     /// How many copies of the environment act.
     pub n_envs: usize,
+    /// Steps in each environment between updates.
+    pub train_freq: usize,
+    /// See [`gradient_steps`].
+    pub gradient_steps: i64,
+    /// Step size of an update.
+    pub learning_rate: Schedule,
     /// Transitions that the replay memory holds.
     pub buffer_size: usize,
     /// Random steps at first.
@@ -152,6 +172,15 @@ impl ExplorerConfig {
     }
 }
 
+/// What an update is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Update {
+    /// Steps of the optimisers.
+    pub gradient_steps: u64,
+    /// Their size.
+    pub learning_rate: f64,
+}
+
 /// An actor that explores into a replay memory. Actions in the memory are scaled to [-1, 1].
 pub struct Explorer<T: Scalar> {
     /// The actor.
@@ -163,6 +192,7 @@ pub struct Explorer<T: Scalar> {
     /// What networks see of the batch's next observations.
     pub next_features: Vec<f32>,
     config: ExplorerConfig,
+    schedule: ScheduleSpec,
     engine: Engine,
     observation_space: Space,
     replay: Replay,
@@ -202,6 +232,7 @@ impl<T: Scalar> Explorer<T> {
             actions: vec![0.0; config.n_envs * dimensions],
             played: Vec::new(),
             before: Vec::new(),
+            schedule: setup.schedule.clone(),
             config,
         })
     }
@@ -211,11 +242,24 @@ impl<T: Scalar> Explorer<T> {
         self.engine
     }
 
-    /// One step in every environment, into the memory.
+    /// Plays the steps between two updates, into the memory; the update, once learning has started.
     ///
     /// # Errors
     /// Where the environment fails or the actor's outputs stop being finite.
-    pub fn step(&mut self, world: &mut World) -> Result<(), TrialError> {
+    pub fn play(&mut self, world: &mut World) -> Result<Option<Update>, TrialError> {
+        let ExplorerConfig { n_envs, train_freq, gradient_steps, learning_rate, .. } = self.config;
+        for _ in 0..train_freq {
+            self.step(world)?;
+        }
+        let progress = world.progress();
+        Ok((progress.steps > self.config.learning_starts).then(|| Update {
+            gradient_steps: self::gradient_steps(gradient_steps, train_freq, n_envs),
+            learning_rate: learning_rate.at(schedule::remaining(&self.schedule, progress)),
+        }))
+    }
+
+    /// One step in every environment, into the memory.
+    fn step(&mut self, world: &mut World) -> Result<(), TrialError> {
         if world.progress().steps < self.config.learning_starts {
             for action in &mut self.actions {
                 *action = (2.0 * uniform(&mut self.exploration) - 1.0) as f32;

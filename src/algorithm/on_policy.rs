@@ -199,13 +199,7 @@ impl<T: Scalar> ActorCritic<T> {
     /// Where the engine or the device cannot be had.
     pub fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let spec = setup.network()?;
-        let head = match (setup.action_space, spec.head) {
-            (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
-            (_, HeadSpec::Sigmoid) => Head::Bernoulli,
-            (space, HeadSpec::Softmax) => {
-                Head::Categorical { actions: space.discrete().unwrap_or(1) }
-            }
-        };
+        let head = setup.head()?;
         let network = |outputs, output_gain, index| {
             let initial = Initial { default: Initialisation::Orthogonal, output_gain };
             setup.build_network::<T>(outputs, initial, index)

@@ -12,7 +12,7 @@ use crate::episode::{self, Played, View};
 use crate::experiment::{EnvironmentSpec, Problem, ScheduleSpec};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Head, Scalar, Tensors};
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, PolicySpec};
+use crate::policy::{Mode, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, env_seed, stream};
 use crate::trial::{TrialError, World};
 
@@ -99,18 +99,10 @@ impl<T: Scalar> Population<T> {
     /// # Errors
     /// Where the policy is not neural, or its engine or device cannot be had.
     pub fn new(config: PopulationConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let spec = setup.network()?;
-        let head = match (setup.action_space, spec.head) {
-            (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
-            (_, HeadSpec::Sigmoid) => Head::Bernoulli,
-            (space, HeadSpec::Softmax) => {
-                Head::Categorical { actions: space.discrete().unwrap_or(1) }
-            }
-        };
         let blueprint = Blueprint {
             policy: setup.policy.clone(),
             schedule: setup.schedule.clone(),
-            head,
+            head: setup.head()?,
             observation_space: setup.observation_space.clone(),
             action_space: setup.action_space.clone(),
             seed: setup.seed,

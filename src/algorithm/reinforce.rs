@@ -8,14 +8,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, AlgorithmSettings, Initial, Setup, report};
+use super::{Algorithm, AlgorithmSettings, Initial, Setup, on_policy, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
-    Engine, Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm,
+    Engine, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, NetworkPolicy, Policy, PolicySpec, Situation};
+use crate::policy::{NetworkPolicy, Policy, PolicySpec, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -103,11 +103,7 @@ impl AlgorithmSettings for ReinforceSpec {
     }
 
     fn problems(&self, policy: &PolicySpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
-        if policy.head() == Some(HeadSpec::Sigmoid) && env.action_space().discrete() != Some(2) {
-            let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
-            return vec![Problem::new(&["policy", "head"], message)];
-        }
-        Vec::new()
+        on_policy::problems(policy, env, false)
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
@@ -141,10 +137,7 @@ struct Batch {
 
 impl<T: Scalar> Reinforce<T> {
     fn new(spec: ReinforceSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let head = match (setup.network()?.head, setup.action_space.discrete()) {
-            (HeadSpec::Sigmoid, _) => Head::Bernoulli,
-            (HeadSpec::Softmax, actions) => Head::Categorical { actions: actions.unwrap_or(1) },
-        };
+        let head = setup.head()?;
         let (network, engine) = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {

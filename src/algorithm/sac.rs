@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
-use super::schedule::{self, Schedule};
+use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -139,6 +139,9 @@ impl SacSpec {
     fn explorer(&self) -> ExplorerConfig {
         ExplorerConfig {
             n_envs: self.n_envs,
+            train_freq: self.train_freq,
+            gradient_steps: self.gradient_steps,
+            learning_rate: self.learning_rate,
             buffer_size: self.buffer_size,
             learning_starts: self.learning_starts,
             n_steps: self.n_steps,
@@ -163,10 +166,7 @@ impl AlgorithmSettings for SacSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let mut problems = off_policy::problems("sac", policy, env);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
-        problems
+        off_policy::problems("sac", self.learning_rate, policy, schedule, env)
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
@@ -302,7 +302,6 @@ impl<T: Scalar> Temperature<T> {
 pub struct Sac<T: Scalar, V> {
     spec: SacSpec,
     valuation: V,
-    schedule: ScheduleSpec,
     explorer: Explorer<T>,
     optimiser: Optimiser<T>,
     critics: Critics<T>,
@@ -376,7 +375,6 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
             temperature: Temperature::new(spec.ent_coef, spec.target_entropy, dimensions),
             explorer,
             valuation,
-            schedule: setup.schedule.clone(),
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
             noise_stream: stream(setup.seed, Purpose::Minibatch, 3),
             present: Draws::default(),
@@ -460,24 +458,15 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
 
 impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        for _ in 0..self.spec.train_freq {
-            self.explorer.step(world)?;
-        }
-        let progress = world.progress();
-        if progress.steps > self.spec.learning_starts {
-            let remaining = schedule::remaining(&self.schedule, progress);
-            let learning_rate = self.spec.learning_rate.at(remaining);
-            let steps = u64::try_from(self.spec.gradient_steps)
-                .unwrap_or((self.spec.train_freq * self.spec.n_envs) as u64);
-            for step in 0..steps {
-                self.learn(learning_rate, metrics)?;
-                if step.is_multiple_of(self.spec.target_update_interval) {
-                    self.critics.follow(self.spec.tau);
-                }
+        let Some(update) = self.explorer.play(world)? else { return Ok(()) };
+        for step in 0..update.gradient_steps {
+            self.learn(update.learning_rate, metrics)?;
+            if step.is_multiple_of(self.spec.target_update_interval) {
+                self.critics.follow(self.spec.tau);
             }
-            metrics.add("learning_rate", learning_rate);
-            world.count_update();
         }
+        metrics.add("learning_rate", update.learning_rate);
+        world.count_update();
         Ok(())
     }
 

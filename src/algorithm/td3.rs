@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
 use super::sac::{Lowest, Valuation as _};
-use super::schedule::{self, Schedule};
+use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -97,6 +97,9 @@ impl Td3Spec {
     fn explorer(&self) -> ExplorerConfig {
         ExplorerConfig {
             n_envs: self.n_envs,
+            train_freq: self.train_freq,
+            gradient_steps: self.gradient_steps,
+            learning_rate: self.learning_rate,
             buffer_size: self.buffer_size,
             learning_starts: self.learning_starts,
             n_steps: self.n_steps,
@@ -121,10 +124,7 @@ impl AlgorithmSettings for Td3Spec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let mut problems = off_policy::problems("td3", policy, env);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
-        problems
+        off_policy::problems("td3", self.learning_rate, policy, schedule, env)
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
@@ -142,7 +142,6 @@ impl AlgorithmSettings for Td3Spec {
 /// TD3 at work.
 pub struct Td3<T: Scalar> {
     spec: Td3Spec,
-    schedule: ScheduleSpec,
     explorer: Explorer<T>,
     target_actor: Box<dyn Network<T>>,
     optimiser: Optimiser<T>,
@@ -174,7 +173,6 @@ impl<T: Scalar> Td3<T> {
             explorer,
             target_actor: off_policy::target_actor(setup)?,
             critics: Critics::new(spec.n_critics, 1, setup)?,
-            schedule: setup.schedule.clone(),
             steps: 0,
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
             noise: stream(setup.seed, Purpose::Minibatch, 3),
@@ -241,21 +239,12 @@ impl<T: Scalar> Td3<T> {
 
 impl<T: Scalar> Algorithm for Td3<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        for _ in 0..self.spec.train_freq {
-            self.explorer.step(world)?;
+        let Some(update) = self.explorer.play(world)? else { return Ok(()) };
+        for _ in 0..update.gradient_steps {
+            self.learn(update.learning_rate, metrics)?;
         }
-        let progress = world.progress();
-        if progress.steps > self.spec.learning_starts {
-            let remaining = schedule::remaining(&self.schedule, progress);
-            let learning_rate = self.spec.learning_rate.at(remaining);
-            let steps = usize::try_from(self.spec.gradient_steps)
-                .unwrap_or(self.spec.train_freq * self.spec.n_envs);
-            for _ in 0..steps {
-                self.learn(learning_rate, metrics)?;
-            }
-            metrics.add("learning_rate", learning_rate);
-            world.count_update();
-        }
+        metrics.add("learning_rate", update.learning_rate);
+        world.count_update();
         Ok(())
     }
 

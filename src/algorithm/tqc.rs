@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::off_policy::{self, ActionNoise};
 use super::sac::{Sac, SacSpec, Tuned, Valuation};
-use super::schedule::{self, Schedule};
+use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -150,9 +150,7 @@ impl AlgorithmSettings for TqcSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let mut problems = off_policy::problems("tqc", policy, env);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        let mut problems = off_policy::problems("tqc", self.learning_rate, policy, schedule, env);
         if self.top_quantiles_to_drop_per_net >= self.n_quantiles {
             let message = format!("expected fewer than the {} of n_quantiles", self.n_quantiles);
             let path = ["training", "algorithm", "top_quantiles_to_drop_per_net"];

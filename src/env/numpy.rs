@@ -7,6 +7,12 @@
 
 use std::hint::black_box;
 
+/// `numpy.sign(x)`: 0 for 0.
+#[inline]
+pub fn sign(x: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x.signum() }
+}
+
 /// `x ** 2` of a float64 scalar: a call of the C library's `pow`, which differs from `x * x` in the last bit
 /// once in a thousand times. (The exponent is hidden, or the compiler makes a product of it.)
 #[inline]

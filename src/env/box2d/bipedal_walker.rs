@@ -46,6 +46,7 @@ use super::world::{
     BodyId, BodyState, Hinge, JointId, Material, Motor, Push, Ray, Shape, Tick, Vec2, World,
 };
 use super::{never_reset, policies};
+use crate::env::numpy::sign;
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,
@@ -481,11 +482,6 @@ fn new_world() -> Result<World, EnvError> {
 /// Rounds to the solver's precision.
 fn single((x, y): (f64, f64)) -> Vec2 {
     (x as f32, y as f32)
-}
-
-/// NumPy's `sign`: 0 for 0.
-fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 impl Env for BipedalWalker {

@@ -8,6 +8,7 @@ use super::world::{
     BodyId, BodyState, Hinge, JointId, Material, Motor, Push, Shape, Tick, Vec2, World,
 };
 use crate::env::EnvError;
+use crate::env::numpy::sign;
 
 /// Metres a unit of the drawings below.
 pub const SIZE: f64 = 0.02;
@@ -233,11 +234,6 @@ impl Wheel {
 pub fn wheel_corners(front: f64, rear: f64) -> [Vec2; 4] {
     [(-1.0, front), (1.0, front), (1.0, rear), (-1.0, rear)]
         .map(|(x, y)| ((x * WHEEL_W * SIZE) as f32, (WHEEL_R * y * SIZE) as f32))
-}
-
-/// NumPy's `sign`: 0 for 0.
-pub fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 const SKID_MARKS: usize = 30;

@@ -34,9 +34,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tiny_skia::{Path, PathBuilder};
 
-use super::car_dynamics::{Car, HULL, SIZE, sign, wheel_corners};
+use super::car_dynamics::{Car, HULL, SIZE, wheel_corners};
 use super::world::{BodyId, Material, Shape, Vec2, World};
 use super::{never_reset, policies};
+use crate::env::numpy::sign;
 use crate::env::{
     Action, BuiltinPolicy, Env, EnvError, EnvSpec, Family, Info, Options, OptionsError, Space,
     Step, config,
