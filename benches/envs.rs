@@ -3,9 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rushes::env::{self, Crop, ENVS, Options, Pixels, PixelsSpec, Space, TimeLimit, VectorEnv};
+use rushes::env::draw::Canvas;
+use rushes::env::{self, Crop, Options, Pixels, PixelsSpec, Space, TimeLimit, VectorEnv};
 use rushes::rng::{Purpose, stream};
-use rushes::video::Canvas;
 
 /// How many actions are drawn beforehand.
 const ACTIONS: usize = 1024;
@@ -23,13 +23,13 @@ fn actions(space: &Space, copies: usize) -> Vec<Vec<f32>> {
 fn step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("step");
     group.throughput(Throughput::Elements(ACTIONS as u64));
-    for spec in ENVS {
+    for spec in &env::all() {
         let env = (spec.make)(&Options::new()).expect("default options");
         let mut env = TimeLimit::new(env, spec.max_episode_steps);
         let mut observation = vec![0.0; env.env().observation_space().len()];
         let actions = actions(env.env().action_space(), 1);
         env.reset(Some(0), &mut observation).expect("a reset");
-        group.bench_function(spec.id, |bencher| {
+        group.bench_function(&*spec.id, |bencher| {
             bencher.iter(|| {
                 for action in &actions {
                     if env.step(action, &mut observation).expect("a step").done() {
@@ -46,12 +46,12 @@ fn step_64(criterion: &mut Criterion) {
     const COPIES: usize = 64;
     let mut group = criterion.benchmark_group("step 64 copies");
     group.throughput(Throughput::Elements(COPIES as u64));
-    for spec in ENVS {
+    for spec in &env::all() {
         let mut envs = VectorEnv::new(spec, &Options::new(), COPIES).expect("default options");
         let actions = actions(envs.action_space(), COPIES);
         let mut actions = actions.iter().cycle();
         envs.reset(Some(0)).expect("a reset");
-        group.bench_function(spec.id, |bencher| {
+        group.bench_function(&*spec.id, |bencher| {
             bencher.iter(|| envs.step(actions.next().expect("a cycle")).expect("a step"));
         });
     }
@@ -61,7 +61,7 @@ fn step_64(criterion: &mut Criterion) {
 /// What looking at the state costs beside a step.
 fn observe(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("observe");
-    for spec in ENVS {
+    for spec in &env::all() {
         let mut env = (spec.make)(&Options::new()).expect("default options");
         let mut observation = vec![0.0; env.observation_space().len()];
         env.reset(Some(0)).expect("a reset");
@@ -72,7 +72,7 @@ fn observe(criterion: &mut Criterion) {
                 env.reset(None).expect("a reset");
             }
         }
-        group.bench_function(spec.id, |bencher| {
+        group.bench_function(&*spec.id, |bencher| {
             bencher.iter(|| env.observe(black_box(&mut observation)).expect("a look"));
         });
     }
@@ -81,12 +81,12 @@ fn observe(criterion: &mut Criterion) {
 
 fn draw(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("draw");
-    for spec in ENVS {
+    for spec in &env::all() {
         let mut env = (spec.make)(&Options::new()).expect("default options");
         env.reset(Some(0)).expect("a reset");
         let (width, height) = env.frame_size();
         let mut canvas = Canvas::new(width, height);
-        group.bench_function(spec.id, |bencher| {
+        group.bench_function(&*spec.id, |bencher| {
             bencher.iter(|| env.draw(black_box(&mut canvas)));
         });
     }

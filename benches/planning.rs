@@ -4,8 +4,9 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rushes::algorithm::{AlgorithmSpec, Setup};
+use rushes::env::{Mode, Situation};
 use rushes::experiment::{EnvironmentSpec, ScheduleSpec};
-use rushes::policy::{Mode, PolicySpec, Situation};
+use rushes::policy::PolicySpec;
 use rushes::rng::{Purpose, stream};
 use rushes::trial::{MetricMeans, World};
 use serde_json::{Value, json};

@@ -1,9 +1,10 @@
 //! Where the time of a frame goes: drawing, captioning, conversion, encoding.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use rushes::env::draw::Canvas;
 use rushes::env::{self, Options};
 use rushes::video::yuv::{self, Planes};
-use rushes::video::{Canvas, Caption, CaptionInfo, Codec, Encoder, EncoderConfig, probe};
+use rushes::video::{Caption, CaptionInfo, Codec, Encoder, EncoderConfig, probe};
 
 fn video(c: &mut Criterion) {
     let (width, height) = (600, 400);

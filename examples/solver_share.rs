@@ -4,12 +4,14 @@
 
 use std::time::Instant;
 
-use rushes::env::{ENVS, Family, Options, box2d::solver_seconds};
+use rushes::env::box2d::solver_seconds;
+use rushes::env::spec::BOX2D;
+use rushes::env::{self, Options};
 use rushes::rng::{Purpose, stream};
 
 fn main() -> anyhow::Result<()> {
     let steps: u32 = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse())?;
-    for spec in ENVS.iter().filter(|spec| spec.family == Family::Box2d) {
+    for spec in env::all().iter().filter(|spec| spec.family == BOX2D) {
         let mut env = (spec.make)(&Options::new())?;
         let space = env.action_space().clone();
         let mut rng = stream(0, Purpose::Exploration, 0);

@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<()> {
     let copies: usize = args.next().map_or(Ok(1), |text| text.parse())?;
     let spec = env::find(&id).ok_or_else(|| anyhow::anyhow!(env::unknown(&id)))?;
 
-    let mut envs = VectorEnv::new(spec, &Options::new(), copies)?;
+    let mut envs = VectorEnv::new(&spec, &Options::new(), copies)?;
     let space = envs.action_space().clone();
     let mut rng = stream(0, Purpose::Exploration, 0);
     let mut actions = vec![vec![0.0; copies * space.len()]; 1024];

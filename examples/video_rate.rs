@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
+use rushes::env::Mode;
 use rushes::env::{self, Options, TimeLimit};
-use rushes::policy::Mode;
 use rushes::video::{Scene, VideoConfig, probe_file, record_take};
 
 fn main() -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
         mode: Mode::Greedy,
         max_steps: Some(499),
         render_fps: spec.render_fps,
-        agent: builtin.name,
+        agent: &builtin.name,
         trained_steps: None,
         poster: None,
     };

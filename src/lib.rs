@@ -6,13 +6,11 @@
 
 pub mod algorithm;
 pub mod cli;
-pub mod env;
-pub mod episode;
+pub use rushes_env as env;
 pub mod experiment;
 pub mod export;
 pub mod history;
-pub mod names;
-pub mod nn;
+pub use rushes_nn as nn;
 pub mod planning;
 pub mod play;
 pub mod policy;
@@ -20,7 +18,7 @@ pub mod provenance;
 pub mod record;
 pub mod regression;
 pub mod report;
-pub mod rng;
+pub use rushes_rng as rng;
 pub mod runner;
 pub mod search;
 pub mod stats;

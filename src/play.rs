@@ -1,14 +1,16 @@
 //! Playing agents outside a trial: as a trial left them, or from the command line.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use crate::algorithm::{Algorithm, Setup};
+use crate::env::Policy;
 use crate::env::{EnvSpec, Space, TimeLimit};
 use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec};
 use crate::nn::Tensors;
-use crate::policy::{self, Policy, PolicySpec};
+use crate::policy::{self, PolicySpec};
 use crate::record::Progress;
 use crate::report::summary::Summary;
 use crate::store::{self, RunDir, TrialDir};
@@ -143,7 +145,7 @@ impl Cast {
             }
             _ => {
                 let AgentSpec { policy, .. } = &self.settings;
-                let policy = policy::fixed(policy, env_spec, &environment.options, env.env());
+                let policy = policy::fixed(policy, &env_spec, &environment.options, env.env());
                 Actor::Fixed(policy.context("failed to build the policy")?)
             }
         };
@@ -230,7 +232,7 @@ fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
 /// An agent in an environment.
 pub struct Player {
     /// The environment's row in the table.
-    pub env_spec: &'static EnvSpec,
+    pub env_spec: Arc<EnvSpec>,
     /// The environment.
     pub env: TimeLimit,
     actor: Actor,

@@ -12,7 +12,6 @@ pub fn versions() -> IndexMap<String, String> {
     IndexMap::from([
         ("rushes".into(), env!("CARGO_PKG_VERSION").into()),
         ("rustc".into(), env!("RUSHES_RUSTC_VERSION").into()),
-        ("libtorch".into(), env!("RUSHES_LIBTORCH_VERSION").into()),
         ("ffmpeg".into(), crate::video::ffmpeg_version()),
     ])
 }

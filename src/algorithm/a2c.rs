@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::on_policy::{self, ActorCritic, ActorCriticConfig, Minibatch, Rollout, value_loss};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::PolicySpec;
 use crate::trial::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of A2C.
@@ -96,7 +98,7 @@ impl AlgorithmSettings for A2cSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        !matches!(actions, Space::Tuple { .. })
+        actions.is_discrete_or_box()
     }
 
     fn problems(

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::population::{self, Population, PopulationConfig};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Precision, Scalar, Tensors};
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
 use crate::trial::{MetricMeans, TrialError, World};
@@ -71,7 +73,7 @@ impl CemSpec {
 
 impl AlgorithmSettings for CemSpec {
     fn supports(&self, actions: &Space) -> bool {
-        !matches!(actions, Space::Tuple { .. })
+        actions.is_discrete_or_box()
     }
 
     fn problems(

@@ -3,11 +3,11 @@
 use super::Setup;
 use super::schedule::{self, Schedule};
 use crate::env::Space;
+use crate::env::{Mode, Policy, Situation};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::uniform;
 use crate::nn::replay::{Replay, ReplayConfig, Transition};
 use crate::nn::{StateError, Tensors};
-use crate::policy::{Mode, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 

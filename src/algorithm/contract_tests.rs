@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::env::{Mode, Situation};
 use crate::experiment::EnvironmentSpec;
-use crate::policy::{Mode, Situation};
 use crate::rng::{Purpose, stream};
 
 /// An agent on an environment, as an experiment file has it.

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Initial, Setup, off_policy, report};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
 use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
@@ -20,7 +22,7 @@ use crate::nn::{
     Engine, Head, Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
     clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::{HeadSpec, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 

@@ -7,12 +7,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::{
     self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
 };
-use crate::policy::{HeadSpec, NeuralSpec, ObservationSpec, Policy, PolicySpec};
+use crate::policy::{HeadSpec, NeuralSpec, ObservationSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -162,7 +164,7 @@ impl<'a> Setup<'a> {
             (convolutions @ [_, ..], ObservationSpec::Pixels(pixels)) => {
                 let config = CnnConfig::new(pixels.shape(), convolutions, mlp);
                 let network = nn::build_cnn(&config, engine, device, &mut rng)?;
-                Ok((network, engine.resolve_cnn(device)?))
+                Ok((network, engine.resolve_cnn()?))
             }
             _ => {
                 let network = nn::build(&mlp, engine, device, &mut rng)?;

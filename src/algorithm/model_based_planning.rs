@@ -15,12 +15,14 @@ use super::collection::{Collector, CollectorConfig};
 use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::{Precision, Scalar, Tensors};
 use crate::planning::{Memory, Model, ModelError, Planner, PlannerSpec, Returns, repeat_rows};
-use crate::policy::{HeadSpec, Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::{HeadSpec, PolicySpec};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -84,7 +86,7 @@ impl Default for ModelBasedPlanningSpec {
 
 impl AlgorithmSettings for ModelBasedPlanningSpec {
     fn supports(&self, actions: &Space) -> bool {
-        !matches!(actions, Space::Tuple { .. })
+        actions.is_discrete_or_box()
     }
 
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
@@ -168,11 +170,22 @@ fn project(space: &Space, state: &mut [f32]) {
     };
     match space {
         Space::Discrete { .. } => one_hot(state),
-        Space::Tuple { sizes } => {
+        Space::MultiDiscrete { nvec } => {
             let mut rest = state;
-            for &size in sizes {
-                let (part, after) = rest.split_at_mut(size);
+            for &n in nvec {
+                let (part, after) = rest.split_at_mut(n);
                 one_hot(part);
+                rest = after;
+            }
+        }
+        Space::MultiBinary { .. } => {
+            state.iter_mut().for_each(|bit| *bit = bit.clamp(0.0, 1.0).round())
+        }
+        Space::Tuple { .. } | Space::Dict { .. } => {
+            let mut rest = state;
+            for part in space.parts() {
+                let (own, after) = rest.split_at_mut(part.features());
+                project(part, own);
                 rest = after;
             }
         }
@@ -401,7 +414,8 @@ mod tests {
         project(&Space::Discrete { n: 3 }, &mut state);
         assert_eq!(state, [0.0, 1.0, 0.0]);
         let mut state = vec![0.2, -0.7, 0.1, 0.3, 0.0];
-        project(&Space::Tuple { sizes: vec![2, 3] }, &mut state);
+        let parts = [2, 3].map(|n| Space::Discrete { n }).to_vec();
+        project(&Space::Tuple { spaces: parts }, &mut state);
         assert_eq!(state, [1.0, 0.0, 0.0, 1.0, 0.0]);
         let mut state = vec![3.0, -3.0];
         let (low, high) = (vec![-1.0, f32::NEG_INFINITY], vec![1.0, f32::INFINITY]);

@@ -13,13 +13,15 @@ use super::collection::{Collector, CollectorConfig};
 use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::random::normal;
 use crate::nn::{Precision, Scalar, Tensors};
 use crate::planning::candidates;
-use crate::policy::{HeadSpec, Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::{HeadSpec, PolicySpec};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -101,7 +103,7 @@ pub enum Proposal {
 
 impl AlgorithmSettings for ModelFreePlanningSpec {
     fn supports(&self, actions: &Space) -> bool {
-        !matches!(actions, Space::Tuple { .. })
+        actions.is_discrete_or_box()
     }
 
     fn problems(

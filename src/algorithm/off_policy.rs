@@ -8,15 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Setup;
 use super::schedule::{self, Schedule};
+use crate::env::Mode;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::random::{normal, uniform};
 use crate::nn::replay::{Batch, Replay, ReplayConfig, Transition};
 use crate::nn::{
     self, Engine, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
     move_towards,
 };
-use crate::policy::{HeadSpec, Mode, NotFinite, PolicySpec, SquashedPolicy};
+use crate::policy::{HeadSpec, NotFinite, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
@@ -284,8 +286,8 @@ impl<T: Scalar> Explorer<T> {
         self.policy.stretch(&mut self.played);
         step(world, &mut self.replay, &self.played, &self.actions, &mut self.before)?;
         let dimensions = self.policy.dimensions();
-        for episode in world.envs().finished() {
-            self.noise[episode.env * dimensions..][..dimensions].fill(0.0);
+        for (copy, _) in world.envs().finished() {
+            self.noise[copy * dimensions..][..dimensions].fill(0.0);
         }
         Ok(())
     }

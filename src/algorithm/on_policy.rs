@@ -1,13 +1,14 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
 use super::{Initial, Setup};
+use crate::env::Mode;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::Problem;
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
 use crate::nn::random::shuffle;
 use crate::nn::{Engine, Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, PolicySpec};
+use crate::policy::{HeadSpec, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
@@ -314,7 +315,7 @@ impl<T: Scalar> ActorCritic<T> {
             self.outputs.chunks_exact(width).zip(actions.chunks_exact_mut(head.action_len()));
         for (outputs, action) in rows {
             let outputs = &outputs[..head.outputs()];
-            head.act(outputs, log_std, Mode::Explore, &mut self.exploration, action);
+            head.draw(outputs, log_std, &mut self.exploration, action);
             rollout.log_probs.push(head.evaluate(outputs, log_std, action).log_prob);
         }
         self.bounded.clear();

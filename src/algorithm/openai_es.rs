@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::population::{self, Population, PopulationConfig};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
 use crate::trial::{MetricMeans, TrialError, World};
@@ -60,7 +62,7 @@ impl Default for OpenAiEsSpec {
 
 impl AlgorithmSettings for OpenAiEsSpec {
     fn supports(&self, actions: &Space) -> bool {
-        !matches!(actions, Space::Tuple { .. })
+        actions.is_discrete_or_box()
     }
 
     fn problems(

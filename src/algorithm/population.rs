@@ -7,12 +7,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Initial, Setup, on_policy};
+use crate::env::Episode;
+use crate::env::Mode;
+use crate::env::Problem;
+use crate::env::episode::{self, View};
 use crate::env::{Env, Space};
-use crate::episode::{self, Played, View};
-use crate::experiment::{EnvironmentSpec, Problem, ScheduleSpec};
+use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Head, Scalar, Tensors};
-use crate::policy::{Mode, NetworkPolicy, PolicySpec};
+use crate::policy::{NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, env_seed, stream};
 use crate::trial::{TrialError, World};
 
@@ -68,7 +71,7 @@ impl Blueprint {
 
 /// What a candidate's episodes came to.
 struct Verdict {
-    played: Vec<Played>,
+    played: Vec<Episode>,
     /// The observations that it acted on, where they are normalised.
     observations: Vec<f32>,
 }
@@ -198,11 +201,7 @@ impl<T: Scalar> Player<T> {
         environment: &EnvironmentSpec,
         normaliser: Option<&ObservationNormaliser>,
     ) -> anyhow::Result<Self> {
-        let (mut policy, engine) = blueprint.build()?;
-        if engine == Engine::Torch {
-            // The setting is each thread's own.
-            tch::set_num_threads(1);
-        }
+        let (mut policy, _) = blueprint.build()?;
         policy.normaliser = normaliser.cloned();
         let (_, env) = environment.build(&blueprint.policy)?;
         Ok(Self { policy, env })

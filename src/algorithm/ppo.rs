@@ -13,11 +13,13 @@ use super::on_policy::{
 };
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -114,7 +116,7 @@ impl AlgorithmSettings for PpoSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        !matches!(actions, Space::Tuple { .. })
+        actions.is_discrete_or_box()
     }
 
     fn problems(

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::experiment::ScheduleSpec;
 use crate::nn::Tensors;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
-use crate::policy::{Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -90,11 +92,7 @@ struct TablePolicy {
 
 impl TablePolicy {
     fn new(setup: &Setup<'_>, initial_value: f64) -> Self {
-        let sizes = match setup.observation_space {
-            Space::Discrete { n } => vec![*n],
-            Space::Tuple { sizes } => sizes.clone(),
-            Space::Box { .. } => Vec::new(),
-        };
+        let sizes = setup.observation_space.discrete_parts().unwrap_or_default();
         let actions = setup.action_space.discrete().unwrap_or(1);
         let values = vec![initial_value; sizes.iter().product::<usize>() * actions];
         Self { sizes, actions, values }
@@ -244,7 +242,7 @@ mod tests {
 
     #[test]
     fn every_observation_of_a_tuple_has_a_row_of_its_own() {
-        let learner = learner(&Space::Tuple { sizes: vec![4, 3, 2] });
+        let learner = learner(&Space::MultiDiscrete { nvec: vec![4, 3, 2] });
         let mut seen = std::collections::BTreeSet::new();
         for a in 0..4 {
             for b in 0..3 {

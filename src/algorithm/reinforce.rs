@@ -9,13 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Algorithm, AlgorithmSettings, Initial, Setup, on_policy, report};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::env::{Policy, Situation};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{
     Engine, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm,
 };
-use crate::policy::{NetworkPolicy, Policy, PolicySpec, Situation};
+use crate::policy::{NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 

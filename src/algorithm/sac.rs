@@ -14,12 +14,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
 use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
 use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Precision, Scalar, Tensors};
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::env::Problem;
+use crate::experiment::ScheduleSpec;
 use crate::record::Progress;
 
 /// A number, or one that moves linearly over the training's steps or episodes.

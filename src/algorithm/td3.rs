@@ -14,11 +14,13 @@ use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
 use super::sac::{Lowest, Valuation as _};
 use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
+use crate::env::Policy;
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors};
-use crate::policy::{Policy, PolicySpec};
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 

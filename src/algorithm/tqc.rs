@@ -12,8 +12,9 @@ use super::off_policy::{self, ActionNoise};
 use super::sac::{Sac, SacSpec, Tuned, Valuation};
 use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::{Problem, ScheduleSpec};
+use crate::experiment::ScheduleSpec;
 use crate::nn::{Precision, Scalar};
 use crate::policy::PolicySpec;
 

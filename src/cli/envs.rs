@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::env::{self, ENVS, EnvSpec, Options, Space};
+use crate::env::{self, EnvSpec, Options, Space};
 
 /// List the environments, or show one's spaces, limits, options and built-in policies.
 #[derive(clap::Args)]
@@ -26,11 +26,12 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let text = match &args.id {
         Some(id) => {
             let spec = env::find(id).ok_or_else(|| anyhow::anyhow!(env::unknown(id)))?;
-            let card = card(spec)?;
+            let card = card(&spec)?;
             if args.json { format!("{card:#}\n") } else { card_text(&card)? }
         }
         None => {
-            let cards = ENVS.iter().map(|spec| card(spec)).collect::<anyhow::Result<Vec<_>>>()?;
+            let cards =
+                env::all().iter().map(|spec| card(spec)).collect::<anyhow::Result<Vec<_>>>()?;
             if args.json { format!("{:#}\n", Value::from(cards)) } else { list_text(&cards)? }
         }
     };
@@ -56,7 +57,7 @@ fn card(spec: &EnvSpec) -> anyhow::Result<Value> {
         spec.constants.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     Ok(json!({
         "id": spec.id,
-        "family": spec.family,
+        "family": spec.family.to_lowercase().replace(' ', "_"),
         "summary": spec.summary,
         "observation_space": space(env.observation_space())?,
         "action_space": space(env.action_space())?,
@@ -113,9 +114,9 @@ fn type_name(property: &Value, schema: &Value) -> String {
 
 fn list_text(cards: &[Value]) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    for spec in ENVS.chunk_by(|a, b| a.family == b.family) {
-        writeln!(text, "{}", spec[0].family)?;
-        for card in cards.iter().filter(|card| spec.iter().any(|s| card["id"] == s.id)) {
+    for specs in env::all().chunk_by(|a, b| a.family == b.family) {
+        writeln!(text, "{}", specs[0].family)?;
+        for card in cards.iter().filter(|card| specs.iter().any(|spec| card["id"] == spec.id)) {
             let (id, summary) = (card["id"].as_str(), card["summary"].as_str());
             writeln!(text, "  {:<26} {}", id.unwrap_or_default(), summary.unwrap_or_default())?;
         }

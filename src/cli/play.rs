@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::env::{ENVS, Env, Info, Options, Space};
-use crate::episode::{self, Played, View};
+use crate::env::Episode;
+use crate::env::Mode;
+use crate::env::episode::{self, View};
+use crate::env::names;
+use crate::env::{Env, Info, Options, Space};
 use crate::experiment::EnvironmentSpec;
-use crate::names;
 use crate::play::{Cast, Player};
-use crate::policy::{HardCodedSpec, Mode, PolicySpec};
+use crate::policy::{HardCodedSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
 use crate::stats;
 use crate::video::{Scene, VideoConfig, record_take};
@@ -79,8 +81,6 @@ fn option(written: &str) -> Result<(String, Value), String> {
 /// # Errors
 /// Unknown policies, environments and options, damaged files, spaces that differ, and failures on the way.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    // One policy acts for one environment; libtorch would take every core for it.
-    tch::set_num_threads(1);
     let cast = cast(&args)?;
     let environment = environment(&args, &cast.environment)?;
     let mut player = cast.play_in(&environment)?;
@@ -135,14 +135,10 @@ fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<Environment
         _ => own.clone(),
     };
     environment.options.extend(args.option.iter().cloned());
-    let known: Vec<_> = ENVS.iter().map(|spec| spec.id).collect();
-    anyhow::ensure!(
-        known.contains(&environment.id.as_str()),
-        names::unknown("environment", &environment.id, &known)
-    );
     if let Err(error) = (environment.spec()?.make)(&environment.options) {
-        let place = if error.path.is_empty() { String::new() } else { format!(" {}", error.path) };
-        anyhow::bail!("--option{place}: {error}");
+        let place =
+            if error.path.is_empty() { String::new() } else { format!(" {}", error.dotted()) };
+        anyhow::bail!("--option{place}: {}", error.message);
     }
     Ok(environment)
 }
@@ -154,7 +150,7 @@ fn play(
     player: &mut Player,
     seeds: &[u64],
     out: &mut impl Write,
-) -> anyhow::Result<Vec<Played>> {
+) -> anyhow::Result<Vec<(u64, Episode)>> {
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let chance = |seed| stream(cast.trial_seed, Purpose::Evaluation, seed);
     let spaces = |env: &dyn Env| (env.observation_space().clone(), env.action_space().clone());
@@ -199,25 +195,24 @@ struct Audience<'a> {
     /// Of observations and of actions.
     spaces: (Space, Space),
     /// The episodes so far, the present one last.
-    played: Vec<Played>,
+    played: Vec<(u64, Episode)>,
 }
 
 impl Audience<'_> {
     fn watch(&mut self, view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
         let (terminated, truncated) =
             view.last.map_or((false, false), |(_, last)| (last.terminated, last.truncated));
-        let now = Played {
-            seed: 0,
+        let now = Episode {
             r#return: view.total,
             length: view.env.elapsed_steps(),
             terminated,
             truncated,
         };
         match self.played.last_mut() {
-            Some(played) if view.last.is_some() => *played = Played { seed: played.seed, ..now },
+            Some((_, episode)) if view.last.is_some() => *episode = now,
             _ => {
                 let seed = self.seeds[self.played.len()];
-                self.played.push(Played { seed, ..now });
+                self.played.push((seed, now));
             }
         }
         match self.print {
@@ -310,8 +305,10 @@ impl<'a> Element<'a> {
     fn new(space: &Space, flat: &'a [f32]) -> Self {
         match space {
             Space::Discrete { .. } => Element::Index(flat[0] as u64),
-            Space::Tuple { .. } => Element::Indices(flat.iter().map(|&part| part as u64).collect()),
-            Space::Box { .. } => Element::Numbers(flat),
+            space if space.discrete_parts().is_some() => {
+                Element::Indices(flat.iter().map(|&part| part as u64).collect())
+            }
+            _ => Element::Numbers(flat),
         }
     }
 }
@@ -346,17 +343,17 @@ fn title(args: &Args, cast: &Cast, environment: &EnvironmentSpec) -> String {
 }
 
 /// A line for each episode, then mean and standard deviation.
-fn table(out: &mut impl Write, played: &[Played]) -> io::Result<()> {
-    let seeds = played.iter().map(|episode| episode.seed.to_string().len());
+fn table(out: &mut impl Write, played: &[(u64, Episode)]) -> io::Result<()> {
+    let seeds = played.iter().map(|(seed, _)| seed.to_string().len());
     let width = seeds.max().unwrap_or(0).max(4);
     writeln!(out, "episode  {:>width$}     return  length  end", "seed")?;
-    for (index, episode) in played.iter().enumerate() {
+    for (index, (seed, episode)) in played.iter().enumerate() {
         let end = match (episode.terminated, episode.truncated) {
             (true, _) => "terminated",
             (false, true) => "time limit",
             (false, false) => "cut",
         };
-        let (number, Played { seed, r#return: total, length, .. }) = (index + 1, *episode);
+        let (number, Episode { r#return: total, length, .. }) = (index + 1, *episode);
         writeln!(out, "{number:>7}  {seed:>width$}  {total:>9.2}  {length:>6}  {end}")?;
     }
     let (returns, lengths) = columns(played);
@@ -372,17 +369,22 @@ fn table(out: &mut impl Write, played: &[Played]) -> io::Result<()> {
 }
 
 /// Returns and lengths.
-fn columns(played: &[Played]) -> (Vec<f64>, Vec<f64>) {
-    played.iter().map(|episode| (episode.r#return, f64::from(episode.length))).unzip()
+fn columns(played: &[(u64, Episode)]) -> (Vec<f64>, Vec<f64>) {
+    played.iter().map(|(_, episode)| (episode.r#return, f64::from(episode.length))).unzip()
 }
 
 /// Everything about the episodes, for programs.
-fn summary(args: &Args, cast: &Cast, environment: &EnvironmentSpec, played: &[Played]) -> Value {
+fn summary(
+    args: &Args,
+    cast: &Cast,
+    environment: &EnvironmentSpec,
+    played: &[(u64, Episode)],
+) -> Value {
     let episodes: Vec<_> = played
         .iter()
-        .map(|episode| {
+        .map(|(seed, episode)| {
             json!({
-                "seed": episode.seed,
+                "seed": seed,
                 "return": episode.r#return,
                 "length": episode.length,
                 "terminated": episode.terminated,

@@ -25,8 +25,6 @@ pub struct Args {
 /// Where the trial's plan cannot be read, another process works on it, or its result cannot be written.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     end_with_parent();
-    // Parallelism comes from trials; libtorch would take every core for each of them.
-    tch::set_num_threads(1);
     let dir = TrialDir::new(args.directory);
     let plan = dir.plan()?;
     let mut lock = fd_lock::RwLock::new(fs_err::File::create(dir.lock())?.into_file());

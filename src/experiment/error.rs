@@ -7,35 +7,7 @@ use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged as _;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-/// One thing that is wrong, before it is known where in the file it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The JSON path of the field, part by part; array indices as numbers in words.
-    pub path: Vec<String>,
-    /// What was expected and what was found: a fragment that reads after the path.
-    pub message: String,
-}
-
-impl Problem {
-    /// A problem at `path`.
-    pub fn new<S: ToString>(path: &[S], message: impl Into<String>) -> Self {
-        Self { path: path.iter().map(ToString::to_string).collect(), message: message.into() }
-    }
-
-    fn dotted(&self) -> String {
-        self.path.join(".")
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.dotted();
-        if !path.is_empty() {
-            write!(f, "{path}: ")?;
-        }
-        f.write_str(&self.message)
-    }
-}
+use crate::env::Problem;
 
 /// An experiment file that cannot be run, with everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]

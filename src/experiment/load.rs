@@ -8,9 +8,8 @@ use serde_json::Value;
 
 use super::error::repeated_keys;
 use super::spec::{AgentSpec, EnvironmentSpec, ScheduleSpec, Spec, StopSpec, Target};
-use super::{ExperimentError, MAX_TRIALS, Override, Problem, schema};
-use crate::env::{self, Env, EnvSpec};
-use crate::names;
+use super::{ExperimentError, MAX_TRIALS, Override, schema};
+use crate::env::{self, Env, EnvSpec, Problem};
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
 use crate::search::{self, Sample};
 
@@ -60,22 +59,19 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     let mut problems = spec.check.problems();
     problems.extend(too_many(spec.agents.len(), spec));
     let Some(env_spec) = env::find(&spec.environment.id) else {
-        let known: Vec<_> = env::ENVS.iter().map(|spec| spec.id).collect();
-        let message = names::unknown("environment", &spec.environment.id, &known);
+        let message = env::unknown(&spec.environment.id);
         problems.push(Problem::new(&["environment", "id"], message));
         return problems;
     };
     let env = match (env_spec.make)(&spec.environment.options) {
         Ok(env) => env,
         Err(error) => {
-            let mut path = vec!["environment".to_owned(), "options".to_owned()];
-            path.extend(error.path.split('.').filter(|part| !part.is_empty()).map(str::to_owned));
-            problems.push(Problem { path, message: error.message });
+            problems.push(error.below(&["environment", "options"]));
             return problems;
         }
     };
     for (name, agent) in &spec.agents {
-        let mut found = agent_problems(agent, &spec.environment, env_spec, &*env);
+        let mut found = agent_problems(agent, &spec.environment, &env_spec, &*env);
         for problem in &mut found {
             problem.path.splice(0..0, ["agents".to_owned(), name.clone()]);
         }
@@ -120,7 +116,7 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
     let env = (env_spec.make)(&spec.environment.options).ok()?;
     match sample.settings(spec) {
         Ok(settings) => {
-            let found = agent_problems(&settings, &spec.environment, env_spec, &*env);
+            let found = agent_problems(&settings, &spec.environment, &env_spec, &*env);
             found.first().map(|problem| wrong(problem.to_string()))
         }
         Err(error) => Some(wrong(format!("{error:#}"))),
@@ -179,7 +175,7 @@ fn rule_problem(policy: &HardCodedSpec, env_spec: &EnvSpec, env: &dyn Env) -> Op
             Some(Problem::new(&["policy", "rule"], error.to_string()))
         }
         (None, Some(name)) => {
-            if env_spec.policies.iter().any(|policy| policy.name == name) {
+            if env_spec.policies.iter().any(|policy| policy.name == *name) {
                 return None;
             }
             Some(Problem::new(&["policy", "name"], env_spec.unknown_policy(name)))

@@ -8,7 +8,7 @@ mod plan;
 pub mod schema;
 mod spec;
 
-pub use error::{ExperimentError, Problem};
+pub use error::ExperimentError;
 pub use load::load;
 pub use memory::Memory;
 pub use overrides::Override;

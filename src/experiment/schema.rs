@@ -6,8 +6,9 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-use super::{Problem, Spec};
-use crate::names::unknown;
+use super::Spec;
+use crate::env::Problem;
+use crate::env::names::unknown;
 
 /// The schema of [`Spec`], with every environment's options left open (they are checked by the
 /// environment itself).

@@ -5,6 +5,7 @@
 //! attributes here and nowhere else.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use indexmap::IndexMap;
@@ -80,21 +81,22 @@ impl EnvironmentSpec {
     ///
     /// # Errors
     /// Where there is none; a checked experiment always has one.
-    pub fn spec(&self) -> anyhow::Result<&'static EnvSpec> {
-        env::find(&self.id).with_context(|| format!("unknown environment `{}`", self.id))
+    pub fn spec(&self) -> anyhow::Result<Arc<EnvSpec>> {
+        env::find(&self.id).with_context(|| env::unknown(&self.id))
     }
 
     /// Builds the environment with its time limit, as `policy` sees it.
     ///
     /// # Errors
     /// Where the id or the options are unknown; never for a checked experiment.
-    pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(&'static EnvSpec, TimeLimit)> {
+    pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(Arc<EnvSpec>, TimeLimit)> {
         let spec = self.spec()?;
         let mut env = (spec.make)(&self.options)?;
         if let ObservationSpec::Pixels(pixels) = policy.observation() {
             env = Box::new(Pixels::new(env, pixels.clone()));
         }
-        Ok((spec, TimeLimit::new(env, self.max_episode_steps.or(spec.max_episode_steps))))
+        let limit = self.max_episode_steps.or(spec.max_episode_steps);
+        Ok((spec, TimeLimit::new(env, limit)))
     }
 }
 

@@ -52,7 +52,7 @@ impl Model for Simulator<'_> {
                 continue;
             }
             let action = space.action(action).expect("planners draw from the action space");
-            let Step { reward, terminated } = env.step(action)?;
+            let Step { reward, terminated, .. } = env.step(action)?;
             self.returns.earn(episode, reward, f64::from(u8::from(terminated)));
         }
         Ok(())

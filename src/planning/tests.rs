@@ -212,8 +212,8 @@ fn environment(id: &str) -> Box<dyn Env> {
 
 #[test]
 fn copies_of_an_environment_go_on_like_it() {
-    for spec in crate::env::ENVS {
-        let mut env = environment(spec.id);
+    for spec in crate::env::all() {
+        let mut env = environment(&spec.id);
         env.reset(Some(3)).expect("a start");
         let Some(mut copy) = env.try_clone() else { continue };
         let space = env.action_space().clone();
@@ -243,11 +243,11 @@ fn planning_on_the_simulator_leaves_it_alone_and_balances_a_pole() {
     let mut planner = Planner::new(&shooting(60, 25), 0.99, &space);
     let mut draws = rng(2);
     for step in 0..200 {
-        let before = env.state();
+        let before = env.trace();
         let mut action = [0.0];
         let mut model = Simulator::new(&*env);
         planner.plan(&mut model, &mut Memory::default(), &mut draws, &mut action).expect("a copy");
-        assert_eq!(env.state(), before);
+        assert_eq!(env.trace(), before);
         let checked = space.action(&action).expect("a planned action");
         assert!(!env.step(checked).expect("a step").terminated, "step {step}");
     }

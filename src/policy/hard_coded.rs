@@ -4,8 +4,8 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Policy, PolicyError, Situation};
 use crate::env::{Env, EnvSpec, Info, Space};
+use crate::env::{Mode, Policy, PolicyError, Situation};
 use crate::rng::Rng;
 
 /// A rule: either an expression (`rule`) or the name of one that the environment ships (`name`).
@@ -68,8 +68,8 @@ impl Rule {
         engine.set_max_operations(MOST_OPERATIONS);
         engine.set_strict_variables(true);
         let mut scope = Scope::new();
-        for &(name, value) in spec.constants {
-            scope.push_constant(name, value);
+        for (name, value) in &spec.constants {
+            scope.push_constant(name, *value);
         }
         let constants = scope.len();
         // The compiler checks names against what will be in scope.

@@ -5,10 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use anyhow::Context as _;
 
-use crate::env::{Env, EnvSpec, Options};
-use crate::rng::Rng;
+use crate::env::{Env, EnvSpec, Options, Policy};
 
-mod from_fn;
 mod hard_coded;
 mod network;
 mod neural;
@@ -16,7 +14,6 @@ mod planning;
 mod random;
 mod squashed;
 
-pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
@@ -56,54 +53,6 @@ impl PolicySpec {
             _ => None,
         }
     }
-}
-
-/// Whether a policy draws from its distribution or takes its best action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Sample, as during training.
-    Explore,
-    /// The most probable or the mean action.
-    Greedy,
-}
-
-/// What a policy may look at when it acts.
-#[derive(Clone, Copy)]
-pub struct Situation<'a> {
-    /// The observation, flat ([`crate::env::Space::len`] numbers).
-    pub observation: &'a [f32],
-    /// Steps taken in this episode so far.
-    pub step: u32,
-    /// The environment, for its `info`; a policy never steps it.
-    pub env: &'a dyn Env,
-}
-
-/// A policy failed to act: a rule divided by zero, a network gave NaN.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("the policy failed at step {step}: {message}")]
-pub struct PolicyError {
-    /// The step of the episode.
-    pub step: u32,
-    /// What went wrong.
-    pub message: String,
-}
-
-/// A policy, playing one episode at a time.
-pub trait Policy {
-    /// Forgets what it knew of the last episode. Stateless policies do nothing.
-    fn begin_episode(&mut self) {}
-
-    /// Writes the flat action for `situation` into `action`. All chance comes from `rng`.
-    ///
-    /// # Errors
-    /// Where the policy cannot decide; the trial stops with this message.
-    fn act(
-        &mut self,
-        situation: Situation<'_>,
-        mode: Mode,
-        rng: &mut Rng,
-        action: &mut [f32],
-    ) -> Result<(), PolicyError>;
 }
 
 /// Builds a policy that does not learn.

@@ -1,7 +1,7 @@
 //! A policy that acts by a network.
 
-use super::{Mode, Policy, PolicyError, Situation};
 use crate::env::Space;
+use crate::env::{Mode, Policy, PolicyError, Situation};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Head, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
@@ -105,7 +105,11 @@ impl<T: Scalar> NetworkPolicy<T> {
             let message = format!("the network's outputs are not finite: {:?}", self.outputs);
             return Err(PolicyError { step, message });
         }
-        self.head.act(&self.outputs[..self.head.outputs()], &self.log_std, mode, rng, action);
+        let outputs = &self.outputs[..self.head.outputs()];
+        match mode {
+            Mode::Greedy => self.head.most_probable(outputs, action),
+            Mode::Explore => self.head.draw(outputs, &self.log_std, rng, action),
+        }
         self.bound(action);
         Ok(())
     }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::env::Problem;
 use crate::env::{Env, PixelsSpec};
-use crate::experiment::Problem;
 use crate::nn::{
     Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, Precision,
 };
@@ -74,7 +74,7 @@ impl NeuralSpec {
         for problem in &mut problems {
             problem.path.insert(0, "observation".to_owned());
         }
-        if !self.convolutions.is_empty() && self.engine == Engine::Native {
+        if !self.convolutions.is_empty() && self.engine == Engine::NATIVE {
             problems.push(Problem::new(&["engine"], EngineError::NativeConvolutions.to_string()));
         }
         let mut image = pixels.shape();

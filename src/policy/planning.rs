@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Policy, PolicyError, Situation};
+use crate::env::Problem;
 use crate::env::{Env, Space};
-use crate::experiment::Problem;
+use crate::env::{Mode, Policy, PolicyError, Situation};
 use crate::planning::{Memory, Planner, PlannerSpec, Simulator};
 use crate::rng::Rng;
 

@@ -1,7 +1,7 @@
 //! Actions drawn uniformly from the action space: the baseline of every comparison.
 
-use super::{Mode, Policy, PolicyError, Situation};
 use crate::env::Space;
+use crate::env::{Mode, Policy, PolicyError, Situation};
 use crate::rng::Rng;
 
 /// The random policy ([`Space::sample`]). It explores even when asked to be greedy: it knows no best action.

@@ -1,7 +1,7 @@
 //! A policy whose actions are squashed into the action space.
 
-use super::{Mode, Policy, PolicyError, Situation};
 use crate::env::Space;
+use crate::env::{Mode, Policy, PolicyError, Situation};
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
 use crate::nn::{Network, Scalar, StateError, Tensors};
@@ -32,7 +32,7 @@ impl<T: Scalar> SquashedPolicy<T> {
     ) -> Self {
         let (low, high) = match action_space {
             Space::Box { low, high, .. } => (low.clone(), high.clone()),
-            Space::Discrete { .. } | Space::Tuple { .. } => (Vec::new(), Vec::new()),
+            _ => (Vec::new(), Vec::new()),
         };
         Self {
             network,

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Problem;
+use crate::env::Problem;
 
 /// How the regression gate decides. Margin and drop are fractions of the range between the random agent's
 /// and the agent's own baseline score.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use fs_err as fs;
@@ -42,7 +43,7 @@ pub struct RunData {
     /// What `summary.json` says.
     pub summary: Summary,
     /// The environment's row in the table, where this program knows it.
-    pub env: Option<&'static EnvSpec>,
+    pub env: Option<Arc<EnvSpec>>,
     /// The recorded runs of the experiment, from the history beside the runs.
     pub history: Vec<RecordedRun>,
     /// What the experiment is held against: `baselines/NAME.json` below the working directory.
@@ -111,7 +112,7 @@ impl RunData {
                 plan.experiment.environment.id
             ));
         }
-        let threshold = env.and_then(|env| env.reward_threshold);
+        let threshold = env.as_ref().and_then(|env| env.reward_threshold);
         let trials: Vec<Trial> = (plan.trials.par_iter())
             .map(|trial| Trial::read(dir, &plan, trial, threshold))
             .collect();

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::experiment::{AgentSpec, Override, Problem, Spec};
+use crate::env::Problem;
+use crate::experiment::{AgentSpec, Override, Spec};
 
 /// A search for good settings of the agents. Every sample is run with every seed of the experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

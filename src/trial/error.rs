@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::env::EnvError;
-use crate::policy::PolicyError;
+use crate::env::PolicyError;
 
 /// A failure that ends a trial; the other trials go on.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@
 
 use super::TrialError;
 use crate::env::TimeLimit;
-use crate::episode;
-use crate::policy::{Mode, Policy};
+use crate::env::episode;
+use crate::env::{Mode, Policy};
 use crate::record::Evaluation;
 use crate::rng::{Purpose, stream};
 

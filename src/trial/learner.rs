@@ -9,9 +9,10 @@ use super::log::EventLog;
 use super::stage::Stage;
 use super::{MetricMeans, StopRule, TrialError, Trigger, World};
 use crate::algorithm::{Algorithm, Setup};
+use crate::env::Episode;
+use crate::env::Policy;
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
-use crate::policy::Policy;
 use crate::record::{Event, Moment, Progress, StopReason};
 use crate::store::{TrialDir, write_atomically};
 
@@ -122,9 +123,13 @@ impl<'a> Learner<'a> {
             outcome.map_err(|error| self.explain(error))?;
             let (now, seconds) = (self.progress(), self.clock.seconds());
 
-            for episode in self.world.take_finished() {
+            for (progress, episode) in self.world.take_finished() {
                 self.stop.episode(episode.r#return);
-                log.write(episode.progress, seconds, episode.event())?;
+                let Episode { r#return, length, terminated, .. } = episode;
+                // A step that is both ended the task, whatever the time limit says.
+                let event =
+                    Event::Episode { r#return, length: length.into(), truncated: !terminated };
+                log.write(progress, seconds, event)?;
             }
             let reason = self.stop.reason(self.schedule, now, seconds);
             let last = reason.is_some();

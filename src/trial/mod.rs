@@ -22,4 +22,4 @@ pub use metrics::MetricMeans;
 pub use session::{failed, pruned, run};
 pub use stop::StopRule;
 pub use trigger::Trigger;
-pub use world::{FinishedEpisode, World};
+pub use world::World;

@@ -1,10 +1,12 @@
 //! Where policies show what they can: evaluations and takes, always on the same seeds.
 
+use std::sync::Arc;
+
 use super::log::EventLog;
 use super::{TrialError, evaluate};
 use crate::env::{Env, EnvSpec, TimeLimit};
+use crate::env::{Mode, Policy};
 use crate::experiment::{EvaluationMode, TrialPlan};
-use crate::policy::{Mode, Policy};
 use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
 use crate::rng::{Purpose, stream};
 use crate::store::TrialDir;
@@ -18,7 +20,7 @@ const TRAINING_EVALUATION_OFFSET: u64 = 500_000_000;
 pub struct Stage<'a> {
     dir: &'a TrialDir,
     plan: &'a TrialPlan,
-    env_spec: &'static EnvSpec,
+    env_spec: Arc<EnvSpec>,
     env: TimeLimit,
     mode: Mode,
 }
@@ -43,8 +45,8 @@ impl<'a> Stage<'a> {
     }
 
     /// The environment's row in the table.
-    pub fn env_spec(&self) -> &'static EnvSpec {
-        self.env_spec
+    pub fn env_spec(&self) -> &EnvSpec {
+        &self.env_spec
     }
 
     /// Plays the evaluation episodes that before and after share.

@@ -1,39 +1,18 @@
 //! The training environments, with what the training loop counts of them.
 
+use crate::env::Episode;
 use crate::env::{Env, EnvError, Space, VectorEnv};
-use crate::episode::Played;
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::policy::PolicySpec;
-use crate::record::{Event, Progress};
+use crate::record::Progress;
 use crate::rng;
-
-/// A training episode that ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FinishedEpisode {
-    /// The sum of its rewards.
-    pub r#return: f64,
-    /// Its length in steps.
-    pub length: u64,
-    /// Whether the time limit ended it.
-    pub truncated: bool,
-    /// How far training had come when it ended, this episode counted.
-    pub progress: Progress,
-}
-
-impl FinishedEpisode {
-    /// Its line in the event log.
-    pub fn event(&self) -> Event {
-        let Self { r#return, length, truncated, .. } = *self;
-        Event::Episode { r#return, length, truncated }
-    }
-}
 
 /// What an algorithm collects experience from: vectorised environments that count what happens in them.
 pub struct World {
     environment: EnvironmentSpec,
     envs: VectorEnv,
     progress: Progress,
-    finished: Vec<FinishedEpisode>,
+    finished: Vec<(Progress, Episode)>,
     seed: u64,
     reseed_each_episode: bool,
     /// The number of the next episode that gets a seed of its own.
@@ -96,31 +75,21 @@ impl World {
         self.envs.step(actions)?;
         self.progress.steps += self.envs.len() as u64;
         for i in 0..self.envs.finished().len() {
-            let episode = self.envs.finished()[i];
+            let (copy, episode) = self.envs.finished()[i];
             self.progress.episodes += 1;
-            self.finished.push(FinishedEpisode {
-                r#return: episode.episode_return,
-                length: u64::from(episode.length),
-                truncated: !episode.terminated,
-                progress: self.progress,
-            });
-            self.plan_seed(episode.env);
+            self.finished.push((self.progress, episode));
+            self.plan_seed(copy);
         }
         Ok(())
     }
 
     /// Counts whole episodes that were played elsewhere, in this order, for algorithms that judge policies
     /// by episodes of their own.
-    pub fn count_episodes(&mut self, played: &[Played]) {
+    pub fn count_episodes(&mut self, played: &[Episode]) {
         for episode in played {
             self.progress.steps += u64::from(episode.length);
             self.progress.episodes += 1;
-            self.finished.push(FinishedEpisode {
-                r#return: episode.r#return,
-                length: u64::from(episode.length),
-                truncated: !episode.terminated,
-                progress: self.progress,
-            });
+            self.finished.push((self.progress, *episode));
         }
     }
 
@@ -159,8 +128,9 @@ impl World {
         self.progress
     }
 
-    /// The episodes that ended since the last call.
-    pub fn take_finished(&mut self) -> Vec<FinishedEpisode> {
+    /// The episodes that ended since the last call, each with how far training had come when it did, the
+    /// episode counted.
+    pub fn take_finished(&mut self) -> Vec<(Progress, Episode)> {
         std::mem::take(&mut self.finished)
     }
 

@@ -13,7 +13,6 @@ use std::sync::Once;
 
 use ffmpeg_next as ffmpeg;
 
-mod canvas;
 mod caption;
 mod codec;
 mod config;
@@ -23,7 +22,6 @@ mod resize;
 mod take;
 pub mod yuv;
 
-pub use canvas::{Canvas, Color, png};
 pub use caption::{Caption, CaptionInfo};
 pub use codec::{EncoderChoice, probe};
 pub use config::{Codec, VideoConfig};

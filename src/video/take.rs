@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::caption::{Caption, CaptionInfo};
 use super::encoder::{Encoder, EncoderConfig};
 use super::resize::Resizer;
-use super::{Canvas, Codec, VideoConfig, VideoError, png, probe};
+use super::{Codec, VideoConfig, VideoError, probe};
+use crate::env::draw::{Canvas, png};
+use crate::env::episode::{View, play};
 use crate::env::{EnvError, TimeLimit};
-use crate::episode::{View, play};
-use crate::policy::{Mode, Policy, PolicyError};
+use crate::env::{Mode, Policy, PolicyError};
 use crate::rng::Rng;
 
 /// What is played and how it is labelled.

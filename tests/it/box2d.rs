@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rushes::env::trace::{Recording, compare};
 use rushes::env::{self, EnvError, Options, Space, TimeLimit};
-use rushes::policy::{Mode, Situation};
+use rushes::env::{Mode, Situation};
 use rushes::rng::{NpRandom, Purpose, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -82,7 +82,7 @@ fn check_fingerprint(run: &Fingerprint) {
     let mut actions = NpRandom::new(run.seed + 77);
     let mut action = vec![0.0; env.env().action_space().len()];
     let seen = |env: &TimeLimit, observation: &[f32], digest: &mut Sha256| {
-        let numbers = match env.env().state() {
+        let numbers = match env.env().trace().state {
             state if state.is_empty() => observation.to_vec(),
             state => state.iter().map(|&number| number as f32).collect(),
         };
@@ -146,7 +146,7 @@ fn heuristics_act_as_recorded() {
         let spec = recording.spec().unwrap();
         let policy = spec.policies.iter().find(|policy| policy.name == "heuristic").unwrap();
         let mut policy = (policy.make)(&Options::new()).unwrap();
-        let mut env = build(spec.id, &Options::new());
+        let mut env = build(&spec.id, &Options::new());
         let mut observation = vec![0.0; env.env().observation_space().len()];
         let mut action = vec![0.0; env.env().action_space().len()];
         let mut rng = stream(0, Purpose::Evaluation, 0);
@@ -206,7 +206,7 @@ fn options_out_of_range_and_steps_before_a_reset_are_refused() {
     let options = |text: &str| serde_json::from_str::<Options>(text).unwrap();
     let refused = |id: &str, text: &str| {
         let error = (env::find(id).unwrap().make)(&options(text)).err().expect("an error");
-        (error.path, error.message)
+        (error.dotted(), error.message)
     };
     let (path, message) = refused("LunarLander-v3", r#"{ "gravity": 1.0 }"#);
     assert_eq!(path, "gravity");

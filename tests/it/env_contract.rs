@@ -1,9 +1,9 @@
 //! What every environment of the table keeps to.
 
 use proptest::prelude::*;
-use rushes::env::{self, ENVS, EnvError, EnvSpec, Options, Space, TimeLimit, VectorEnv};
+use rushes::env::draw::Canvas;
+use rushes::env::{self, EnvError, EnvSpec, Options, Space, TimeLimit, VectorEnv};
 use rushes::rng::NpRandom;
-use rushes::video::Canvas;
 
 fn build(spec: &EnvSpec) -> TimeLimit {
     let env = (spec.make)(&Options::new()).unwrap_or_else(|error| panic!("{}: {error}", spec.id));
@@ -52,7 +52,16 @@ impl Play {
 pub fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
     match space {
         Space::Discrete { n } => vec![rng.choice(*n) as f32],
-        Space::Tuple { sizes } => sizes.iter().map(|&n| rng.choice(n) as f32).collect(),
+        space => {
+            let mut element = vec![0.0; space.len()];
+            let mut parts = rushes::rng::stream(
+                rng.choice(1 << 30) as u64,
+                rushes::rng::Purpose::Exploration,
+                0,
+            );
+            space.sample(&mut parts, &mut element);
+            element
+        }
         Space::Box { low, high, .. } => low
             .iter()
             .zip(high)
@@ -66,8 +75,8 @@ const STEPS: usize = 300;
 
 #[test]
 fn ids_are_unique_and_found() {
-    for spec in ENVS {
-        assert!(std::ptr::eq(env::find(spec.id).expect("found"), *spec), "{}", spec.id);
+    for spec in &env::all() {
+        assert!(std::sync::Arc::ptr_eq(&env::find(&spec.id).expect("found"), spec), "{}", spec.id);
     }
     assert!(env::find("CartPole").is_none());
     assert!(env::unknown("cartpole-v1").contains("did you mean \"CartPole-v1\""));
@@ -76,7 +85,7 @@ fn ids_are_unique_and_found() {
 
 #[test]
 fn observations_and_actions_respect_their_spaces() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let mut play = Play::new(spec);
         let space = play.env.env().observation_space().clone();
         let first = play.reset(Some(3));
@@ -90,7 +99,7 @@ fn observations_and_actions_respect_their_spaces() {
 
 #[test]
 fn the_same_seed_gives_the_same_episodes_and_another_others() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let (mut a, mut b) = (Play::new(spec), Play::new(spec));
         // What happened before a reseeding reset must not matter.
         b.reset(Some(99));
@@ -108,7 +117,7 @@ fn the_same_seed_gives_the_same_episodes_and_another_others() {
 
 #[test]
 fn a_reset_without_a_seed_continues_the_stream() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let (mut a, mut b) = (Play::new(spec), Play::new(spec));
         a.reset(Some(5));
         b.reset(Some(5));
@@ -123,7 +132,7 @@ fn a_reset_without_a_seed_continues_the_stream() {
 
 #[test]
 fn the_time_limit_is_outside_the_dynamics() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let mut limited = Play::new(spec);
         limited.env = TimeLimit::new((spec.make)(&Options::new()).unwrap(), Some(5));
         let mut free = Play::new(spec);
@@ -145,7 +154,7 @@ fn the_time_limit_is_outside_the_dynamics() {
 
 #[test]
 fn drawing_never_steps_and_fills_the_picture() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let (mut drawn, mut alone) = (Play::new(spec), Play::new(spec));
         assert_eq!(drawn.reset(Some(2)), alone.reset(Some(2)), "{}", spec.id);
         let (width, height) = drawn.env.env().frame_size();
@@ -164,29 +173,29 @@ fn drawing_never_steps_and_fills_the_picture() {
 
 #[test]
 fn observing_never_steps() {
-    for spec in ENVS {
-        let mut envs = [(); 2].map(|()| (spec.make)(&Options::new()).expect(spec.id));
+    for spec in &env::all() {
+        let mut envs = [(); 2].map(|()| (spec.make)(&Options::new()).expect(&spec.id));
         let space = envs[0].action_space().clone();
         let mut seen = [(); 2].map(|()| vec![f32::NAN; envs[0].observation_space().len()]);
         let mut rng = NpRandom::new(1);
         for env in &mut envs {
-            env.reset(Some(8)).expect(spec.id);
+            env.reset(Some(8)).expect(&spec.id);
         }
         for _ in 0..20 {
             let action = sample(&space, &mut rng);
             let action = space.action(&action).expect("drawn from it");
             let [looking, blind] = &mut envs;
-            looking.observe(&mut seen[0]).expect(spec.id);
-            looking.observe(&mut seen[1]).expect(spec.id);
+            looking.observe(&mut seen[0]).expect(&spec.id);
+            looking.observe(&mut seen[1]).expect(&spec.id);
             assert_eq!(seen[0], seen[1], "{}: a second look differs", spec.id);
-            let step = looking.step(action).expect(spec.id);
-            assert_eq!(step, blind.step(action).expect(spec.id), "{}", spec.id);
+            let step = looking.step(action).expect(&spec.id);
+            assert_eq!(step, blind.step(action).expect(&spec.id), "{}", spec.id);
             if step.terminated {
                 break;
             }
         }
         for (env, seen) in envs.iter().zip(&mut seen) {
-            env.observe(seen).expect(spec.id);
+            env.observe(seen).expect(&spec.id);
         }
         assert_eq!(seen[0], seen[1], "{}", spec.id);
     }
@@ -194,7 +203,7 @@ fn observing_never_steps() {
 
 #[test]
 fn actions_outside_the_space_are_refused_and_move_nothing() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let mut play = Play::new(spec);
         let before = play.reset(Some(6));
         let space = play.env.env().action_space().clone();
@@ -221,28 +230,28 @@ fn actions_outside_the_space_are_refused_and_move_nothing() {
 
 #[test]
 fn vectors_of_every_environment_step_and_restart() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let options = Options::new();
-        let mut envs = VectorEnv::with_time_limit(spec, &options, 3, Some(7)).expect(spec.id);
-        envs.reset(Some(11)).expect(spec.id);
+        let mut envs = VectorEnv::with_time_limit(spec, &options, 3, Some(7)).expect(&spec.id);
+        envs.reset(Some(11)).expect(&spec.id);
         let first = envs.observations().to_vec();
         let mut rng = NpRandom::new(2);
         let mut finished = 0;
         for _ in 0..15 {
             let space = envs.action_space().clone();
             let actions: Vec<f32> = (0..3).flat_map(|_| sample(&space, &mut rng)).collect();
-            envs.step(&actions).expect(spec.id);
+            envs.step(&actions).expect(&spec.id);
             finished += envs.finished().len();
         }
         assert!(finished >= 6, "{}: {finished} episodes", spec.id);
-        envs.reset_each(&[11, 12, 13]).expect(spec.id);
+        envs.reset_each(&[11, 12, 13]).expect(&spec.id);
         assert_eq!(envs.observations(), first, "{}", spec.id);
     }
 }
 
 #[test]
 fn options_have_schemas_and_unknown_ones_are_refused() {
-    for spec in ENVS {
+    for spec in &env::all() {
         let schema = (spec.options_schema)().to_value();
         assert_eq!(schema["type"], "object", "{}", spec.id);
         let defaults: Options = schema["properties"]
@@ -275,7 +284,7 @@ fn options_out_of_range_are_refused_by_name() {
     ] {
         let options = options.as_object().expect("an object");
         let error = (env::find(id).expect(id).make)(options).err().expect("a refusal");
-        assert_eq!(error.path, path, "{id}: {error}");
+        assert_eq!(error.dotted(), path, "{id}: {error}");
     }
 }
 

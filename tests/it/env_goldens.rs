@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rushes::env::ENVS;
+use rushes::env;
 use rushes::env::trace::{Recording, compare};
 
 /// How far numbers may be off. Where the C library is the recording machine's, nothing at all; elsewhere its
@@ -40,7 +40,7 @@ fn replays_equal_the_recordings() {
     for entry in std::fs::read_dir(&folder).expect("the goldens") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let of_an_env = ENVS.iter().any(|spec| name.starts_with(spec.id));
+        let of_an_env = env::all().iter().any(|spec| name.starts_with(&spec.id));
         if !of_an_env || path.is_dir() {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Built-in policies do what they are for.
 
-use rushes::env::{self, ENVS, Options, TimeLimit};
-use rushes::policy::{Mode, Policy, Situation};
+use rushes::env::{self, Options, TimeLimit};
+use rushes::env::{Mode, Policy, Situation};
 use rushes::rng::{Purpose, stream};
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn mean(returns: &[f64]) -> f64 {
 
 #[test]
 fn every_environment_so_far_ships_a_policy() {
-    for spec in ENVS {
+    for spec in &env::all() {
         assert!(!spec.policies.is_empty(), "{}", spec.id);
     }
 }

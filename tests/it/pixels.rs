@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use rushes::env::{
-    Channels, Crop, ENVS, Env, EnvSpec, Family, Options, Pixels, PixelsSpec, TimeLimit,
-};
+use rushes::env::draw::{Canvas, png};
+use rushes::env::spec::TOY_TEXT;
+use rushes::env::{self, Channels, Crop, Env, EnvSpec, Options, Pixels, PixelsSpec, TimeLimit};
 use rushes::record::TrialResult;
 use rushes::rng::NpRandom;
 use rushes::store::TrialDir;
-use rushes::video::{Canvas, png};
 
 use crate::cli::run_smoke;
 use crate::env_contract::sample;
@@ -58,9 +57,9 @@ fn every_environment_can_be_observed_by_its_picture() {
             stack: 2,
         },
     ];
-    for spec in ENVS {
+    for spec in &env::all() {
         for pixels in &patches {
-            let env = look(spec, pixels);
+            let env = look(&spec, pixels);
             let space = env.env().observation_space().clone();
             let (seen, rewards, picture) = play(env, 3, 40);
             for observation in &seen {
@@ -69,7 +68,7 @@ fn every_environment_can_be_observed_by_its_picture() {
             // Not everywhere does something happen inside the window.
             let varied = seen.iter().any(|observation| *observation != seen[0]);
             assert!(varied || pixels.crop.is_some(), "{}: nothing is seen to move", spec.id);
-            let again = play(look(spec, pixels), 3, 40);
+            let again = play(look(&spec, pixels), 3, 40);
             assert!(again.0 == seen, "{}: the same seed looks different", spec.id);
             // Looking changes neither what happens nor what is filmed.
             let alone = play(TimeLimit::new(make(spec), spec.max_episode_steps), 3, 40);
@@ -101,7 +100,7 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 /// where their edges cross a pixel.)
 #[test]
 fn a_patch_is_the_picture_made_small() {
-    for spec in ENVS.iter().filter(|spec| spec.family != Family::ToyText) {
+    for spec in env::all().iter().filter(|spec| spec.family != TOY_TEXT) {
         let (width, height) = make(spec).frame_size();
         let pixels = PixelsSpec {
             width: width / 10,
@@ -109,10 +108,10 @@ fn a_patch_is_the_picture_made_small() {
             crop: Some(Crop { width: width / 10 * 10, height: height / 10 * 10 }),
             ..PixelsSpec::default()
         };
-        let mut env = look(spec, &pixels);
+        let mut env = look(&spec, &pixels);
         let mut patch = vec![0.0; env.env().observation_space().len()];
-        env.reset(Some(5), &mut patch).expect(spec.id);
-        save(spec.id, &pixels, &patch);
+        env.reset(Some(5), &mut patch).expect(&spec.id);
+        save(&spec.id, &pixels, &patch);
         let mut canvas = Canvas::new(width, height);
         let (x, y) = env.env().focus();
         let corner = ((width / 10 * 10) as f32 / 2.0 - x, (height / 10 * 10) as f32 / 2.0 - y);
@@ -144,7 +143,7 @@ fn a_cropped_cart_stays_in_the_middle() {
         crop: Some(Crop { width: 200, height: 120 }),
         ..PixelsSpec::default()
     };
-    let mut env = TimeLimit::new(Box::new(Pixels::new(make(spec), pixels.clone())), None);
+    let mut env = TimeLimit::new(Box::new(Pixels::new(make(&spec), pixels.clone())), None);
     let mut patch = vec![0.0; 40 * 24];
     env.reset(Some(1), &mut patch).expect("a reset");
     for step in 0.. {
@@ -160,19 +159,19 @@ fn a_cropped_cart_stays_in_the_middle() {
         }
     }
     // In metres, of which 24 pixels of the patch make one.
-    assert!(env.env().state()[0] > 0.1, "the cart has moved to the right");
+    assert!(env.env().trace().state[0] > 0.1, "the cart has moved to the right");
 }
 
 #[test]
 fn differences_and_stacks_are_made_of_patches() {
     let spec = rushes::env::find("MountainCar-v0").expect("in the table");
     let plain = PixelsSpec { width: 30, height: 20, ..PixelsSpec::default() };
-    let (patches, ..) = play(look(spec, &plain), 2, 250);
+    let (patches, ..) = play(look(&spec, &plain), 2, 250);
     let (differences, ..) =
-        play(look(spec, &PixelsSpec { difference: true, ..plain.clone() }), 2, 250);
-    let (stacks, ..) = play(look(spec, &PixelsSpec { stack: 3, ..plain.clone() }), 2, 250);
+        play(look(&spec, &PixelsSpec { difference: true, ..plain.clone() }), 2, 250);
+    let (stacks, ..) = play(look(&spec, &PixelsSpec { stack: 3, ..plain.clone() }), 2, 250);
     let both = PixelsSpec { difference: true, stack: 2, ..plain };
-    let (stacked_differences, ..) = play(look(spec, &both), 2, 250);
+    let (stacked_differences, ..) = play(look(&spec, &both), 2, 250);
     let mut first = 0;
     for i in 0..patches.len() {
         // The time limit of 200 steps ends the first episode.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use rushes::env::ENVS;
+use rushes::env;
 use rushes::env::trace::Recording;
 use serde_json::{Value, json};
 
@@ -143,8 +143,8 @@ fn envs_lists_shows_and_suggests() {
     let list = String::from_utf8(rushes(&["envs"]).stdout).expect("text");
     let cards = rushes(&["envs", "--json"]).stdout;
     let cards: Value = serde_json::from_slice(&cards).expect("valid JSON");
-    for spec in ENVS {
-        assert!(list.contains(spec.id), "{list}");
+    for spec in &env::all() {
+        assert!(list.contains(&spec.id), "{list}");
         let card = cards.as_array().expect("a list").iter().find(|card| card["id"] == spec.id);
         let card = card.expect("a card for each");
         assert_eq!(card["max_episode_steps"], json!(spec.max_episode_steps));

@@ -6,7 +6,7 @@ use std::{env as process, fs};
 
 use ffmpeg_next as ffmpeg;
 use rushes::env::{self, Options, TimeLimit};
-use rushes::policy::{Mode, Policy, PolicyError, Situation};
+use rushes::env::{Mode, Policy, PolicyError, Situation};
 use rushes::rng::{self, Purpose, Rng};
 use rushes::video::{
     Codec, Encoder, EncoderConfig, Scene, Take, VideoConfig, VideoError, probe, probe_file,

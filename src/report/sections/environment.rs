@@ -1,7 +1,7 @@
 //! The environment's card, from the table of environments.
 
 use super::Section;
-use crate::env::{OptionsError, Space};
+use crate::env::Space;
 use crate::report::block::{Block, Fact};
 use crate::report::data::RunData;
 use crate::report::format;
@@ -20,7 +20,7 @@ impl Section for Environment {
     }
 
     fn lead(&self, report: &Report) -> String {
-        match report.runs.first().and_then(|run| run.env) {
+        match report.runs.first().and_then(|run| run.env.as_ref()) {
             Some(env) => format!("{}: {}.", env.id, env.summary),
             None => String::new(),
         }
@@ -41,10 +41,10 @@ impl Section for Environment {
 }
 
 fn card(run: &RunData) -> Option<Block> {
-    let env = run.env?;
+    let env = run.env.as_ref()?;
     let environment = &run.plan.experiment.environment;
     let limit = environment.max_episode_steps.or(env.max_episode_steps);
-    let mut facts = vec![Fact::code("Id", env.id), Fact::new("Family", env.family.to_string())];
+    let mut facts = vec![Fact::code("Id", &env.id), Fact::new("Family", &env.family)];
     match (env.make)(&environment.options) {
         Ok(built) => {
             facts.push(Fact::code("Observations", space(built.observation_space())));
@@ -55,7 +55,8 @@ fn card(run: &RunData) -> Option<Block> {
                 format!("{width} × {height} at {} frames/s", env.render_fps),
             ));
         }
-        Err(OptionsError { message, .. }) => {
+        Err(problem) => {
+            let message = problem.message;
             facts.push(Fact::new("Spaces", format!("unknown, its options are refused: {message}")));
         }
     }

@@ -54,7 +54,7 @@ impl Section for Settings {
 
 fn experiment(run: &RunData, place: &str) -> Vec<Block> {
     let spec = &run.plan.experiment;
-    let options = run.env.map(|env| (env.options_schema)().to_value()).unwrap_or_default();
+    let options = run.env.as_ref().map(|env| (env.options_schema)().to_value()).unwrap_or_default();
     let option_defaults: Map<String, Value> =
         (options["properties"].as_object().into_iter().flatten())
             .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))

@@ -1,0 +1,158 @@
+//! The trait of environments, and how they fail.
+
+use crate::draw::Canvas;
+use crate::space::{Action, Space};
+
+/// What one call of [`Env::step`] yields.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The reward of this transition, in the precision that the reference computes it in.
+    pub reward: f64,
+    /// Whether the transition ended the task itself (never because of a time limit).
+    pub terminated: bool,
+    /// Whether something outside of the task ended the episode, as a time limit does; value targets bootstrap
+    /// through it. Environments of this crate leave it to [`crate::TimeLimit`].
+    pub truncated: bool,
+}
+
+impl Step {
+    /// A transition that is not truncated.
+    pub fn new(reward: f64, terminated: bool) -> Self {
+        Self { reward, terminated, truncated: false }
+    }
+
+    /// Whether the episode is over, for either reason.
+    pub fn done(self) -> bool {
+        self.terminated || self.truncated
+    }
+}
+
+/// What an environment tells beside the observation, as Gymnasium's `info` dictionary does.
+pub type Info = serde_json::Map<String, serde_json::Value>;
+
+/// What recordings compare beside observations and rewards; see [`crate::trace`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trace {
+    /// The internal state in double precision; empty where there is none.
+    pub state: Vec<f64>,
+    /// What the last reset built (terrain, track); empty where there is nothing.
+    pub layout: Info,
+}
+
+/// A failure inside an environment, or an action that it cannot take.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EnvError {
+    /// The action lies outside the action space, or holds a NaN.
+    #[error("action {action} is not in the action space {space}")]
+    InvalidAction {
+        /// The action as it was given.
+        action: String,
+        /// The environment's action space.
+        space: String,
+    },
+    /// A step, an observation or a drawing before the first [`Env::reset`].
+    #[error("the environment was never reset")]
+    NeverReset,
+    /// The physics engine refused to go on.
+    #[error("the physics engine failed: {0}")]
+    Physics(String),
+    /// The process that runs the environment failed.
+    #[error("the environment's process failed: {0}")]
+    Process(String),
+}
+
+impl EnvError {
+    #[cold]
+    pub(crate) fn invalid_action(action: &[f32], space: &Space) -> Self {
+        Self::InvalidAction { action: format!("{action:?}"), space: space.to_string() }
+    }
+}
+
+impl From<rushes_box2d::PhysicsError> for EnvError {
+    fn from(error: rushes_box2d::PhysicsError) -> Self {
+        Self::Physics(error.to_string())
+    }
+}
+
+/// A Markov decision process: dynamics only, no time limit, no checking.
+///
+/// Callers go through [`crate::TimeLimit`], which refuses actions outside the space before they arrive here.
+///
+/// Dynamics and observation are apart, as in the definition of a partially observable process: an observation
+/// may cost many times its step (CarRacing's is a picture), and not everyone who steps looks. Planners on copies
+/// of an environment and policies that see pixels of another picture do not.
+///
+/// Implementations are not required to be `Send`: a trial is a process of its own and steps its
+/// environments on one thread.
+pub trait Env {
+    /// The space that observations come from.
+    fn observation_space(&self) -> &Space;
+
+    /// The space that actions come from.
+    fn action_space(&self) -> &Space;
+
+    /// Starts an episode. `Some(seed)` reseeds the random stream as Gymnasium's `reset(seed=…)` does,
+    /// `None` lets the stream go on.
+    ///
+    /// # Errors
+    /// Fails if the physics engine or the environment's process does.
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError>;
+
+    /// Starts a step without waiting for its end, where the environment runs elsewhere; [`Env::step`] with the
+    /// same action then waits. [`crate::VectorEnv`] sends to all its copies before it waits for any. Does
+    /// nothing by default.
+    ///
+    /// # Errors
+    /// Fails if the environment's process does.
+    fn send(&mut self, _action: Action<'_>) -> Result<(), EnvError> {
+        Ok(())
+    }
+
+    /// Whether [`Env::send`] does anything.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// Advances one step with an action of the action space.
+    ///
+    /// # Errors
+    /// Fails before the first reset, and if the physics engine or the environment's process does.
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError>;
+
+    /// Writes what is observed of the present state into a buffer of `observation_space().len()` numbers, a
+    /// discrete observation as its number. Allocates nothing but what a rasteriser needs; never advances the
+    /// state.
+    ///
+    /// # Errors
+    /// Fails before the first reset, where there is nothing to observe.
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError>;
+
+    /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
+    /// be copied (a physics engine's).
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        None
+    }
+
+    /// Width and height of [`Env::draw`]'s picture in pixels, Gymnasium's native size.
+    fn frame_size(&self) -> (u32, u32);
+
+    /// Draws the present state; never advances it.
+    fn draw(&self, canvas: &mut Canvas);
+
+    /// The point of [`Env::draw`]'s picture, in its pixels, that a cropped view is centred on: what moves
+    /// about in it, or its middle where nothing does.
+    fn focus(&self) -> (f32, f32) {
+        let (width, height) = self.frame_size();
+        (width as f32 / 2.0, height as f32 / 2.0)
+    }
+
+    /// The `info` of the last reset or step; empty for most environments.
+    fn info(&self) -> Info {
+        Info::new()
+    }
+
+    /// What recordings compare beside observations; empty for most environments.
+    fn trace(&self) -> Trace {
+        Trace::default()
+    }
+}

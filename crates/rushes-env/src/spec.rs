@@ -1,0 +1,122 @@
+//! What is known of an environment before it is built: its card.
+
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+
+use crate::environment::Env;
+use crate::names;
+use crate::policy::Policy;
+use crate::problem::Problem;
+
+/// Constructor options of an environment, as written under `environment.options`.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
+/// Builds a `T` (an environment, a policy) from an environment's options; fails with a [`Problem`] whose path
+/// is below the options.
+pub type Make<T> = Arc<dyn Fn(&Options) -> Result<Box<T>, Problem> + Send + Sync>;
+
+/// The family of small mechanical systems.
+pub const CLASSIC_CONTROL: &str = "classic control";
+/// The family of small worlds with countable states.
+pub const TOY_TEXT: &str = "toy text";
+/// The family of physics by Box2D.
+pub const BOX2D: &str = "Box2D";
+
+/// Everything known about an environment before it is built (Gymnasium's `EnvSpec`).
+#[derive(Clone)]
+pub struct EnvSpec {
+    /// Gymnasium's id, for example `CartPole-v1`.
+    pub id: String,
+    /// The family it is listed under, for example [`CLASSIC_CONTROL`]; a new name makes a new family.
+    pub family: String,
+    /// One line: the task.
+    pub summary: String,
+    /// The registered time limit in steps.
+    pub max_episode_steps: Option<u32>,
+    /// The mean return at which the task counts as solved.
+    pub reward_threshold: Option<f64>,
+    /// Frames per second of the rendering: real time for the simulated seconds.
+    pub render_fps: u32,
+    /// Builds the environment from its options.
+    pub make: Make<dyn Env>,
+    /// The JSON Schema of the options, with descriptions and defaults.
+    pub options_schema: Arc<dyn Fn() -> Schema + Send + Sync>,
+    /// Named numbers that hard-coded rules may use, in SI units where they have one.
+    pub constants: Vec<(String, f64)>,
+    /// Hard-coded policies by name.
+    pub policies: Vec<BuiltinPolicy>,
+}
+
+impl EnvSpec {
+    /// The card of an environment whose options are a `C`, without limit, threshold, constants and policies, at
+    /// 30 frames a second.
+    pub fn new<C: DeserializeOwned + JsonSchema>(
+        id: &str,
+        make: impl Fn(C) -> Result<Box<dyn Env>, Problem> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            family: "own".to_owned(),
+            summary: String::new(),
+            max_episode_steps: None,
+            reward_threshold: None,
+            render_fps: 30,
+            make: Arc::new(move |options| make(config(options)?)),
+            options_schema: Arc::new(|| schemars::schema_for!(C)),
+            constants: Vec::new(),
+            policies: Vec::new(),
+        }
+    }
+
+    /// The message for a name that is not among the built-in policies.
+    pub fn unknown_policy(&self, name: &str) -> String {
+        let known: Vec<_> = self.policies.iter().map(|policy| policy.name.as_str()).collect();
+        if known.is_empty() {
+            return format!("{} ships no built-in policy; write a `rule`", self.id);
+        }
+        names::unknown("built-in policy", name, &known)
+    }
+}
+
+/// A hard-coded policy that an environment ships by name.
+#[derive(Clone)]
+pub struct BuiltinPolicy {
+    /// The name used in `{"type": "hard-coded", "name": …}`.
+    pub name: String,
+    /// One line on what it does and where it comes from.
+    pub summary: String,
+    /// Builds it for an environment with these options.
+    pub make: Make<dyn Policy>,
+}
+
+impl BuiltinPolicy {
+    /// A policy of an environment whose options are a `C`.
+    pub fn new<C: DeserializeOwned>(
+        name: &str,
+        summary: &str,
+        make: impl Fn(C) -> Result<Box<dyn Policy>, Problem> + Send + Sync + 'static,
+    ) -> Self {
+        let make: Make<dyn Policy> = Arc::new(move |options| make(config(options)?));
+        Self { name: name.to_owned(), summary: summary.to_owned(), make }
+    }
+}
+
+/// [`EnvSpec::constants`] from a table.
+pub(crate) fn constants(table: &[(&str, f64)]) -> Vec<(String, f64)> {
+    table.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Reads an environment's own configuration type from `options`.
+///
+/// # Errors
+/// Names the field that could not be read.
+pub fn config<C: DeserializeOwned>(options: &Options) -> Result<C, Problem> {
+    let value = serde_json::Value::Object(options.clone());
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let parts: Vec<_> = path.split('.').filter(|part| !part.is_empty()).collect();
+        Problem::new(&parts, error.inner().to_string())
+    })
+}

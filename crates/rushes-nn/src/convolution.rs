@@ -1,0 +1,106 @@
+//! Convolutional networks: what they are, whatever engine computes them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::network::{HIDDEN_GAIN, MlpConfig, TensorInfo};
+use super::scalar::Scalar;
+use rushes_rng::Rng;
+
+/// A convolutional layer: square kernels without padding, followed by the network's activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvolutionSpec {
+    /// How many kernels, which is how many channels come out.
+    #[schemars(range(min = 1, max = 1024))]
+    pub channels: usize,
+    /// Side of a kernel in pixels.
+    #[schemars(range(min = 1, max = 64))]
+    pub kernel: usize,
+    /// Pixels from one place of a kernel to the next.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 64))]
+    pub stride: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// Channels, height and width of a picture.
+pub type ImageShape = [usize; 3];
+
+impl ConvolutionSpec {
+    /// The shape of what comes out where `image` comes in; `None` where the kernel does not fit into it.
+    pub fn output(&self, image: ImageShape) -> Option<ImageShape> {
+        let [_, height, width] = image;
+        let places = |side: usize| Some(side.checked_sub(self.kernel)? / self.stride + 1);
+        Some([self.channels, places(height)?, places(width)?])
+    }
+
+    /// Numbers that a unit of this layer sees of a picture with so many channels.
+    fn inputs(&self, channels: usize) -> usize {
+        channels * self.kernel * self.kernel
+    }
+}
+
+/// A convolutional network: convolutions, then a multi-layer perceptron on all their numbers, with the same
+/// activation and initialisation throughout. Dropout, where there is any, is the perceptron's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CnnConfig {
+    /// The shape of an observation.
+    pub image: ImageShape,
+    /// The convolutional layers, first to last.
+    pub convolutions: Vec<ConvolutionSpec>,
+    /// What follows them. Its inputs are the last convolution's numbers.
+    pub mlp: MlpConfig,
+}
+
+impl CnnConfig {
+    /// `mlp` behind `convolutions` that look at `image`; its inputs are set to what they give.
+    ///
+    /// # Panics
+    /// Where a kernel does not fit into its picture.
+    pub fn new(image: ImageShape, convolutions: &[ConvolutionSpec], mlp: MlpConfig) -> Self {
+        let features = convolutions.iter().fold(image, |image, convolution| {
+            convolution.output(image).expect("kernels that fit into their pictures")
+        });
+        Self {
+            image,
+            convolutions: convolutions.to_vec(),
+            mlp: MlpConfig { inputs: features.iter().product(), ..mlp },
+        }
+    }
+
+    /// The tensors inside the flat parameters, named as in a PyTorch `nn.Sequential` of Conv2d and
+    /// activation modules, a Flatten, and then those of [`MlpConfig::layout`].
+    pub fn layout(&self) -> Vec<TensorInfo> {
+        let (mut channels, mut offset) = (self.image[0], 0);
+        let mut layout = Vec::new();
+        for (i, convolution) in self.convolutions.iter().enumerate() {
+            let side = convolution.kernel;
+            let shape = vec![convolution.channels, channels, side, side];
+            layout.extend(TensorInfo::layer(2 * i, shape, offset));
+            channels = convolution.channels;
+            offset += (convolution.inputs(layout[2 * i].shape[1]) + 1) * channels;
+        }
+        layout.extend(self.mlp.layout_from(2 * self.convolutions.len() + 1, offset));
+        layout
+    }
+
+    /// Draws initial parameters, as PyTorch, Keras and orthogonal initialisation do it for a convolution:
+    /// its kernels are the rows of a matrix with a column for each number that they see.
+    pub fn initial_parameters<T: Scalar>(&self, rng: &mut Rng) -> Vec<T> {
+        let mut parameters = Vec::new();
+        let mut channels = self.image[0];
+        for convolution in &self.convolutions {
+            let (inputs, units) = (convolution.inputs(channels), convolution.channels);
+            let fan_out = convolution.inputs(units);
+            let initialisation = self.mlp.initialisation;
+            initialisation.draw(inputs, units, fan_out, HIDDEN_GAIN, rng, &mut parameters);
+            channels = units;
+        }
+        parameters.extend(self.mlp.initial_parameters::<T>(rng));
+        parameters
+    }
+}

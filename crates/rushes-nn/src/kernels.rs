@@ -1,0 +1,772 @@
+//! Matrix products and element-wise passes of the native engine.
+//!
+//! Networks here are small (tens to hundreds of units), so a product is a few microseconds: the left
+//! operand is read where it lies, a register tile at a time, and the right one is repacked only where its
+//! rows are wider than a tile. Everything runs on the calling thread and sums in a fixed order.
+
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over a tile are indexed by constants, so that its sums stay in registers"
+)]
+
+use super::network::Activation;
+use super::scalar::Scalar;
+use super::simd::{Isa, Task, Vector, dispatch};
+
+/// Numbers that must be readable behind the end of an operand that is read by whole registers: a
+/// register's width. What they hold does not matter.
+pub(crate) const SLACK: usize = 16;
+
+/// Rows of a right operand that are worked through at a time, so that they stay in the first-level cache
+/// (128 rows of the widest tile are 32 KiB).
+const DEPTH_BLOCK: usize = 128;
+
+/// Side of the squares in which a transposed right operand is repacked, each within registers.
+const SQUARE: usize = 8;
+
+/// Numbers in the largest tile: six rows of four registers of sixteen.
+const MAX_TILE: usize = 6 * 4 * SLACK;
+
+/// A zeroed buffer of `len` numbers plus [`SLACK`].
+pub fn with_slack<T: Scalar>(len: usize) -> Vec<T> {
+    vec![T::zero(); len + SLACK]
+}
+
+/// The left operand of a product: element (i, k) is `data[i * row_stride + k * column_stride]`, so that a
+/// transposed matrix is a matter of strides.
+#[derive(Clone, Copy)]
+pub struct Left<'a, T> {
+    pub data: &'a [T],
+    pub row_stride: usize,
+    pub column_stride: usize,
+}
+
+/// The right operand of a product.
+#[derive(Clone, Copy)]
+pub enum Right<'a, T> {
+    /// Row-major, `depth × columns`, with [`SLACK`] behind its end. Slow where it is wider than a tile (see
+    /// [`fits_tile`]) and read by many rows.
+    Rows(&'a [T]),
+    /// Repacked by [`Packed::pack`] or [`Packed::pack_transposed`].
+    Packed(&'a Packed<T>),
+}
+
+/// A right operand cut into panels as wide as a tile, each stored row after row.
+pub struct Packed<T> {
+    data: Vec<T>,
+}
+
+impl<T> Default for Packed<T> {
+    fn default() -> Self {
+        Self { data: Vec::new() }
+    }
+}
+
+impl<T: Scalar> Packed<T> {
+    /// Takes in a `depth × columns` matrix, row-major.
+    pub fn pack(&mut self, depth: usize, columns: usize, matrix: &[T]) {
+        dispatch(Pack { depth, columns, matrix, transposed: false, packed: &mut self.data });
+    }
+
+    /// Takes in the transpose of a `columns × depth` matrix, row-major.
+    pub fn pack_transposed(&mut self, depth: usize, columns: usize, matrix: &[T]) {
+        dispatch(Pack { depth, columns, matrix, transposed: true, packed: &mut self.data });
+    }
+}
+
+/// Whether a matrix of so many columns is no wider than a tile.
+pub fn fits_tile<T: Scalar>(columns: usize) -> bool {
+    struct Width<T>(std::marker::PhantomData<T>);
+    impl<T: Scalar> Task for Width<T> {
+        type Output = usize;
+        #[inline(always)]
+        fn run<I: Isa>(self) -> usize {
+            tile_width::<T, I>()
+        }
+    }
+    columns <= dispatch(Width::<T>(std::marker::PhantomData))
+}
+
+#[inline(always)]
+fn tile_width<T: Scalar, I: Isa>() -> usize {
+    T::Lanes::<I>::LANES * T::Lanes::<I>::WIDE
+}
+
+/// The distance between two rows of a panel: a tile's width, or as many registers as hold all columns.
+#[inline(always)]
+fn panel_stride<T: Scalar, I: Isa>(columns: usize) -> usize {
+    columns.next_multiple_of(T::Lanes::<I>::LANES).min(tile_width::<T, I>())
+}
+
+struct Pack<'a, T> {
+    depth: usize,
+    columns: usize,
+    matrix: &'a [T],
+    transposed: bool,
+    packed: &'a mut Vec<T>,
+}
+
+impl<T: Scalar> Task for Pack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let width = panel_stride::<T, I>(self.columns);
+        let panels = self.columns.div_ceil(width);
+        let panel_len = (self.depth * width).max(1);
+        // What lies beyond the last column is multiplied and thrown away.
+        self.packed.resize(panels * self.depth * width, T::zero());
+        for (panel, rows) in self.packed.chunks_exact_mut(panel_len).enumerate() {
+            let first = panel * width;
+            let here = width.min(self.columns - first);
+            if self.transposed {
+                transpose(self.depth, here, &self.matrix[first * self.depth..], width, rows);
+            } else {
+                let from = self.matrix.chunks_exact(self.columns);
+                for (row, from) in rows.chunks_exact_mut(width).zip(from) {
+                    row[..here].copy_from_slice(&from[first..first + here]);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the transpose of a `columns × depth` matrix, row-major, as rows that begin `stride` apart.
+#[inline(always)]
+fn transpose<T: Scalar>(depth: usize, columns: usize, matrix: &[T], stride: usize, rows: &mut [T]) {
+    for k in (0..depth).step_by(SQUARE) {
+        for j in (0..columns).step_by(SQUARE) {
+            if k + SQUARE <= depth && j + SQUARE <= columns {
+                let mut square = [[T::zero(); SQUARE]; SQUARE];
+                for (i, line) in square.iter_mut().enumerate() {
+                    line.copy_from_slice(&matrix[(j + i) * depth + k..][..SQUARE]);
+                }
+                for i in 0..SQUARE {
+                    let row = &mut rows[(k + i) * stride + j..][..SQUARE];
+                    for (value, line) in row.iter_mut().zip(&square) {
+                        *value = line[i];
+                    }
+                }
+            } else {
+                for k in k..(k + SQUARE).min(depth) {
+                    for j in j..(j + SQUARE).min(columns) {
+                        rows[k * stride + j] = matrix[j * depth + k];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What [`product`] does with the destination before it adds.
+#[derive(Clone, Copy)]
+pub enum Start<'a, T> {
+    /// Overwrite it: begin from zero.
+    Zero,
+    /// Add to what is there.
+    Accumulate,
+    /// Begin every row from this vector of `columns` numbers plus [`SLACK`].
+    Bias(&'a [T]),
+}
+
+/// `destination[rows × columns] = start + left[rows × depth] · right[depth × columns]`, row-major.
+pub fn product<T: Scalar>(
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    left: Left<'_, T>,
+    right: Right<'_, T>,
+    start: Start<'_, T>,
+    destination: &mut [T],
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(destination.len() >= rows * columns, "the destination is too small");
+    if depth > 0 {
+        let last = (rows - 1) * left.row_stride + (depth - 1) * left.column_stride;
+        assert!(left.data.len() > last, "the left operand is too small");
+    }
+    if let Start::Bias(bias) = start {
+        assert!(bias.len() >= columns + SLACK, "the bias lacks its slack");
+    }
+    dispatch(Product { rows, columns, depth, left, right, start, destination });
+}
+
+struct Product<'a, T> {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    left: Left<'a, T>,
+    right: Right<'a, T>,
+    start: Start<'a, T>,
+    destination: &'a mut [T],
+}
+
+impl<T: Scalar> Task for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self) {
+        let width = tile_width::<T, I>();
+        let (right, stride, panel_len) = match self.right {
+            Right::Rows(rows) => {
+                assert!(
+                    rows.len() >= self.depth * self.columns + SLACK,
+                    "the right operand lacks its slack"
+                );
+                (rows, self.columns, width)
+            }
+            Right::Packed(packed) => {
+                let stride = panel_stride::<T, I>(self.columns);
+                let panel_len = stride * self.depth;
+                let len = self.columns.div_ceil(stride) * panel_len;
+                assert_eq!(packed.data.len(), len, "another right operand was packed");
+                (&packed.data[..], stride, panel_len)
+            }
+        };
+        let start = self.start;
+        let mut depth = 0;
+        loop {
+            let block = depth..(depth + DEPTH_BLOCK).min(self.depth);
+            for first in (0..self.columns).step_by(width) {
+                // Sums only begin from `start` once.
+                self.start = if depth == 0 { start } else { Start::Accumulate };
+                let panel = &right[first / width * panel_len..];
+                self.panel::<I>(first, panel, stride, block.clone());
+            }
+            depth = block.end;
+            if depth == self.depth {
+                return;
+            }
+        }
+    }
+}
+
+impl<T: Scalar> Product<'_, T> {
+    /// All rows of the destination's columns from `first` on, as many as a panel has, over a block of the
+    /// depth.
+    #[inline(always)]
+    fn panel<I: Isa>(
+        &mut self,
+        first: usize,
+        panel: &[T],
+        stride: usize,
+        block: std::ops::Range<usize>,
+    ) {
+        let lanes = T::Lanes::<I>::LANES;
+        match (self.columns - first).min(tile_width::<T, I>()).div_ceil(lanes) {
+            1 => self.strips::<I, 1>(first, panel, stride, block),
+            2 => self.strips::<I, 2>(first, panel, stride, block),
+            3 => self.strips::<I, 3>(first, panel, stride, block),
+            _ => self.strips::<I, 4>(first, panel, stride, block),
+        }
+    }
+
+    #[inline(always)]
+    fn strips<I: Isa, const WIDE: usize>(
+        &mut self,
+        first: usize,
+        panel: &[T],
+        stride: usize,
+        block: std::ops::Range<usize>,
+    ) {
+        let mut row = 0;
+        // Six rows of four registers are 24 accumulators of 32 (AVX-512), of two registers 12 of 16 (AVX2).
+        while self.rows - row >= 6 {
+            self.tile::<I, 6, WIDE, 1>(row, first, panel, stride, block.clone());
+            row += 6;
+        }
+        // Fewer rows take several steps of the depth side by side, to have as many sums under way.
+        while self.rows - row >= 2 {
+            self.tile::<I, 2, WIDE, 2>(row, first, panel, stride, block.clone());
+            row += 2;
+        }
+        if row < self.rows {
+            self.tile::<I, 1, WIDE, 4>(row, first, panel, stride, block);
+        }
+    }
+
+    /// A tile of `ROWS` rows and `WIDE` registers, the last of which may reach beyond the last column.
+    #[inline(always)]
+    fn tile<I: Isa, const ROWS: usize, const WIDE: usize, const STEPS: usize>(
+        &mut self,
+        row: usize,
+        first: usize,
+        panel: &[T],
+        stride: usize,
+        block: std::ops::Range<usize>,
+    ) {
+        let lanes = T::Lanes::<I>::LANES;
+        let zero = T::Lanes::<I>::splat(T::zero());
+        let mut sums = [[[zero; WIDE]; ROWS]; STEPS];
+        // SAFETY: `product` and `run` checked the operands' lengths. A load begins inside its row (`panel`
+        // chose `WIDE` so) and ends at most a register beyond it: inside the panel, whose rows are whole
+        // registers, or within the slack.
+        unsafe {
+            if let Start::Bias(bias) = self.start {
+                for j in 0..WIDE {
+                    let bias = T::Lanes::<I>::load(bias.as_ptr().add(first + j * lanes));
+                    for i in 0..ROWS {
+                        sums[0][i][j] = bias;
+                    }
+                }
+            }
+            let (row_stride, column_stride) = (self.left.row_stride, self.left.column_stride);
+            let mut left =
+                self.left.data.as_ptr().add(row * row_stride + block.start * column_stride);
+            let mut right = panel.as_ptr().add(block.start * stride);
+            let mut k = block.start;
+            while k + STEPS <= block.end {
+                for s in 0..STEPS {
+                    sums[s] = outer::<T, _, ROWS, WIDE>(left, row_stride, right, sums[s]);
+                    left = left.wrapping_add(column_stride);
+                    right = right.wrapping_add(stride);
+                }
+                k += STEPS;
+            }
+            while k < block.end {
+                sums[0] = outer::<T, _, ROWS, WIDE>(left, row_stride, right, sums[0]);
+                left = left.wrapping_add(column_stride);
+                right = right.wrapping_add(stride);
+                k += 1;
+            }
+        }
+        for s in 1..STEPS {
+            for i in 0..ROWS {
+                for j in 0..WIDE {
+                    sums[0][i][j] = sums[0][i][j].add(sums[s][i][j]);
+                }
+            }
+        }
+        let accumulate = matches!(self.start, Start::Accumulate);
+        let here = (self.columns - first).min(WIDE * lanes);
+        let destination = &mut self.destination
+            [row * self.columns + first..(row + ROWS - 1) * self.columns + first + here];
+        if here == WIDE * lanes {
+            for i in 0..ROWS {
+                for j in 0..WIDE {
+                    // SAFETY: the destination reaches to the end of the last row's `WIDE` registers.
+                    unsafe {
+                        let place = destination.as_mut_ptr().add(i * self.columns + j * lanes);
+                        let sum = sums[0][i][j];
+                        let sum =
+                            if accumulate { T::Lanes::<I>::load(place).add(sum) } else { sum };
+                        sum.store(place);
+                    }
+                }
+            }
+        } else {
+            // The last register has lanes beyond the last column.
+            let mut buffer = [T::zero(); MAX_TILE];
+            for i in 0..ROWS {
+                for j in 0..WIDE {
+                    // SAFETY: the buffer holds the largest tile.
+                    unsafe {
+                        sums[0][i][j].store(buffer.as_mut_ptr().add((i * WIDE + j) * lanes));
+                    }
+                }
+            }
+            for (i, row) in destination.chunks_mut(self.columns).enumerate() {
+                let sums = &buffer[i * WIDE * lanes..];
+                for (destination, &sum) in row[..here].iter_mut().zip(sums) {
+                    *destination = if accumulate { *destination + sum } else { sum };
+                }
+            }
+        }
+    }
+}
+
+/// `sums` plus the outer product of `ROWS` numbers, `row_stride` apart, and `WIDE` registers. By value, and
+/// indexed by constants, so that the sums stay in registers.
+///
+/// # Safety
+/// All operands must be readable.
+#[inline(always)]
+unsafe fn outer<T: Scalar, V: Vector<T>, const ROWS: usize, const WIDE: usize>(
+    left: *const T,
+    row_stride: usize,
+    right: *const T,
+    mut sums: [[V; WIDE]; ROWS],
+) -> [[V; WIDE]; ROWS] {
+    let mut across = [V::splat(T::zero()); WIDE];
+    for j in 0..WIDE {
+        // SAFETY: the caller's promise.
+        across[j] = unsafe { V::load(right.add(j * V::LANES)) };
+    }
+    for i in 0..ROWS {
+        // SAFETY: the caller's promise.
+        let factor = V::splat(unsafe { *left.add(i * row_stride) });
+        for j in 0..WIDE {
+            sums[i][j] = factor.fma(across[j], sums[i][j]);
+        }
+    }
+    sums
+}
+
+/// Applies `activation` to every number.
+pub fn activate<T: Scalar>(activation: Activation, values: &mut [T]) {
+    if activation != Activation::Linear {
+        dispatch(Activate { activation, values });
+    }
+}
+
+struct Activate<'a, T> {
+    activation: Activation,
+    values: &'a mut [T],
+}
+
+impl<T: Scalar> Task for Activate<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        match self.activation {
+            Activation::Linear => {}
+            // `x > 0 ? x : 0` would turn NaN into 0 and hide a diverged network.
+            Activation::Relu => each(self.values, |x| if x < T::zero() { T::zero() } else { x }),
+            Activation::LeakyRelu => {
+                let slope = T::of(Activation::LEAKY_SLOPE);
+                each(self.values, |x| if x < T::zero() { slope * x } else { x });
+            }
+            Activation::Elu => {
+                each(self.values, |x| if x < T::zero() { x.quick_exp_m1::<I>() } else { x })
+            }
+            Activation::Tanh => each(self.values, |x| x.quick_tanh::<I>()),
+            Activation::Sigmoid => each(self.values, |x| x.quick_sigmoid::<I>()),
+            Activation::Silu => each(self.values, |x| x * x.quick_sigmoid::<I>()),
+        }
+    }
+}
+
+#[inline(always)]
+fn each<T: Scalar>(values: &mut [T], f: impl Fn(T) -> T) {
+    for value in values {
+        *value = f(*value);
+    }
+}
+
+/// Multiplies `gradients` (with respect to the activation's outputs) by the activation's derivative.
+/// `before` is what the activation saw; [`Activation::Silu`] alone reads it.
+pub fn deactivate<T: Scalar>(
+    activation: Activation,
+    before: &[T],
+    after: &[T],
+    gradients: &mut [T],
+) {
+    if activation != Activation::Linear {
+        dispatch(Deactivate { activation, before, after, gradients });
+    }
+}
+
+struct Deactivate<'a, T> {
+    activation: Activation,
+    before: &'a [T],
+    after: &'a [T],
+    gradients: &'a mut [T],
+}
+
+impl<T: Scalar> Task for Deactivate<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let (zero, one) = (T::zero(), T::one());
+        let Self { gradients, before, after, .. } = self;
+        match self.activation {
+            Activation::Linear => {}
+            Activation::Relu => pairs(gradients, after, |y| if y > zero { one } else { zero }),
+            Activation::LeakyRelu => {
+                let slope = T::of(Activation::LEAKY_SLOPE);
+                pairs(gradients, after, |y| if y > zero { one } else { slope });
+            }
+            Activation::Elu => pairs(gradients, after, |y| if y > zero { one } else { y + one }),
+            Activation::Tanh => pairs(gradients, after, |y| one - y * y),
+            Activation::Sigmoid => pairs(gradients, after, |y| y * (one - y)),
+            Activation::Silu => pairs(gradients, before, |x| {
+                let sigmoid = x.quick_sigmoid::<I>();
+                sigmoid * (one + x * (one - sigmoid))
+            }),
+        }
+    }
+}
+
+#[inline(always)]
+fn pairs<T: Scalar>(gradients: &mut [T], values: &[T], derivative: impl Fn(T) -> T) {
+    for (gradient, &value) in gradients.iter_mut().zip(values) {
+        *gradient *= derivative(value);
+    }
+}
+
+/// Adds the `rows` rows of `matrix` (row-major, `sums.len()` columns, with [`SLACK`]) to `sums`.
+pub fn add_rows<T: Scalar>(rows: usize, matrix: &[T], sums: &mut [T]) {
+    let ones = Left { data: &[T::one()], row_stride: 0, column_stride: 0 };
+    product(1, sums.len(), rows, ones, Right::Rows(matrix), Start::Accumulate, sums);
+}
+
+/// `destination[i, j] = bias[j] + left row i · right row j`, all row-major, both operands with `depth`
+/// columns: the product with a transposed right operand of few rows, whose register-wide columns would be
+/// mostly empty.
+pub fn narrow_product<T: Scalar>(
+    rows: usize,
+    depth: usize,
+    left: &[T],
+    right: &[T],
+    bias: &[T],
+    destination: &mut [T],
+) {
+    let columns = bias.len();
+    assert!((1..=NARROW).contains(&columns), "a narrow product has few columns");
+    assert!(left.len() >= rows * depth && right.len() >= columns * depth, "operands are too small");
+    assert!(destination.len() >= rows * columns, "the destination is too small");
+    dispatch(Narrow { rows, depth, left, right, bias, destination });
+}
+
+/// The most columns that [`narrow_product`] takes.
+pub const NARROW: usize = 4;
+
+struct Narrow<'a, T> {
+    rows: usize,
+    depth: usize,
+    left: &'a [T],
+    right: &'a [T],
+    bias: &'a [T],
+    destination: &'a mut [T],
+}
+
+impl<T: Scalar> Task for Narrow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        match self.bias.len() {
+            1 => self.dots::<I, 1>(),
+            2 => self.dots::<I, 2>(),
+            3 => self.dots::<I, 3>(),
+            _ => self.dots::<I, NARROW>(),
+        }
+    }
+}
+
+impl<T: Scalar> Narrow<'_, T> {
+    #[inline(always)]
+    fn dots<I: Isa, const COLUMNS: usize>(self) {
+        let lanes = T::Lanes::<I>::LANES;
+        let whole = self.depth / lanes * lanes;
+        let zero = T::Lanes::<I>::splat(T::zero());
+        let rows = self.left.chunks_exact(self.depth).take(self.rows);
+        for (left, destination) in rows.zip(self.destination.chunks_exact_mut(COLUMNS)) {
+            let mut sums = [zero; COLUMNS];
+            for k in (0..whole).step_by(lanes) {
+                // SAFETY: `whole` is at most the length of every row, which `narrow_product` checked.
+                let factor = unsafe { T::Lanes::<I>::load(left.as_ptr().add(k)) };
+                for j in 0..COLUMNS {
+                    let right = self.right.as_ptr().wrapping_add(j * self.depth + k);
+                    // SAFETY: as above.
+                    sums[j] = factor.fma(unsafe { T::Lanes::<I>::load(right) }, sums[j]);
+                }
+            }
+            for j in 0..COLUMNS {
+                let right = &self.right[j * self.depth..(j + 1) * self.depth];
+                let rest = left[whole..].iter().zip(&right[whole..]).map(|(&a, &b)| a * b);
+                destination[j] = self.bias[j] + sums[j].sum() + rest.sum::<T>();
+            }
+        }
+    }
+}
+
+/// `values *= factors`, element by element.
+pub fn multiply<T: Scalar>(values: &mut [T], factors: &[T]) {
+    for (value, &factor) in values.iter_mut().zip(factors) {
+        *value *= factor;
+    }
+}
+
+/// Adds the transpose of `matrix` (row-major, `rows × columns`) to `sums` (`columns × rows`).
+pub fn add_transposed<T: Scalar>(rows: usize, columns: usize, matrix: &[T], sums: &mut [T]) {
+    for (i, row) in matrix.chunks_exact(columns).take(rows).enumerate() {
+        for (j, &value) in row.iter().enumerate() {
+            sums[j * rows + i] += value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::uniform;
+    use crate::simd::{Level, on_every_level};
+    use rushes_rng::{Purpose, stream};
+
+    fn matrix(len: usize, seed: u64) -> Vec<f64> {
+        let mut rng = stream(seed, Purpose::Initialisation, 0);
+        let mut values: Vec<f64> = (0..len).map(|_| uniform(&mut rng) - 0.5).collect();
+        // Whatever lies in the slack must not matter.
+        values.extend([f64::NAN; SLACK]);
+        values
+    }
+
+    #[test]
+    fn products_equal_the_definition_for_every_shape_of_tile() {
+        on_every_level(|_| check_products());
+    }
+
+    fn check_products() {
+        for rows in [1, 2, 3, 5, 6, 7, 13, 64] {
+            for columns in [1, 2, 4, 7, 8, 15, 16, 17, 31, 32, 33, 64, 100] {
+                for depth in [0, 1, 3, 64, 130] {
+                    let (left, right) = (matrix(rows * depth, 1), matrix(depth * columns, 2));
+                    let (bias, before) = (matrix(columns, 3), matrix(rows * columns, 4));
+                    for (start, packed) in (0..9).map(|i| (i % 3, i / 3)) {
+                        for transposed in [false, true] {
+                            let start = match start {
+                                0 => Start::Zero,
+                                1 => Start::Accumulate,
+                                _ => Start::Bias(&bias),
+                            };
+                            let (row_stride, column_stride) =
+                                if transposed { (1, rows) } else { (depth, 1) };
+                            let operand = Left { data: &left, row_stride, column_stride };
+                            let mut sums = before[..rows * columns].to_vec();
+                            if packed == 0 {
+                                if !fits_tile::<f64>(columns) {
+                                    continue;
+                                }
+                                let right = Right::Rows(&right);
+                                product(rows, columns, depth, operand, right, start, &mut sums);
+                            } else {
+                                let mut panels = Packed::default();
+                                if packed == 1 {
+                                    panels.pack(depth, columns, &right);
+                                } else {
+                                    let mut other = vec![0.0; depth * columns];
+                                    for k in 0..depth {
+                                        for j in 0..columns {
+                                            other[j * depth + k] = right[k * columns + j];
+                                        }
+                                    }
+                                    panels.pack_transposed(depth, columns, &other);
+                                }
+                                let right = Right::Packed(&panels);
+                                product(rows, columns, depth, operand, right, start, &mut sums);
+                            }
+                            for i in 0..rows {
+                                for j in 0..columns {
+                                    let from = match start {
+                                        Start::Zero => 0.0,
+                                        Start::Accumulate => before[i * columns + j],
+                                        Start::Bias(bias) => bias[j],
+                                    };
+                                    let expected = (0..depth).fold(from, |sum, k| {
+                                        sum + left[i * row_stride + k * column_stride]
+                                            * right[k * columns + j]
+                                    });
+                                    let found = sums[i * columns + j];
+                                    assert!(
+                                        (found - expected).abs() < 1e-13,
+                                        "{rows}×{columns}×{depth} ({i}, {j}): {found} for {expected}"
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn narrow_products_equal_the_definition() {
+        on_every_level(|_| check_narrow());
+    }
+
+    fn check_narrow() {
+        for rows in [1, 5] {
+            for columns in 1..=NARROW {
+                for depth in [1, 7, 8, 16, 33, 64] {
+                    let (left, right) = (matrix(rows * depth, 1), matrix(columns * depth, 2));
+                    let bias = &matrix(columns, 3)[..columns];
+                    let mut found = vec![f64::NAN; rows * columns];
+                    narrow_product(rows, depth, &left, &right, bias, &mut found);
+                    for (place, found) in found.into_iter().enumerate() {
+                        let (i, j) = (place / columns, place % columns);
+                        let expected = (0..depth).fold(bias[j], |sum, k| {
+                            sum + left[i * depth + k] * right[j * depth + k]
+                        });
+                        assert!((found - expected).abs() < 1e-13, "{rows}×{columns}×{depth}");
+                    }
+                }
+            }
+        }
+    }
+
+    struct Exp<'a, T>(&'a mut [T]);
+    impl<T: Scalar> Task for Exp<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self) {
+            each(self.0, |x| x.quick_exp::<I>());
+        }
+    }
+
+    /// The greatest error of `quick` against `exact` over ±`limit`, relative to the exact value.
+    fn worst<T: Scalar>(limit: f64, quick: impl Fn(&mut [T]), exact: fn(f64) -> f64) -> f64 {
+        let points: Vec<T> =
+            (-200_000..=200_000).map(|i| T::of(f64::from(i) / 2e5 * limit)).collect();
+        let mut values = points.clone();
+        quick(&mut values);
+        points.iter().zip(&values).fold(0.0, |worst: f64, (x, y)| {
+            let expected = exact(x.as_f64());
+            let error = (y.as_f64() - expected).abs();
+            worst.max(if error == 0.0 { 0.0 } else { error / expected.abs() })
+        })
+    }
+
+    #[test]
+    fn quick_functions_are_as_exact_as_they_say() {
+        on_every_level(|_| check_quick());
+    }
+
+    fn check_quick() {
+        assert!(worst::<f32>(87.0, |x| dispatch(Exp(x)), f64::exp) < 2.4e-7);
+        assert!(worst::<f64>(700.0, |x| dispatch(Exp(x)), f64::exp) < 4.5e-16);
+        for limit in [0.01, 1.0, 30.0] {
+            assert!(worst::<f64>(limit, |x| activate(Activation::Tanh, x), f64::tanh) < 4.5e-16);
+            let elu = |x: f64| if x < 0.0 { x.exp_m1() } else { x };
+            assert!(worst::<f64>(limit, |x| activate(Activation::Elu, x), elu) < 1e-15);
+            assert!(worst::<f32>(limit, |x| activate(Activation::Elu, x), elu) < 1e-6);
+            let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+            assert!(worst::<f64>(limit, |x| activate(Activation::Sigmoid, x), sigmoid) < 1e-15);
+            assert!(worst::<f32>(limit, |x| activate(Activation::Sigmoid, x), sigmoid) < 1e-6);
+        }
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let mut values = [value, value];
+            dispatch(Exp(&mut values[..1]));
+            activate(Activation::Tanh, &mut values[1..]);
+            assert_eq!(values[0].is_nan(), value.is_nan());
+            assert_eq!(values[1].is_nan(), value.is_nan());
+            assert!(value.is_nan() || values[1] == value.signum());
+        }
+    }
+
+    #[test]
+    fn the_rational_tanh_stays_within_its_bound() {
+        // Rounding twice instead of once costs the baseline a little.
+        on_every_level(|level| check_tanh(if level == Level::Baseline { 5e-7 } else { 4e-7 }));
+    }
+
+    fn check_tanh(bound: f64) {
+        let points: Vec<f32> = (-200_000..=200_000).map(|i| i as f32 * 5e-5).collect();
+        let mut values = points.clone();
+        activate(Activation::Tanh, &mut values);
+        for (x, y) in points.iter().zip(&values) {
+            let exact = f64::from(*x).tanh();
+            let error = (f64::from(*y) - exact).abs();
+            assert!(error <= bound * exact.abs(), "tanh({x}) = {y}, not {exact}");
+        }
+        let mut special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 100.0];
+        activate(Activation::Tanh, &mut special);
+        assert!(special[0].is_nan());
+        assert!((special[1] - 1.0).abs() < 1e-6 && (special[2] + 1.0).abs() < 1e-6);
+    }
+}

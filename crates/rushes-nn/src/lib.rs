@@ -1,0 +1,40 @@
+//! Neural networks: a small engine of our own, a seam for others, and what learning needs around them.
+//!
+//! ```text
+//! MlpConfig, CnnConfig ──build──▶ Network ──outputs──▶ Head (action, log-probability, entropy)
+//!                                 ▲                       │ gradients at the outputs
+//!                 Optimiser ◀── gradients ◀── backward ◀──┘
+//! ```
+//!
+//! An algorithm computes its loss and the gradient at the network's outputs; [`network::Network::backward`]
+//! turns it into gradients of the flat parameters, and an [`optimiser::Optimiser`] steps over them.
+
+pub mod convolution;
+pub mod engine;
+pub mod gae;
+pub mod heads;
+mod kernels;
+pub mod native;
+pub mod network;
+pub mod normaliser;
+pub mod optimiser;
+pub mod random;
+pub mod replay;
+pub mod scalar;
+mod simd;
+pub mod state;
+
+pub use convolution::{CnnConfig, ConvolutionSpec, ImageShape};
+pub use engine::{
+    Device, Engine, EngineError, NetworkConfig, NetworkEngine, build, build_cnn, engines,
+    register_engine,
+};
+pub use heads::Head;
+pub use network::{Activation, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo};
+pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
+pub use scalar::{Precision, Scalar};
+pub use state::{StateError, Tensors};
+
+#[cfg(any(test, feature = "every-level"))]
+#[doc(hidden)]
+pub use simd::on_every_level;

@@ -1,0 +1,319 @@
+//! The plain-Rust engine: multi-layer perceptrons on one thread of a CPU, with a hand-derived backward
+//! pass.
+//!
+//! Weights are kept as PyTorch keeps them (`outputs × inputs`); the forward product wants the transpose and
+//! the backward product panels, which are refreshed once after the parameters changed. No call allocates
+//! after the first at its batch size.
+
+use super::kernels::{
+    Left, NARROW, Packed, Right, SLACK, Start, activate, add_rows, add_transposed, deactivate,
+    fits_tile, multiply, narrow_product, product, with_slack,
+};
+use super::network::{Activation, Layer, MlpConfig, Network, ParametersMut, TensorInfo};
+use super::random::dropout_masks;
+use super::scalar::Scalar;
+use rushes_rng::Rng;
+
+/// A multi-layer perceptron of the native engine.
+pub struct NativeMlp<T> {
+    config: MlpConfig,
+    layout: Vec<TensorInfo>,
+    layers: Vec<LayerState<T>>,
+    /// With [`SLACK`], since weights are right operands of the backward product.
+    parameters: Vec<T>,
+    gradients: Vec<T>,
+    /// Whether [`LayerState::forward`] and [`LayerState::bias`] lag behind the parameters.
+    stale: bool,
+    /// Whether [`LayerState::backward`] does.
+    stale_backward: bool,
+    /// The batch of the last [`Network::forward_train`], then its rows.
+    inputs: Vec<T>,
+    rows: usize,
+    /// The gradient at the outputs of the layer at work, and at its inputs.
+    deltas: [Vec<T>; 2],
+    /// Activations of [`Network::forward`], alternating.
+    acting: [Vec<T>; 2],
+    /// A layer's inputs, as the right operand of its weights' gradient, where they are wide.
+    seen: Packed<T>,
+    /// The transpose of a weight gradient, where that is the better shape to compute.
+    transposed: Vec<T>,
+}
+
+/// A layer with what its passes keep.
+struct LayerState<T> {
+    layer: Layer,
+    /// Transposed weights, for the way forward.
+    forward: Packed<T>,
+    /// Weights, for the way back; unused where they fit a tile as they are.
+    backward: Packed<T>,
+    /// Biases, with slack.
+    bias: Vec<T>,
+    /// What the activation saw; kept where its derivative needs it.
+    before: Vec<T>,
+    /// Outputs after the activation.
+    after: Vec<T>,
+    /// Dropout factors; empty without dropout.
+    mask: Vec<T>,
+}
+
+impl<T: Scalar> NativeMlp<T> {
+    /// A network with these parameters ([`MlpConfig::parameter_count`] of them).
+    pub fn new(config: MlpConfig, mut parameters: Vec<T>) -> Self {
+        assert_eq!(parameters.len(), config.parameter_count(), "parameters do not fit the network");
+        let layers = config
+            .layers()
+            .into_iter()
+            .map(|layer| LayerState {
+                forward: Packed::default(),
+                backward: Packed::default(),
+                bias: with_slack(layer.outputs),
+                before: Vec::new(),
+                after: Vec::new(),
+                mask: Vec::new(),
+                layer,
+            })
+            .collect();
+        let gradients = vec![T::zero(); parameters.len()];
+        parameters.resize(parameters.len() + SLACK, T::zero());
+        Self {
+            layout: config.layout(),
+            config,
+            layers,
+            parameters,
+            gradients,
+            stale: true,
+            stale_backward: true,
+            inputs: Vec::new(),
+            rows: 0,
+            deltas: Default::default(),
+            acting: Default::default(),
+            seen: Packed::default(),
+            transposed: Vec::new(),
+        }
+    }
+
+    /// The shape of the network.
+    pub fn config(&self) -> &MlpConfig {
+        &self.config
+    }
+
+    fn refresh(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        for state in &mut self.layers {
+            let Layer { inputs, outputs, weight, bias, .. } = state.layer;
+            state.forward.pack_transposed(inputs, outputs, &self.parameters[weight..bias]);
+            state.bias[..outputs].copy_from_slice(&self.parameters[bias..bias + outputs]);
+        }
+    }
+
+    fn refresh_backward(&mut self) {
+        if !std::mem::take(&mut self.stale_backward) {
+            return;
+        }
+        for state in &mut self.layers {
+            let Layer { inputs, outputs, weight, bias, .. } = state.layer;
+            if !fits_tile::<T>(inputs) {
+                state.backward.pack(outputs, inputs, &self.parameters[weight..bias]);
+            }
+        }
+    }
+
+    /// The way back through all layers, summing up the parameters' gradients where `learning`.
+    fn propagate(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>, learning: bool) {
+        let rows = self.rows;
+        assert_eq!(
+            grad_outputs.len(),
+            rows * self.config.outputs,
+            "the gradient does not fit the last forward_train"
+        );
+        let widest = self.config.widest();
+        self.refresh_backward();
+        let [delta, previous] = &mut self.deltas;
+        reserve(delta, rows * widest);
+        reserve(previous, rows * widest);
+        delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
+        let (mut delta, mut previous) = (delta, previous);
+        for i in (0..self.layers.len()).rev() {
+            let state = &self.layers[i];
+            let Layer { inputs, outputs, weight, bias, activation, dropout } = state.layer;
+            let len = rows * outputs;
+            deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
+            if dropout > 0.0 {
+                multiply(&mut delta[..len], &state.mask[..len]);
+            }
+            if learning {
+                let (grad_weight, grad_bias) =
+                    self.gradients[weight..bias + outputs].split_at_mut(bias - weight);
+                add_rows(rows, delta, grad_bias);
+                let seen = if i == 0 { &self.inputs } else { &self.layers[i - 1].after };
+                if inputs < SLACK && outputs > inputs && fits_tile::<T>(outputs) {
+                    // (dL/dW)ᵀ = inputsᵀ · delta, whose rows fill registers where those of dL/dW would not.
+                    reserve(&mut self.transposed, inputs * outputs);
+                    product(
+                        inputs,
+                        outputs,
+                        rows,
+                        Left { data: seen, row_stride: 1, column_stride: inputs },
+                        Right::Rows(delta),
+                        Start::Zero,
+                        &mut self.transposed,
+                    );
+                    add_transposed(inputs, outputs, &self.transposed, grad_weight);
+                } else {
+                    // dL/dW = deltaᵀ · inputs
+                    let right = if fits_tile::<T>(inputs) {
+                        Right::Rows(seen)
+                    } else {
+                        self.seen.pack(rows, inputs, seen);
+                        Right::Packed(&self.seen)
+                    };
+                    let left = Left { data: delta, row_stride: 1, column_stride: outputs };
+                    product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
+                }
+            }
+            if i > 0 || grad_inputs.is_some() {
+                // dL/dinputs = delta · W
+                let right = if fits_tile::<T>(inputs) {
+                    Right::Rows(&self.parameters[weight..])
+                } else {
+                    Right::Packed(&state.backward)
+                };
+                let left = Left { data: delta, row_stride: outputs, column_stride: 1 };
+                product(rows, inputs, outputs, left, right, Start::Zero, previous);
+                (delta, previous) = (previous, delta);
+            }
+        }
+        if let Some(grad_inputs) = grad_inputs {
+            assert_eq!(
+                grad_inputs.len(),
+                rows * self.config.inputs,
+                "the input gradient does not fit the last forward_train"
+            );
+            grad_inputs.copy_from_slice(&delta[..grad_inputs.len()]);
+        }
+    }
+}
+
+impl<T: Scalar> LayerState<T> {
+    /// `outputs = inputs · weightᵀ + bias`, without the activation. `parameters` are the network's.
+    fn affine(&self, parameters: &[T], inputs: &[T], rows: usize, outputs: &mut [T]) {
+        let layer = self.layer;
+        if layer.outputs <= NARROW && layer.inputs >= SLACK {
+            let bias = &parameters[layer.bias..layer.bias + layer.outputs];
+            let weight = &parameters[layer.weight..layer.bias];
+            narrow_product(rows, layer.inputs, inputs, weight, bias, outputs);
+        } else {
+            let left = Left { data: inputs, row_stride: layer.inputs, column_stride: 1 };
+            let (right, start) = (Right::Packed(&self.forward), Start::Bias(&self.bias));
+            product(rows, layer.outputs, layer.inputs, left, right, start, outputs);
+        }
+    }
+}
+
+/// Grows `buffer` to hold `len` numbers and the slack; never shrinks it.
+fn reserve<T: Scalar>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len + SLACK {
+        buffer.resize(len + SLACK, T::zero());
+    }
+}
+
+impl<T: Scalar> Network<T> for NativeMlp<T> {
+    fn inputs(&self) -> usize {
+        self.config.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.config.outputs
+    }
+
+    fn forward(&mut self, batch: &[f32], rows: usize, outputs: &mut [T]) {
+        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
+        assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
+        self.refresh();
+        let widest = self.config.widest();
+        let [from, to] = &mut self.acting;
+        reserve(from, rows * widest);
+        reserve(to, rows * widest);
+        for (value, &observed) in from.iter_mut().zip(batch) {
+            *value = T::of_f32(observed);
+        }
+        let (mut from, mut to) = (from, to);
+        for state in &self.layers {
+            let len = rows * state.layer.outputs;
+            state.affine(&self.parameters, from, rows, to);
+            activate(state.layer.activation, &mut to[..len]);
+            (from, to) = (to, from);
+        }
+        outputs.copy_from_slice(&from[..outputs.len()]);
+    }
+
+    fn forward_train(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]) {
+        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
+        assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
+        self.refresh();
+        self.rows = rows;
+        reserve(&mut self.inputs, batch.len());
+        for (value, &observed) in self.inputs.iter_mut().zip(batch) {
+            *value = T::of_f32(observed);
+        }
+        let dropping = self.layers.iter_mut().filter(|state| state.layer.dropout > 0.0);
+        let masks = dropping.map(|state| {
+            reserve(&mut state.mask, rows * state.layer.outputs);
+            (state.layer.dropout, state.layer.outputs, &mut state.mask[..])
+        });
+        dropout_masks(rng, rows, masks.collect());
+        let mut inputs = &self.inputs;
+        for state in &mut self.layers {
+            let len = rows * state.layer.outputs;
+            let mut after = std::mem::take(&mut state.after);
+            reserve(&mut after, len);
+            state.affine(&self.parameters, inputs, rows, &mut after);
+            if state.layer.dropout > 0.0 {
+                multiply(&mut after[..len], &state.mask[..len]);
+            }
+            if state.layer.activation == Activation::Silu {
+                reserve(&mut state.before, len);
+                state.before[..len].copy_from_slice(&after[..len]);
+            }
+            activate(state.layer.activation, &mut after[..len]);
+            state.after = after;
+            inputs = &state.after;
+        }
+        outputs.copy_from_slice(&inputs[..outputs.len()]);
+    }
+
+    fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
+        self.propagate(grad_outputs, grad_inputs, true);
+    }
+
+    fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]) {
+        self.propagate(grad_outputs, Some(grad_inputs), false);
+    }
+
+    fn parameters(&self) -> &[T] {
+        &self.parameters[..self.gradients.len()]
+    }
+
+    fn gradients(&self) -> &[T] {
+        &self.gradients
+    }
+
+    fn parameters_and_gradients(&mut self) -> ParametersMut<'_, T> {
+        self.stale = true;
+        self.stale_backward = true;
+        ParametersMut {
+            values: &mut self.parameters[..self.gradients.len()],
+            gradients: &mut self.gradients,
+        }
+    }
+
+    fn zero_gradients(&mut self) {
+        self.gradients.fill(T::zero());
+    }
+
+    fn layout(&self) -> &[TensorInfo] {
+        &self.layout
+    }
+}

@@ -1,0 +1,437 @@
+//! What a network is to the rest of the program: a function with parameters and a backward pass.
+//!
+//! An algorithm computes its loss and the loss's gradient at the network's outputs in plain Rust; the
+//! network does the rest. Two engines implement the trait, [`super::native`] and [`super::torch`], with the
+//! same parameters in the same order, so that a policy file does not tell which one wrote it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::random::{normal, uniform};
+use super::scalar::Scalar;
+use rushes_rng::Rng;
+
+/// A function applied to every unit of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// The identity.
+    Linear,
+    /// `max(0, x)`.
+    #[default]
+    Relu,
+    /// `x` above zero, `0.01 x` below.
+    LeakyRelu,
+    /// `x` above zero, `exp(x) - 1` below.
+    Elu,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x · sigmoid(x)`, also called swish.
+    Silu,
+}
+
+impl Activation {
+    /// The slope of [`Activation::LeakyRelu`] below zero.
+    pub const LEAKY_SLOPE: f64 = 0.01;
+    /// Every activation, for tests over the table.
+    pub const ALL: [Activation; 7] = [
+        Activation::Linear,
+        Activation::Relu,
+        Activation::LeakyRelu,
+        Activation::Elu,
+        Activation::Tanh,
+        Activation::Sigmoid,
+        Activation::Silu,
+    ];
+}
+
+/// How parameters are drawn before training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Initialisation {
+    /// As PyTorch's `nn.Linear`: weights and biases uniform on ±1/√inputs.
+    #[default]
+    Pytorch,
+    /// As Keras's `Dense`: weights uniform on ±√(6 / (inputs + outputs)), biases zero (Glorot and Bengio
+    /// 2010).
+    GlorotUniform,
+    /// Weights (semi-)orthogonal, scaled by √2 in hidden layers and by `output_gain` in the last, biases
+    /// zero (Saxe et al. 2014), as Stable-Baselines3's and CleanRL's PPO.
+    Orthogonal,
+}
+
+/// A multi-layer perceptron: fully connected layers, each hidden one followed by dropout, then by the
+/// activation (Linear → Dropout → activation, the order of Ignite's REINFORCE example; with ReLU it makes
+/// no difference).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MlpConfig {
+    /// Numbers in an observation.
+    pub inputs: usize,
+    /// Units of each hidden layer, first to last; may be empty.
+    pub hidden: Vec<usize>,
+    /// Numbers in an output.
+    pub outputs: usize,
+    /// After every hidden layer.
+    pub activation: Activation,
+    /// After the last layer.
+    pub output_activation: Activation,
+    /// The probability, below 1, that a hidden unit is dropped in training; 0 means no dropout.
+    pub dropout: f64,
+    /// How parameters are drawn.
+    pub initialisation: Initialisation,
+    /// Scale of the last layer under [`Initialisation::Orthogonal`]; the others ignore it.
+    pub output_gain: f64,
+}
+
+/// One fully connected layer of an [`MlpConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layer {
+    /// Its inputs.
+    pub inputs: usize,
+    /// Its units.
+    pub outputs: usize,
+    /// Where its weights (`outputs × inputs`, row-major) begin in the flat parameters.
+    pub weight: usize,
+    /// Where its biases begin in the flat parameters.
+    pub bias: usize,
+    /// The activation after it.
+    pub activation: Activation,
+    /// The dropout rate between it and its activation.
+    pub dropout: f64,
+}
+
+impl MlpConfig {
+    /// A network without dropout, a linear output and PyTorch's initialisation.
+    pub fn new(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Self {
+        Self {
+            inputs,
+            hidden: hidden.to_vec(),
+            outputs,
+            activation,
+            output_activation: Activation::Linear,
+            dropout: 0.0,
+            initialisation: Initialisation::Pytorch,
+            output_gain: 1.0,
+        }
+    }
+
+    /// The layers, first to last, with their places in the flat parameters.
+    pub fn layers(&self) -> Vec<Layer> {
+        let mut offset = 0;
+        let mut inputs = self.inputs;
+        let widths = self.hidden.iter().chain(std::iter::once(&self.outputs));
+        widths
+            .enumerate()
+            .map(|(i, &outputs)| {
+                let last = i == self.hidden.len();
+                let layer = Layer {
+                    inputs,
+                    outputs,
+                    weight: offset,
+                    bias: offset + inputs * outputs,
+                    activation: if last { self.output_activation } else { self.activation },
+                    dropout: if last { 0.0 } else { self.dropout },
+                };
+                offset = layer.bias + outputs;
+                inputs = outputs;
+                layer
+            })
+            .collect()
+    }
+
+    /// How many parameters there are.
+    pub fn parameter_count(&self) -> usize {
+        self.layers().last().map_or(0, |layer| layer.bias + layer.outputs)
+    }
+
+    /// The widest layer, inputs included.
+    pub fn widest(&self) -> usize {
+        self.hidden.iter().copied().chain([self.inputs, self.outputs]).max().unwrap_or(0)
+    }
+
+    /// The tensors inside the flat parameters, named as in a PyTorch `nn.Sequential` of Linear, Dropout
+    /// (where there is any) and activation modules: `0.weight`, `0.bias`, `2.weight`, …
+    pub fn layout(&self) -> Vec<TensorInfo> {
+        self.layout_from(0, 0)
+    }
+
+    /// [`MlpConfig::layout`] where the first layer is module `module` of the `nn.Sequential` and its
+    /// parameters begin at `offset`.
+    pub(super) fn layout_from(&self, module: usize, offset: usize) -> Vec<TensorInfo> {
+        let modules = if self.dropout > 0.0 { 3 } else { 2 };
+        let layers = self.layers().into_iter().enumerate();
+        layers
+            .flat_map(|(i, layer)| {
+                let shape = vec![layer.outputs, layer.inputs];
+                TensorInfo::layer(module + i * modules, shape, offset + layer.weight)
+            })
+            .collect()
+    }
+
+    /// Draws initial parameters. The draws are made in double precision, so that both precisions begin
+    /// from the same network.
+    pub fn initial_parameters<T: Scalar>(&self, rng: &mut Rng) -> Vec<T> {
+        let mut parameters = Vec::with_capacity(self.parameter_count());
+        let layers = self.layers();
+        for (i, layer) in layers.iter().enumerate() {
+            let gain = if i + 1 == layers.len() { self.output_gain } else { HIDDEN_GAIN };
+            let Layer { inputs, outputs, .. } = *layer;
+            self.initialisation.draw(inputs, outputs, outputs, gain, rng, &mut parameters);
+        }
+        parameters
+    }
+}
+
+/// Scale of hidden layers under [`Initialisation::Orthogonal`].
+pub(super) const HIDDEN_GAIN: f64 = std::f64::consts::SQRT_2;
+
+impl Initialisation {
+    /// Appends a layer's weights (`units × inputs`, row-major) and then its biases. `fan_out` is how many
+    /// numbers of the next layer an input reaches: the units, times the kernel's area in a convolution.
+    pub(super) fn draw<T: Scalar>(
+        self,
+        inputs: usize,
+        units: usize,
+        fan_out: usize,
+        gain: f64,
+        rng: &mut Rng,
+        parameters: &mut Vec<T>,
+    ) {
+        let mut draw = |count: usize, bound: f64| {
+            parameters.extend((0..count).map(|_| T::of((2.0 * uniform(rng) - 1.0) * bound)));
+        };
+        match self {
+            Initialisation::Pytorch => {
+                let bound = 1.0 / (inputs as f64).sqrt();
+                draw(units * inputs, bound);
+                draw(units, bound);
+            }
+            Initialisation::GlorotUniform => {
+                draw(units * inputs, (6.0 / (inputs + fan_out) as f64).sqrt());
+                parameters.resize(parameters.len() + units, T::zero());
+            }
+            Initialisation::Orthogonal => {
+                let matrix = orthogonal(units, inputs, rng);
+                parameters.extend(matrix.into_iter().map(|value| T::of(gain * value)));
+                parameters.resize(parameters.len() + units, T::zero());
+            }
+        }
+    }
+}
+
+/// A random `rows × columns` matrix, row-major, whose shorter side's vectors are orthonormal: the Q factor
+/// of a Gaussian matrix with R's diagonal positive, as PyTorch's `nn.init.orthogonal_`.
+fn orthogonal(rows: usize, columns: usize, rng: &mut Rng) -> Vec<f64> {
+    let (count, length) = (rows.min(columns), rows.max(columns));
+    let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
+    while vectors.len() < count {
+        let mut vector: Vec<f64> = (0..length).map(|_| normal(rng)).collect();
+        // Gram and Schmidt's process, twice, which is enough to working precision (Giraud et al. 2005).
+        for _ in 0..2 {
+            for other in &vectors {
+                let overlap: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
+                for (a, b) in vector.iter_mut().zip(other) {
+                    *a -= overlap * b;
+                }
+            }
+        }
+        let norm = vector.iter().map(|a| a * a).sum::<f64>().sqrt();
+        // A draw inside the span of the others has probability zero; rounding could still make one.
+        if norm > 1e-8 {
+            vector.iter_mut().for_each(|a| *a /= norm);
+            vectors.push(vector);
+        }
+    }
+    if rows <= columns {
+        vectors.concat()
+    } else {
+        (0..rows).flat_map(|i| vectors.iter().map(move |vector| vector[i])).collect()
+    }
+}
+
+/// One named tensor inside a network's flat parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorInfo {
+    /// Its name, unique in the network.
+    pub name: String,
+    /// Its shape, row-major.
+    pub shape: Vec<usize>,
+    /// Where it begins in the flat parameters.
+    pub offset: usize,
+}
+
+impl TensorInfo {
+    /// Weight and bias of module `module`, one after the other from `offset` on. The weight's first
+    /// dimension counts the units.
+    pub(super) fn layer(module: usize, shape: Vec<usize>, offset: usize) -> [Self; 2] {
+        let units = shape[0];
+        let weight = Self { name: format!("{module}.weight"), shape, offset };
+        let offset = offset + weight.count();
+        [weight, Self { name: format!("{module}.bias"), shape: vec![units], offset }]
+    }
+
+    /// How many numbers it has.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Parameters and their gradients: what an optimiser steps over. Several of them (an actor's, a critic's,
+/// a head's log standard deviations) make one optimiser's work.
+pub struct ParametersMut<'a, T> {
+    /// The parameters.
+    pub values: &'a mut [T],
+    /// The gradient of the loss with respect to each of them.
+    pub gradients: &'a mut [T],
+}
+
+/// A differentiable function of a batch of observations with one flat vector of parameters.
+///
+/// Batches are row-major. Lengths that do not fit are the caller's mistake and panic.
+pub trait Network<T: Scalar> {
+    /// Numbers in an observation.
+    fn inputs(&self) -> usize;
+
+    /// Numbers in an output.
+    fn outputs(&self) -> usize;
+
+    /// The outputs for `rows` observations, for acting and bootstrapping: no dropout, and nothing is kept
+    /// for [`Network::backward`], not even disturbed.
+    fn forward(&mut self, batch: &[f32], rows: usize, outputs: &mut [T]);
+
+    /// The outputs for `rows` observations in training: with dropout, whose masks come from `rng`, and
+    /// keeping what [`Network::backward`] needs. A network without dropout draws nothing.
+    fn forward_train(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]);
+
+    /// Adds the gradient of a loss with respect to the parameters to [`Network::gradients`], given the
+    /// loss's gradient at the outputs of the last [`Network::forward_train`]. `grad_inputs`, where given,
+    /// receives the gradient with respect to that call's batch.
+    fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>);
+
+    /// The gradient with respect to the batch alone: as [`Network::backward`], but the parameters'
+    /// gradients are left out and stay as they are. An actor learns through a critic this way.
+    fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]);
+
+    /// The flat parameters.
+    fn parameters(&self) -> &[T];
+
+    /// The flat parameters, to change.
+    fn parameters_mut(&mut self) -> &mut [T] {
+        self.parameters_and_gradients().values
+    }
+
+    /// The gradients that [`Network::backward`] has summed up.
+    fn gradients(&self) -> &[T];
+
+    /// Parameters and gradients, for an optimiser. Gradients are summed until someone zeroes them.
+    fn parameters_and_gradients(&mut self) -> ParametersMut<'_, T>;
+
+    /// Forgets the gradients.
+    fn zero_gradients(&mut self);
+
+    /// The named tensors inside the flat parameters, in order and without gaps.
+    fn layout(&self) -> &[TensorInfo];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rushes_rng::{Purpose, stream};
+
+    fn drawn(initialisation: Initialisation, output_gain: f64) -> (MlpConfig, Vec<f64>) {
+        let config = MlpConfig {
+            initialisation,
+            output_gain,
+            ..MlpConfig::new(100, &[64, 200], 10, Activation::Tanh)
+        };
+        let parameters = config.initial_parameters(&mut stream(1, Purpose::Initialisation, 0));
+        (config, parameters)
+    }
+
+    /// Least, greatest, and standard deviation relative to a uniform distribution on ±`bound`.
+    fn assert_uniform(values: &[f64], bound: f64) {
+        let greatest = values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        assert!(greatest <= bound, "{greatest} above {bound}");
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let deviation =
+            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+        let expected = bound / 3_f64.sqrt();
+        let error = expected / (values.len() as f64).sqrt();
+        assert!(mean.abs() < 4.0 * error, "mean {mean}");
+        assert!((deviation - expected).abs() < 4.0 * error, "{deviation} for {expected}");
+    }
+
+    #[test]
+    fn pytorch_draws_weights_and_biases_within_one_over_root_inputs() {
+        let (config, parameters) = drawn(Initialisation::Pytorch, 1.0);
+        for layer in config.layers() {
+            let bound = 1.0 / (layer.inputs as f64).sqrt();
+            assert_uniform(&parameters[layer.weight..layer.bias], bound);
+            assert_uniform(&parameters[layer.bias..layer.bias + layer.outputs], bound);
+        }
+    }
+
+    #[test]
+    fn glorot_draws_weights_by_both_sides_and_leaves_biases_zero() {
+        let (config, parameters) = drawn(Initialisation::GlorotUniform, 1.0);
+        for layer in config.layers() {
+            let bound = (6.0 / (layer.inputs + layer.outputs) as f64).sqrt();
+            assert_uniform(&parameters[layer.weight..layer.bias], bound);
+            assert!(parameters[layer.bias..layer.bias + layer.outputs].iter().all(|b| *b == 0.0));
+        }
+    }
+
+    #[test]
+    fn orthogonal_weights_have_orthonormal_short_sides_times_the_gain() {
+        let (config, parameters) = drawn(Initialisation::Orthogonal, 0.01);
+        let layers = config.layers();
+        for (i, layer) in layers.iter().enumerate() {
+            let gain = if i + 1 == layers.len() { 0.01 } else { std::f64::consts::SQRT_2 };
+            let weights = &parameters[layer.weight..layer.bias];
+            let short = layer.inputs.min(layer.outputs);
+            let element = |vector: usize, k: usize| {
+                if layer.outputs <= layer.inputs {
+                    weights[vector * layer.inputs + k]
+                } else {
+                    weights[k * layer.inputs + vector]
+                }
+            };
+            for a in 0..short {
+                for b in 0..short {
+                    let overlap: f64 = (0..layer.inputs.max(layer.outputs))
+                        .map(|k| element(a, k) * element(b, k))
+                        .sum();
+                    let expected = if a == b { gain * gain } else { 0.0 };
+                    assert!((overlap - expected).abs() < 1e-12, "{a} · {b} = {overlap}");
+                }
+            }
+            assert!(parameters[layer.bias..layer.bias + layer.outputs].iter().all(|b| *b == 0.0));
+        }
+    }
+
+    #[test]
+    fn the_layout_covers_the_parameters_with_sequential_names() {
+        let mut config = MlpConfig::new(4, &[64, 32], 2, Activation::Relu);
+        let names = |config: &MlpConfig| -> Vec<String> {
+            let mut end = 0;
+            for tensor in config.layout() {
+                assert_eq!(tensor.offset, end);
+                end += tensor.count();
+            }
+            assert_eq!(end, config.parameter_count());
+            config.layout().into_iter().map(|tensor| tensor.name).collect()
+        };
+        assert_eq!(
+            names(&config),
+            ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"]
+        );
+        assert_eq!(config.layout()[0].shape, [64, 4]);
+        config.dropout = 0.6;
+        assert_eq!(
+            names(&config),
+            ["0.weight", "0.bias", "3.weight", "3.bias", "6.weight", "6.bias"]
+        );
+    }
+}

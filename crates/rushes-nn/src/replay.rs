@@ -1,0 +1,561 @@
+//! Replay memory: transitions in a ring, sampled uniformly or by priority, joined over n steps.
+
+use super::random::{below, uniform};
+use super::state::{StateError, Tensors};
+use rushes_rng::Rng;
+
+/// Settings of prioritised replay (Schaul et al. 2016).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Priorities {
+    /// How strongly priorities matter: probability ∝ priority^alpha. 0 is uniform.
+    pub alpha: f64,
+    /// Added to the temporal-difference error, so that nothing is never replayed.
+    pub epsilon: f64,
+}
+
+/// One transition as it is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Transition<'a> {
+    /// The observation acted on.
+    pub observation: &'a [f32],
+    /// The flat action.
+    pub action: &'a [f32],
+    /// The reward.
+    pub reward: f64,
+    /// The observation that followed: the episode's last where it ended.
+    pub next_observation: &'a [f32],
+    /// Whether the task ended; then nothing follows.
+    pub terminated: bool,
+    /// Whether the time limit ended the episode; values still bootstrap from `next_observation`.
+    pub truncated: bool,
+}
+
+/// What [`Replay::sample`] writes, row after row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Where each transition lies, for [`Replay::update_priorities`].
+    pub indices: Vec<usize>,
+    /// Observations acted on.
+    pub observations: Vec<f32>,
+    /// Actions.
+    pub actions: Vec<f32>,
+    /// Discounted sums of the rewards of up to n steps.
+    pub rewards: Vec<f32>,
+    /// The observation after those steps.
+    pub next_observations: Vec<f32>,
+    /// What the value of `next_observations` is multiplied by: `γ^steps`, zero where the task ended.
+    pub discounts: Vec<f32>,
+    /// Importance weights, the greatest of the batch being 1; all 1 under uniform sampling.
+    pub weights: Vec<f32>,
+}
+
+/// A ring of transitions. Copies of an environment are kept apart, so that n steps follow one another.
+pub struct Replay {
+    capacity: usize,
+    environments: usize,
+    observation_len: usize,
+    action_len: usize,
+    n_steps: usize,
+    gamma: f64,
+    observations: Vec<f32>,
+    next_observations: Vec<f32>,
+    actions: Vec<f32>,
+    rewards: Vec<f32>,
+    /// 0: goes on, 1: terminated, 2: truncated, or cut off by a restart.
+    ends: Vec<u8>,
+    /// Transitions stored so far, the overwritten ones counted.
+    stored: u64,
+    priorities: Option<(Priorities, SumTree)>,
+}
+
+const GOES_ON: u8 = 0;
+const TERMINATED: u8 = 1;
+const TRUNCATED: u8 = 2;
+
+/// Shape of a [`Replay`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReplayConfig {
+    /// Transitions that it holds; rounded down to a multiple of `environments`.
+    pub capacity: usize,
+    /// How many copies of the environment fill it, in turn.
+    pub environments: usize,
+    /// Numbers in an observation.
+    pub observation_len: usize,
+    /// Numbers in an action.
+    pub action_len: usize,
+    /// Steps that a sampled transition spans (1: as stored), fewer at the end of an episode.
+    pub n_steps: usize,
+    /// The discount factor.
+    pub gamma: f64,
+    /// Prioritised sampling, or `None` for uniform.
+    pub priorities: Option<Priorities>,
+}
+
+impl ReplayConfig {
+    /// The most bytes that a memory takes of which only the first `steps` are ever stored.
+    pub fn bytes(&self, steps: u64) -> u64 {
+        let numbers = 2 * self.observation_len + self.action_len + 1;
+        let stored = (self.capacity as u64).min(steps);
+        let tree = match self.priorities {
+            Some(_) => SumTree::len(self.capacity) * size_of::<f64>(),
+            None => 0,
+        };
+        stored * (numbers * size_of::<f32>() + 1) as u64 + tree as u64
+    }
+}
+
+impl Replay {
+    /// An empty memory. Its room is reserved at once, so that it never moves; the system hands out pages as
+    /// they fill.
+    pub fn new(config: ReplayConfig) -> Self {
+        let ReplayConfig { environments, observation_len, action_len, n_steps, gamma, .. } = config;
+        let capacity = (config.capacity / environments).max(1) * environments;
+        let room = |len: usize| Vec::with_capacity(capacity * len);
+        Self {
+            capacity,
+            environments,
+            observation_len,
+            action_len,
+            n_steps,
+            gamma,
+            observations: room(observation_len),
+            next_observations: room(observation_len),
+            actions: room(action_len),
+            rewards: room(1),
+            ends: Vec::with_capacity(capacity),
+            stored: 0,
+            priorities: config.priorities.map(|p| (p, SumTree::new(capacity))),
+        }
+    }
+
+    /// How many transitions it holds.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Stores a transition over the oldest one. Copies of the environment store in turn, one transition
+    /// each a step.
+    pub fn push(&mut self, transition: Transition<'_>) {
+        let index = (self.stored % self.capacity as u64) as usize;
+        let end = match transition {
+            Transition { terminated: true, .. } => TERMINATED,
+            Transition { truncated: true, .. } => TRUNCATED,
+            _ => GOES_ON,
+        };
+        put(&mut self.observations, index, transition.observation);
+        put(&mut self.next_observations, index, transition.next_observation);
+        put(&mut self.actions, index, transition.action);
+        put(&mut self.rewards, index, &[transition.reward as f32]);
+        put(&mut self.ends, index, &[end]);
+        if let Some((_, tree)) = &mut self.priorities {
+            // A new transition is replayed at least once soon: it gets the greatest priority so far.
+            tree.set(index, tree.greatest);
+        }
+        self.stored += 1;
+    }
+
+    /// The environments were restarted: what comes next does not follow what came last.
+    pub fn restart(&mut self) {
+        for back in 1..=(self.environments as u64).min(self.stored) {
+            let index = ((self.stored - back) % self.capacity as u64) as usize;
+            if self.ends[index] == GOES_ON {
+                self.ends[index] = TRUNCATED;
+            }
+        }
+    }
+
+    /// Draws `size` transitions with replacement. `beta` is how far importance weights make up for
+    /// prioritised sampling (1: wholly).
+    ///
+    /// # Panics
+    /// Where the memory is empty.
+    pub fn sample(&self, size: usize, beta: f64, rng: &mut Rng, batch: &mut Batch) {
+        assert!(!self.is_empty(), "an empty memory has nothing to sample");
+        batch.indices.clear();
+        batch.weights.clear();
+        match &self.priorities {
+            None => {
+                batch.indices.extend((0..size).map(|_| below(rng, self.len())));
+                batch.weights.resize(size, 1.0);
+            }
+            Some((_, tree)) => {
+                // One draw from each of `size` equal parts of the total, which spreads the batch.
+                let (total, n) = (tree.total(), self.len() as f64);
+                for i in 0..size {
+                    let mass = (i as f64 + uniform(rng)) / size as f64 * total;
+                    let index = tree.find(mass).min(self.len() - 1);
+                    batch.indices.push(index);
+                    batch.weights.push((tree.get(index) / total * n).powf(-beta) as f32);
+                }
+                let greatest = batch.weights.iter().copied().fold(0.0, f32::max);
+                batch.weights.iter_mut().for_each(|weight| *weight /= greatest);
+            }
+        }
+        for values in [&mut batch.observations, &mut batch.next_observations, &mut batch.actions] {
+            values.clear();
+        }
+        batch.rewards.clear();
+        batch.discounts.clear();
+        for &first in &batch.indices {
+            let (last, reward, discount, _) = self.span(first);
+            batch.observations.extend_from_slice(row(
+                &self.observations,
+                first,
+                self.observation_len,
+            ));
+            batch.actions.extend_from_slice(row(&self.actions, first, self.action_len));
+            let next = row(&self.next_observations, last, self.observation_len);
+            batch.next_observations.extend_from_slice(next);
+            batch.rewards.push(reward as f32);
+            batch.discounts.push(discount as f32);
+        }
+    }
+
+    /// The transition at `index`, which lies below [`Replay::len`].
+    pub fn transition(&self, index: usize) -> Transition<'_> {
+        Transition {
+            observation: row(&self.observations, index, self.observation_len),
+            action: row(&self.actions, index, self.action_len),
+            reward: f64::from(self.rewards[index]),
+            next_observation: row(&self.next_observations, index, self.observation_len),
+            terminated: self.ends[index] == TERMINATED,
+            truncated: self.ends[index] == TRUNCATED,
+        }
+    }
+
+    /// How many transitions were stored before the one at `index`: a number that stays with it.
+    pub fn number(&self, index: usize) -> u64 {
+        let capacity = self.capacity as u64;
+        let oldest = self.stored.saturating_sub(capacity);
+        oldest + (index as u64 + capacity - oldest % capacity) % capacity
+    }
+
+    /// The discounted reward of the n steps from the transition at `index` on, fewer where the task ends; `None`
+    /// where they are not all known, because the episode was cut off or is still going on.
+    pub fn n_step_reward(&self, index: usize) -> Option<f64> {
+        let (last, reward, _, steps) = self.span(index);
+        (steps == self.n_steps || self.ends[last] == TERMINATED).then_some(reward)
+    }
+
+    /// From transition `first` up to n steps on: the last of them, the discounted reward, the factor of what
+    /// follows, and how many steps they are.
+    fn span(&self, first: usize) -> (usize, f64, f64, usize) {
+        let newest = ((self.stored - 1) % self.capacity as u64) as usize;
+        let (mut last, mut reward, mut discount) = (first, 0.0, 1.0);
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            reward += discount * f64::from(self.rewards[last]);
+            discount *= self.gamma;
+            if self.ends[last] == TERMINATED {
+                return (last, reward, 0.0, steps);
+            }
+            let age = (newest + self.capacity - last) % self.capacity;
+            // The newest transition of each copy has no successor yet.
+            if self.ends[last] == TRUNCATED || steps >= self.n_steps || age < self.environments {
+                return (last, reward, discount, steps);
+            }
+            last = (last + self.environments) % self.capacity;
+        }
+    }
+
+    /// Sets the priorities of the transitions last sampled to the size of their temporal-difference errors.
+    /// Does nothing under uniform sampling.
+    pub fn update_priorities(&mut self, indices: &[usize], errors: impl Iterator<Item = f64>) {
+        if let Some((settings, tree)) = &mut self.priorities {
+            for (&index, error) in indices.iter().zip(errors) {
+                tree.set(index, (error.abs() + settings.epsilon).powf(settings.alpha));
+            }
+        }
+    }
+
+    /// Writes everything as `prefix` + `observations`, ….
+    pub fn save(&self, prefix: &str, tensors: &mut Tensors) {
+        let n = self.len();
+        let name = |name: &str| format!("{prefix}{name}");
+        tensors.insert_u64(&name("len"), n as u64);
+        tensors.insert_u64(&name("stored"), self.stored);
+        tensors.insert(&name("observations"), &[n, self.observation_len], &self.observations);
+        tensors.insert(
+            &name("next_observations"),
+            &[n, self.observation_len],
+            &self.next_observations,
+        );
+        tensors.insert(&name("actions"), &[n, self.action_len], &self.actions);
+        tensors.insert(&name("rewards"), &[n], &self.rewards);
+        tensors.insert_bytes(&name("ends"), &self.ends);
+        if let Some((_, tree)) = &self.priorities {
+            tensors.insert(&name("priorities"), &[n], tree.leaves(n));
+            tensors.insert(&name("greatest_priority"), &[], &[tree.greatest]);
+        }
+    }
+
+    /// Takes over what [`Replay::save`] wrote.
+    ///
+    /// # Errors
+    /// Where a tensor is missing or of another size; the memory is to be thrown away then.
+    pub fn load(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), StateError> {
+        let name = |name: &str| format!("{prefix}{name}");
+        let n = tensors.get_u64(&name("len"))? as usize;
+        self.stored = tensors.get_u64(&name("stored"))?;
+        let (width, action_len) = (self.observation_len, self.action_len);
+        refill(&mut self.observations, tensors.get(&name("observations"), &[n, width])?);
+        refill(&mut self.next_observations, tensors.get(&name("next_observations"), &[n, width])?);
+        refill(&mut self.actions, tensors.get(&name("actions"), &[n, action_len])?);
+        refill(&mut self.rewards, tensors.get(&name("rewards"), &[n])?);
+        refill(&mut self.ends, tensors.get_bytes(&name("ends"))?.to_vec());
+        if let Some((_, tree)) = &mut self.priorities {
+            for (index, priority) in tensors.get(&name("priorities"), &[n])?.into_iter().enumerate()
+            {
+                tree.set(index, priority);
+            }
+            tree.greatest = tensors.get(&name("greatest_priority"), &[])?[0];
+        }
+        Ok(())
+    }
+}
+
+/// Replaces what `buffer` holds, within the room that it has.
+fn refill<N: Copy>(buffer: &mut Vec<N>, values: Vec<N>) {
+    buffer.clear();
+    buffer.extend_from_slice(&values);
+}
+
+/// Writes row `index`, appending it where the buffer ends there.
+fn put<N: Copy>(buffer: &mut Vec<N>, index: usize, values: &[N]) {
+    let start = index * values.len();
+    if start == buffer.len() {
+        buffer.extend_from_slice(values);
+    } else {
+        buffer[start..start + values.len()].copy_from_slice(values);
+    }
+}
+
+fn row(buffer: &[f32], index: usize, len: usize) -> &[f32] {
+    &buffer[index * len..(index + 1) * len]
+}
+
+/// Priorities in a complete binary tree whose inner nodes hold the sums of their children: setting and
+/// finding take a step a level.
+struct SumTree {
+    /// Node 1 is the root, node `i`'s children are `2i` and `2i + 1`, the leaves are the second half.
+    nodes: Vec<f64>,
+    /// The greatest priority ever set.
+    greatest: f64,
+}
+
+impl SumTree {
+    fn new(capacity: usize) -> Self {
+        Self { nodes: vec![0.0; Self::len(capacity)], greatest: 1.0 }
+    }
+
+    /// How many nodes hold so many leaves.
+    fn len(capacity: usize) -> usize {
+        2 * capacity.next_power_of_two()
+    }
+
+    fn first_leaf(&self) -> usize {
+        self.nodes.len() / 2
+    }
+
+    fn leaves(&self, n: usize) -> &[f64] {
+        &self.nodes[self.first_leaf()..self.first_leaf() + n]
+    }
+
+    fn get(&self, index: usize) -> f64 {
+        self.nodes[self.first_leaf() + index]
+    }
+
+    fn set(&mut self, index: usize, priority: f64) {
+        self.greatest = self.greatest.max(priority);
+        let mut node = self.first_leaf() + index;
+        self.nodes[node] = priority;
+        // Sums are formed anew, not adjusted, so that rounding does not pile up.
+        while node > 1 {
+            node /= 2;
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.nodes[1]
+    }
+
+    /// The leaf whose share of the cumulative sum holds `mass`.
+    fn find(&self, mut mass: f64) -> usize {
+        let mut node = 1;
+        while node < self.first_leaf() {
+            node *= 2;
+            // An empty right side is never entered, whatever rounding left of `mass`.
+            if mass >= self.nodes[node] && self.nodes[node + 1] > 0.0 {
+                mass -= self.nodes[node];
+                node += 1;
+            }
+        }
+        node - self.first_leaf()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rushes_rng::{Purpose, stream};
+
+    fn config(capacity: usize) -> ReplayConfig {
+        ReplayConfig {
+            capacity,
+            environments: 1,
+            observation_len: 1,
+            action_len: 1,
+            n_steps: 1,
+            gamma: 0.5,
+            priorities: None,
+        }
+    }
+
+    /// Stores transition number `i`: observation i, reward 1, next observation i + 1.
+    fn push(replay: &mut Replay, i: usize, terminated: bool, truncated: bool) {
+        replay.push(Transition {
+            observation: &[i as f32],
+            action: &[(i % 2) as f32],
+            reward: 1.0,
+            next_observation: &[i as f32 + 1.0],
+            terminated,
+            truncated,
+        });
+    }
+
+    fn rng() -> Rng {
+        stream(4, Purpose::Minibatch, 0)
+    }
+
+    #[test]
+    fn the_ring_forgets_the_oldest_and_samples_the_rest_evenly() {
+        let mut replay = Replay::new(config(4));
+        for i in 0..6 {
+            push(&mut replay, i, false, false);
+        }
+        assert_eq!(replay.len(), 4);
+        let mut batch = Batch::default();
+        replay.sample(8_000, 0.0, &mut rng(), &mut batch);
+        for expected in 2..6 {
+            let n = batch.observations.iter().filter(|o| **o == expected as f32).count();
+            assert!((1_800..2_200).contains(&n), "{expected}: {n}");
+        }
+        for (o, next) in batch.observations.iter().zip(&batch.next_observations) {
+            assert_eq!(o + 1.0, *next);
+        }
+        assert!(
+            batch.weights.iter().all(|w| *w == 1.0) && batch.discounts.iter().all(|d| *d == 0.5)
+        );
+    }
+
+    #[test]
+    fn n_steps_stop_at_ends_restarts_and_the_newest() {
+        let mut replay = Replay::new(ReplayConfig { n_steps: 3, ..config(10) });
+        for i in 0..9 {
+            push(&mut replay, i, i == 2, i == 5);
+        }
+        // reward 1 + 1/2 + 1/4; nothing follows a termination
+        assert_eq!(replay.span(0), (2, 1.75, 0.0, 3));
+        assert_eq!(replay.span(1), (2, 1.5, 0.0, 2));
+        assert_eq!(replay.span(3), (5, 1.75, 0.125, 3));
+        // a truncation is bootstrapped from
+        assert_eq!(replay.span(4), (5, 1.5, 0.25, 2));
+        assert_eq!(replay.span(6), (8, 1.75, 0.125, 3));
+        assert_eq!(replay.span(7), (8, 1.5, 0.25, 2));
+        replay.restart();
+        push(&mut replay, 9, false, false);
+        assert_eq!(replay.span(7), (8, 1.5, 0.25, 2));
+        // around the end of the ring
+        push(&mut replay, 10, false, false);
+        push(&mut replay, 11, false, false);
+        assert_eq!(replay.span(9), (1, 1.75, 0.125, 3));
+    }
+
+    #[test]
+    fn rewards_of_n_steps_are_known_up_to_an_end_but_not_through_a_cut() {
+        let mut replay = Replay::new(ReplayConfig { n_steps: 3, ..config(10) });
+        for i in 0..9 {
+            push(&mut replay, i, i == 2, i == 5);
+        }
+        let known: Vec<_> = (0..9).map(|index| replay.n_step_reward(index)).collect();
+        let cut = None;
+        let expected =
+            [Some(1.75), Some(1.5), Some(1.0), Some(1.75), cut, cut, Some(1.75), cut, cut];
+        assert_eq!(known, expected);
+    }
+
+    #[test]
+    fn a_number_stays_with_its_transition() {
+        let mut replay = Replay::new(config(4));
+        for i in 0..11 {
+            push(&mut replay, i, false, false);
+            for index in 0..replay.len() {
+                let transition = replay.transition(index);
+                assert_eq!(replay.number(index) as f32, transition.observation[0]);
+                assert_eq!(transition.next_observation[0], transition.observation[0] + 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn copies_of_an_environment_follow_themselves() {
+        let mut replay = Replay::new(ReplayConfig { n_steps: 2, environments: 2, ..config(9) });
+        for i in 0..6 {
+            push(&mut replay, i, false, false);
+        }
+        assert_eq!(replay.span(0).0, 2);
+        assert_eq!(replay.span(1).0, 3);
+        assert_eq!((replay.span(4).0, replay.span(5).0), (4, 5));
+    }
+
+    #[test]
+    fn priorities_set_probabilities_and_weights() {
+        let priorities = Some(Priorities { alpha: 1.0, epsilon: 0.0 });
+        let mut replay = Replay::new(ReplayConfig { priorities, ..config(5) });
+        for i in 0..5 {
+            push(&mut replay, i, false, false);
+        }
+        replay.update_priorities(&[0, 1, 2, 3, 4], [1.0, -2.0, 3.0, 4.0, 0.0].into_iter());
+        let mut batch = Batch::default();
+        let n = 10_000;
+        replay.sample(n, 1.0, &mut rng(), &mut batch);
+        for (index, share) in [0.1, 0.2, 0.3, 0.4, 0.0].into_iter().enumerate() {
+            let found = batch.indices.iter().filter(|i| **i == index).count() as f64 / n as f64;
+            assert!((found - share).abs() < 0.002, "{index}: {found}");
+        }
+        // w ∝ 1 / probability, the greatest being 1
+        for (&index, &weight) in batch.indices.iter().zip(&batch.weights) {
+            assert!((f64::from(weight) - 1.0 / (index as f64 + 1.0)).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_restored_memory_samples_the_same() {
+        for priorities in [None, Some(Priorities { alpha: 0.6, epsilon: 1e-6 })] {
+            let config = ReplayConfig { priorities, n_steps: 2, ..config(8) };
+            let mut replay = Replay::new(config);
+            for i in 0..11 {
+                push(&mut replay, i, i == 6, false);
+            }
+            replay.update_priorities(&[1, 3, 5], [0.1, 7.0, 0.5].into_iter());
+            let mut tensors = Tensors::default();
+            replay.save("replay.", &mut tensors);
+            let mut restored = Replay::new(config);
+            restored.load("replay.", &tensors).expect("what was just saved");
+            let (mut a, mut b) = (Batch::default(), Batch::default());
+            for memory in [&mut replay, &mut restored] {
+                push(memory, 11, false, true);
+            }
+            replay.sample(50, 0.4, &mut rng(), &mut a);
+            restored.sample(50, 0.4, &mut rng(), &mut b);
+            assert_eq!(a, b);
+        }
+    }
+}

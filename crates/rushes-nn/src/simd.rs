@@ -1,0 +1,316 @@
+//! Runtime dispatch to the widest instruction set that the processor has.
+//!
+//! A [`Task`] is written once against [`Isa`] and compiled for each: AVX-512, AVX2 with fused
+//! multiply-add, and the target's baseline. Everything below a task must be `#[inline(always)]`, because
+//! only code inlined into the `#[target_feature]` entry points is compiled with their instructions.
+
+/// A register of numbers.
+pub trait Vector<T>: Copy {
+    /// Numbers in a register.
+    const LANES: usize;
+    /// How many registers wide a tile of [`super::kernels::product`] is: as many as leave room for its
+    /// accumulators.
+    const WIDE: usize;
+    /// The same number in every lane.
+    fn splat(value: T) -> Self;
+    /// Reads [`Self::LANES`] numbers.
+    ///
+    /// # Safety
+    /// They must be readable; no alignment is needed.
+    unsafe fn load(from: *const T) -> Self;
+    /// Writes [`Self::LANES`] numbers.
+    ///
+    /// # Safety
+    /// They must be writable; no alignment is needed.
+    unsafe fn store(self, to: *mut T);
+    /// `self * factor + addend`, fused where the instruction set can.
+    fn fma(self, factor: Self, addend: Self) -> Self;
+    /// Sum lane by lane.
+    fn add(self, other: Self) -> Self;
+    /// Sum of all lanes.
+    fn sum(self) -> T;
+}
+
+/// An instruction set.
+pub trait Isa: 'static {
+    /// Register of `f32`.
+    type F32: Vector<f32>;
+    /// Register of `f64`.
+    type F64: Vector<f64>;
+    /// `a * b + c`, fused where that is one instruction.
+    fn fma32(a: f32, b: f32, c: f32) -> f32;
+    /// `a * b + c`, fused where that is one instruction.
+    fn fma64(a: f64, b: f64, c: f64) -> f64;
+}
+
+/// Work that is compiled for every instruction set.
+pub trait Task {
+    /// What it returns.
+    type Output;
+    /// Does the work. Implementations must be `#[inline(always)]`.
+    fn run<I: Isa>(self) -> Self::Output;
+}
+
+/// Runs `task` with the best instruction set of this processor. The choice is the same for the life of
+/// the process.
+#[inline]
+pub fn dispatch<K: Task>(task: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // The standard library caches both answers.
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && allowed(Level::Avx512)
+        {
+            // SAFETY: the features were just detected (AVX-512F implies AVX2 and FMA).
+            return unsafe { x86::run_avx512(task) };
+        }
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && allowed(Level::Avx2)
+        {
+            // SAFETY: the features were just detected.
+            return unsafe { x86::run_avx2(task) };
+        }
+    }
+    task.run::<Baseline>()
+}
+
+/// The instruction sets that [`dispatch`] chooses from, poorest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    not(any(test, feature = "every-level")),
+    expect(dead_code, reason = "named by tests on every target")
+)]
+pub enum Level {
+    /// [`Baseline`].
+    Baseline,
+    /// AVX2 with fused multiply-add.
+    Avx2,
+    /// AVX-512.
+    Avx512,
+}
+
+/// Whether [`dispatch`] may choose this instruction set: always, outside tests.
+#[cfg(not(any(test, feature = "every-level")))]
+#[inline(always)]
+fn allowed(_: Level) -> bool {
+    true
+}
+
+#[cfg(any(test, feature = "every-level"))]
+thread_local! {
+    static RICHEST: std::cell::Cell<Level> = const { std::cell::Cell::new(Level::Avx512) };
+}
+
+#[cfg(any(test, feature = "every-level"))]
+fn allowed(level: Level) -> bool {
+    level <= RICHEST.get()
+}
+
+/// Runs a test once with each instruction set that this processor has.
+#[cfg(any(test, feature = "every-level"))]
+pub fn on_every_level(test: impl Fn(Level)) {
+    for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
+        RICHEST.set(level);
+        test(level);
+    }
+}
+
+/// What every processor of the target has: SSE2 on x86-64, NEON with fused multiply-add on aarch64.
+pub struct Baseline;
+
+/// A register as the compiler vectorises it.
+#[derive(Clone, Copy)]
+pub struct Portable<T, const N: usize>([T; N]);
+
+/// Whether the baseline multiplies and adds in one instruction; elsewhere `mul_add` is a slow call.
+const BASELINE_FMA: bool = cfg!(target_arch = "aarch64");
+
+macro_rules! portable {
+    ($scalar:ty, $lanes:literal) => {
+        impl Vector<$scalar> for Portable<$scalar, $lanes> {
+            const LANES: usize = $lanes;
+            const WIDE: usize = 2;
+            #[inline(always)]
+            fn splat(value: $scalar) -> Self {
+                Self([value; $lanes])
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $scalar) -> Self {
+                // SAFETY: the caller vouches for the memory.
+                Self(unsafe { from.cast::<[$scalar; $lanes]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $scalar) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { to.cast::<[$scalar; $lanes]>().write_unaligned(self.0) }
+            }
+            #[inline(always)]
+            fn fma(self, factor: Self, addend: Self) -> Self {
+                Self(std::array::from_fn(|i| {
+                    if BASELINE_FMA {
+                        self.0[i].mul_add(factor.0[i], addend.0[i])
+                    } else {
+                        self.0[i] * factor.0[i] + addend.0[i]
+                    }
+                }))
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+            }
+            #[inline(always)]
+            fn sum(self) -> $scalar {
+                self.0.iter().sum()
+            }
+        }
+    };
+}
+portable!(f32, 4);
+portable!(f64, 2);
+
+impl Isa for Baseline {
+    type F32 = Portable<f32, 4>;
+    type F64 = Portable<f64, 2>;
+    #[inline(always)]
+    fn fma32(a: f32, b: f32, c: f32) -> f32 {
+        if BASELINE_FMA { a.mul_add(b, c) } else { a * b + c }
+    }
+    #[inline(always)]
+    fn fma64(a: f64, b: f64, c: f64) -> f64 {
+        if BASELINE_FMA { a.mul_add(b, c) } else { a * b + c }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Isa, Task, Vector};
+
+    pub struct Avx512;
+    pub struct Avx2;
+
+    /// # Safety
+    /// The processor must have these features.
+    #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
+    pub unsafe fn run_avx512<K: Task>(task: K) -> K::Output {
+        task.run::<Avx512>()
+    }
+
+    /// # Safety
+    /// The processor must have these features.
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn run_avx2<K: Task>(task: K) -> K::Output {
+        task.run::<Avx2>()
+    }
+
+    macro_rules! isa {
+        ($isa:ty, $f32:ty, $f64:ty) => {
+            impl Isa for $isa {
+                type F32 = $f32;
+                type F64 = $f64;
+                #[inline(always)]
+                fn fma32(a: f32, b: f32, c: f32) -> f32 {
+                    a.mul_add(b, c)
+                }
+                #[inline(always)]
+                fn fma64(a: f64, b: f64, c: f64) -> f64 {
+                    a.mul_add(b, c)
+                }
+            }
+        };
+    }
+    isa!(Avx512, __m512, __m512d);
+    isa!(Avx2, __m256, __m256d);
+
+    // SAFETY of every intrinsic call below: these types are named only by `Avx512` and `Avx2`, which
+    // `dispatch` hands to a task after detecting their features, and memory is the caller's promise.
+    macro_rules! vector {
+        ($vector:ty, $scalar:ty, $lanes:literal, $wide:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
+            impl Vector<$scalar> for $vector {
+                const LANES: usize = $lanes;
+                const WIDE: usize = $wide;
+                #[inline(always)]
+                fn splat(value: $scalar) -> Self {
+                    unsafe { $splat(value) }
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const $scalar) -> Self {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut $scalar) {
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                fn fma(self, factor: Self, addend: Self) -> Self {
+                    unsafe { $fma(self, factor, addend) }
+                }
+                #[inline(always)]
+                fn add(self, other: Self) -> Self {
+                    unsafe { $add(self, other) }
+                }
+                #[inline(always)]
+                fn sum(self) -> $scalar {
+                    // Halves, quarters, … in a fixed order.
+                    let mut lanes = [0.0; $lanes];
+                    unsafe { $store(lanes.as_mut_ptr(), self) };
+                    let mut width = $lanes / 2;
+                    while width > 0 {
+                        for i in 0..width {
+                            lanes[i] += lanes[i + width];
+                        }
+                        width /= 2;
+                    }
+                    lanes[0]
+                }
+            }
+        };
+    }
+    vector!(
+        __m512,
+        f32,
+        16,
+        4,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps
+    );
+    vector!(
+        __m512d,
+        f64,
+        8,
+        4,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_fmadd_pd,
+        _mm512_add_pd
+    );
+    vector!(
+        __m256,
+        f32,
+        8,
+        2,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps
+    );
+    vector!(
+        __m256d,
+        f64,
+        4,
+        2,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        _mm256_fmadd_pd,
+        _mm256_add_pd
+    );
+}

@@ -1,0 +1,233 @@
+//! Networks: acting and PPO-sized updates, native against libtorch, whole SAC updates, and the updates' floors
+//! (their matrix products alone).
+//!
+//! `cargo bench --bench nn [-- FILTER]`
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rushes::algorithm::Setup;
+use rushes::trial::{MetricMeans, World};
+use rushes_nn::{
+    Activation, Device, Engine, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, build,
+    clip_gradient_norm,
+};
+use rushes_rng::{Purpose, Rng, stream};
+
+fn rng() -> Rng {
+    stream(0, Purpose::Initialisation, 0)
+}
+
+fn network<T: Scalar>(engine: Engine, width: usize, outputs: usize) -> Box<dyn Network<T>> {
+    let config = MlpConfig::new(4, &[width, width], outputs, Activation::Tanh);
+    build(&config, engine, Device::Cpu, &mut rng()).expect("both engines compute on a CPU")
+}
+
+fn forward<T: Scalar + tch::kind::Element>(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("forward_{}", T::PRECISION));
+    for rows in [1, 8, 64, 256] {
+        let batch = vec![0.1_f32; rows * 4];
+        let mut outputs = vec![T::zero(); rows * 2];
+        let mut native = network::<T>(Engine::NATIVE, 64, 2);
+        group.bench_function(BenchmarkId::new("native", rows), |b| {
+            b.iter(|| native.forward(black_box(&batch), rows, &mut outputs));
+        });
+        let config = MlpConfig::new(4, &[64, 64], 2, Activation::Tanh);
+        let parameters = config.initial_parameters::<T>(&mut rng());
+        let weights: Vec<tch::Tensor> = config
+            .layout()
+            .iter()
+            .map(|tensor| {
+                let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
+                let end = tensor.offset + tensor.count();
+                tch::Tensor::from_slice(&parameters[tensor.offset..end]).view(shape.as_slice())
+            })
+            .collect();
+        tch::set_num_threads(1);
+        let _no_grad = tch::no_grad_guard();
+        group.bench_function(BenchmarkId::new("tch", rows), |b| {
+            b.iter(|| {
+                let x = tch::Tensor::from_slice(black_box(&batch)).view([rows as i64, 4]);
+                let x = x.to_kind(T::KIND).linear(&weights[0], Some(&weights[1])).tanh();
+                let x = x.linear(&weights[2], Some(&weights[3])).tanh();
+                let x = x.linear(&weights[4], Some(&weights[5]));
+                x.copy_data(&mut outputs, rows * 2);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Actor and critic forward, backward, clipped and stepped, as one PPO minibatch; the loss itself is left
+/// out.
+fn update(c: &mut Criterion) {
+    let mut group = c.benchmark_group("update");
+    for (width, rows) in [(64, 128), (64, 256), (256, 256)] {
+        let batch: Vec<f32> = (0..rows * 4).map(|i| (i as f32 * 0.37).sin()).collect();
+        for engine in [Engine::NATIVE, Engine::TORCH] {
+            let mut actor = network::<f32>(engine, width, 2);
+            let mut critic = network::<f32>(engine, width, 1);
+            let parameters = actor.parameters().len() + critic.parameters().len();
+            let mut optimiser = Optimiser::new(OptimiserConfig::adam(1e-5), parameters);
+            let (mut logits, mut values) = (vec![0.0; rows * 2], vec![0.0; rows]);
+            let mut rng = rng();
+            let id = BenchmarkId::new(engine.to_string(), format!("{width}x{rows}"));
+            group.bench_function(id, |b| {
+                b.iter(|| {
+                    actor.forward_train(&batch, rows, &mut rng, &mut logits);
+                    critic.forward_train(&batch, rows, &mut rng, &mut values);
+                    actor.zero_gradients();
+                    critic.zero_gradients();
+                    actor.backward(&logits, None);
+                    critic.backward(&values, None);
+                    let mut slices =
+                        [actor.parameters_and_gradients(), critic.parameters_and_gradients()];
+                    clip_gradient_norm(&mut slices, 0.5);
+                    optimiser.step(1e-4, &mut slices);
+                });
+            });
+        }
+        group.bench_function(BenchmarkId::new("floor", format!("{width}x{rows}")), |b| {
+            let mut buffers = Floor::new(width.max(rows) * width);
+            b.iter(|| buffers.ppo(rows, width));
+        });
+    }
+    group.finish();
+}
+
+/// One gradient step of SAC with the settings of RL Baselines3 Zoo for BipedalWalker, an environment step to
+/// every 32 of them, and the products of such a step alone.
+fn sac(c: &mut Criterion) {
+    const STEPS: usize = 32;
+    let mut group = c.benchmark_group("sac");
+    group.throughput(Throughput::Elements(STEPS as u64)).sample_size(10);
+    let value = serde_json::json!({
+        "name": "bench", "environment": { "id": "BipedalWalker-v3" },
+        "agents": { "sac": {
+            "policy": { "type": "neural", "hidden": [400, 300] },
+            "training": {
+                "algorithm": { "name": "sac", "learning_rate": 7.3e-4, "gamma": 0.98, "tau": 0.02,
+                               "batch_size": 256, "learning_starts": 0, "buffer_size": 300_000,
+                               "gradient_steps": STEPS },
+                "schedule": { "steps": 1_000_000 }
+            }
+        } }
+    });
+    let spec = rushes::experiment::load::check(&value).expect("a valid experiment");
+    let agent = &spec.agents["sac"];
+    let training = agent.training.as_ref().expect("written above");
+    let mut world = World::new(&spec.environment, &agent.policy, 1, 0, &training.schedule)
+        .expect("a known environment");
+    let setup = Setup {
+        policy: &agent.policy,
+        schedule: &training.schedule,
+        observation_space: world.observation_space(),
+        action_space: world.action_space(),
+        seed: 0,
+    };
+    let mut algorithm = training.algorithm.settings().build(&setup).expect("on any CPU");
+    world.restart(0, Default::default()).expect("a fresh start");
+    let mut metrics = MetricMeans::default();
+    group.bench_function("update", |b| {
+        b.iter(|| algorithm.iterate(&mut world, &mut metrics).expect("finite numbers"));
+    });
+    group.bench_function("floor", |b| {
+        let mut buffers = Floor::new(400 * 400);
+        b.iter(|| (0..STEPS).for_each(|_| buffers.sac(256)));
+    });
+    group.finish();
+}
+
+/// Products by the `gemm` crate, with nothing in between.
+struct Floor {
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl Floor {
+    /// For matrices of at most `len` numbers.
+    fn new(len: usize) -> Self {
+        let buffer = || vec![0.5; len];
+        Self { a: buffer(), b: buffer(), c: buffer() }
+    }
+
+    fn product(&mut self, m: usize, n: usize, k: usize) {
+        assert!((m * n).max(m * k).max(k * n) <= self.a.len(), "the buffers are too small");
+        // SAFETY: the buffers hold these matrices.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                self.c.as_mut_ptr(),
+                1,
+                n as isize,
+                false,
+                self.a.as_ptr(),
+                1,
+                k as isize,
+                self.b.as_ptr(),
+                1,
+                n as isize,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    }
+
+    fn forward(&mut self, rows: usize, widths: &[usize]) {
+        for layer in widths.windows(2) {
+            self.product(rows, layer[1], layer[0]);
+        }
+    }
+
+    fn weight_gradients(&mut self, rows: usize, widths: &[usize]) {
+        for layer in widths.windows(2) {
+            self.product(layer[1], layer[0], rows);
+        }
+    }
+
+    fn input_gradients(&mut self, rows: usize, widths: &[usize]) {
+        for layer in widths.windows(2) {
+            self.product(rows, layer[0], layer[1]);
+        }
+    }
+
+    /// A network's part in a step of learning; the gradient at its inputs is not needed.
+    fn learn(&mut self, rows: usize, widths: &[usize]) {
+        self.forward(rows, widths);
+        self.weight_gradients(rows, widths);
+        self.input_gradients(rows, &widths[1..]);
+    }
+
+    /// Actor and critic of one PPO minibatch.
+    fn ppo(&mut self, rows: usize, width: usize) {
+        for outputs in [2, 1] {
+            self.learn(rows, &[4, width, width, outputs]);
+        }
+        black_box(&self.c);
+    }
+
+    /// One gradient step of SAC: next actions, target values, two critics' step, the actor's step through
+    /// both of them.
+    fn sac(&mut self, rows: usize) {
+        let (actor, critic) = ([24, 400, 300, 8], [28, 400, 300, 1]);
+        self.forward(rows, &actor);
+        self.learn(rows, &actor);
+        for _ in 0..2 {
+            self.forward(rows, &critic);
+            self.learn(rows, &critic);
+            self.forward(rows, &critic);
+            self.input_gradients(rows, &critic);
+        }
+        black_box(&self.c);
+    }
+}
+
+criterion_group!(benches, forward::<f32>, forward::<f64>, update, sac);
+criterion_main!(benches);
