@@ -9,7 +9,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use rushes::env::Mode;
 use rushes::env::{self, Options, TimeLimit};
-use rushes::video::{Scene, VideoConfig, probe_file, record_take};
+use rushes::trial::{Scene, record_take};
+use rushes::video::{VideoConfig, probe_file};
 
 fn main() -> anyhow::Result<()> {
     let id = std::env::args().nth(1).unwrap_or_else(|| "CartPole-v1".to_owned());

@@ -12,9 +12,10 @@ use indexmap::IndexMap;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use crate::experiment::Metric;
 use crate::record::GitInfo;
-use crate::regression::{Metric, Scores};
-use crate::report::summary::Summary;
+use crate::regression::Scores;
+use crate::results::Summary;
 use crate::store;
 
 /// The version of the tables; SQLite's `user_version`.
@@ -292,7 +293,7 @@ fn insert(transaction: &Transaction<'_>, summary: &Summary) -> anyhow::Result<()
 mod tests {
     use super::*;
     use crate::record::{Outcome, Progress, RunStatus};
-    use crate::report::summary::{AgentSummary, Curve, PolicyKind, SeedSummary};
+    use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary};
 
     fn summary(run: &str, returns: &[f64]) -> Summary {
         let seeds = returns.iter().zip(0..).map(|(&value, seed)| SeedSummary {

@@ -263,7 +263,7 @@ mod tests {
                 }
             } }
         });
-        let problems = crate::experiment::load::check(&value).expect_err("nothing would be left");
+        let problems = crate::validation::check(&value).expect_err("nothing would be left");
         let [Problem { path, message }] = &problems[..] else { panic!("{problems:?}") };
         assert_eq!(path.last().map(String::as_str), Some("top_quantiles_to_drop_per_net"));
         assert_eq!(message, "expected fewer than the 5 of n_quantiles");

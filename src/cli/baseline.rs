@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
-use super::Exit;
+use crate::exit::Exit;
 use crate::regression::Scores;
-use crate::report::summary::Summary;
-use crate::store::{self, RunDir};
+use crate::results;
+use crate::store::RunDir;
 
 /// Arguments of `rushes baseline`.
 #[derive(clap::Args)]
@@ -24,7 +22,7 @@ pub struct Args {
 /// # Errors
 /// Where the run cannot be read or is not complete, or the file cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let scores = Scores::from_summary(&summary(&RunDir::open(&args.run)?)?, None);
+    let scores = Scores::from_summary(&results::summary(&RunDir::open(&args.run)?)?, None);
     if let Some(folder) = args.output.parent() {
         fs_err::create_dir_all(folder)?;
     }
@@ -32,18 +30,4 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let seeds = scores.agents.values().map(|agent| agent.seeds.len()).max().unwrap_or_default();
     println!("{} ({} agents, {seeds} seeds)", args.output.display(), scores.agents.len());
     Ok(Exit::Success)
-}
-
-/// A run's summary.
-///
-/// # Errors
-/// Where it is missing, damaged or of a newer version.
-pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
-    anyhow::ensure!(
-        run.summary().exists(),
-        "{} has no summary.json; render it with `rushes report {}`",
-        run.path().display(),
-        run.path().display()
-    );
-    store::read_json(&run.summary()).context("failed to read the run's summary")
 }

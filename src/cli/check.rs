@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Exit;
-use super::baseline::summary;
+use crate::exit::Exit;
 use crate::regression::{self, Scores, Verdict};
+use crate::results;
 use crate::store::{self, RunDir};
 
 /// Arguments of `rushes check`.
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let baseline = Scores::read(&args.baseline)?;
     let rule = run.plan()?.experiment.check;
-    let scores = Scores::from_summary(&summary(&run)?, Some(&baseline));
+    let scores = Scores::from_summary(&results::summary(&run)?, Some(&baseline));
     let decision = regression::decide(&baseline, &scores, &rule)?;
     if let Some(path) = &args.junit {
         store::write_atomically(path, regression::junit(&decision)?.as_bytes())?;

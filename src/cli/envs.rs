@@ -5,8 +5,8 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Exit;
 use crate::env::{self, EnvSpec, Options, Space};
+use crate::exit::Exit;
 
 /// List the environments, or show one's spaces, limits, options and built-in policies.
 #[derive(clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::export::{csv, tensorboard};
 use crate::store::RunDir;
 

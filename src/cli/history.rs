@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::Exit;
+use crate::exit::Exit;
+use crate::experiment::Metric;
 use crate::export::csv::Table;
 use crate::history::{History, RecordedRun};
-use crate::regression::Metric;
 use crate::stats::{self, Bootstrap};
 
 /// Arguments of `rushes history`.

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::exit::Exit;
+
 mod baseline;
 mod check;
 mod envs;
@@ -17,21 +19,6 @@ mod schema;
 mod trace;
 mod trial;
 mod validate;
-
-/// How a command ended. The numbers are documented in `docs/exit-codes.md` and never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything that was asked for was done; for `check`: held or improved.
-    Success = 0,
-    /// `check`: regressed. `run`: at least one trial failed. `trace --verify`: a value differs.
-    Failed = 1,
-    /// Broken input, or `check` could not tell.
-    Input = 2,
-    /// The command line itself is wrong.
-    Usage = 3,
-    /// Interrupted; the run can be resumed.
-    Interrupted = 130,
-}
 
 /// Train agents without a screen, film them before and after, and gate their returns.
 #[derive(Parser)]

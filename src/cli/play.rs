@@ -6,18 +6,19 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Exit;
 use crate::env::Episode;
 use crate::env::Mode;
 use crate::env::episode::{self, View};
 use crate::env::names;
 use crate::env::{Env, Info, Options, Space};
+use crate::exit::Exit;
 use crate::experiment::EnvironmentSpec;
-use crate::play::{Cast, Player};
 use crate::policy::{HardCodedSpec, PolicySpec};
+use crate::results::{PlayingAgent, SavedAgent};
 use crate::rng::{Purpose, stream};
 use crate::stats;
-use crate::video::{Scene, VideoConfig, record_take};
+use crate::trial::{Scene, record_take};
+use crate::video::VideoConfig;
 
 /// Play a trained policy, or a random or hard-coded one, and print what each episode earned.
 ///
@@ -111,9 +112,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 /// Who plays, by the arguments.
-fn cast(args: &Args) -> anyhow::Result<Cast> {
+fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
     if let Some(path) = &args.policy {
-        return Cast::open(path, args.agent.as_deref());
+        return SavedAgent::open(path, args.agent.as_deref());
     }
     let hard_coded = |rule, name| PolicySpec::HardCoded(HardCodedSpec { rule, name });
     let (name, policy) = match (&args.rule, &args.hard_coded) {
@@ -123,7 +124,7 @@ fn cast(args: &Args) -> anyhow::Result<Cast> {
     };
     let id = args.env.clone().unwrap_or_default();
     let environment = EnvironmentSpec { id, options: Options::new(), max_episode_steps: None };
-    Ok(Cast::fixed(name, policy, environment))
+    Ok(SavedAgent::fixed(name, policy, environment))
 }
 
 /// The environment that is played: the policy's own or another, with the options given.
@@ -146,8 +147,8 @@ fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<Environment
 /// Plays every seed, filming and printing as asked.
 fn play(
     args: &Args,
-    cast: &Cast,
-    player: &mut Player,
+    cast: &SavedAgent,
+    player: &mut PlayingAgent,
     seeds: &[u64],
     out: &mut impl Write,
 ) -> anyhow::Result<Vec<(u64, Episode)>> {
@@ -331,7 +332,7 @@ impl fmt::Display for Element<'_> {
 }
 
 /// One line on who plays what.
-fn title(args: &Args, cast: &Cast, environment: &EnvironmentSpec) -> String {
+fn title(args: &Args, cast: &SavedAgent, environment: &EnvironmentSpec) -> String {
     let trained = match cast.trained_steps() {
         Some(steps) => {
             let how = if args.explore { "sampling" } else { "greedy" };
@@ -376,7 +377,7 @@ fn columns(played: &[(u64, Episode)]) -> (Vec<f64>, Vec<f64>) {
 /// Everything about the episodes, for programs.
 fn summary(
     args: &Args,
-    cast: &Cast,
+    cast: &SavedAgent,
     environment: &EnvironmentSpec,
     played: &[(u64, Episode)],
 ) -> Value {

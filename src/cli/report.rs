@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::report::{self, Options};
 use crate::store::RunDir;
 

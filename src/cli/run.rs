@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::experiment::{self, FORMAT_VERSION, Memory, Override, Plan, Spec};
 use crate::history::History;
 use crate::record::{RunInfo, RunStatus};
-use crate::report::summary::Summary;
+use crate::results::Summary;
 use crate::runner::{Display, Outcome, Pool};
 use crate::store::{self, RunDir};
-use crate::{provenance, report, search, video};
+use crate::{provenance, report, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
@@ -47,7 +47,7 @@ pub struct Args {
 /// Where the experiment is wrong, nothing can be written, or no video can be encoded. Failed trials are no
 /// error here but an exit code.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let mut spec = experiment::load(&args.file, &args.overrides)?;
+    let mut spec = validation::load(&args.file, &args.overrides)?;
     if args.quick {
         spec = spec.quick();
     }
@@ -57,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             eprintln!("note: {note}");
         }
     }
-    let mut plan = Plan::new(spec)?;
+    let mut plan = search::plan(spec)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
     let memory = Memory::of(&plan)?;

@@ -1,6 +1,6 @@
 //! `rushes schema`: the JSON Schema of experiment files.
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::experiment::schema::schema;
 
 /// Prints the schema.

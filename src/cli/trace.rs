@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::Exit;
 use crate::env::trace::{Difference, Recording, compare};
+use crate::exit::Exit;
 
 /// Replay recorded trajectories of environments.
 ///

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::runner::end_with_parent;
 use crate::store::TrialDir;
 use crate::trial::{self, Message};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::experiment::{self, Memory, Override, Plan};
-use crate::provenance;
+use crate::{provenance, search, validation};
 
 /// Arguments of `rushes validate`.
 #[derive(clap::Args)]
@@ -27,10 +27,10 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Success;
     for file in &args.files {
-        match experiment::load(file, &args.overrides) {
+        match validation::load(file, &args.overrides) {
             Ok(spec) if args.resolved => println!("{}", serde_json::to_string_pretty(&spec)?),
             Ok(spec) => {
-                let plan = Plan::new(spec)?;
+                let plan = search::plan(spec)?;
                 let agents = plan.experiment.agents.len();
                 println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
                 let memory = Memory::of(&plan)?;

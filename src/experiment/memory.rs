@@ -3,7 +3,7 @@
 
 use super::{AgentSpec, Plan};
 use crate::env::Env;
-use crate::report::format::bytes;
+use crate::format::bytes;
 
 /// From this many bytes on, memory is worth telling.
 const NOTEWORTHY: u64 = 100_000_000;
@@ -96,7 +96,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::experiment::load::check;
+    use crate::validation::check;
 
     fn plan(buffer_size: u64, steps: u64) -> Plan {
         let agent = |algorithm: serde_json::Value| {
@@ -109,7 +109,7 @@ mod tests {
             &json!({ "name": "memory", "environment": { "id": "BipedalWalker-v3" }, "seeds": 2,
                        "agents": { "ppo": ppo, "sac": sac } }),
         );
-        Plan::new(spec.expect("a valid experiment")).expect("no search")
+        Plan::new(spec.expect("a valid experiment"))
     }
 
     /// Two observations of 24 numbers, an action of 4, a reward and an end.

@@ -1,16 +1,21 @@
 //! Experiments: what a user writes ([`Spec`]), what follows from it ([`Plan`]), and what is wrong with it.
 
+mod check;
 mod error;
-pub mod load;
 mod memory;
 mod overrides;
 mod plan;
 pub mod schema;
+mod search;
 mod spec;
 
-pub use error::ExperimentError;
-pub use load::load;
+pub use check::{CheckSpec, Metric};
+pub use error::{ExperimentError, repeated_keys};
 pub use memory::Memory;
 pub use overrides::Override;
 pub use plan::{FORMAT_VERSION, Plan, TrialPlan};
+pub use search::{
+    Direction, Objective, ParameterSpec, Sample, SamplerSpec, SchedulerSpec, SearchSpec,
+    problems as search_problems,
+};
 pub use spec::*;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
-use crate::search::{self, Sample};
+use crate::experiment::Sample;
+use crate::search;
 
 /// The version of the on-disk layout (`docs/output-format.md`).
 pub const FORMAT_VERSION: u32 = 1;
@@ -53,11 +54,8 @@ pub struct TrialPlan {
 }
 
 impl Plan {
-    /// The plan of a checked experiment, with the first round of its search.
-    ///
-    /// # Errors
-    /// Where a searched value does not fit; never for a checked experiment.
-    pub fn new(experiment: Spec) -> anyhow::Result<Self> {
+    /// The trials of the agents that nothing is searched for; [`Plan::add`] adds those of samples.
+    pub fn new(experiment: Spec) -> Self {
         let mut plan = Self {
             format_version: FORMAT_VERSION,
             settings_hash: settings_hash(&experiment),
@@ -71,10 +69,8 @@ impl Plan {
             .filter(|(agent, _)| !searched(agent))
             .flat_map(|(agent, settings)| plan.new_trials(agent, None, settings))
             .collect();
-        let first = search::next_samples(experiment, &[]);
         plan.trials = fixed;
-        plan.add(first)?;
-        Ok(plan)
+        plan
     }
 
     /// Adds samples with their trials; says whether there were any.

@@ -12,11 +12,11 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::check::CheckSpec;
+use super::search::SearchSpec;
 use crate::algorithm::AlgorithmSpec;
 use crate::env::{self, EnvSpec, Options, Pixels, TimeLimit};
 use crate::policy::{ObservationSpec, PolicySpec};
-use crate::regression::CheckSpec;
-use crate::search::SearchSpec;
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.

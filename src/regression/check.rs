@@ -11,11 +11,12 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::AgentScores;
 use super::permutation::{Effort, Splits, Test, residuals, smallest_visible_drop};
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
 use super::text::{number, percent};
-use super::{AgentScores, CheckSpec, Metric};
-use crate::report::summary::PolicyKind;
+use crate::experiment::{CheckSpec, Metric};
+use crate::results::PolicyKind;
 use crate::stats;
 
 /// Drops nearer to each other than this part of the range are the same, up to rounding.

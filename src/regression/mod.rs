@@ -13,12 +13,10 @@ mod junit;
 mod markdown;
 mod permutation;
 mod scores;
-mod spec;
 mod text;
 
 pub use check::{Comparison, Decision, Evidence, Side, Verdict, decide};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use scores::{AgentScores, BASELINE_VERSION, Recorded, Scores, SeedScores, TimeScore};
-pub use spec::{CheckSpec, Metric};
 pub use text::text;

@@ -11,9 +11,9 @@ use fs_err as fs;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::Metric;
+use crate::experiment::Metric;
 use crate::record::{GitInfo, Outcome};
-use crate::report::summary::{AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
+use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
 use crate::stats;
 use crate::store;
 

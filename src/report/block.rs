@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::chart::{Chart, Size};
-use super::format;
+use crate::format;
 
 /// A piece of a section.
 #[derive(Debug, Clone, Serialize)]

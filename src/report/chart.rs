@@ -17,7 +17,7 @@ use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingErrorKind,
 };
 
-use super::format;
+use crate::format;
 
 /// Drawing units per pixel.
 const SCALE: i32 = 10;

@@ -1,10 +1,10 @@
-//! The report: reads run directories, writes `index.html` and `summary.json`.
+//! The report: reads run directories, writes `index.html`.
 //!
 //! ```text
-//! run directory ──data──▶ RunData ──model──▶ Report ──sections──▶ Blocks ──templates/──▶ index.html
-//!                             └──────────────────────────────────────────▶ summary.json
+//! run directory ──results──▶ RunData ──model──▶ Report ──sections──▶ Blocks ──templates/──▶ index.html
+//! history, baseline ──────────▶ Past ───┘
 //! ```
-//! Nothing but the files of the run is read, and nothing outside the page is needed to look at it: styles
+//! Nothing of a run is changed, and nothing outside the page is needed to look at it: styles
 //! and the script are in it, charts are SVG, videos lie beside it (or inside, with
 //! [`Options::standalone`]). A new section is one file in `sections/` and one line in its table.
 
@@ -13,19 +13,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 
+use crate::results::RunData;
 use crate::store::{self, RunDir};
 
-mod aggregate;
 mod block;
 mod chart;
-mod data;
-pub mod format;
 mod model;
 mod page;
+mod past;
 mod sections;
-pub mod summary;
-
-pub use data::RunData;
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -36,8 +32,7 @@ pub struct Options {
     pub standalone: bool,
 }
 
-/// Writes the report of one run, or one that compares several, and each run's `summary.json`.
-/// Returns the path of the page.
+/// Writes the report of one run, or one that compares several. Returns the path of the page.
 ///
 /// # Errors
 /// Where nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
@@ -56,14 +51,6 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
     let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
-    for run in &runs {
-        // Compact: most of it is columns of numbers.
-        let text = serde_json::to_string(&run.summary)?;
-        store::write_atomically(&run.dir.summary(), text.as_bytes())?;
-        if let Some(best) = run.best_experiment()? {
-            store::write_json(&run.dir.best(), &best)?;
-        }
-    }
     let report = model::Report::new(runs, folder, options.standalone);
     let page = page::render(&report)?;
     store::write_atomically(&output, page.as_bytes())?;

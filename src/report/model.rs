@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::block::{Cell, LegendEntry};
-use super::data::{RunData, Trial};
-use super::summary::{AgentSummary, PolicyKind, SeedSummary};
+use super::past::Past;
+use crate::results::{AgentSummary, PolicyKind, SeedSummary};
+use crate::results::{RunData, Trial};
 use crate::stats;
 
 /// Colours for agents that learn; `style.css` defines as many.
@@ -16,6 +17,8 @@ const BASELINE_COLORS: usize = 3;
 pub struct Report {
     /// The runs, in the order they were given.
     pub runs: Vec<RunData>,
+    /// What each run is held against.
+    pub(super) past: Vec<Past>,
     /// Every agent of every run.
     pub series: Vec<Series>,
     /// The directory that the page will lie in: links are relative to it.
@@ -47,7 +50,8 @@ pub struct Series {
 
 impl Report {
     /// Gives every agent its place and its colour.
-    pub fn new(runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
+    pub fn new(mut runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
+        let past = runs.iter_mut().map(Past::read).collect();
         let several = runs.len() > 1;
         let mut palette = Palette::new(&runs);
         let mut series = Vec::new();
@@ -76,7 +80,7 @@ impl Report {
             }
         }
         series.sort_by_key(|one| (names.iter().position(|name| *name == one.name), one.run));
-        Self { runs, series, folder, standalone }
+        Self { runs, past, series, folder, standalone }
     }
 
     /// Whether runs are compared.

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::block::{Block, Fact};
-use super::format;
 use super::model::{Report, letter};
 use super::sections::{self, SECTIONS};
+use crate::format;
 use crate::record::RunStatus;
 
 /// The templates; styles and script are put into the page.

@@ -94,7 +94,7 @@ pub fn end_with_parent() {
         let mut byte = [0];
         // The parent never writes; a read returns when the pipe closes.
         let _ = std::io::stdin().read(&mut byte);
-        std::process::exit(crate::cli::Exit::Interrupted as i32);
+        std::process::exit(crate::exit::Exit::Interrupted as i32);
     });
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::next_samples;
 use super::score::{SampleScore, SoFar, trial_score};
-use super::spec::{SchedulerSpec, SearchSpec};
-use super::{Sample, next_samples};
+use crate::experiment::Sample;
 use crate::experiment::{Plan, TrialPlan};
+use crate::experiment::{SchedulerSpec, SearchSpec};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Ended, Outcome, Pool};
 use crate::trial;

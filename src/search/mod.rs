@@ -15,12 +15,8 @@ mod importance;
 mod sampler;
 mod scheduler;
 mod score;
-mod spec;
 
 pub use driver::run;
 pub use importance::importance;
-pub use sampler::{Sample, next_samples};
+pub use sampler::{next_samples, plan};
 pub use score::{SampleScore, Standing, ranking, trial_score};
-pub use spec::{
-    Direction, Metric, ParameterSpec, SamplerSpec, SchedulerSpec, SearchSpec, problems,
-};

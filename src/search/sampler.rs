@@ -2,38 +2,20 @@
 
 use indexmap::IndexMap;
 use rand::RngExt as _;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tpe::TpeOptimizer;
 
-use super::spec::{Direction, ParameterSpec, SamplerSpec, SearchSpec};
-use crate::experiment::{AgentSpec, Override, Spec};
+use crate::experiment::{Direction, ParameterSpec, Plan, Sample, SamplerSpec, SearchSpec, Spec};
 use crate::rng::{Purpose, Rng, stream};
 
-/// An agent with other values in some places.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    /// The agent's name.
-    pub agent: String,
-    /// Its number among the agent's samples, counted from 0.
-    pub number: usize,
-    /// The values by their paths.
-    pub values: IndexMap<String, Value>,
-}
-
-impl Sample {
-    /// The agent's settings with the values in their places.
-    ///
-    /// # Errors
-    /// Where a value does not fit; never for a checked experiment.
-    pub fn settings(&self, experiment: &Spec) -> anyhow::Result<AgentSpec> {
-        let mut value = serde_json::to_value(experiment)?;
-        for (path, new) in &self.values {
-            let change = Override::new(path, new.clone());
-            change.apply(&mut value).map_err(anyhow::Error::msg)?;
-        }
-        Ok(serde_json::from_value(value["agents"][&self.agent].take())?)
-    }
+/// The plan of a checked experiment, with the first round of its search.
+///
+/// # Errors
+/// Fails if a searched value does not fit; never for a checked experiment.
+pub fn plan(experiment: Spec) -> anyhow::Result<Plan> {
+    let mut plan = Plan::new(experiment);
+    plan.add(next_samples(&plan.experiment, &[]))?;
+    Ok(plan)
 }
 
 /// The samples of the next round, given those of the earlier rounds with their scores: none when the search
@@ -231,7 +213,7 @@ mod tests {
             } },
             "search": search,
         });
-        crate::experiment::load::check(&value).unwrap_or_else(|problems| panic!("{problems:?}"))
+        crate::validation::check(&value).unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
     const RATE: &str = "agents.learner.training.algorithm.learning_rate";

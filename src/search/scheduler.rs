@@ -1,7 +1,7 @@
 //! Which samples go on.
 
 use super::score::SoFar;
-use super::spec::SchedulerSpec;
+use crate::experiment::SchedulerSpec;
 use crate::stats;
 
 impl SchedulerSpec {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::{Direction, Metric, SearchSpec};
+use crate::experiment::{Direction, Objective, SearchSpec};
 use crate::experiment::{Target, TrialPlan};
 use crate::record::{Event, Record, StopReason, TrialResult};
 use crate::stats::{self, MovingMean};
@@ -19,17 +19,17 @@ pub fn trial_score(
     let budget = schedule.and_then(|s| s.steps).unwrap_or(result.progress.steps) as f64;
     let curve = returns(trial, records);
     match search.metric {
-        Metric::MeanReturn => match &result.after {
+        Objective::MeanReturn => match &result.after {
             Some(after) => stats::mean(&after.returns),
             // Stopped early: as good as its training was then.
             None => curve.last().map(|point| point.mean),
         },
-        Metric::StepsToThreshold => {
+        Objective::StepsToThreshold => {
             let threshold = threshold(search, trial)?;
             let first = curve.iter().find(|point| point.whole && point.mean >= threshold);
             Some(first.map_or(2.0 * budget, |point| point.steps))
         }
-        Metric::Auc => {
+        Objective::Auc => {
             let points: Vec<_> = curve.iter().map(|point| (point.steps, point.mean)).collect();
             let until =
                 if stopped_by_search(result) { result.progress.steps as f64 } else { budget };
@@ -183,14 +183,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::experiment::{Plan, load};
+
     use crate::record::{Evaluation, Outcome, Progress};
     use crate::trial;
+    use crate::validation;
 
     /// A searched trial of 1,000 steps with a window of two episodes, and its search by `metric`.
     fn trial(metric: &str) -> (SearchSpec, TrialPlan) {
         let rate = "agents.learner.training.algorithm.learning_rate";
-        let experiment = load::check(&json!({
+        let experiment = validation::check(&json!({
             "name": "searched",
             "environment": { "id": "CartPole-v1" },
             "agents": { "learner": {
@@ -202,7 +203,8 @@ mod tests {
             } },
             "search": { "parameters": { rate: { "grid": [0.1] } }, "metric": metric },
         }));
-        let mut plan = Plan::new(experiment.expect("a valid experiment")).expect("values that fit");
+        let plan = crate::search::plan(experiment.expect("a valid experiment"));
+        let mut plan = plan.expect("values that fit");
         (plan.experiment.search.take().expect("a search"), plan.trials.remove(0))
     }
 

@@ -12,6 +12,7 @@ mod metrics;
 mod session;
 mod stage;
 mod stop;
+mod take;
 mod trigger;
 mod world;
 
@@ -21,5 +22,6 @@ pub use log::Message;
 pub use metrics::MetricMeans;
 pub use session::{failed, pruned, run};
 pub use stop::StopRule;
+pub use take::{Scene, TakeError, record_take};
 pub use trigger::Trigger;
 pub use world::World;

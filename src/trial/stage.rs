@@ -10,7 +10,7 @@ use crate::experiment::{EvaluationMode, TrialPlan};
 use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
 use crate::rng::{Purpose, stream};
 use crate::store::TrialDir;
-use crate::video::{Scene, record_take};
+use crate::trial::{Scene, record_take};
 
 /// Evaluations during training play other episodes than the ones before and after it, so that whoever
 /// picks a policy by the former is not fooled by the latter. They begin so far behind.

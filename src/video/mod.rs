@@ -19,7 +19,6 @@ mod config;
 mod encoder;
 mod facts;
 mod resize;
-mod take;
 pub mod yuv;
 
 pub use caption::{Caption, CaptionInfo};
@@ -27,7 +26,7 @@ pub use codec::{EncoderChoice, probe};
 pub use config::{Codec, VideoConfig};
 pub use encoder::{Encoder, EncoderConfig};
 pub use facts::{VideoFacts, probe_file};
-pub use take::{Scene, Take, TakeError, record_take};
+pub use resize::Resizer;
 
 /// A video could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -91,11 +90,11 @@ pub enum VideoError {
 }
 
 impl VideoError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| VideoError::Io { action, path: path.to_owned(), source }
     }
 
-    fn ffmpeg(action: &'static str, path: &Path) -> impl FnOnce(ffmpeg::Error) -> Self {
+    pub(crate) fn ffmpeg(action: &'static str, path: &Path) -> impl FnOnce(ffmpeg::Error) -> Self {
         move |source| VideoError::Ffmpeg { action, path: path.to_owned(), source }
     }
 }

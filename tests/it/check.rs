@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rushes::experiment::{Plan, load};
+use rushes::experiment::Plan;
 use rushes::history::History;
 use rushes::record::{Outcome, Progress, RunStatus};
-use rushes::report::summary::{AgentSummary, Curve, PolicyKind, Reached, SeedSummary, Summary};
+use rushes::results::{AgentSummary, Curve, PolicyKind, Reached, SeedSummary, Summary};
 use rushes::store;
+use rushes::validation;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -72,8 +73,7 @@ impl Run {
             "agents": agents,
             "check": self.check,
         });
-        let plan =
-            Plan::new(load::check(&experiment).expect("a valid experiment")).expect("no search");
+        let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"));
         let summary = Summary {
             format_version: 1,
             experiment: "cartpole".into(),

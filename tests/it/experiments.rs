@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rushes::experiment;
 use rushes::experiment::schema::schema;
-use rushes::experiment::{self, Plan};
+use rushes::validation;
 
 use crate::cli::{failure, output};
 
@@ -31,9 +32,9 @@ fn the_committed_schema_is_the_generated_one() {
 #[test]
 fn shipped_experiments_are_valid_and_named_like_their_files() {
     for file in shipped() {
-        let spec = experiment::load(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let spec = validation::load(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(Some(spec.name.as_str()), file.file_stem().and_then(|stem| stem.to_str()));
-        assert!(!Plan::new(spec).expect("values that fit").trials.is_empty());
+        assert!(!rushes::search::plan(spec).expect("values that fit").trials.is_empty());
     }
 }
 
@@ -56,10 +57,10 @@ fn shipped_experiments_run() {
 #[test]
 fn a_resolved_experiment_is_the_same_experiment() {
     for file in shipped() {
-        let spec = experiment::load(&file, &[]).unwrap();
+        let spec = validation::load(&file, &[]).unwrap();
         let resolved = output(&["validate", "--resolved", file.to_str().unwrap()]);
         let value = serde_json::from_slice(&resolved.stdout).unwrap();
-        assert_eq!(experiment::load::check(&value), Ok(spec), "{}", file.display());
+        assert_eq!(validation::check(&value), Ok(spec), "{}", file.display());
     }
 }
 
@@ -299,7 +300,7 @@ fn broken_files_are_explained() {
             assert_eq!(code, 2, "{what}: {stderr}");
             stderr
         } else {
-            experiment::load(&file, &[]).expect_err(what).to_string()
+            validation::load(&file, &[]).expect_err(what).to_string()
         };
         let message = message.trim().replace(path, "broken.json");
         assert!(message.starts_with("broken.json:"), "{what}: {message}");

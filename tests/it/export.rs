@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rushes::experiment::{Plan, load};
+use rushes::experiment::Plan;
 use rushes::record::{
     Evaluation, Event, Outcome, Progress, Record, RunInfo, RunStatus, StopReason, TrialResult,
 };
 use rushes::store::{RunDir, write_json};
+use rushes::validation;
 use serde_json::{Value, json};
 
 /// A run of two trials, the second without a result.
@@ -21,7 +22,7 @@ fn run(folder: &Path) -> PathBuf {
             "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 2 } },
         } },
     });
-    let plan = Plan::new(load::check(&experiment).expect("a valid experiment")).expect("no search");
+    let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"));
     let path = folder.join("run");
     std::fs::create_dir_all(&path).expect("a writable folder");
     write_json(&path.join("plan.json"), &plan).expect("a writable folder");

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use rushes::experiment::{FORMAT_VERSION, Plan, Spec};
+use rushes::record::Take;
 use rushes::record::{
     Evaluation, Event, Moment, Outcome, Progress, Record, RunInfo, RunStatus, StopReason,
     TakeRecord, TrialResult,
 };
-use rushes::report::summary::{PolicyKind, Summary};
 use rushes::report::{self, Options};
+use rushes::results::{PolicyKind, Summary};
 use rushes::store::{self, RunDir};
-use rushes::video::{Codec, Take};
+use rushes::video::Codec;
 use serde_json::{Value, json};
 
 /// A run that can be looked at.
@@ -55,7 +56,7 @@ impl MadeUp {
         let output = tempfile::tempdir().unwrap();
         let spec: Spec = serde_json::from_value(experiment).unwrap();
         let run = RunDir::create(output.path(), &spec.name).unwrap();
-        let plan = Plan::new(spec).expect("no search");
+        let plan = Plan::new(spec);
         run.write_plan(&plan).unwrap();
         run.write_info(&info(&run)).unwrap();
         for trial in &plan.trials {

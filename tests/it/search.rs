@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rushes::record::StopReason;
-use rushes::report::summary::Summary;
+use rushes::results::Summary;
 use rushes::store::{RunDir, TrialDir, read_json};
 use serde_json::{Value, json};
 

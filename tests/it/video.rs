@@ -7,11 +7,10 @@ use std::{env as process, fs};
 use ffmpeg_next as ffmpeg;
 use rushes::env::{self, Options, TimeLimit};
 use rushes::env::{Mode, Policy, PolicyError, Situation};
+use rushes::record::Take;
 use rushes::rng::{self, Purpose, Rng};
-use rushes::video::{
-    Codec, Encoder, EncoderConfig, Scene, Take, VideoConfig, VideoError, probe, probe_file,
-    record_take,
-};
+use rushes::trial::{Scene, record_take};
+use rushes::video::{Codec, Encoder, EncoderConfig, VideoConfig, VideoError, probe, probe_file};
 
 /// Pushes with the pole's lean.
 struct Lean;

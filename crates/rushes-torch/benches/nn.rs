@@ -113,7 +113,7 @@ fn sac(c: &mut Criterion) {
             }
         } }
     });
-    let spec = rushes::experiment::load::check(&value).expect("a valid experiment");
+    let spec = rushes::validation::check(&value).expect("a valid experiment");
     let agent = &spec.agents["sac"];
     let training = agent.training.as_ref().expect("written above");
     let mut world = World::new(&spec.environment, &agent.policy, 1, 0, &training.schedule)

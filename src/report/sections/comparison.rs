@@ -1,8 +1,8 @@
 //! Several runs side by side: differences and the probability of improvement.
 
 use super::Section;
+use crate::format;
 use crate::report::block::{Block, Cell, Row, Table};
-use crate::report::format;
 use crate::report::model::{Report, Series, letter};
 use crate::stats::{self, Bootstrap};
 

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Section;
-use crate::report::aggregate::{self, Against, Point};
+use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size};
-use crate::report::format;
 use crate::report::model::{Report, Series};
-use crate::report::summary::{Curve, SeedSummary};
+use crate::results::aggregate::{self, Against, Point};
+use crate::results::{Curve, SeedSummary};
 
 /// Points that all seeds' lines in one drawing have together: what a page still opens with at once.
 const LINE_BUDGET: usize = 9000;

@@ -4,10 +4,10 @@ use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::Section;
-use crate::report::aggregate::{self, Against};
 use crate::report::block::{Block, Figure, Variant};
 use crate::report::chart::{Axis, Chart, Layer, SMALL};
 use crate::report::model::Report;
+use crate::results::aggregate::{self, Against};
 
 /// The section.
 pub struct Diagnostics;

@@ -2,10 +2,10 @@
 
 use super::Section;
 use crate::env::Space;
+use crate::format;
 use crate::report::block::{Block, Fact};
-use crate::report::data::RunData;
-use crate::report::format;
 use crate::report::model::Report;
+use crate::results::RunData;
 
 /// The section.
 pub struct Environment;

@@ -1,9 +1,9 @@
 //! The evaluation after training, with policies that do not learn as baselines.
 
 use super::Section;
+use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
-use crate::report::format;
 use crate::report::model::{Report, Series};
 use crate::stats::{self, Bootstrap};
 
@@ -110,7 +110,7 @@ fn table(report: &Report, series: &[(usize, &Series)]) -> Table {
 
 /// What kind of agent it is, in a word or two.
 fn kind(report: &Report, series: &Series) -> String {
-    use crate::report::summary::PolicyKind;
+    use crate::results::PolicyKind;
     match (report.summary(series).policy, series.learns) {
         (PolicyKind::Random, _) => "random baseline".into(),
         (PolicyKind::HardCoded, _) => "hard-coded baseline".into(),

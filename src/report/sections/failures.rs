@@ -1,10 +1,10 @@
 //! Trials that failed, with the end of their logs; and what trials wanted a person to know.
 
 use super::Section;
+use crate::format;
 use crate::report::block::{Block, Cell, Row, Table};
-use crate::report::data::Trial;
-use crate::report::format;
 use crate::report::model::Report;
+use crate::results::Trial;
 
 /// With more failures than this, the rest is counted.
 const MOST_LOGS: usize = 20;

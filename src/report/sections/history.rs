@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::Section;
-use crate::regression::Metric;
+use crate::experiment::Metric;
+use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size};
-use crate::report::data::RunData;
-use crate::report::format;
 use crate::report::model::{Report, Series};
+use crate::report::past::Past;
+use crate::results::RunData;
 use crate::stats::{self, Bootstrap, Interval};
 
 /// How many runs are shown, the newest ones.
@@ -47,7 +48,8 @@ impl Section for History {
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let [run] = &report.runs[..] else { return Ok(Vec::new()) };
-        let entries = entries(run, &report.series);
+        let past = &report.past[0];
+        let entries = entries(run, past, &report.series);
         if entries.len() < 2 {
             return Ok(Vec::new());
         }
@@ -75,7 +77,7 @@ impl Section for History {
             });
             layers.push(Layer::Dots { class: series.class.clone(), points: means, data });
         }
-        for (agent, mean) in baseline_means(run, &report.series) {
+        for (agent, mean) in baseline_means(past, &report.series) {
             layers.push(Layer::Rule { y: mean, label: format!("baseline of {agent}") });
         }
         let values = entries.iter().flat_map(|entry| entry.points.iter().flatten());
@@ -103,10 +105,10 @@ impl Section for History {
 }
 
 /// The recorded runs in the order they were started, this one among them.
-fn entries<'a>(run: &'a RunData, series: &[Series]) -> Vec<Entry<'a>> {
+fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry<'a>> {
     let here = run.summary.run.as_str();
-    let mut entries: Vec<Entry<'a>> = run
-        .history
+    let mut entries: Vec<Entry<'a>> = past
+        .runs
         .iter()
         .filter(|past| past.run != here)
         .map(|past| Entry {
@@ -138,8 +140,8 @@ fn point(scores: &[f64]) -> Option<Point> {
 }
 
 /// What the experiment's baseline says of the agents that learn.
-fn baseline_means<'a>(run: &RunData, series: &'a [Series]) -> Vec<(&'a str, f64)> {
-    let Some(baseline) = &run.baseline else { return Vec::new() };
+fn baseline_means<'a>(past: &Past, series: &'a [Series]) -> Vec<(&'a str, f64)> {
+    let Some(baseline) = &past.baseline else { return Vec::new() };
     let mean = |one: &'a Series| {
         let scores = baseline.agents.get(&one.name)?;
         let means: Option<Vec<f64>> =
@@ -150,7 +152,8 @@ fn baseline_means<'a>(run: &RunData, series: &'a [Series]) -> Vec<(&'a str, f64)
 }
 
 fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
-    let baseline_run = run.baseline.as_ref().map(|baseline| baseline.recorded.run.as_str());
+    let baseline_run =
+        report.past[0].baseline.as_ref().map(|baseline| baseline.recorded.run.as_str());
     let rows = entries.iter().map(|entry| {
         let mut notes = Vec::new();
         notes.extend((entry.run == run.summary.run).then_some("this run"));

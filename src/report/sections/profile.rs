@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::Section;
+use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
-use crate::report::format;
 use crate::report::model::Report;
 use crate::stats;
 

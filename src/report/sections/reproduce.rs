@@ -2,8 +2,8 @@
 
 use super::Section;
 use crate::report::block::{Block, Fact};
-use crate::report::data::RunData;
 use crate::report::model::{Report, letter};
+use crate::results::RunData;
 
 /// The section.
 pub struct Reproduce;
@@ -53,7 +53,7 @@ fn run_blocks(run: &RunData) -> Vec<Block> {
         facts.push(Fact::new("Trials at a time", info.jobs.to_string()));
     }
     let seeds: Vec<String> = run.plan.experiment.seeds.0.iter().map(ToString::to_string).collect();
-    facts.push(Fact::code("Seeds", crate::report::format::shorten(&seeds.join(", "), 200)));
+    facts.push(Fact::code("Seeds", crate::format::shorten(&seeds.join(", "), 200)));
     facts
         .push(Fact::code("Evaluation seeds from", run.plan.experiment.evaluation.seed.to_string()));
     facts.push(Fact::code("Settings hash", run.plan.settings_hash.clone()));

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::Section;
+use crate::experiment::{Direction, Objective, ParameterSpec, SearchSpec};
+use crate::format;
 use crate::report::RunData;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
-use crate::report::format;
 use crate::report::model::{Report, letter};
-use crate::report::summary::{SampleSummary, SearchSummary, SearchedAgent};
-use crate::search::{Direction, Metric, ParameterSpec, SearchSpec, Standing};
+use crate::results::{SampleSummary, SearchSummary, SearchedAgent};
+use crate::search::Standing;
 use crate::stats::{self, Bootstrap, Interval};
 
 /// The section.
@@ -132,9 +133,9 @@ impl View<'_> {
 
     fn metric(&self) -> &'static str {
         match self.search.metric {
-            Metric::MeanReturn => "mean return",
-            Metric::StepsToThreshold => "steps to threshold",
-            Metric::Auc => "area under the curve",
+            Objective::MeanReturn => "mean return",
+            Objective::StepsToThreshold => "steps to threshold",
+            Objective::Auc => "area under the curve",
         }
     }
 
@@ -202,7 +203,7 @@ impl View<'_> {
         let agent = &self.run.plan.experiment.agents[&self.searched.agent];
         let steps = agent.training.as_ref().and_then(|training| training.schedule.steps);
         match (self.search.metric, steps) {
-            (Metric::StepsToThreshold, Some(steps)) => {
+            (Objective::StepsToThreshold, Some(steps)) => {
                 sample.score.seeds.iter().filter(|score| **score >= 2.0 * steps as f64).count()
             }
             _ => 0,

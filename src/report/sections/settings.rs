@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::Section;
 use crate::experiment::{EvaluationSpec, RecordingSpec, ScheduleSpec, StopSpec};
+use crate::format;
 use crate::report::block::{Block, Cell, Row, Table};
-use crate::report::data::RunData;
-use crate::report::format;
 use crate::report::model::{Report, letter};
+use crate::results::RunData;
 
 /// The section.
 pub struct Settings;
@@ -74,7 +74,7 @@ fn experiment(run: &RunData, place: &str) -> Vec<Block> {
         "seeds": "0",
         "evaluation": default::<EvaluationSpec>(),
         "recording": default::<RecordingSpec>(),
-        "check": default::<crate::regression::CheckSpec>(),
+        "check": default::<crate::experiment::CheckSpec>(),
         "trial_timeout_seconds": null,
         "search": null,
     });

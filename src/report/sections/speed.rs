@@ -1,8 +1,8 @@
 //! What training cost: steps, time, memory.
 
 use super::Section;
+use crate::format;
 use crate::report::block::{Block, Cell, Row, Table};
-use crate::report::format;
 use crate::report::model::Report;
 use crate::stats;
 

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Section;
+use crate::format;
 use crate::record::{Moment, TakeRecord};
 use crate::report::block::Block;
-use crate::report::format;
 use crate::report::model::{Report, Series, letter};
 
 /// Takes that the page opens with, beside the pair before and after.

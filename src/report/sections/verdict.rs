@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::format;
 use crate::record::RunStatus;
-use crate::report::format;
 use crate::report::model::{Report, Series, letter};
 use crate::stats::{self, Bootstrap};
 

@@ -7,7 +7,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::video::Take;
+use crate::video::Codec;
 
 /// How far training has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,31 @@ pub struct TakeRecord {
     pub poster: String,
     /// What was filmed.
     pub take: Take,
+}
+
+/// What was filmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Take {
+    /// The seed of each episode.
+    pub seeds: Vec<u64>,
+    /// The undiscounted return of each episode.
+    pub returns: Vec<f64>,
+    /// The steps of each episode; its frames are one more, that of the reset.
+    pub lengths: Vec<u32>,
+    /// The reward of every step of each episode. Step `i` of an episode leads to its frame `i + 1`.
+    pub rewards: Vec<Vec<f32>>,
+    /// Frames in the file: steps + 1 for every episode.
+    pub frames: u64,
+    /// Frames per second.
+    pub fps: u32,
+    /// Width of the video in pixels.
+    pub width: u32,
+    /// Height of the video in pixels, a caption's bar included.
+    pub height: u32,
+    /// The compression format.
+    pub codec: Codec,
+    /// FFmpeg's name of the encoder that wrote it.
+    pub encoder: String,
 }
 
 /// When a take was filmed.

@@ -1,6 +1,6 @@
-//! What the report knows of a run, read from its directory alone.
+//! What is known of a run, read from its directory alone.
 //!
-//! Whatever is missing or damaged becomes a note on the page; only a directory with nothing readable in it
+//! Whatever is missing or damaged becomes a note; only a directory with nothing readable in it
 //! is an error.
 
 use std::collections::BTreeMap;
@@ -18,12 +18,11 @@ use super::summary::{
     SearchedAgent, SeedSummary, Summary,
 };
 use crate::env::EnvSpec;
+use crate::experiment::Sample;
 use crate::experiment::{FORMAT_VERSION, Plan, RecordingSpec, Seeds, Spec, TrialPlan};
-use crate::history::{History, RecordedRun};
 use crate::policy::PolicySpec;
 use crate::record::{Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult};
-use crate::regression::Scores;
-use crate::search::{self, Sample, SampleScore, Standing};
+use crate::search::{self, SampleScore, Standing};
 use crate::stats::MovingMean;
 use crate::store::{self, RunDir, TrialDir};
 
@@ -44,10 +43,6 @@ pub struct RunData {
     pub summary: Summary,
     /// The environment's row in the table, where this program knows it.
     pub env: Option<Arc<EnvSpec>>,
-    /// The recorded runs of the experiment, from the history beside the runs.
-    pub history: Vec<RecordedRun>,
-    /// What the experiment is held against: `baselines/NAME.json` below the working directory.
-    pub baseline: Option<Scores>,
     /// What is missing or damaged.
     pub notes: Vec<String>,
 }
@@ -119,23 +114,8 @@ impl RunData {
         for trial in &trials {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
-        let name = &plan.experiment.name;
-        let recorded = History::open_existing(&dir.output())
-            .and_then(|history| history.map_or(Ok(Vec::new()), |history| history.runs(name)));
-        let history = recorded.unwrap_or_else(|error| {
-            notes.push(format!("earlier runs are not shown: {error:#}"));
-            Vec::new()
-        });
-        let file = store::baseline(name);
-        let baseline = match file.exists().then(|| Scores::read(&file)).transpose() {
-            Ok(baseline) => baseline,
-            Err(error) => {
-                notes.push(format!("the baseline is not shown: {error:#}"));
-                None
-            }
-        };
         let summary = summarise(dir, &plan, info.as_ref(), threshold, &trials);
-        Ok(Self { history, baseline, dir: dir.clone(), plan, info, trials, summary, env, notes })
+        Ok(Self { dir: dir.clone(), plan, info, trials, summary, env, notes })
     }
 
     /// The experiment with the best samples' values in the places of what was searched for; nothing where
@@ -158,12 +138,38 @@ impl RunData {
         Ok(Some(Spec { schema: None, search: None, ..experiment }))
     }
 
+    /// Writes `summary.json`, and `best.json` where a search found something: the run is over.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be written.
+    pub fn write(&self) -> anyhow::Result<()> {
+        // Compact: most of it is columns of numbers.
+        let text = serde_json::to_string(&self.summary)?;
+        store::write_atomically(&self.dir.summary(), text.as_bytes())?;
+        if let Some(best) = self.best_experiment()? {
+            store::write_json(&self.dir.best(), &best)?;
+        }
+        Ok(())
+    }
+
     /// The trials of an agent, in the order of the seeds; of its best sample where it was searched for.
     pub fn trials_of<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = &'a Trial> {
         let shown = self.summary.search.as_ref().and_then(|search| search.shown(agent));
         let of = move |trial: &&Trial| trial.plan.agent == agent && trial.plan.sample == shown;
         self.trials.iter().filter(of)
     }
+}
+
+/// The summary of a run: the one that was written when it finished, else one made from its files.
+///
+/// # Errors
+/// Fails if the run cannot be read, or a newer version wrote it.
+pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
+    let finished = run.info().is_ok_and(|info| info.status == RunStatus::Finished);
+    if finished && run.summary().exists() {
+        return store::read_json(&run.summary()).context("failed to read the run's summary");
+    }
+    Ok(RunData::read(run)?.summary)
 }
 
 impl Trial {
@@ -439,7 +445,7 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         check: Default::default(),
         trial_timeout_seconds: None,
     };
-    Some(Plan { trials, ..Plan::new(experiment).ok()? })
+    Some(Plan { trials, ..Plan::new(experiment) })
 }
 
 /// The end of a text file, from the beginning of a line where it was cut.
@@ -464,45 +470,6 @@ fn tail(path: &Path) -> String {
 /// An error's message, with paths as they are inside the run's directory: a report is passed on.
 fn in_run(run: &Path, error: &anyhow::Error) -> String {
     format!("{error:#}").replace(&format!("{}/", run.display()), "")
-}
-
-impl Curve {
-    /// How many points there are.
-    pub fn len(&self) -> usize {
-        self.returns.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.returns.is_empty()
-    }
-
-    /// Adds a point at the end.
-    pub fn push(&mut self, at: Reached, value: f64) {
-        self.episodes.push(at.episodes);
-        self.steps.push(at.steps);
-        self.seconds.push(at.seconds);
-        self.returns.push(value);
-    }
-
-    /// At most `most` (at least 2) of its points, evenly chosen; the first and the last one stay.
-    pub fn thinned(&self, most: usize) -> Self {
-        let n = self.len();
-        if n <= most.max(2) {
-            return self.clone();
-        }
-        let chosen = (0..most).map(|i| i * (n - 1) / (most - 1));
-        let mut thinned = Self::default();
-        for index in chosen {
-            let at = Reached {
-                episodes: self.episodes[index],
-                steps: self.steps[index],
-                seconds: self.seconds[index],
-            };
-            thinned.push(at, self.returns[index]);
-        }
-        thinned
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::Summary;
 use crate::algorithm::{Algorithm, Setup};
 use crate::env::Policy;
 use crate::env::{EnvSpec, Space, TimeLimit};
@@ -12,11 +13,10 @@ use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec
 use crate::nn::Tensors;
 use crate::policy::{self, PolicySpec};
 use crate::record::Progress;
-use crate::report::summary::Summary;
 use crate::store::{self, RunDir, TrialDir};
 
 /// An agent that can be played, with what it was made for.
-pub struct Cast {
+pub struct SavedAgent {
     /// What people call it.
     pub name: String,
     /// The environment that it was made for.
@@ -36,7 +36,7 @@ struct Learned {
     progress: Progress,
 }
 
-impl Cast {
+impl SavedAgent {
     /// A policy that does not learn.
     pub fn fixed(name: &str, policy: PolicySpec, environment: EnvironmentSpec) -> Self {
         Self {
@@ -136,7 +136,7 @@ impl Cast {
     /// # Errors
     /// Where the environment cannot be built, its spaces are not those that the agent learned in, or the
     /// agent's tensors do not fit its settings.
-    pub fn play_in(&self, environment: &EnvironmentSpec) -> anyhow::Result<Player> {
+    pub fn play_in(&self, environment: &EnvironmentSpec) -> anyhow::Result<PlayingAgent> {
         let (env_spec, env) = environment.build(&self.settings.policy)?;
         let actor = match (&self.learned, &self.settings.training) {
             (Some(learned), Some(training)) => {
@@ -149,7 +149,7 @@ impl Cast {
                 Actor::Fixed(policy.context("failed to build the policy")?)
             }
         };
-        Ok(Player { env_spec, env, actor })
+        Ok(PlayingAgent { env_spec, env, actor })
     }
 
     fn check_spaces(&self, environment: &EnvironmentSpec, env: &TimeLimit) -> anyhow::Result<()> {
@@ -202,8 +202,7 @@ fn restore(
 fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
     let mut trials = run.plan()?.trials;
     if trials.iter().any(|trial| trial.sample.is_some()) {
-        let summary: Summary = store::read_json(&run.summary())
-            .context("which sample is the best is known when the search is over")?;
+        let summary: Summary = super::run::summary(run)?;
         trials.retain(|trial| {
             let search = summary.search.as_ref();
             trial.sample == search.and_then(|search| search.shown(&trial.agent))
@@ -230,7 +229,7 @@ fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
 }
 
 /// An agent in an environment.
-pub struct Player {
+pub struct PlayingAgent {
     /// The environment's row in the table.
     pub env_spec: Arc<EnvSpec>,
     /// The environment.
@@ -244,7 +243,7 @@ enum Actor {
     Learned(Box<dyn Algorithm>),
 }
 
-impl Player {
+impl PlayingAgent {
     /// The environment, and the policy that plays it.
     pub fn parts(&mut self) -> (&mut TimeLimit, &mut dyn Policy) {
         let policy: &mut dyn Policy = match &mut self.actor {

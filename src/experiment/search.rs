@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::{AgentSpec, Override, Spec};
 use crate::env::Problem;
-use crate::experiment::{AgentSpec, Override, Spec};
 
 /// A search for good settings of the agents. Every sample is run with every seed of the experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub struct SearchSpec {
     pub scheduler: SchedulerSpec,
     /// What a trial is judged by.
     #[serde(default)]
-    pub metric: Metric,
+    pub metric: Objective,
     /// Whether the metric should be small or large; by default what the metric is made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
@@ -156,7 +156,8 @@ fn reduction_factor() -> u64 {
 /// What a trial is judged by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Metric {
+#[schemars(rename = "Metric2")]
+pub enum Objective {
     /// The mean return of the evaluation after training.
     #[default]
     MeanReturn,
@@ -181,8 +182,8 @@ impl SearchSpec {
     /// Whether the metric should be small or large.
     pub fn direction(&self) -> Direction {
         self.direction.unwrap_or(match self.metric {
-            Metric::StepsToThreshold => Direction::Minimize,
-            Metric::MeanReturn | Metric::Auc => Direction::Maximize,
+            Objective::StepsToThreshold => Direction::Minimize,
+            Objective::MeanReturn | Objective::Auc => Direction::Maximize,
         })
     }
 
@@ -211,6 +212,32 @@ impl SearchSpec {
 /// The agent that a parameter's path leads into.
 fn agent_of(path: &str) -> Option<&str> {
     path.strip_prefix("agents.")?.split_once('.').map(|(agent, _)| agent)
+}
+
+/// An agent with other values in some places.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The agent's name.
+    pub agent: String,
+    /// Its number among the agent's samples, counted from 0.
+    pub number: usize,
+    /// The values by their paths.
+    pub values: IndexMap<String, Value>,
+}
+
+impl Sample {
+    /// The agent's settings with the values in their places.
+    ///
+    /// # Errors
+    /// Where a value does not fit; never for a checked experiment.
+    pub fn settings(&self, experiment: &Spec) -> anyhow::Result<AgentSpec> {
+        let mut value = serde_json::to_value(experiment)?;
+        for (path, new) in &self.values {
+            let change = Override::new(path, new.clone());
+            change.apply(&mut value).map_err(anyhow::Error::msg)?;
+        }
+        Ok(serde_json::from_value(value["agents"][&self.agent].take())?)
+    }
 }
 
 /// What is wrong with the search of an experiment that is otherwise right. `check` tells what is wrong with
@@ -285,7 +312,7 @@ fn agent_problem(
     let schedule = agent.training.as_ref().map(|training| &training.schedule);
     let Some(schedule) = schedule else {
         let message = format!("{name} does not learn, so only `mean_return` can judge it");
-        return (search.metric != Metric::MeanReturn)
+        return (search.metric != Objective::MeanReturn)
             .then(|| Problem::new(&["search", "metric"], message));
     };
     if search.scheduler != SchedulerSpec::None && schedule.steps.is_none() {
@@ -294,7 +321,7 @@ fn agent_problem(
     }
     let stops = schedule.stop.as_ref().is_some_and(|stop| stop.mean_return.is_some());
     let unknown = search.threshold.is_none() && !stops && !threshold_known;
-    (search.metric == Metric::StepsToThreshold && unknown).then(|| {
+    (search.metric == Objective::StepsToThreshold && unknown).then(|| {
         let message = "the environment has no reward threshold: set `threshold`";
         Problem::new(&["search", "metric"], message)
     })

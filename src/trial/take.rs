@@ -3,17 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde::{Deserialize, Serialize};
-
-use super::caption::{Caption, CaptionInfo};
-use super::encoder::{Encoder, EncoderConfig};
-use super::resize::Resizer;
-use super::{Codec, VideoConfig, VideoError, probe};
 use crate::env::draw::{Canvas, png};
 use crate::env::episode::{View, play};
 use crate::env::{EnvError, TimeLimit};
 use crate::env::{Mode, Policy, PolicyError};
+use crate::record::Take;
 use crate::rng::Rng;
+use crate::video::{
+    Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, VideoConfig, VideoError, probe,
+};
 
 /// What is played and how it is labelled.
 #[derive(Debug, Clone, Copy)]
@@ -32,31 +30,6 @@ pub struct Scene<'a> {
     pub trained_steps: Option<u64>,
     /// Where to write the first frame as a PNG file, for a page to show before it has loaded the video.
     pub poster: Option<&'a Path>,
-}
-
-/// What was filmed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Take {
-    /// The seed of each episode.
-    pub seeds: Vec<u64>,
-    /// The undiscounted return of each episode.
-    pub returns: Vec<f64>,
-    /// The steps of each episode; its frames are one more, that of the reset.
-    pub lengths: Vec<u32>,
-    /// The reward of every step of each episode. Step `i` of an episode leads to its frame `i + 1`.
-    pub rewards: Vec<Vec<f32>>,
-    /// Frames in the file: steps + 1 for every episode.
-    pub frames: u64,
-    /// Frames per second.
-    pub fps: u32,
-    /// Width of the video in pixels.
-    pub width: u32,
-    /// Height of the video in pixels, a caption's bar included.
-    pub height: u32,
-    /// The compression format.
-    pub codec: Codec,
-    /// FFmpeg's name of the encoder that wrote it.
-    pub encoder: String,
 }
 
 /// A take failed. Nothing is left at the video's path.

@@ -6,12 +6,14 @@ use anyhow::Context as _;
 use fs_err as fs;
 use serde_json::Value;
 
-use super::error::repeated_keys;
-use super::spec::{AgentSpec, EnvironmentSpec, ScheduleSpec, Spec, StopSpec, Target};
-use super::{ExperimentError, MAX_TRIALS, Override, schema};
 use crate::env::{self, Env, EnvSpec, Problem};
+use crate::experiment::schema;
+use crate::experiment::{
+    AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Sample, ScheduleSpec, Spec,
+    StopSpec, Target, repeated_keys, search_problems as search_spec_problems,
+};
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
-use crate::search::{self, Sample};
+use crate::search;
 
 /// Reads an experiment and checks everything that can be known before it runs.
 ///
@@ -93,7 +95,7 @@ fn too_many(agents: usize, spec: &Spec) -> Option<Problem> {
 fn search_problems(spec: &Spec) -> Vec<Problem> {
     let threshold = spec.environment.spec().ok().and_then(|env| env.reward_threshold);
     let check = |value: &Value| check(value).err().unwrap_or_default();
-    let mut problems = search::problems(spec, threshold.is_some(), check);
+    let mut problems = search_spec_problems(spec, threshold.is_some(), check);
     if problems.is_empty() && spec.search.is_some() {
         let samples = search::next_samples(spec, &[]);
         problems.extend(too_many(samples.len(), spec));

@@ -1,14 +1,15 @@
 //! `summary.json`: what a run came to, in one small file.
 //!
-//! The report writes it beside `index.html`; the regression gate, the history and exports read it and need
-//! nothing else of the run. Every field is documented for other programs in `docs/output-format.md`.
+//! It is written once, when a run's trials have ended; report, regression gate, history and exports need nothing
+//! else of the run. Every field is documented for other programs in `docs/output-format.md`.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::experiment::{Direction, Objective};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus};
-use crate::search::{Direction, Metric, SampleScore, Standing};
+use crate::search::{SampleScore, Standing};
 
 /// `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchSummary {
     /// What trials were judged by.
-    pub metric: Metric,
+    pub metric: Objective,
     /// Whether it should be small or large.
     pub direction: Direction,
     /// The agents that something was searched for.
@@ -174,6 +175,45 @@ pub struct Curve {
     pub seconds: Vec<f64>,
     /// The return.
     pub returns: Vec<f64>,
+}
+
+impl Curve {
+    /// How many points there are.
+    pub fn len(&self) -> usize {
+        self.returns.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.returns.is_empty()
+    }
+
+    /// Adds a point at the end.
+    pub fn push(&mut self, at: Reached, value: f64) {
+        self.episodes.push(at.episodes);
+        self.steps.push(at.steps);
+        self.seconds.push(at.seconds);
+        self.returns.push(value);
+    }
+
+    /// At most `most` (at least 2) of its points, evenly chosen; the first and the last one stay.
+    pub fn thinned(&self, most: usize) -> Self {
+        let n = self.len();
+        if n <= most.max(2) {
+            return self.clone();
+        }
+        let chosen = (0..most).map(|i| i * (n - 1) / (most - 1));
+        let mut thinned = Self::default();
+        for index in chosen {
+            let at = Reached {
+                episodes: self.episodes[index],
+                steps: self.steps[index],
+                seconds: self.seconds[index],
+            };
+            thinned.push(at, self.returns[index]);
+        }
+        thinned
+    }
 }
 
 /// A moment in training.

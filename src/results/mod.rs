@@ -1,0 +1,20 @@
+//! A run directory, read and summarised; saved agents.
+//!
+//! ```text
+//! run directory ──RunData──▶ Summary ──▶ summary.json, once, when the trials have ended
+//! policy.safetensors, trial or run directory ──SavedAgent──▶ PlayingAgent
+//! ```
+//! Report, regression gate, history and exports stand above this room side by side; none of them writes into a
+//! run what another one needs.
+
+mod agent;
+pub mod aggregate;
+mod run;
+mod summary;
+
+pub use agent::{PlayingAgent, SavedAgent};
+pub use run::{RunData, Trial, summary};
+pub use summary::{
+    AgentSummary, CURVE_POINTS, Curve, PolicyKind, Reached, SampleSummary, SearchSummary,
+    SearchedAgent, SeedSummary, Summary,
+};
