@@ -21,6 +21,7 @@ pub mod regression;
 pub mod report;
 pub mod results;
 pub use rushes_rng as rng;
+pub mod run;
 pub mod runner;
 pub mod search;
 pub mod stats;

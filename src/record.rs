@@ -66,6 +66,11 @@ pub enum Event {
         /// Its number, counted from 1.
         number: u64,
     },
+    /// Something that a person should know of how the trial went: a fallback, a damaged checkpoint.
+    Note {
+        /// What.
+        message: String,
+    },
     /// Training ended.
     Stopped {
         /// Why.
@@ -183,6 +188,40 @@ pub struct TrialResult {
     pub notes: Vec<String>,
     /// The most memory the trial's process had in use, in bytes.
     pub peak_memory_bytes: Option<u64>,
+}
+
+impl TrialResult {
+    /// Takes over what the event log tells: takes, notes, the evaluation before training (whose first episode has
+    /// this seed), and how far training came where the result does not know.
+    pub fn gather(&mut self, records: Vec<Record>, evaluation_seed: u64) {
+        if let Some(last) = records.last()
+            && self.progress == Progress::default()
+        {
+            self.progress = last.progress;
+            self.training_seconds = last.seconds;
+        }
+        for record in records {
+            match record.event {
+                Event::Take(take) => self.takes.push(take),
+                Event::Note { message } => self.notes.push(message),
+                Event::Evaluation { returns, lengths }
+                    if record.progress == Progress::default() =>
+                {
+                    self.before = Some(Evaluation { seed: evaluation_seed, returns, lengths });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `exit.json`: how a trial's process ended that left no result, written by whoever ran it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessExit {
+    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// What is known of it, for people.
+    pub error: String,
 }
 
 /// How a trial ended.

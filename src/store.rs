@@ -3,13 +3,14 @@
 //! ```text
 //! output/<experiment>/<run>/plan.json run.json index.html summary.json [best.json]
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
-//!                                           checkpoint/ stderr.log result.json}
+//!                                           checkpoint/ stderr.log result.json or exit.json}
 //! output/<experiment>/latest → <run>
 //! output/history.sqlite
 //! ```
 //!
 //! Every file that a reader may find is complete: it is written beside its place, synced and renamed.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::experiment::{FORMAT_VERSION, Plan, TrialPlan};
-use crate::record::{Record, RunInfo, TrialResult};
+use crate::record::{Outcome, ProcessExit, Record, RunInfo, TrialResult};
 
 /// The database of all runs below an output directory.
 pub fn history(output: &Path) -> PathBuf {
@@ -107,9 +108,12 @@ impl RunDir {
         self.path.join("best.json")
     }
 
-    /// Held by the process that runs the trials, so that two never work on one run.
-    pub fn lock(&self) -> PathBuf {
-        self.path.join("run.lock")
+    /// Locks the run, so that two processes never work on it, for as long as the file is open.
+    ///
+    /// # Errors
+    /// Fails if another process holds the lock.
+    pub fn lock(&self) -> anyhow::Result<File> {
+        lock(&self.path.join("run.lock"))
     }
 
     /// Reads `plan.json`.
@@ -214,9 +218,12 @@ impl TrialDir {
         self.path.join("checkpoint")
     }
 
-    /// Held by the trial's process, so that two never write into one directory.
-    pub fn lock(&self) -> PathBuf {
-        self.path.join("trial.lock")
+    /// Locks the trial, so that two processes never write into its directory, for as long as the file is open.
+    ///
+    /// # Errors
+    /// Fails if another process holds the lock.
+    pub fn lock(&self) -> anyhow::Result<File> {
+        lock(&self.path.join("trial.lock"))
     }
 
     /// Creates the directory and writes `trial.json`.
@@ -257,15 +264,45 @@ impl TrialDir {
         write_json(&self.path.join("result.json"), result)
     }
 
-    /// Removes `result.json` and everything else that a failed attempt left, except its checkpoints.
+    /// Writes `exit.json`: the trial's process ended without a result.
     ///
     /// # Errors
-    /// Where a file cannot be removed.
+    /// Fails if the file cannot be written.
+    pub fn write_exit(&self, error: String) -> anyhow::Result<()> {
+        let exit = ProcessExit { format_version: FORMAT_VERSION, error };
+        write_json(&self.path.join("exit.json"), &exit)
+    }
+
+    /// How the trial ended: its result, or that of a failed trial where its process left none; nothing while it is
+    /// not over.
+    pub fn outcome(&self, plan: &TrialPlan) -> Option<TrialResult> {
+        self.result().ok().or_else(|| {
+            let exit: ProcessExit = read_json(&self.path.join("exit.json")).ok()?;
+            Some(self.failed(plan, exit.error))
+        })
+    }
+
+    /// The result of a trial that failed, with what its event log tells.
+    pub fn failed(&self, plan: &TrialPlan, error: String) -> TrialResult {
+        let mut result = TrialResult { outcome: Outcome::Failed { error }, ..plan.empty_result() };
+        // A trial that failed at once has no log.
+        let records = self.events().map(|log| log.records).unwrap_or_default();
+        result.gather(records, plan.evaluation.seed);
+        result
+    }
+
+    /// Removes what says that an earlier attempt is over; its checkpoints stay.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be removed.
     pub fn reopen(&self) -> anyhow::Result<()> {
-        match fs::remove_file(self.path.join("result.json")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+        for file in ["result.json", "exit.json"] {
+            match fs::remove_file(self.path.join(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Reads the event log as far as it is whole, and says where it is not.
@@ -286,6 +323,13 @@ impl TrialDir {
         }
         Ok(log)
     }
+}
+
+/// Opens and locks a file; whoever drops it, or dies, unlocks it.
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let file = fs::File::create(path)?.into_file();
+    file.try_lock().with_context(|| format!("{} is locked", path.display()))?;
+    Ok(file)
 }
 
 /// What could be read of an event log.

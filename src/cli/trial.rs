@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::exit::Exit;
 use crate::runner::end_with_parent;
 use crate::store::TrialDir;
-use crate::trial::{self, Message};
+use crate::trial;
 
 /// Arguments of `rushes trial`.
 #[derive(clap::Args)]
@@ -17,6 +17,9 @@ pub struct Args {
     /// Pause at a checkpoint after so many environment steps; the trial has no result then.
     #[arg(long, value_name = "STEPS")]
     pause_at: Option<u64>,
+    /// End when standard input closes, which whoever started the trial holds open.
+    #[arg(long)]
+    attended: bool,
 }
 
 /// Runs the trial; a failure is written down as its result.
@@ -24,19 +27,17 @@ pub struct Args {
 /// # Errors
 /// Where the trial's plan cannot be read, another process works on it, or its result cannot be written.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    end_with_parent();
+    if args.attended {
+        end_with_parent();
+    }
     let dir = TrialDir::new(args.directory);
     let plan = dir.plan()?;
-    let mut lock = fd_lock::RwLock::new(fs_err::File::create(dir.lock())?.into_file());
-    let _guard = lock
-        .try_write()
-        .ok()
-        .context("another process is running this trial; wait for it to end")?;
-    let outcome = trial::run(&dir, &plan, args.pause_at, |note| Message::Note(note).send());
+    let _lock = dir.lock().context("another process is running this trial; wait for it to end")?;
+    let outcome = trial::run(&dir, &plan, args.pause_at);
     let (result, exit) = match outcome {
         Ok(None) => return Ok(Exit::Success),
         Ok(Some(result)) => (result, Exit::Success),
-        Err(error) => (trial::failed(&plan, error.to_string()), Exit::Failed),
+        Err(error) => (dir.failed(&plan, error.to_string()), Exit::Failed),
     };
     dir.write_result(&result)?;
     Ok(exit)

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::search::Sample;
 use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
-use crate::experiment::Sample;
-use crate::search;
+use crate::record::{Outcome, Progress, StopReason, TrialResult};
 
 /// The version of the on-disk layout (`docs/output-format.md`).
 pub const FORMAT_VERSION: u32 = 1;
@@ -120,6 +120,34 @@ impl Plan {
             recording: recording.clone(),
         };
         seeds.0.iter().enumerate().map(trial).collect()
+    }
+}
+
+impl TrialPlan {
+    /// The result of this trial before anything happened.
+    pub fn empty_result(&self) -> TrialResult {
+        TrialResult {
+            format_version: FORMAT_VERSION,
+            id: self.id.clone(),
+            agent: self.agent.clone(),
+            seed: self.seed,
+            outcome: Outcome::Completed { stop_reason: None },
+            progress: Progress::default(),
+            training_seconds: 0.0,
+            steps_per_second: None,
+            engine: None,
+            before: None,
+            after: None,
+            takes: Vec::new(),
+            notes: Vec::new(),
+            peak_memory_bytes: None,
+        }
+    }
+
+    /// The result of this trial when the search's scheduler ends it.
+    pub fn pruned_result(&self, progress: Progress, training_seconds: f64) -> TrialResult {
+        let outcome = Outcome::Completed { stop_reason: Some(StopReason::Pruned) };
+        TrialResult { outcome, progress, training_seconds, ..self.empty_result() }
     }
 }
 

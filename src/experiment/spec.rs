@@ -61,6 +61,16 @@ pub struct Spec {
     pub trial_timeout_seconds: Option<f64>,
 }
 
+impl Spec {
+    /// Whether anything may be filmed.
+    pub fn films(&self) -> bool {
+        let during = |agent: &AgentSpec| {
+            agent.training.as_ref().is_some_and(|t| t.schedule.record_every.is_some())
+        };
+        self.recording.before || self.recording.after || self.agents.values().any(during)
+    }
+}
+
 /// Which environment, and how it is set up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -185,7 +185,7 @@ impl Trial {
                         in_run(run.path(), &error)
                     ));
                 }
-                None
+                dir.outcome(plan)
             }
         };
         let records = match dir.events_path().exists().then(|| dir.events()) {
@@ -290,7 +290,10 @@ impl Events {
                     }
                 }
                 Event::Take(take) => read.takes.push(take),
-                Event::Evaluation { .. } | Event::Checkpoint { .. } | Event::Stopped { .. } => {}
+                Event::Evaluation { .. }
+                | Event::Checkpoint { .. }
+                | Event::Note { .. }
+                | Event::Stopped { .. } => {}
             }
         }
         read.training = read.training.thinned(CURVE_POINTS);

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::Observer;
 use crate::experiment::{Plan, ScheduleSpec, TrialPlan};
 use crate::record::{Event, Outcome, Progress, Record, TrialResult};
 use crate::stats::MovingMean;
-use crate::trial::Message;
 
 /// How many episodes the shown mean return looks back.
 const WINDOW: usize = 25;
@@ -44,36 +44,6 @@ impl Display {
         Self { bars, total, trials: Mutex::new(HashMap::new()) }
     }
 
-    /// There are more trials than the plan had at first.
-    pub fn expect(&self, trials: usize) {
-        self.total.set_length(trials as u64);
-    }
-
-    /// A trial's process starts.
-    pub fn started(&self, plan: &TrialPlan) {
-        let bar = match &self.bars {
-            Some(bars) => {
-                let style = ProgressStyle::with_template("  {bar:20} {prefix} {msg}");
-                let bar = ProgressBar::new(1000).with_prefix(label(plan));
-                bars.insert_before(
-                    &self.total,
-                    bar.with_style(style.expect("the template is valid")),
-                )
-            }
-            None => ProgressBar::hidden(),
-        };
-        let shown = Shown { bar, recent: MovingMean::new(WINDOW) };
-        self.shown().insert(plan.id.clone(), shown);
-    }
-
-    /// Something happened in a trial.
-    pub fn message(&self, plan: &TrialPlan, message: &Message) {
-        match message {
-            Message::Note(note) => self.line(&format!("{}: note: {note}", label(plan))),
-            Message::Record(record) => self.record(plan, record),
-        }
-    }
-
     fn record(&self, plan: &TrialPlan, record: &Record) {
         let Record { progress, event, .. } = record;
         match event {
@@ -89,12 +59,55 @@ impl Display {
                 let so_far = reached(*progress);
                 self.line(&format!("{}: {so_far}, evaluated at {mean:.1}", label(plan)));
             }
+            Event::Note { message } => self.line(&format!("{}: note: {message}", label(plan))),
             _ => {}
         }
     }
 
-    /// A trial is over.
-    pub fn finished(&self, plan: &TrialPlan, result: &TrialResult) {
+    /// The run is over: the bars go away.
+    pub fn close(&self) {
+        self.total.finish_and_clear();
+    }
+
+    fn line(&self, line: &str) {
+        match &self.bars {
+            // A terminal that went away is no reason to stop.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn shown(&self) -> std::sync::MutexGuard<'_, HashMap<String, Shown>> {
+        self.trials.lock().expect("no thread panics with the lock")
+    }
+}
+
+impl Observer for Display {
+    fn expect(&self, trials: usize) {
+        self.total.set_length(trials as u64);
+    }
+
+    fn started(&self, plan: &TrialPlan) {
+        let bar = match &self.bars {
+            Some(bars) => {
+                let style = ProgressStyle::with_template("  {bar:20} {prefix} {msg}");
+                let bar = ProgressBar::new(1000).with_prefix(label(plan));
+                bars.insert_before(
+                    &self.total,
+                    bar.with_style(style.expect("the template is valid")),
+                )
+            }
+            None => ProgressBar::hidden(),
+        };
+        let shown = Shown { bar, recent: MovingMean::new(WINDOW) };
+        self.shown().insert(plan.id.clone(), shown);
+    }
+
+    fn event(&self, plan: &TrialPlan, record: &Record) {
+        self.record(plan, record);
+    }
+
+    fn ended(&self, plan: &TrialPlan, result: &TrialResult) {
         self.stopped(plan);
         self.total.inc(1);
         let outcome = match (&result.outcome, &result.after) {
@@ -118,28 +131,10 @@ impl Display {
         self.line(&format!("{}: {outcome}", label(plan)));
     }
 
-    /// A trial runs no longer, whatever became of it.
-    pub fn stopped(&self, plan: &TrialPlan) {
+    fn stopped(&self, plan: &TrialPlan) {
         if let Some(shown) = self.shown().remove(&plan.id) {
             shown.bar.finish_and_clear();
         }
-    }
-
-    /// The run is over: the bars go away.
-    pub fn close(&self) {
-        self.total.finish_and_clear();
-    }
-
-    fn line(&self, line: &str) {
-        match &self.bars {
-            // A terminal that went away is no reason to stop.
-            Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
-        }
-    }
-
-    fn shown(&self) -> std::sync::MutexGuard<'_, HashMap<String, Shown>> {
-        self.trials.lock().expect("no thread panics with the lock")
     }
 }
 

@@ -1,12 +1,58 @@
-//! The local runner: a rayon pool that waits on child processes, one a trial.
+//! Where trials run.
 //!
-//! A child is a fault domain: it can panic, be killed or time out without taking the others along, and is
-//! the same boundary that a cluster would schedule.
+//! [`Runner`] is the seam: the rest of the program only sees trials advance and end. [`Local`] runs each as a child
+//! process of this machine. A child is a fault domain: it can panic, be killed or time out without taking the others
+//! along, and is the same boundary that a cluster would schedule. It writes its own files, result included; what a
+//! runner adds is how a process ended that left no result.
 
-mod child;
+use crate::experiment::TrialPlan;
+use crate::record::{Record, TrialResult};
+
 mod display;
-mod pool;
+mod local;
+mod process;
 
-pub use child::end_with_parent;
 pub use display::Display;
-pub use pool::{Ended, Outcome, Pool};
+pub use local::Local;
+pub use process::{end_with_parent, engine_program};
+
+/// Advances trials.
+pub trait Runner {
+    /// Runs every one of `trials` that is not over yet, to its end or until it pauses after `pause_at` environment
+    /// steps of training; trials that failed in an earlier attempt run again. Says how each of them stands.
+    ///
+    /// # Errors
+    /// Fails if a trial's files cannot be written at all. Trials that fail are no error here.
+    fn advance(
+        &self,
+        trials: &[&TrialPlan],
+        pause_at: Option<u64>,
+    ) -> anyhow::Result<Vec<TrialStatus>>;
+}
+
+/// How a trial stands after [`Runner::advance`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialStatus {
+    /// It ran to its end.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It waits at a checkpoint and can go on.
+    Paused,
+    /// The run was interrupted; the trial can go on.
+    Interrupted,
+}
+
+/// Sees what happens while trials run.
+pub trait Observer: Sync {
+    /// There are more trials than the plan had at first.
+    fn expect(&self, trials: usize);
+    /// A trial starts, or goes on.
+    fn started(&self, plan: &TrialPlan);
+    /// Something happened in a trial.
+    fn event(&self, plan: &TrialPlan, record: &Record);
+    /// A trial is over.
+    fn ended(&self, plan: &TrialPlan, result: &TrialResult);
+    /// A trial runs no longer, whatever became of it.
+    fn stopped(&self, plan: &TrialPlan);
+}

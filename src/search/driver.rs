@@ -8,15 +8,20 @@ use crate::experiment::Sample;
 use crate::experiment::{Plan, TrialPlan};
 use crate::experiment::{SchedulerSpec, SearchSpec};
 use crate::record::{Progress, TrialResult};
-use crate::runner::{Ended, Outcome, Pool};
-use crate::trial;
+use crate::runner::{Observer, Runner, TrialStatus};
+use crate::store::RunDir;
 
 /// Runs every trial of `plan`, which grows by the search's later rounds and is written down each time.
 ///
 /// # Errors
 /// Where a run's files cannot be read or written. Trials that fail are no error here.
-pub fn run(pool: &Pool<'_>, plan: &mut Plan) -> anyhow::Result<Outcome> {
-    let mut rounds = Rounds { pool, ended: HashMap::new() };
+pub fn run(
+    run: &RunDir,
+    runner: &dyn Runner,
+    observer: &dyn Observer,
+    plan: &mut Plan,
+) -> anyhow::Result<Tally> {
+    let mut rounds = Rounds { run, runner, observer, ended: HashMap::new() };
     let mut first = 0;
     loop {
         rounds.round(plan, first)?;
@@ -28,17 +33,30 @@ pub fn run(pool: &Pool<'_>, plan: &mut Plan) -> anyhow::Result<Outcome> {
         if !plan.add(next_samples(&plan.experiment, &scored))? {
             break;
         }
-        pool.run.write_plan(plan)?;
-        pool.display.expect(plan.trials.len());
+        run.write_plan(plan)?;
+        observer.expect(plan.trials.len());
     }
-    Ok(rounds.outcome())
+    Ok(rounds.tally())
+}
+
+/// What became of a run's trials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Trials that ran to their end.
+    pub completed: usize,
+    /// Trials that failed.
+    pub failed: usize,
+    /// Whether the run was interrupted before all trials were over.
+    pub interrupted: bool,
 }
 
 /// The rounds so far.
 struct Rounds<'a> {
-    pool: &'a Pool<'a>,
+    run: &'a RunDir,
+    runner: &'a dyn Runner,
+    observer: &'a dyn Observer,
     /// How trials ended, by their ids; paused ones are under way still.
-    ended: HashMap<String, Ended>,
+    ended: HashMap<String, TrialStatus>,
 }
 
 impl Rounds<'_> {
@@ -75,9 +93,9 @@ impl Rounds<'_> {
         if self.interrupted() {
             return Ok(samples);
         }
-        samples.retain(|trials| trials.iter().all(|t| self.ended[&t.id] != Ended::Failed));
+        samples.retain(|trials| trials.iter().all(|t| self.ended[&t.id] != TrialStatus::Failed));
         let so_far = |trial: &&TrialPlan| -> anyhow::Result<Option<SoFar>> {
-            let records = self.pool.run.trial(&trial.id).events()?.records;
+            let records = self.run.trial(&trial.id).events()?.records;
             Ok(SoFar::new(trial, &records, milestone))
         };
         let compared = (samples.iter())
@@ -90,7 +108,7 @@ impl Rounds<'_> {
                 continue;
             }
             for trial in trials {
-                if self.ended[&trial.id] == Ended::Paused {
+                if self.ended[&trial.id] == TrialStatus::Paused {
                     self.stop(trial)?;
                 }
             }
@@ -100,22 +118,24 @@ impl Rounds<'_> {
 
     /// Ends a paused trial where it stands.
     fn stop(&mut self, plan: &TrialPlan) -> anyhow::Result<()> {
-        let dir = self.pool.run.trial(&plan.id);
+        let dir = self.run.trial(&plan.id);
         let records = dir.events()?.records;
         let last = records.last().map_or(Progress::default(), |record| record.progress);
         let seconds = records.last().map_or(0.0, |record| record.seconds);
-        let result = trial::pruned(plan, last, seconds);
+        let result = plan.pruned_result(last, seconds);
         dir.write_result(&result)?;
-        self.pool.display.finished(plan, &result);
-        self.ended.insert(plan.id.clone(), Ended::Completed);
+        self.observer.ended(plan, &result);
+        self.ended.insert(plan.id.clone(), TrialStatus::Completed);
         Ok(())
     }
 
     /// Runs those of `trials` that are not over, to their ends or to `pause_at` steps.
     fn advance(&mut self, trials: &[&TrialPlan], pause_at: Option<u64>) -> anyhow::Result<()> {
-        let over = |id: &str| matches!(self.ended.get(id), Some(Ended::Completed | Ended::Failed));
+        let over = |id: &str| {
+            matches!(self.ended.get(id), Some(TrialStatus::Completed | TrialStatus::Failed))
+        };
         let open: Vec<&TrialPlan> = trials.iter().copied().filter(|t| !over(&t.id)).collect();
-        for (trial, ended) in open.iter().zip(self.pool.run(&open, pause_at)?) {
+        for (trial, ended) in open.iter().zip(self.runner.advance(&open, pause_at)?) {
             self.ended.insert(trial.id.clone(), ended);
         }
         Ok(())
@@ -131,8 +151,8 @@ impl Rounds<'_> {
     fn score(&self, search: &SearchSpec, trials: &[&TrialPlan]) -> anyhow::Result<Option<f64>> {
         let mut results: Vec<(Option<TrialResult>, Option<f64>)> = Vec::new();
         for trial in trials {
-            let dir = self.pool.run.trial(&trial.id);
-            let result = dir.result().ok();
+            let dir = self.run.trial(&trial.id);
+            let result = dir.outcome(trial);
             let score = match &result {
                 Some(result) if !result.outcome.failed() => {
                     trial_score(search, trial, &dir.events()?.records, Some(result))
@@ -147,14 +167,14 @@ impl Rounds<'_> {
     }
 
     fn interrupted(&self) -> bool {
-        self.ended.values().any(|ended| *ended == Ended::Interrupted)
+        self.ended.values().any(|ended| *ended == TrialStatus::Interrupted)
     }
 
-    fn outcome(&self) -> Outcome {
+    fn tally(&self) -> Tally {
         let count = |wanted| self.ended.values().filter(|ended| **ended == wanted).count();
-        Outcome {
-            completed: count(Ended::Completed),
-            failed: count(Ended::Failed),
+        Tally {
+            completed: count(TrialStatus::Completed),
+            failed: count(TrialStatus::Failed),
             interrupted: self.interrupted(),
         }
     }

@@ -185,7 +185,6 @@ mod tests {
     use super::*;
 
     use crate::record::{Evaluation, Outcome, Progress};
-    use crate::trial;
     use crate::validation;
 
     /// A searched trial of 1,000 steps with a window of two episodes, and its search by `metric`.
@@ -222,14 +221,14 @@ mod tests {
         let outcome = Outcome::Completed { stop_reason: Some(StopReason::Steps) };
         let progress = Progress { steps, ..Progress::default() };
         let after = Evaluation { seed: 0, returns: vec![3.0, 5.0], lengths: vec![3, 5] };
-        TrialResult { outcome, after: Some(after), ..trial::pruned(trial, progress, 0.0) }
+        TrialResult { outcome, after: Some(after), ..trial.pruned_result(progress, 0.0) }
     }
 
     fn score(metric: &str, returns: &[f64], stopped_at: Option<u64>) -> Option<f64> {
         let (search, trial) = trial(metric);
         let result = match stopped_at {
             None => completed(&trial, 1000),
-            Some(steps) => trial::pruned(&trial, Progress { steps, ..Progress::default() }, 0.0),
+            Some(steps) => trial.pruned_result(Progress { steps, ..Progress::default() }, 0.0),
         };
         trial_score(&search, &trial, &episodes(returns), Some(&result))
     }
@@ -258,7 +257,8 @@ mod tests {
     #[test]
     fn a_failed_or_missing_trial_has_no_score() {
         let (search, trial) = trial("mean_return");
-        let failed = trial::failed(&trial, "killed".into());
+        let error = "killed".into();
+        let failed = TrialResult { outcome: Outcome::Failed { error }, ..trial.empty_result() };
         assert_eq!(trial_score(&search, &trial, &[], Some(&failed)), None);
         assert_eq!(trial_score(&search, &trial, &[], None), None);
     }

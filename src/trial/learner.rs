@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::checkpoint::{self, Position};
-use super::log::EventLog;
+use super::log::EventWriter;
 use super::stage::Stage;
 use super::{MetricMeans, StopRule, TrialError, Trigger, World};
 use crate::algorithm::{Algorithm, Setup};
@@ -98,7 +98,7 @@ impl<'a> Learner<'a> {
     pub fn train(
         &mut self,
         stage: &mut Stage<'_>,
-        log: &mut EventLog,
+        log: &mut EventWriter,
         pause_at: Option<u64>,
     ) -> Result<Option<StopReason>, TrialError> {
         let pauses = |progress: Progress| pause_at.is_some_and(|steps| progress.steps >= steps);
@@ -209,7 +209,7 @@ impl<'a> Learner<'a> {
     fn show_untrained(
         &mut self,
         stage: &mut Stage<'_>,
-        log: &mut EventLog,
+        log: &mut EventWriter,
     ) -> Result<(), TrialError> {
         let start = Progress::default();
         let policy = self.algorithm.policy();
@@ -220,7 +220,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Writes a checkpoint; the environments restart in this run as they would after an interruption.
-    fn checkpoint(&mut self, log: &mut EventLog) -> Result<(), TrialError> {
+    fn checkpoint(&mut self, log: &mut EventWriter) -> Result<(), TrialError> {
         self.checkpoints += 1;
         let (progress, seconds) = (self.progress(), self.clock.seconds());
         log.write(progress, seconds, Event::Checkpoint { number: self.checkpoints })?;

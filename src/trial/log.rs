@@ -1,42 +1,19 @@
-//! A trial's event log, on disk and towards the parent process.
+//! A trial's event log, on disk and on standard output for whoever watches.
 
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 
-use anyhow::Context as _;
-use fs_err::{File, OpenOptions};
-use serde::{Deserialize, Serialize};
-
 use crate::record::{Event, Progress, Record};
 use crate::store::TrialDir;
+use anyhow::Context as _;
+use fs_err::{File, OpenOptions};
 
-/// One line from a trial's process to its parent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "content", rename_all = "snake_case")]
-pub enum Message {
-    /// An event that was written to the log.
-    Record(Box<Record>),
-    /// Something a person should know that is no part of the trial's history: a fallback, a damaged
-    /// checkpoint.
-    Note(String),
-}
-
-impl Message {
-    /// Sends the message to the parent. One that is gone is not the trial's business here: the watcher of
-    /// standard input ends the process.
-    pub fn send(&self) {
-        let mut line = serde_json::to_string(self).expect("messages have a JSON form");
-        line.push('\n');
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
-    }
-}
-
-/// Appends to `events.jsonl`; lines are gathered and reach the disk with [`EventLog::sync`] at the latest.
-pub struct EventLog {
+/// Appends to `events.jsonl`; lines are gathered and reach the disk with [`EventWriter::sync`] at the latest.
+pub struct EventWriter {
     file: BufWriter<File>,
     bytes: u64,
 }
 
-impl EventLog {
+impl EventWriter {
     /// Opens the log and cuts it to `bytes`: what came after the checkpoint that training goes on from
     /// will happen again.
     ///
@@ -56,7 +33,7 @@ impl EventLog {
         Ok(Self { file: BufWriter::new(file), bytes })
     }
 
-    /// Writes an event and tells the parent.
+    /// Writes an event and shows it.
     ///
     /// # Errors
     /// Where it cannot be written, for example on a full disk.
@@ -66,7 +43,8 @@ impl EventLog {
         line.push('\n');
         self.file.write_all(line.as_bytes()).context("failed to write events.jsonl")?;
         self.bytes += line.len() as u64;
-        Message::Record(Box::new(record)).send();
+        // Whoever watches reads it from here sooner. One that is gone is not the trial's business.
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
         Ok(())
     }
 

@@ -18,9 +18,8 @@ mod world;
 
 pub use error::TrialError;
 pub use evaluate::evaluate;
-pub use log::Message;
 pub use metrics::MetricMeans;
-pub use session::{failed, pruned, run};
+pub use session::run;
 pub use stop::StopRule;
 pub use take::{Scene, TakeError, record_take};
 pub use trigger::Trigger;

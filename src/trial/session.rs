@@ -5,16 +5,16 @@ use anyhow::Context as _;
 use super::TrialError;
 use super::checkpoint;
 use super::learner::Learner;
-use super::log::EventLog;
+use super::log::EventWriter;
 use super::stage::Stage;
-use crate::experiment::{FORMAT_VERSION, TrialPlan};
+use crate::experiment::TrialPlan;
 use crate::policy;
-use crate::record::{Evaluation, Event, Moment, Outcome, Progress, StopReason, TrialResult};
+use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
-/// there is no result yet. `note` is told what a person should know.
+/// there is no result yet.
 ///
 /// # Errors
 /// Where the trial fails; what it had written stays.
@@ -22,12 +22,17 @@ pub fn run(
     dir: &TrialDir,
     plan: &TrialPlan,
     pause_at: Option<u64>,
-    note: impl FnMut(String),
 ) -> Result<Option<TrialResult>, TrialError> {
-    let checkpoint = checkpoint::load(&dir.checkpoints(), note)?;
+    let mut notes = Vec::new();
+    let checkpoint = checkpoint::load(&dir.checkpoints(), |note| notes.push(note))?;
     let mut stage = Stage::new(dir, plan)?;
-    let mut log = EventLog::open(dir, checkpoint.as_ref().map_or(0, |(p, _)| p.events_bytes))?;
-    let mut result = empty_result(plan);
+    let mut log = EventWriter::open(dir, checkpoint.as_ref().map_or(0, |(p, _)| p.events_bytes))?;
+    for message in notes {
+        let (progress, seconds) =
+            checkpoint.as_ref().map_or_else(Default::default, |(p, _)| (p.progress, p.seconds));
+        log.write(progress, seconds, Event::Note { message })?;
+    }
+    let mut result = plan.empty_result();
 
     match &plan.settings.training {
         Some(training) => {
@@ -60,47 +65,9 @@ pub fn run(
     }
 
     log.sync()?;
-    for record in dir.events()?.records {
-        match record.event {
-            Event::Take(take) => result.takes.push(take),
-            Event::Evaluation { returns, lengths } if record.progress == Progress::default() => {
-                result.before = Some(Evaluation { seed: plan.evaluation.seed, returns, lengths });
-            }
-            _ => {}
-        }
-    }
+    result.gather(dir.events()?.records, plan.evaluation.seed);
     result.peak_memory_bytes = peak_memory();
     Ok(Some(result))
-}
-
-/// The result of a trial that failed.
-pub fn failed(plan: &TrialPlan, error: String) -> TrialResult {
-    TrialResult { outcome: Outcome::Failed { error }, ..empty_result(plan) }
-}
-
-/// The result of a trial that the search's scheduler ended, where it had come to.
-pub fn pruned(plan: &TrialPlan, progress: Progress, training_seconds: f64) -> TrialResult {
-    let outcome = Outcome::Completed { stop_reason: Some(StopReason::Pruned) };
-    TrialResult { outcome, progress, training_seconds, ..empty_result(plan) }
-}
-
-fn empty_result(plan: &TrialPlan) -> TrialResult {
-    TrialResult {
-        format_version: FORMAT_VERSION,
-        id: plan.id.clone(),
-        agent: plan.agent.clone(),
-        seed: plan.seed,
-        outcome: Outcome::Completed { stop_reason: None },
-        progress: Progress::default(),
-        training_seconds: 0.0,
-        steps_per_second: None,
-        engine: None,
-        before: None,
-        after: None,
-        takes: Vec::new(),
-        notes: Vec::new(),
-        peak_memory_bytes: None,
-    }
 }
 
 /// The most memory this process has had in use, in bytes; `None` where the system does not tell.

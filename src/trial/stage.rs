@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::log::EventLog;
+use super::log::EventWriter;
 use super::{TrialError, evaluate};
 use crate::env::{Env, EnvSpec, TimeLimit};
 use crate::env::{Mode, Policy};
@@ -82,7 +82,7 @@ impl<'a> Stage<'a> {
     /// Where the policy or the environment fails, or the video cannot be written.
     pub fn film(
         &mut self,
-        log: &mut EventLog,
+        log: &mut EventWriter,
         policy: &mut dyn Policy,
         moment: Moment,
         progress: Progress,

@@ -1,6 +1,8 @@
 //! One trial's process, seen from the parent.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -9,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use fs_err as fs;
 
+use crate::record::Record;
 use crate::store::TrialDir;
-use crate::trial::Message;
 
 /// How a trial's process ended.
-pub enum Ending {
+pub enum ProcessEnd {
     /// By itself.
     Exited(ExitStatus),
     /// Killed after its time was up.
@@ -22,7 +24,9 @@ pub enum Ending {
     Interrupted,
 }
 
-/// Starts the trial in `dir`, to pause after `pause_at` steps, passes its messages on and waits for its end.
+/// Starts the trial in `dir`, to pause after `pause_at` steps, passes its events on and waits for its end.
+///
+/// What comes through the pipe is for whoever watches; all of it is in the trial's files too.
 ///
 /// # Errors
 /// Where the process cannot be started or waited for.
@@ -31,19 +35,21 @@ pub fn run(
     pause_at: Option<u64>,
     timeout: Option<Duration>,
     interrupted: &AtomicBool,
-    mut on_message: impl FnMut(Message),
-) -> anyhow::Result<Ending> {
+    mut on_event: impl FnMut(Record),
+) -> anyhow::Result<ProcessEnd> {
     const POLL: Duration = Duration::from_millis(50);
     let stderr = fs::File::create(dir.stderr())?;
-    let program = std::env::current_exe().context("failed to find this program's own file")?;
-    let mut child = Command::new(program)
+    let mut child = Command::new(this_program()?)
         .arg("trial")
         .arg(dir.path())
+        .arg("--attended")
         .args(pause_at.map(|steps| format!("--pause-at={steps}")))
         // A pipe that closes when this process is gone, however it went: the child then ends too.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(stderr.into_file())
+        // A signal from the terminal is for the run, which then ends its trials.
+        .process_group(0)
         .spawn()
         .context("failed to start a trial's process")?;
     let alive: Option<ChildStdin> = child.stdin.take();
@@ -54,9 +60,9 @@ pub fn run(
     let reader = std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines() {
             let Ok(line) = line else { break };
-            // A line that is no message is something a library printed.
-            if let Ok(message) = serde_json::from_str(&line)
-                && sender.send(message).is_err()
+            // A line that is no event is something a library printed.
+            if let Ok(record) = serde_json::from_str(&line)
+                && sender.send(record).is_err()
             {
                 break;
             }
@@ -64,22 +70,48 @@ pub fn run(
     });
     let ending = loop {
         match receiver.recv_timeout(POLL) {
-            Ok(message) => on_message(message),
-            Err(RecvTimeoutError::Disconnected) => break Ending::Exited(child.wait()?),
+            Ok(record) => on_event(record),
+            Err(RecvTimeoutError::Disconnected) => break ProcessEnd::Exited(child.wait()?),
             Err(RecvTimeoutError::Timeout) => {}
         }
         if interrupted.load(Ordering::Relaxed) {
             kill(&mut child);
-            break Ending::Interrupted;
+            break ProcessEnd::Interrupted;
         }
         if let Some(timeout) = timeout.filter(|timeout| started.elapsed() > *timeout) {
             kill(&mut child);
-            break Ending::TimedOut(timeout);
+            break ProcessEnd::TimedOut(timeout);
         }
     };
     drop(alive);
     let _ = reader.join();
     Ok(ending)
+}
+
+/// The program that this process runs, also when its file was replaced or removed since it started.
+fn this_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe().context("failed to find this program's own file")
+}
+
+/// The program beside this one, or on the `PATH`, that has the engine of this name: `rushes-NAME`.
+///
+/// # Errors
+/// Fails if there is none; says how to get it.
+pub fn engine_program(engine: &str) -> anyhow::Result<PathBuf> {
+    let name = format!("rushes-{engine}");
+    let own = std::env::current_exe().context("failed to find this program's own file")?;
+    let beside = own.parent().map(|folder| folder.join(&name));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(&name));
+    beside.into_iter().chain(on_path).find(|program| program.is_file()).with_context(|| {
+        format!(
+            "engine \"{engine}\" is in the program {name}, which is neither beside this one nor on the PATH; in \
+             a checkout, `./bootstrap just build-{engine}` makes it"
+        )
+    })
 }
 
 fn kill(child: &mut Child) {
@@ -99,13 +131,15 @@ pub fn end_with_parent() {
 }
 
 /// What a process that left no result has to say: its end, and the last thing it printed.
-pub fn explain(dir: &TrialDir, ending: &Ending) -> String {
+pub fn explain(dir: &TrialDir, ending: &ProcessEnd) -> String {
     let how = match ending {
-        Ending::Exited(status) => format!("the trial's process ended without a result ({status})"),
-        Ending::TimedOut(timeout) => {
+        ProcessEnd::Exited(status) => {
+            format!("the trial's process ended without a result ({status})")
+        }
+        ProcessEnd::TimedOut(timeout) => {
             format!("killed after {} seconds, the trial's time limit", timeout.as_secs_f64())
         }
-        Ending::Interrupted => "interrupted".to_owned(),
+        ProcessEnd::Interrupted => "interrupted".to_owned(),
     };
     let stderr = fs::read(dir.stderr()).unwrap_or_default();
     let stderr = String::from_utf8_lossy(&stderr);

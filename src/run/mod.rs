@@ -1,0 +1,140 @@
+//! A run's life: started or resumed, its trials handed to a runner, closed and remembered.
+//!
+//! ```text
+//! start ─┐                     ┌─ run.json: how it ended
+//!        ├─▶ Run ──execute──▶ close ─ summary.json, best.json
+//! resume ┘   (locked)          └─ history.sqlite
+//! ```
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::experiment::{FORMAT_VERSION, Override, Plan};
+use crate::history::History;
+use crate::provenance;
+use crate::record::{RunInfo, RunStatus};
+use crate::results::RunData;
+use crate::runner::{Observer, Runner};
+use crate::search::{self, Tally};
+use crate::store::RunDir;
+
+mod quick;
+
+pub use quick::quick;
+
+/// A run that this process works on.
+pub struct Run {
+    dir: RunDir,
+    plan: Plan,
+    _lock: File,
+}
+
+/// Where a run comes from, for the record.
+pub struct Circumstances<'a> {
+    /// The experiment file.
+    pub file: &'a Path,
+    /// What was changed in it first.
+    pub overrides: &'a [Override],
+    /// How many trials run at a time.
+    pub jobs: usize,
+}
+
+impl Run {
+    /// Makes the directory of a new run below `output` and writes down what is about to happen.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be written.
+    pub fn start(output: &Path, plan: Plan, from: &Circumstances<'_>) -> anyhow::Result<Self> {
+        let dir = RunDir::create(output, &plan.experiment.name)?;
+        dir.write_plan(&plan)?;
+        dir.write_info(&RunInfo {
+            format_version: FORMAT_VERSION,
+            run: dir.name(),
+            status: RunStatus::Running,
+            started: jiff::Timestamp::now(),
+            finished: None,
+            command: std::env::args().collect(),
+            experiment_file: from.file.display().to_string(),
+            overrides: from.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
+            jobs: from.jobs,
+            versions: provenance::versions(),
+            git: provenance::git(from.file.parent().unwrap_or(Path::new("."))),
+            machine: provenance::machine(),
+        })?;
+        dir.mark_latest()?;
+        Self::locked(dir, plan)
+    }
+
+    /// Opens a run to go on with, which has to be one of the same experiment.
+    ///
+    /// # Errors
+    /// Fails if it is another experiment's, or another process works on it.
+    pub fn resume(path: &Path, plan: Plan) -> anyhow::Result<Self> {
+        let dir = RunDir::open(path)?;
+        anyhow::ensure!(
+            dir.plan()?.experiment == plan.experiment,
+            "{} was started with other settings; resume it with the experiment file and --set options that it \
+             was started with, or start a new run",
+            dir.path().display()
+        );
+        Self::locked(dir, plan)
+    }
+
+    fn locked(dir: RunDir, plan: Plan) -> anyhow::Result<Self> {
+        let lock = dir.lock();
+        let lock = lock
+            .ok()
+            .with_context(|| format!("another rushes is working on {}", dir.path().display()))?;
+        Ok(Self { dir, plan, _lock: lock })
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// Its trials, as far as they are decided.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs every trial that is not over, in the rounds of the search where there is one.
+    ///
+    /// # Errors
+    /// Fails if a run's files cannot be read or written. Trials that fail are no error here.
+    pub fn execute(
+        &mut self,
+        runner: &dyn Runner,
+        observer: &dyn Observer,
+    ) -> anyhow::Result<Tally> {
+        search::run(&self.dir, runner, observer, &mut self.plan)
+    }
+
+    /// Writes down how the run ended and, where all trials are over, what it came to, and records it in the
+    /// history. Gives what could not be done of the latter: it costs no run.
+    ///
+    /// # Errors
+    /// Fails if a file of the run cannot be written.
+    pub fn close(&self, tally: Tally) -> anyhow::Result<Vec<String>> {
+        let mut info = self.dir.info()?;
+        info.status = if tally.interrupted { RunStatus::Interrupted } else { RunStatus::Finished };
+        info.finished = Some(jiff::Timestamp::now());
+        self.dir.write_info(&info)?;
+        if tally.interrupted {
+            return Ok(Vec::new());
+        }
+        let results = RunData::read(&self.dir)?;
+        results.write()?;
+        let recorded =
+            History::open(&self.output()).and_then(|mut history| history.record(&results.summary));
+        let failed = |error| format!("this run is not in the history: {error:#}");
+        Ok(recorded.err().map(failed).into_iter().collect())
+    }
+
+    /// The output directory that the run lies in.
+    fn output(&self) -> PathBuf {
+        self.dir.output()
+    }
+}

@@ -1,0 +1,20 @@
+//! `--quick`: the experiment cut short.
+
+use crate::experiment::Spec;
+
+/// The experiment cut short: everything happens, but not for long.
+pub fn quick(mut experiment: Spec) -> Spec {
+    const EPISODES: u64 = 20;
+    const STEPS: u64 = 5_000;
+    experiment.seeds.0.truncate(1);
+    let evaluation = &mut experiment.evaluation;
+    evaluation.episodes = evaluation.episodes.min(5);
+    evaluation.training_episodes = evaluation.training_episodes.min(2);
+    for agent in experiment.agents.values_mut() {
+        let Some(training) = &mut agent.training else { continue };
+        let schedule = &mut training.schedule;
+        schedule.episodes = schedule.episodes.map(|n| n.min(EPISODES));
+        schedule.steps = Some(schedule.steps.map_or(STEPS, |n| n.min(STEPS)));
+    }
+    experiment
+}

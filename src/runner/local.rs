@@ -1,0 +1,88 @@
+//! The local runner: a rayon pool that waits on child processes, one a trial.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
+
+use super::process::{self, ProcessEnd};
+use super::{Observer, Runner, TrialStatus};
+use crate::experiment::TrialPlan;
+use crate::record::TrialResult;
+use crate::store::RunDir;
+
+/// Runs trials as child processes of this machine.
+pub struct Local<'a> {
+    /// Where the run's files are.
+    pub run: &'a RunDir,
+    /// How many trials run at a time.
+    pub jobs: usize,
+    /// How long a trial's process may take.
+    pub timeout: Option<Duration>,
+    /// Set from a signal handler to stop.
+    pub interrupted: &'a AtomicBool,
+    /// Sees what happens.
+    pub observer: &'a dyn Observer,
+}
+
+impl Runner for Local<'_> {
+    fn advance(
+        &self,
+        trials: &[&TrialPlan],
+        pause_at: Option<u64>,
+    ) -> anyhow::Result<Vec<TrialStatus>> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.jobs)
+            .build()
+            .context("failed to start the trials' threads")?;
+        let mut ended: Vec<(usize, TrialStatus)> = pool.install(|| {
+            // A bridge hands trials out one by one, so that they start in the plan's order.
+            (trials.iter().enumerate().par_bridge())
+                .map(|(index, trial)| Ok((index, self.trial(trial, pause_at)?)))
+                .collect::<anyhow::Result<_>>()
+        })?;
+        ended.sort_unstable_by_key(|(index, _)| *index);
+        Ok(ended.into_iter().map(|(_, status)| status).collect())
+    }
+}
+
+impl Local<'_> {
+    fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
+        let dir = self.run.trial(&plan.id);
+        if let Ok(result) = dir.result()
+            && !result.outcome.failed()
+        {
+            return Ok(self.over(plan, &result));
+        }
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Ok(TrialStatus::Interrupted);
+        }
+        dir.reopen()?;
+        dir.create(plan)?;
+        self.observer.started(plan);
+        let see = |record| self.observer.event(plan, &record);
+        let end = process::run(&dir, pause_at, self.timeout, self.interrupted, see)?;
+        match (&end, dir.result()) {
+            (ProcessEnd::Interrupted, _) => {
+                self.observer.stopped(plan);
+                Ok(TrialStatus::Interrupted)
+            }
+            (_, Ok(result)) => Ok(self.over(plan, &result)),
+            (ProcessEnd::Exited(status), Err(_)) if status.success() && pause_at.is_some() => {
+                self.observer.stopped(plan);
+                Ok(TrialStatus::Paused)
+            }
+            (_, Err(_)) => {
+                dir.write_exit(process::explain(&dir, &end))?;
+                let result = dir.outcome(plan).context("the exit was just written")?;
+                Ok(self.over(plan, &result))
+            }
+        }
+    }
+
+    fn over(&self, plan: &TrialPlan, result: &TrialResult) -> TrialStatus {
+        self.observer.ended(plan, result);
+        if result.outcome.failed() { TrialStatus::Failed } else { TrialStatus::Completed }
+    }
+}
