@@ -17,10 +17,11 @@ use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
 use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
-    Engine, Head, Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
-    clip_gradient_norm,
+    Head, Network, Optimiser, OptimiserConfig, Scalar, StateError, Tensors, clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, Mode, NetworkPolicy, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::{
+    HeadSpec, LearnedPolicy, Mode, NetworkPolicy, Policy, PolicyError, PolicySpec, Situation,
+};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -134,6 +135,16 @@ impl DqnSpec {
         }
     }
 
+    /// A fresh policy for `setup`.
+    fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<ValuePolicy<T>> {
+        let actions = setup.action_space.discrete().unwrap_or(1);
+        let outputs = actions + usize::from(self.dueling);
+        let network = setup.build_network(outputs, Initial::PYTORCH, 0)?;
+        let head = Head::Categorical { actions };
+        let (observations, actions) = (setup.observation_space, setup.action_space);
+        Ok(ValuePolicy(NetworkPolicy::new(network, head, observations, actions)))
+    }
+
     /// ε when `remaining` of the training is left.
     fn exploration_rate(&self, remaining: f64) -> f64 {
         let (from, to) = (self.exploration_initial_eps, self.exploration_final_eps);
@@ -179,11 +190,12 @@ impl AlgorithmSettings for DqnSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Dqn::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Dqn::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => Dqn::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -202,6 +214,20 @@ impl<T: Scalar> Policy for ValuePolicy<T> {
     }
 }
 
+impl<T: Scalar> LearnedPolicy for ValuePolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        self.0.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.0.load(state)
+    }
+
+    fn engine(&self) -> String {
+        self.0.engine()
+    }
+}
+
 /// DQN at work.
 pub struct Dqn<T: Scalar> {
     spec: DqnSpec,
@@ -209,7 +235,6 @@ pub struct Dqn<T: Scalar> {
     /// The network: advantages first and the state's value last where it is dueling, else action values.
     policy: ValuePolicy<T>,
     target: Box<dyn Network<T>>,
-    engine: Engine,
     actions: usize,
     observation_space: Space,
     optimiser: Optimiser<T>,
@@ -240,25 +265,16 @@ struct Scratch<T> {
 
 impl<T: Scalar> Dqn<T> {
     fn new(spec: DqnSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let actions = setup.action_space.discrete().unwrap_or(1);
-        let network =
-            || setup.build_network(actions + usize::from(spec.dueling), Initial::PYTORCH, 0);
-        let ((network, engine), (target, _)) = (network()?, network()?);
-        let optimiser = Optimiser::new(OptimiserConfig::ADAM, network.parameters().len());
-        let head = Head::Categorical { actions };
+        let policy = spec.policy::<T>(setup)?;
+        let parameters = policy.0.network.parameters().len();
         Ok(Self {
             replay: Replay::new(spec.replay(setup.observation_space)),
-            policy: ValuePolicy(NetworkPolicy::new(
-                network,
-                head,
-                setup.observation_space,
-                setup.action_space,
-            )),
-            target,
-            engine,
-            actions,
+            actions: policy.0.head.outputs(),
+            policy,
+            // The target network begins as a copy.
+            target: spec.policy(setup)?.0.network,
             observation_space: setup.observation_space.clone(),
-            optimiser,
+            optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
@@ -452,16 +468,16 @@ impl<T: Scalar> Algorithm for Dqn<T> {
         self.replay.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.engine.to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.policy.0.save(state);
+        self.policy.save(state);
         state.insert_network("target.", &*self.target);
         self.optimiser.save("optimiser.", state);
         self.replay.save("replay.", state);
@@ -472,7 +488,7 @@ impl<T: Scalar> Algorithm for Dqn<T> {
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.policy.0.load(state)?;
+        self.policy.load(state)?;
         state.load_network("target.", &mut *self.target)?;
         self.optimiser.load("optimiser.", state)?;
         self.replay.load("replay.", state)?;
@@ -481,14 +497,6 @@ impl<T: Scalar> Algorithm for Dqn<T> {
         self.sampling = state.rng("sampling")?;
         self.dropout = state.rng("dropout")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.0.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.0.load(state)?)
     }
 }
 

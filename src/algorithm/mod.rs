@@ -12,9 +12,25 @@ use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::{
     self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
 };
-use crate::policy::{HeadSpec, NeuralSpec, ObservationSpec, Policy, PolicySpec};
+use crate::policy::{HeadSpec, LearnedPolicy, NeuralSpec, ObservationSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
 use crate::trial::{MetricMeans, TrialError, World};
+
+/// Boxes what is made for `$T`, the floating-point type that the agent's network asks for.
+macro_rules! by_precision {
+    ($setup:expr, $T:ident => $make:expr) => {
+        match $setup.network()?.precision {
+            crate::nn::Precision::Float32 => {
+                type $T = f32;
+                Ok(Box::new($make))
+            }
+            crate::nn::Precision::Float64 => {
+                type $T = f64;
+                Ok(Box::new($make))
+            }
+        }
+    };
+}
 
 mod a2c;
 mod cem;
@@ -63,11 +79,11 @@ pub trait Algorithm {
     /// The environments were restarted at a checkpoint: unfinished episodes are forgotten.
     fn restart(&mut self) {}
 
-    /// The policy as it is now, for evaluations and takes.
-    fn policy(&mut self) -> &mut dyn Policy;
+    /// The policy as it is now.
+    fn policy(&self) -> &dyn LearnedPolicy;
 
-    /// The engine that computes the networks.
-    fn engine(&self) -> String;
+    /// The policy as it is now, to act with in evaluations and takes.
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy;
 
     /// Saves everything that the next iteration depends on.
     fn save(&self, state: &mut Tensors);
@@ -78,18 +94,9 @@ pub trait Algorithm {
     /// Where something is missing or does not fit.
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()>;
 
-    /// Saves what is needed to act: the tensors of `policy.safetensors`.
-    fn save_policy(&self, state: &mut Tensors);
-
     /// Saves the samples that it learned from, where they are worth keeping by themselves: the tensors of
     /// `dataset.safetensors`.
     fn save_dataset(&self, _state: &mut Tensors) {}
-
-    /// Restores what [`Algorithm::save_policy`] saved: enough to act, not to go on learning.
-    ///
-    /// # Errors
-    /// Where something is missing or does not fit.
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()>;
 }
 
 /// What an algorithm is built from.
@@ -216,10 +223,16 @@ pub trait AlgorithmSettings {
         0
     }
 
-    /// The algorithm with a fresh policy.
+    /// A fresh policy: all that acting needs.
     ///
     /// # Errors
-    /// Where the network's engine or device cannot be had.
+    /// Fails if the network's engine or device cannot be had.
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>>;
+
+    /// The algorithm with the policy that [`AlgorithmSettings::build_policy`] builds.
+    ///
+    /// # Errors
+    /// Fails if the network's engine or device cannot be had.
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>>;
 }
 

@@ -12,15 +12,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, TrainerConfig, encode};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::argmax;
-use crate::nn::{Precision, Scalar, Tensors};
+use crate::nn::{Scalar, StateError, Tensors};
 use crate::planning::{Memory, Model, ModelError, Planner, PlannerSpec, Returns, repeat_rows};
-use crate::policy::{HeadSpec, Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::{HeadSpec, LearnedPolicy, Mode, Policy, PolicyError, PolicySpec, Situation};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -103,11 +103,12 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => ModelPolicy::<T>::new(self, setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(ModelBasedPlanning::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(ModelBasedPlanning::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => ModelBasedPlanning::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -251,6 +252,18 @@ struct ModelPolicy<T: Scalar> {
     memory: Memory,
 }
 
+impl<T: Scalar> ModelPolicy<T> {
+    fn new(spec: &ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let parts = LearnedModel::<T>::parts(setup.observation_space);
+        let predictor = Predictor::new(spec.ensemble_size, &parts, setup)?;
+        Ok(Self {
+            model: LearnedModel::new(predictor, setup),
+            planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
+            memory: Memory::default(),
+        })
+    }
+}
+
 impl<T: Scalar> Policy for ModelPolicy<T> {
     fn begin_episode(&mut self) {
         self.memory = Memory::default();
@@ -270,11 +283,26 @@ impl<T: Scalar> Policy for ModelPolicy<T> {
     }
 }
 
+impl<T: Scalar> LearnedPolicy for ModelPolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        self.model.predictor.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.model.predictor.load(state)
+    }
+
+    fn engine(&self) -> String {
+        self.model.predictor.engine().to_string()
+    }
+}
+
 /// Planning with a learned model, at work.
 struct ModelBasedPlanning<T: Scalar> {
     spec: ModelBasedPlanningSpec,
     schedule: ScheduleSpec,
     policy: ModelPolicy<T>,
+    trainer: Trainer<T>,
     collector: Collector,
     /// The planner's memory of the training episode, while the policy may play others.
     memory: Memory,
@@ -283,10 +311,8 @@ struct ModelBasedPlanning<T: Scalar> {
 
 impl<T: Scalar> ModelBasedPlanning<T> {
     fn new(spec: ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PredictorConfig {
-            parts: &LearnedModel::<T>::parts(setup.observation_space),
-            inputs: setup.observation_space.features() + setup.action_space.features(),
-            ensemble_size: spec.ensemble_size,
+        let policy = ModelPolicy::new(&spec, setup)?;
+        let trainer = TrainerConfig {
             batch_size: spec.batch_size,
             n_epochs: spec.n_epochs,
             validation_fraction: spec.validation_fraction,
@@ -299,11 +325,8 @@ impl<T: Scalar> ModelBasedPlanning<T> {
             gamma: 1.0,
         };
         Ok(Self {
-            policy: ModelPolicy {
-                model: LearnedModel::new(Predictor::new(config, setup)?, setup),
-                planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
-                memory: Memory::default(),
-            },
+            trainer: Trainer::new(trainer, &policy.model.predictor, setup.seed),
+            policy,
             collector: Collector::new(collector, setup),
             memory: Memory::default(),
             samples: Samples::default(),
@@ -346,8 +369,9 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
         self.gather();
         let learning_rate =
             self.spec.learning_rate.at(schedule::remaining(&self.schedule, progress));
-        self.policy.model.predictor.fit(&self.samples, learning_rate, metrics)?;
-        let samples = self.samples.numbers.len() as f64;
+        let Self { policy, trainer, samples, .. } = self;
+        trainer.fit(&mut policy.model.predictor, samples, learning_rate, metrics)?;
+        let samples = samples.numbers.len() as f64;
         report(metrics, &[("samples", samples), ("learning_rate", learning_rate)])?;
         world.count_update();
         Ok(())
@@ -358,30 +382,24 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
         self.memory = Memory::default();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.policy.model.predictor.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.policy.model.predictor.save(state);
+        self.policy.save(state);
+        self.trainer.save(state);
         self.collector.save(state);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.policy.model.predictor.load(state)?;
+        self.policy.load(state)?;
+        self.trainer.load(state)?;
         Ok(self.collector.load(state)?)
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.model.predictor.save_networks(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.model.predictor.load_networks(state)?)
     }
 
     fn save_dataset(&self, state: &mut Tensors) {
@@ -449,7 +467,8 @@ mod tests {
         }
         agent.gather();
         let mut metrics = MetricMeans::default();
-        agent.policy.model.predictor.fit(&agent.samples, 3e-3, &mut metrics).expect("finite");
+        let ModelBasedPlanning { policy, trainer, samples, .. } = &mut agent;
+        trainer.fit(&mut policy.model.predictor, samples, 3e-3, &mut metrics).expect("finite");
         let env =
             (crate::env::find("Pendulum-v1").expect("in the table").make)(&Default::default())
                 .expect("no options");

@@ -10,16 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, TrainerConfig, encode};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::argmax;
 use crate::nn::random::normal;
-use crate::nn::{Precision, Scalar, Tensors};
+use crate::nn::{Scalar, StateError, Tensors};
 use crate::planning::candidates;
-use crate::policy::{HeadSpec, Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::policy::{HeadSpec, LearnedPolicy, Mode, Policy, PolicyError, PolicySpec, Situation};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -127,11 +127,12 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => RewardPolicy::<T>::new(self, setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(ModelFreePlanning::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(ModelFreePlanning::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => ModelFreePlanning::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -151,6 +152,22 @@ struct RewardPolicy<T: Scalar> {
 }
 
 impl<T: Scalar> RewardPolicy<T> {
+    fn new(spec: &ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let reward = Part { name: "reward", len: 1, loss: Loss::Squared };
+        Ok(Self {
+            predictor: Predictor::new(1, &[reward], setup)?,
+            most: spec.candidates,
+            proposal: spec.proposal,
+            spread: spec.spread,
+            observation_space: setup.observation_space.clone(),
+            action_space: setup.action_space.clone(),
+            last: Vec::new(),
+            candidates: Vec::new(),
+            inputs: Vec::new(),
+            predictions: Vec::new(),
+        })
+    }
+
     fn propose(&mut self, rng: &mut Rng) {
         self.candidates.clear();
         if self.proposal == Proposal::Uniform || self.last.is_empty() {
@@ -198,11 +215,26 @@ impl<T: Scalar> Policy for RewardPolicy<T> {
     }
 }
 
+impl<T: Scalar> LearnedPolicy for RewardPolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        self.predictor.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.predictor.load(state)
+    }
+
+    fn engine(&self) -> String {
+        self.predictor.engine().to_string()
+    }
+}
+
 /// Planning without a model, at work.
 struct ModelFreePlanning<T: Scalar> {
     spec: ModelFreePlanningSpec,
     schedule: ScheduleSpec,
     policy: RewardPolicy<T>,
+    trainer: Trainer<T>,
     collector: Collector,
     /// The last action of the training episode, while the policy may play others.
     last: Vec<f32>,
@@ -211,10 +243,8 @@ struct ModelFreePlanning<T: Scalar> {
 
 impl<T: Scalar> ModelFreePlanning<T> {
     fn new(spec: ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PredictorConfig {
-            parts: &[Part { name: "reward", len: 1, loss: Loss::Squared }],
-            inputs: setup.observation_space.features() + setup.action_space.features(),
-            ensemble_size: 1,
+        let policy = RewardPolicy::new(&spec, setup)?;
+        let trainer = TrainerConfig {
             batch_size: spec.batch_size,
             n_epochs: spec.n_epochs,
             validation_fraction: spec.validation_fraction,
@@ -227,18 +257,8 @@ impl<T: Scalar> ModelFreePlanning<T> {
             gamma: spec.discount,
         };
         Ok(Self {
-            policy: RewardPolicy {
-                predictor: Predictor::new(config, setup)?,
-                most: spec.candidates,
-                proposal: spec.proposal,
-                spread: spec.spread,
-                observation_space: setup.observation_space.clone(),
-                action_space: setup.action_space.clone(),
-                last: Vec::new(),
-                candidates: Vec::new(),
-                inputs: Vec::new(),
-                predictions: Vec::new(),
-            },
+            trainer: Trainer::new(trainer, &policy.predictor, setup.seed),
+            policy,
             collector: Collector::new(collector, setup),
             last: Vec::new(),
             samples: Samples::default(),
@@ -285,7 +305,8 @@ impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
         }
         let learning_rate =
             self.spec.learning_rate.at(schedule::remaining(&self.schedule, progress));
-        self.policy.predictor.fit(&self.samples, learning_rate, metrics)?;
+        let Self { policy, trainer, samples, .. } = self;
+        trainer.fit(&mut policy.predictor, samples, learning_rate, metrics)?;
         report(metrics, &[("samples", stored as f64), ("learning_rate", learning_rate)])?;
         world.count_update();
         Ok(())
@@ -296,30 +317,24 @@ impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
         self.last.clear();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.policy.predictor.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.policy.predictor.save(state);
+        self.policy.save(state);
+        self.trainer.save(state);
         self.collector.save(state);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.policy.predictor.load(state)?;
+        self.policy.load(state)?;
+        self.trainer.load(state)?;
         Ok(self.collector.load(state)?)
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.predictor.save_networks(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.predictor.load_networks(state)?)
     }
 
     fn save_dataset(&self, state: &mut Tensors) {

@@ -13,10 +13,10 @@ use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::random::{normal, uniform};
 use crate::nn::replay::{Batch, Replay, ReplayConfig, Transition};
 use crate::nn::{
-    self, Engine, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
+    self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
     move_towards,
 };
-use crate::policy::{HeadSpec, Mode, NotFinite, PolicySpec, SquashedPolicy};
+use crate::policy::{HeadSpec, LearnedPolicy as _, Mode, NotFinite, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
@@ -193,7 +193,6 @@ pub struct Explorer<T: Scalar> {
     pub next_features: Vec<f32>,
     config: ExplorerConfig,
     schedule: ScheduleSpec,
-    engine: Engine,
     observation_space: Space,
     replay: Replay,
     exploration: Rng,
@@ -206,40 +205,25 @@ pub struct Explorer<T: Scalar> {
 }
 
 impl<T: Scalar> Explorer<T> {
-    /// A fresh actor with `outputs` outputs for every number of an action, and an empty memory.
-    ///
-    /// # Errors
-    /// Where the engine or the device cannot be had.
-    pub fn new(config: ExplorerConfig, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let dimensions = setup.action_space.len();
-        let mlp = mlp(setup, setup.observation_space.features(), outputs * dimensions)?;
-        let network = setup.network()?;
-        Ok(Self {
-            policy: SquashedPolicy::new(
-                build(setup, &mlp, 0)?,
-                setup.observation_space,
-                setup.action_space,
-            ),
+    /// This actor with an empty memory.
+    pub fn new(config: ExplorerConfig, policy: SquashedPolicy<T>, setup: &Setup<'_>) -> Self {
+        let actions = config.n_envs * policy.dimensions();
+        Self {
+            policy,
             batch: Batch::default(),
             features: Vec::new(),
             next_features: Vec::new(),
-            engine: network.engine.resolve(&mlp, network.device)?,
             observation_space: setup.observation_space.clone(),
             replay: Replay::new(config.replay(setup.observation_space, setup.action_space)),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
-            noise: vec![0.0; config.n_envs * dimensions],
-            actions: vec![0.0; config.n_envs * dimensions],
+            noise: vec![0.0; actions],
+            actions: vec![0.0; actions],
             played: Vec::new(),
             before: Vec::new(),
             schedule: setup.schedule.clone(),
             config,
-        })
-    }
-
-    /// The actor's engine.
-    pub fn engine(&self) -> Engine {
-        self.engine
+        }
     }
 
     /// Plays the steps between two updates, into the memory; the update, once learning has started.
@@ -346,13 +330,16 @@ fn build<T: Scalar>(
     Ok(nn::build(mlp, spec.engine, spec.device, &mut rng)?)
 }
 
-/// A copy of the fresh actor of `setup`, as a target that follows it.
+/// A fresh actor with `outputs` outputs for every number of an action.
 ///
 /// # Errors
-/// Where the engine or the device cannot be had.
-pub fn target_actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<Box<dyn Network<T>>> {
-    let outputs = setup.action_space.len();
-    build(setup, &mlp(setup, setup.observation_space.features(), outputs)?, 0)
+/// Fails if the engine or the device cannot be had.
+pub fn actor<T: Scalar>(outputs: usize, setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+    let Setup { observation_space, action_space, .. } = *setup;
+    let mlp = mlp(setup, observation_space.features(), outputs * action_space.len())?;
+    let spec = setup.network()?;
+    let engine = spec.engine.resolve(&mlp, spec.device)?;
+    Ok(SquashedPolicy::new((build(setup, &mlp, 0)?, engine), observation_space, action_space))
 }
 
 /// Moves a target network the share `tau` of its way to the network that it follows.

@@ -13,8 +13,8 @@ use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::random::normal;
-use crate::nn::{Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{Policy, PolicySpec};
+use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
+use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
 use crate::trial::{MetricMeans, TrialError, World};
@@ -58,6 +58,16 @@ impl Default for OpenAiEsSpec {
     }
 }
 
+impl OpenAiEsSpec {
+    fn population(&self) -> PopulationConfig {
+        PopulationConfig {
+            episodes: self.episodes_per_candidate,
+            threads: self.threads,
+            normalize_observations: self.normalize_observations,
+        }
+    }
+}
+
 impl AlgorithmSettings for OpenAiEsSpec {
     fn supports(&self, actions: &Space) -> bool {
         !matches!(actions, Space::Tuple { .. })
@@ -75,11 +85,12 @@ impl AlgorithmSettings for OpenAiEsSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.population().policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(OpenAiEs::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(OpenAiEs::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => OpenAiEs::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -94,12 +105,7 @@ pub struct OpenAiEs<T: Scalar> {
 
 impl<T: Scalar> OpenAiEs<T> {
     fn new(spec: OpenAiEsSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PopulationConfig {
-            episodes: spec.episodes_per_candidate,
-            threads: spec.threads,
-            normalize_observations: spec.normalize_observations,
-        };
-        let population = Population::new(config, setup)?;
+        let population = Population::new(spec.population(), setup)?;
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, population.parameters().len()),
             population,
@@ -182,33 +188,25 @@ impl<T: Scalar> Algorithm for OpenAiEs<T> {
         Ok(())
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.population.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.population.policy
     }
 
-    fn engine(&self) -> String {
-        self.population.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.population.save(state);
+        self.population.policy.save(state);
         self.optimiser.save("optimiser.", state);
         state.insert_rng("rng", &self.rng);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.population.load(state)?;
+        self.population.policy.load(state)?;
         self.optimiser.load("optimiser.", state)?;
         self.rng = state.rng("rng")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.population.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.population.load(state)
     }
 }
 

@@ -11,10 +11,10 @@ use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
-use crate::nn::Tensors;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
-use crate::policy::{Mode, Policy, PolicyError, PolicySpec, Situation};
+use crate::nn::{StateError, Tensors};
+use crate::policy::{LearnedPolicy, Mode, Policy, PolicyError, PolicySpec, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -68,14 +68,12 @@ impl AlgorithmSettings for QLearningSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        Ok(Box::new(TablePolicy::new(self, setup)))
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        let policy = TablePolicy::new(setup, self.initial_value);
-        Ok(Box::new(QLearning {
-            spec: self.clone(),
-            schedule: setup.schedule.clone(),
-            exploration: stream(setup.seed, Purpose::Exploration, 0),
-            policy,
-        }))
+        Ok(Box::new(QLearning::new(self.clone(), setup)))
     }
 }
 
@@ -89,14 +87,14 @@ struct TablePolicy {
 }
 
 impl TablePolicy {
-    fn new(setup: &Setup<'_>, initial_value: f64) -> Self {
+    fn new(spec: &QLearningSpec, setup: &Setup<'_>) -> Self {
         let sizes = match setup.observation_space {
             Space::Discrete { n } => vec![*n],
             Space::Tuple { sizes } => sizes.clone(),
             Space::Box { .. } => Vec::new(),
         };
         let actions = setup.action_space.discrete().unwrap_or(1);
-        let values = vec![initial_value; sizes.iter().product::<usize>() * actions];
+        let values = vec![spec.initial_value; sizes.iter().product::<usize>() * actions];
         Self { sizes, actions, values }
     }
 
@@ -108,6 +106,11 @@ impl TablePolicy {
 
     fn row(&self, state: usize) -> &[f64] {
         &self.values[state * self.actions..(state + 1) * self.actions]
+    }
+
+    /// Observations and actions.
+    fn shape(&self) -> [usize; 2] {
+        [self.values.len() / self.actions, self.actions]
     }
 }
 
@@ -124,6 +127,21 @@ impl Policy for TablePolicy {
     }
 }
 
+impl LearnedPolicy for TablePolicy {
+    fn save(&self, state: &mut Tensors) {
+        state.insert("values", &self.shape(), &self.values);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.values = state.get("values", &self.shape())?;
+        Ok(())
+    }
+
+    fn engine(&self) -> String {
+        "table".into()
+    }
+}
+
 /// Q-learning at work.
 struct QLearning {
     spec: QLearningSpec,
@@ -133,6 +151,15 @@ struct QLearning {
 }
 
 impl QLearning {
+    fn new(spec: QLearningSpec, setup: &Setup<'_>) -> Self {
+        Self {
+            policy: TablePolicy::new(&spec, setup),
+            schedule: setup.schedule.clone(),
+            exploration: stream(setup.seed, Purpose::Exploration, 0),
+            spec,
+        }
+    }
+
     /// An action for `state`: random with probability `epsilon`, else one of the best, drawn among equals.
     fn explore(&mut self, state: usize, epsilon: f64) -> usize {
         let rng = &mut self.exploration;
@@ -191,33 +218,22 @@ impl Algorithm for QLearning {
         Ok(())
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        "table".into()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.save_policy(state);
+        self.policy.save(state);
         state.insert_rng("exploration", &self.exploration);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.load_policy(state)?;
+        self.policy.load(state)?;
         self.exploration = state.rng("exploration")?;
-        Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
-        state.insert("values", &shape, &self.policy.values);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
-        self.policy.values = state.get("values", &shape)?;
         Ok(())
     }
 }
@@ -234,12 +250,7 @@ mod tests {
             action_space: &Space::Discrete { n: 3 },
             seed: 0,
         };
-        QLearning {
-            spec: QLearningSpec::default(),
-            schedule: ScheduleSpec::default(),
-            policy: TablePolicy::new(&setup, 0.0),
-            exploration: stream(0, Purpose::Exploration, 0),
-        }
+        QLearning::new(QLearningSpec::default(), &setup)
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
-use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Precision, Scalar, Tensors};
-use crate::policy::{Policy, PolicySpec};
+use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, Tensors};
+use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -173,12 +173,21 @@ impl AlgorithmSettings for SacSpec {
         self.explorer().memory_bytes(schedule, observations, actions)
     }
 
-    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Sac::<f32, _>::new(self.clone(), Lowest, setup)?),
-            Precision::Float64 => Box::new(Sac::<f64, _>::new(self.clone(), Lowest, setup)?),
-        })
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => actor::<T>(setup)?)
     }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        by_precision!(setup, T => Sac::<T, _>::new(self.clone(), Lowest, setup)?)
+    }
+}
+
+/// A fresh actor for `setup`, whose outputs are a mean and a deviation for every number of an action.
+///
+/// # Errors
+/// Fails if the engine or the device cannot be had.
+pub fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+    off_policy::actor(2, setup)
 }
 
 /// What the outputs of an ensemble of critics mean, and how they learn. Outputs lie critic after critic, each
@@ -366,7 +375,7 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
     /// # Errors
     /// Where the engine or the device cannot be had.
     pub fn new(spec: SacSpec, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(spec.explorer(), 2, setup)?;
+        let explorer = Explorer::<T>::new(spec.explorer(), actor(setup)?, setup);
         let parameters = explorer.policy.network.parameters().len();
         let dimensions = explorer.policy.dimensions();
         Ok(Self {
@@ -474,12 +483,12 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         self.explorer.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
-        &mut self.explorer.policy
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.explorer.policy
     }
 
-    fn engine(&self) -> String {
-        self.explorer.engine().to_string()
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
+        &mut self.explorer.policy
     }
 
     fn save(&self, state: &mut Tensors) {
@@ -505,14 +514,6 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         self.dropout = state.rng("dropout")?;
         self.noise_stream = state.rng("noise")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.explorer.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.explorer.policy.load(state)?)
     }
 }
 

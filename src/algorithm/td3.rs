@@ -17,8 +17,8 @@ use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::random::normal;
-use crate::nn::{Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors};
-use crate::policy::{Policy, PolicySpec};
+use crate::nn::{Network, Optimiser, OptimiserConfig, Scalar, Tensors};
+use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -131,12 +131,18 @@ impl AlgorithmSettings for Td3Spec {
         self.explorer().memory_bytes(schedule, observations, actions)
     }
 
-    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Td3::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Td3::<f64>::new(self.clone(), setup)?),
-        })
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => actor::<T>(setup)?)
     }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        by_precision!(setup, T => Td3::<T>::new(self.clone(), setup)?)
+    }
+}
+
+/// A fresh actor for `setup`, with one output for every number of an action.
+fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+    off_policy::actor(1, setup)
 }
 
 /// TD3 at work.
@@ -166,12 +172,13 @@ struct Scratch<T> {
 
 impl<T: Scalar> Td3<T> {
     fn new(spec: Td3Spec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(spec.explorer(), 1, setup)?;
+        let explorer = Explorer::<T>::new(spec.explorer(), actor(setup)?, setup);
         let parameters = explorer.policy.network.parameters().len();
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
             explorer,
-            target_actor: off_policy::target_actor(setup)?,
+            // The target network begins as a copy.
+            target_actor: actor(setup)?.network,
             critics: Critics::new(spec.n_critics, 1, setup)?,
             steps: 0,
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
@@ -252,12 +259,12 @@ impl<T: Scalar> Algorithm for Td3<T> {
         self.explorer.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
-        &mut self.explorer.policy
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.explorer.policy
     }
 
-    fn engine(&self) -> String {
-        self.explorer.engine().to_string()
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
+        &mut self.explorer.policy
     }
 
     fn save(&self, state: &mut Tensors) {
@@ -279,13 +286,5 @@ impl<T: Scalar> Algorithm for Td3<T> {
         self.dropout = state.rng("dropout")?;
         self.noise = state.rng("noise")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.explorer.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.explorer.policy.load(state)?)
     }
 }

@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::off_policy::{self, ActionNoise};
-use super::sac::{Sac, SacSpec, Tuned, Valuation};
+use super::sac::{self, Sac, SacSpec, Tuned, Valuation};
 use super::schedule::Schedule;
 use super::{Algorithm, AlgorithmSettings, Setup};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
-use crate::nn::{Precision, Scalar};
-use crate::policy::PolicySpec;
+use crate::nn::Scalar;
+use crate::policy::{LearnedPolicy, PolicySpec};
 
 /// Hyperparameters of TQC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -163,13 +163,14 @@ impl AlgorithmSettings for TqcSpec {
         self.soft().memory_bytes(schedule, observations, actions)
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => sac::actor::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
         let quantiles =
             Quantiles { count: self.n_quantiles, dropped: self.top_quantiles_to_drop_per_net };
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Sac::<f32, _>::new(self.soft(), quantiles, setup)?),
-            Precision::Float64 => Box::new(Sac::<f64, _>::new(self.soft(), quantiles, setup)?),
-        })
+        by_precision!(setup, T => Sac::<T, _>::new(self.soft(), quantiles, setup)?)
     }
 }
 

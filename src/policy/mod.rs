@@ -10,6 +10,7 @@ use crate::rng::Rng;
 
 mod from_fn;
 mod hard_coded;
+mod learned;
 mod network;
 mod neural;
 mod planning;
@@ -18,6 +19,7 @@ mod squashed;
 
 pub use from_fn::FromFn;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
+pub use learned::LearnedPolicy;
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};

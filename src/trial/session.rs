@@ -43,7 +43,7 @@ pub fn run(
             result.engine = Some(learner.engine());
             learner.save_policy()?;
             learner.save_dataset()?;
-            let policy = learner.policy();
+            let policy = learner.policy_mut();
             result.after = Some(stage.evaluate(policy, plan.evaluation.episodes)?);
             let (progress, seconds) = (result.progress, result.training_seconds);
             stage.film(&mut log, policy, Moment::After, progress, seconds)?;
