@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::on_policy::{self, ActorCritic, ActorCriticConfig, Minibatch, Rollout, value_loss};
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -28,7 +28,7 @@ pub struct A2cSpec {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub n_steps: usize,
     /// Step size of the optimiser.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// RMSprop (as the paper) or Adam.
     pub use_rms_prop: bool,
     /// Added to RMSprop's denominator.
@@ -68,7 +68,7 @@ impl Default for A2cSpec {
         Self {
             n_envs: 1,
             n_steps: 5,
-            learning_rate: Schedule::Constant(7e-4),
+            learning_rate: Annealed::Constant(7e-4),
             use_rms_prop: true,
             rms_prop_eps: 1e-5,
             rms_prop_tf_like: false,
@@ -120,8 +120,8 @@ impl AlgorithmSettings for A2cSpec {
         env: &dyn Env,
     ) -> Vec<Problem> {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        let annealed = [("learning_rate", Some(self.learning_rate))];
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 

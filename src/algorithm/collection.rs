@@ -1,11 +1,11 @@
 //! How the planning algorithms collect samples: at random at first, then with the agent as it is.
 
 use super::Setup;
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use crate::env::Space;
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::uniform;
-use crate::nn::replay::{Replay, ReplayConfig, Transition};
+use crate::nn::replay::{Experience, Replay, ReplayConfig};
 use crate::nn::{StateError, Tensors};
 use crate::policy::{Mode, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};
@@ -15,7 +15,7 @@ use crate::trial::{TrialError, World};
 #[derive(Debug, Clone, Copy)]
 pub struct CollectorConfig {
     /// The probability of a random action once something was learned.
-    pub epsilon: Schedule,
+    pub epsilon: Annealed,
     /// Samples that are kept.
     pub buffer_size: usize,
     /// Steps that [`Replay::n_step_reward`] sums rewards over.
@@ -87,7 +87,7 @@ impl Collector {
             }
             world.step(&self.action)?;
             let envs = world.envs();
-            self.replay.push(Transition {
+            self.replay.push(Experience {
                 observation: &self.observation,
                 action: &self.action,
                 reward: envs.rewards()[0],

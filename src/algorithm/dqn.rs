@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Initial, Setup, off_policy, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -33,7 +33,7 @@ pub struct DqnSpec {
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Steps that the replay memory holds.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub buffer_size: usize,
@@ -93,7 +93,7 @@ impl Default for DqnSpec {
     fn default() -> Self {
         Self {
             n_envs: 1,
-            learning_rate: Schedule::Constant(1e-4),
+            learning_rate: Annealed::Constant(1e-4),
             buffer_size: 1_000_000,
             learning_starts: 100,
             batch_size: 32,

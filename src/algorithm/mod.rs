@@ -63,7 +63,7 @@ pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
 pub use sac::{Sac, SacSpec};
-pub use schedule::Schedule;
+pub use schedule::Annealed;
 pub use td3::{Td3, Td3Spec};
 pub use tqc::TqcSpec;
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collection::{Collector, CollectorConfig};
 use super::prediction::{Loss, Part, Predictor, Samples, Trainer, TrainerConfig, encode};
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -43,7 +43,7 @@ pub struct ModelBasedPlanningSpec {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub train_freq: usize,
     /// The probability of a random action while collecting.
-    pub epsilon: Schedule,
+    pub epsilon: Annealed,
     /// Samples that are kept, the newest ones.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub buffer_size: usize,
@@ -54,7 +54,7 @@ pub struct ModelBasedPlanningSpec {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub batch_size: usize,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// L2 penalty of Adam.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
@@ -71,11 +71,11 @@ impl Default for ModelBasedPlanningSpec {
             ensemble_size: 3,
             learning_starts: 1000,
             train_freq: 500,
-            epsilon: Schedule::Constant(0.0),
+            epsilon: Annealed::Constant(0.0),
             buffer_size: 100_000,
             n_epochs: 20,
             batch_size: 128,
-            learning_rate: Schedule::Constant(1e-3),
+            learning_rate: Annealed::Constant(1e-3),
             weight_decay: 0.0,
             validation_fraction: 0.1,
         }
@@ -88,9 +88,9 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
     }
 
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
-        let schedules =
+        let annealed =
             [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        let mut problems = schedule::problems(&schedules, schedule);
+        let mut problems = schedule::problems(&annealed, schedule);
         if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "the networks predict what the environment does: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
@@ -342,15 +342,15 @@ impl<T: Scalar> ModelBasedPlanning<T> {
         samples.clear();
         let mut next = vec![0.0; observation_space.features()];
         for index in 0..replay.len() {
-            let transition = replay.transition(index);
+            let experience = replay.experience(index);
             let state = samples.inputs.len();
-            let seen = (observation_space, transition.observation);
-            encode(seen, (action_space, transition.action), &mut samples.inputs);
-            observation_space.encode(transition.next_observation, &mut next);
+            let seen = (observation_space, experience.observation);
+            encode(seen, (action_space, experience.action), &mut samples.inputs);
+            observation_space.encode(experience.next_observation, &mut next);
             let changes = next.iter().zip(&samples.inputs[state..]).map(|(next, now)| next - now);
             samples.targets.extend(changes);
-            samples.targets.push(transition.reward as f32);
-            samples.targets.push(f32::from(u8::from(transition.terminated)));
+            samples.targets.push(experience.reward as f32);
+            samples.targets.push(f32::from(u8::from(experience.terminated)));
             samples.numbers.push(replay.number(index));
         }
     }
@@ -446,7 +446,7 @@ mod tests {
         let spec = ModelBasedPlanningSpec {
             planner: PlannerSpec::RandomShooting(RandomShootingSpec { candidates: 200, depth: 3 }),
             n_epochs: 60,
-            learning_rate: Schedule::Constant(3e-3),
+            learning_rate: Annealed::Constant(3e-3),
             ..Default::default()
         };
         let mut agent = ModelBasedPlanning::<f32>::new(spec, &setup).expect("an engine");
@@ -456,7 +456,7 @@ mod tests {
             observation_space.sample(&mut rng, &mut x);
             action_space.sample(&mut rng, &mut action);
             let next = (x[0] + action[0]).clamp(-5.0, 5.0);
-            agent.collector.replay.push(crate::nn::replay::Transition {
+            agent.collector.replay.push(crate::nn::replay::Experience {
                 observation: &x,
                 action: &action,
                 reward: -f64::from((next - 1.0).abs()),

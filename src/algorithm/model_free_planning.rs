@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collection::{Collector, CollectorConfig};
 use super::prediction::{Loss, Part, Predictor, Samples, Trainer, TrainerConfig, encode};
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -48,7 +48,7 @@ pub struct ModelFreePlanningSpec {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub train_freq: usize,
     /// The probability of a random action while collecting.
-    pub epsilon: Schedule,
+    pub epsilon: Annealed,
     /// Samples that are kept, the newest ones.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub buffer_size: usize,
@@ -59,7 +59,7 @@ pub struct ModelFreePlanningSpec {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub batch_size: usize,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// L2 penalty of Adam.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
@@ -78,11 +78,11 @@ impl Default for ModelFreePlanningSpec {
             discount: 0.99,
             learning_starts: 1000,
             train_freq: 1000,
-            epsilon: Schedule::Constant(0.1),
+            epsilon: Annealed::Constant(0.1),
             buffer_size: 100_000,
             n_epochs: 20,
             batch_size: 128,
-            learning_rate: Schedule::Constant(1e-3),
+            learning_rate: Annealed::Constant(1e-3),
             weight_decay: 0.0,
             validation_fraction: 0.1,
         }
@@ -110,9 +110,9 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let schedules =
+        let annealed =
             [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        let mut problems = schedule::problems(&schedules, schedule);
+        let mut problems = schedule::problems(&annealed, schedule);
         if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "the network predicts rewards: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
@@ -273,9 +273,9 @@ impl<T: Scalar> ModelFreePlanning<T> {
         samples.clear();
         for index in 0..replay.len() {
             let Some(reward) = replay.n_step_reward(index) else { continue };
-            let transition = replay.transition(index);
-            let seen = (&policy.observation_space, transition.observation);
-            encode(seen, (&policy.action_space, transition.action), &mut samples.inputs);
+            let experience = replay.experience(index);
+            let seen = (&policy.observation_space, experience.observation);
+            encode(seen, (&policy.action_space, experience.action), &mut samples.inputs);
             samples.targets.push(reward as f32);
             samples.numbers.push(replay.number(index));
         }

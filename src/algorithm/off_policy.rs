@@ -7,11 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::random::{normal, uniform};
-use crate::nn::replay::{Batch, Replay, ReplayConfig, Transition};
+use crate::nn::replay::{Batch, Experience, Replay, ReplayConfig};
 use crate::nn::{
     self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
     move_towards,
@@ -37,7 +37,7 @@ pub fn step(
     let rows = before.chunks_exact(before.len() / copies);
     let actions = stored.chunks_exact(stored.len() / copies);
     for (i, (observation, action)) in rows.zip(actions).enumerate() {
-        replay.push(Transition {
+        replay.push(Experience {
             observation,
             action,
             reward: envs.rewards()[i],
@@ -97,7 +97,7 @@ impl ActionNoise {
 /// What makes an algorithm for continuous actions impossible with this policy, step size and schedule on `env`.
 pub fn problems(
     name: &str,
-    learning_rate: Schedule,
+    learning_rate: Annealed,
     policy: &PolicySpec,
     schedule: &ScheduleSpec,
     env: &dyn Env,
@@ -134,12 +134,12 @@ pub struct ExplorerConfig {
     /// See [`gradient_steps`].
     pub gradient_steps: i64,
     /// Step size of an update.
-    pub learning_rate: Schedule,
-    /// Transitions that the replay memory holds.
+    pub learning_rate: Annealed,
+    /// Experiences that the replay memory holds.
     pub buffer_size: usize,
     /// Random steps at first.
     pub learning_starts: u64,
-    /// Steps that a sampled transition spans.
+    /// Steps that a sampled experience spans.
     pub n_steps: usize,
     /// The discount factor.
     pub gamma: f64,
@@ -274,7 +274,7 @@ impl<T: Scalar> Explorer<T> {
         Ok(())
     }
 
-    /// Draws `rows` transitions into [`Explorer::batch`].
+    /// Draws `rows` experiences into [`Explorer::batch`].
     pub fn sample(&mut self, rows: usize) {
         self.replay.sample(rows, 1.0, &mut self.sampling, &mut self.batch);
         let space = &self.observation_space;

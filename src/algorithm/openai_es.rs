@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::population::{self, Population, PopulationConfig};
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -30,7 +30,7 @@ pub struct OpenAiEsSpec {
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma: f64,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// How strongly parameters are drawn to zero.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
@@ -49,7 +49,7 @@ impl Default for OpenAiEsSpec {
         Self {
             pairs: 20,
             sigma: 0.1,
-            learning_rate: Schedule::Constant(0.03),
+            learning_rate: Annealed::Constant(0.03),
             weight_decay: 0.005,
             episodes_per_candidate: 1,
             normalize_observations: false,
@@ -80,8 +80,8 @@ impl AlgorithmSettings for OpenAiEsSpec {
         env: &dyn Env,
     ) -> Vec<Problem> {
         let mut problems = population::problems(policy, schedule, env, self.normalize_observations);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        let annealed = [("learning_rate", Some(self.learning_rate))];
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 

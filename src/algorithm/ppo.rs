@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::on_policy::{
     self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
 };
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -38,7 +38,7 @@ pub struct PpoSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub n_epochs: usize,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Added to Adam's denominator.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub adam_epsilon: f64,
@@ -49,10 +49,10 @@ pub struct PpoSpec {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gae_lambda: f64,
     /// How far an action's probability may move, as a ratio, before nothing more is gained.
-    pub clip_range: Schedule,
+    pub clip_range: Annealed,
     /// How far a value may move from the old one; `null` for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_range_vf: Option<Schedule>,
+    pub clip_range_vf: Option<Annealed>,
     /// Whether each minibatch's advantages are shifted and scaled to mean 0 and deviation 1.
     pub normalize_advantage: bool,
     /// Weight of the entropy bonus.
@@ -85,11 +85,11 @@ impl Default for PpoSpec {
             n_steps: 2048,
             batch_size: 64,
             n_epochs: 10,
-            learning_rate: Schedule::Constant(3e-4),
+            learning_rate: Annealed::Constant(3e-4),
             adam_epsilon: 1e-5,
             gamma: 0.99,
             gae_lambda: 0.95,
-            clip_range: Schedule::Constant(0.2),
+            clip_range: Annealed::Constant(0.2),
             clip_range_vf: None,
             normalize_advantage: true,
             ent_coef: 0.0,
@@ -138,12 +138,12 @@ impl AlgorithmSettings for PpoSpec {
         env: &dyn Env,
     ) -> Vec<Problem> {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
-        let schedules = [
+        let annealed = [
             ("learning_rate", Some(self.learning_rate)),
             ("clip_range", Some(self.clip_range)),
             ("clip_range_vf", self.clip_range_vf),
         ];
-        problems.extend(schedule::problems(&schedules, schedule));
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 

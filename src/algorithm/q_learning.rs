@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -23,12 +23,12 @@ use crate::trial::{MetricMeans, TrialError, World};
 #[serde(deny_unknown_fields, default)]
 pub struct QLearningSpec {
     /// How far a value moves towards its target.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Discount factor of future rewards.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gamma: f64,
     /// The probability of a random action.
-    pub epsilon: Schedule,
+    pub epsilon: Annealed,
     /// The value of every action at first; a high one makes the agent try everything.
     pub initial_value: f64,
 }
@@ -36,9 +36,9 @@ pub struct QLearningSpec {
 impl Default for QLearningSpec {
     fn default() -> Self {
         Self {
-            learning_rate: Schedule::Constant(0.1),
+            learning_rate: Annealed::Constant(0.1),
             gamma: 0.99,
-            epsilon: Schedule::Constant(0.1),
+            epsilon: Annealed::Constant(0.1),
             initial_value: 0.0,
         }
     }
@@ -62,9 +62,9 @@ impl AlgorithmSettings for QLearningSpec {
                 format!("q_learning has a table of discrete observations, not {observations}"),
             ));
         }
-        let schedules =
+        let annealed =
             [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 

@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
-use super::schedule::Schedule;
+use super::schedule::Annealed;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -31,7 +31,7 @@ pub struct SacSpec {
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
     /// Step size of Adam, for actor, critics and temperature.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Steps that the replay memory holds.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub buffer_size: usize,
@@ -75,7 +75,7 @@ impl Default for SacSpec {
     fn default() -> Self {
         Self {
             n_envs: 1,
-            learning_rate: Schedule::Constant(3e-4),
+            learning_rate: Annealed::Constant(3e-4),
             buffer_size: 1_000_000,
             learning_starts: 100,
             batch_size: 256,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
 use super::sac::{Lowest, Valuation as _};
-use super::schedule::Schedule;
+use super::schedule::Annealed;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -30,7 +30,7 @@ pub struct Td3Spec {
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
     /// Step size of Adam, for actor and critics.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Steps that the replay memory holds.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub buffer_size: usize,
@@ -75,7 +75,7 @@ impl Default for Td3Spec {
     fn default() -> Self {
         Self {
             n_envs: 1,
-            learning_rate: Schedule::Constant(1e-3),
+            learning_rate: Annealed::Constant(1e-3),
             buffer_size: 1_000_000,
             learning_starts: 100,
             batch_size: 256,

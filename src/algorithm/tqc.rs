@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::off_policy::{self, ActionNoise};
 use super::sac::{self, Sac, SacSpec, Tuned, Valuation};
-use super::schedule::Schedule;
+use super::schedule::Annealed;
 use super::{Algorithm, AlgorithmSettings, Setup};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
@@ -25,7 +25,7 @@ pub struct TqcSpec {
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
     /// Step size of Adam, for actor, critics and temperature.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Steps that the replay memory holds.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub buffer_size: usize,
