@@ -11,6 +11,67 @@ use crate::policy::{Mode, Policy, Situation};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
+/// Declares the hyperparameters of a planning algorithm: its own, and then those that all of them have.
+macro_rules! planning_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(
+            Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+        )]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($own)*
+            /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
+            #[schemars(range(min = 1))]
+            pub learning_starts: u64,
+            /// Steps between two rounds of learning.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub train_freq: usize,
+            /// The probability of a random action while collecting.
+            pub epsilon: $crate::algorithm::Annealed,
+            /// Samples that are kept, the newest ones.
+            #[schemars(range(min = 1, max = 100_000_000))]
+            pub buffer_size: usize,
+            /// Passes over the samples in a round of learning.
+            #[schemars(range(min = 1, max = 10_000))]
+            pub n_epochs: usize,
+            /// Samples in a minibatch.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub batch_size: usize,
+            /// Step size of Adam.
+            pub learning_rate: $crate::algorithm::Annealed,
+            /// L2 penalty of Adam.
+            #[schemars(range(min = 0.0))]
+            pub weight_decay: f64,
+            /// The share of the samples that is held out to measure the validation losses on.
+            #[schemars(range(min = 0.0, max = 0.9))]
+            pub validation_fraction: f64,
+        }
+
+        impl $name {
+            fn trainer(&self) -> $crate::algorithm::prediction::TrainerConfig {
+                $crate::algorithm::prediction::TrainerConfig {
+                    batch_size: self.batch_size,
+                    n_epochs: self.n_epochs,
+                    validation_fraction: self.validation_fraction,
+                    weight_decay: self.weight_decay,
+                }
+            }
+
+            /// What cannot go with `schedule`.
+            fn schedule_problems(
+                &self,
+                schedule: &$crate::experiment::ScheduleSpec,
+            ) -> Vec<$crate::experiment::Problem> {
+                let annealed =
+                    [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
+                $crate::algorithm::schedule::problems(&annealed, schedule)
+            }
+        }
+    };
+}
+pub(super) use planning_settings;
+
 /// What a [`Collector`] is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct CollectorConfig {

@@ -6,11 +6,9 @@
 //! and the one of the greatest value otherwise, and then makes `gradient_steps` steps of Adam on the Huber
 //! loss of temporal-difference errors sampled from a replay memory.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+use super::off_policy::{self, off_policy_settings};
 use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Initial, Setup, off_policy, report};
+use super::{Algorithm, AlgorithmSettings, Initial, Setup, report};
 use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::argmax;
@@ -25,68 +23,43 @@ use crate::policy::{
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of DQN.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DqnSpec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Step size of Adam.
-    pub learning_rate: Annealed,
-    /// Steps that the replay memory holds.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Random steps before learning starts.
-    pub learning_starts: u64,
-    /// Steps in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// How far the target network moves to the network at each of its updates; 1 copies it.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub tau: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Steps in each environment between updates.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// Gradient steps of an update; -1 for as many as there were environment steps.
-    #[schemars(range(min = -1, max = 1_000_000))]
-    pub gradient_steps: i64,
-    /// Environment steps between two updates of the target network.
-    #[schemars(range(min = 1))]
-    pub target_update_interval: u64,
-    /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub exploration_fraction: f64,
-    /// ε at the start.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub exploration_initial_eps: f64,
-    /// ε after it fell.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub exploration_final_eps: f64,
-    /// The gradient's norm is cut to this.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub max_grad_norm: f64,
-    /// Choose the next action by the network, and value it by the target network.
-    pub double_q: bool,
-    /// Split values into a state's and the actions' advantages; both read the last hidden layer.
-    pub dueling: bool,
-    /// Rewards are summed over this many steps before bootstrapping.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_steps: usize,
-    /// Replay surprising steps more often.
-    pub prioritized_replay: bool,
-    /// How strongly priorities matter, from 0 (not at all) to 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub prioritized_replay_alpha: f64,
-    /// How far importance weights make up for it at first; 1 at the end.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub prioritized_replay_beta0: f64,
-    /// Added to every priority.
-    #[schemars(range(min = 0.0))]
-    pub prioritized_replay_eps: f64,
+off_policy_settings! {
+    /// Hyperparameters of DQN.
+    pub struct DqnSpec {
+        /// Environment steps between two updates of the target network.
+        #[schemars(range(min = 1))]
+        pub target_update_interval: u64,
+        /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub exploration_fraction: f64,
+        /// ε at the start.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub exploration_initial_eps: f64,
+        /// ε after it fell.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub exploration_final_eps: f64,
+        /// The gradient's norm is cut to this.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        pub max_grad_norm: f64,
+        /// Choose the next action by the network, and value it by the target network.
+        pub double_q: bool,
+        /// Split values into a state's and the actions' advantages; both read the last hidden layer.
+        pub dueling: bool,
+        /// Rewards are summed over this many steps before bootstrapping.
+        #[schemars(range(min = 1, max = 1000))]
+        pub n_steps: usize,
+        /// Replay surprising steps more often.
+        pub prioritized_replay: bool,
+        /// How strongly priorities matter, from 0 (not at all) to 1.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub prioritized_replay_alpha: f64,
+        /// How far importance weights make up for it at first; 1 at the end.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub prioritized_replay_beta0: f64,
+        /// Added to every priority.
+        #[schemars(range(min = 0.0))]
+        pub prioritized_replay_eps: f64,
+    }
 }
 
 impl Default for DqnSpec {

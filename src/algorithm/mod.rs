@@ -3,6 +3,10 @@
 //! An algorithm is one file that can be read alone: hyperparameters, collecting, loss with its gradient,
 //! update. Adding one means that file and one line in the `algorithms!` table below; the schema, the
 //! checks of experiment files and the contract tests follow from it.
+//!
+//! Hyperparameters that several algorithms have are declared once: those of replay memories in `off_policy.rs`,
+//! those of planning in `collection.rs`, SAC's and TQC's in `sac.rs`. Each algorithm lists all of its own with
+//! their defaults.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

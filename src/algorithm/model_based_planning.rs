@@ -8,11 +8,8 @@
 //! is worth the mean over the networks of `Σ discount^t · P(not ended before t) · reward_t`. Without that
 //! probability a task whose every step earns the same, such as balancing a pole, would tell the planner nothing.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, Samples, Trainer, TrainerConfig, encode};
+use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
 use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
@@ -24,43 +21,18 @@ use crate::policy::{HeadSpec, LearnedPolicy, Mode, Policy, PolicyError, PolicySp
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of planning with a learned model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelBasedPlanningSpec {
-    /// How the agent looks for the best sequence of actions.
-    pub planner: PlannerSpec,
-    /// Discount factor of imagined rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub discount: f64,
-    /// Networks that learn the same and differ in chance only.
-    #[schemars(range(min = 1, max = 100))]
-    pub ensemble_size: usize,
-    /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
-    #[schemars(range(min = 1))]
-    pub learning_starts: u64,
-    /// Steps between two rounds of learning.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// The probability of a random action while collecting.
-    pub epsilon: Annealed,
-    /// Samples that are kept, the newest ones.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Passes over the samples in a round of learning.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub n_epochs: usize,
-    /// Samples in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// Step size of Adam.
-    pub learning_rate: Annealed,
-    /// L2 penalty of Adam.
-    #[schemars(range(min = 0.0))]
-    pub weight_decay: f64,
-    /// The share of the samples that is held out to measure the validation losses on.
-    #[schemars(range(min = 0.0, max = 0.9))]
-    pub validation_fraction: f64,
+planning_settings! {
+    /// Hyperparameters of planning with a learned model.
+    pub struct ModelBasedPlanningSpec {
+        /// How the agent looks for the best sequence of actions.
+        pub planner: PlannerSpec,
+        /// Discount factor of imagined rewards.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub discount: f64,
+        /// Networks that learn the same and differ in chance only.
+        #[schemars(range(min = 1, max = 100))]
+        pub ensemble_size: usize,
+    }
 }
 
 impl Default for ModelBasedPlanningSpec {
@@ -88,9 +60,7 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
     }
 
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
-        let annealed =
-            [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        let mut problems = schedule::problems(&annealed, schedule);
+        let mut problems = self.schedule_problems(schedule);
         if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "the networks predict what the environment does: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
@@ -312,12 +282,6 @@ struct ModelBasedPlanning<T: Scalar> {
 impl<T: Scalar> ModelBasedPlanning<T> {
     fn new(spec: ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = ModelPolicy::new(&spec, setup)?;
-        let trainer = TrainerConfig {
-            batch_size: spec.batch_size,
-            n_epochs: spec.n_epochs,
-            validation_fraction: spec.validation_fraction,
-            weight_decay: spec.weight_decay,
-        };
         let collector = CollectorConfig {
             epsilon: spec.epsilon,
             buffer_size: spec.buffer_size,
@@ -325,7 +289,7 @@ impl<T: Scalar> ModelBasedPlanning<T> {
             gamma: 1.0,
         };
         Ok(Self {
-            trainer: Trainer::new(trainer, &policy.model.predictor, setup.seed),
+            trainer: Trainer::new(spec.trainer(), &policy.model.predictor, setup.seed),
             policy,
             collector: Collector::new(collector, setup),
             memory: Memory::default(),

@@ -9,8 +9,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, Samples, Trainer, TrainerConfig, encode};
+use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
 use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
@@ -23,49 +23,24 @@ use crate::policy::{HeadSpec, LearnedPolicy, Mode, Policy, PolicyError, PolicySp
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of planning without a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelFreePlanningSpec {
-    /// Actions compared at each decision: all of a discrete space where they are at most this many.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub candidates: usize,
-    /// Where candidates come from.
-    pub proposal: Proposal,
-    /// Standard deviation of candidates around the last action, as a share of each dimension's range.
-    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
-    pub spread: f64,
-    /// Steps whose rewards are predicted; 1 is the next reward alone.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub horizon: usize,
-    /// Discount factor of rewards within the horizon.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub discount: f64,
-    /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
-    #[schemars(range(min = 1))]
-    pub learning_starts: u64,
-    /// Steps between two rounds of learning.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// The probability of a random action while collecting.
-    pub epsilon: Annealed,
-    /// Samples that are kept, the newest ones.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Passes over the samples in a round of learning.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub n_epochs: usize,
-    /// Samples in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// Step size of Adam.
-    pub learning_rate: Annealed,
-    /// L2 penalty of Adam.
-    #[schemars(range(min = 0.0))]
-    pub weight_decay: f64,
-    /// The share of the samples that is held out to measure the validation loss on.
-    #[schemars(range(min = 0.0, max = 0.9))]
-    pub validation_fraction: f64,
+planning_settings! {
+    /// Hyperparameters of planning without a model.
+    pub struct ModelFreePlanningSpec {
+        /// Actions compared at each decision: all of a discrete space where they are at most this many.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub candidates: usize,
+        /// Where candidates come from.
+        pub proposal: Proposal,
+        /// Standard deviation of candidates around the last action, as a share of each dimension's range.
+        #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+        pub spread: f64,
+        /// Steps whose rewards are predicted; 1 is the next reward alone.
+        #[schemars(range(min = 1, max = 10_000))]
+        pub horizon: usize,
+        /// Discount factor of rewards within the horizon.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub discount: f64,
+    }
 }
 
 impl Default for ModelFreePlanningSpec {
@@ -110,9 +85,7 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let annealed =
-            [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        let mut problems = schedule::problems(&annealed, schedule);
+        let mut problems = self.schedule_problems(schedule);
         if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "the network predicts rewards: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
@@ -244,12 +217,6 @@ struct ModelFreePlanning<T: Scalar> {
 impl<T: Scalar> ModelFreePlanning<T> {
     fn new(spec: ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = RewardPolicy::new(&spec, setup)?;
-        let trainer = TrainerConfig {
-            batch_size: spec.batch_size,
-            n_epochs: spec.n_epochs,
-            validation_fraction: spec.validation_fraction,
-            weight_decay: spec.weight_decay,
-        };
         let collector = CollectorConfig {
             epsilon: spec.epsilon,
             buffer_size: spec.buffer_size,
@@ -257,7 +224,7 @@ impl<T: Scalar> ModelFreePlanning<T> {
             gamma: spec.discount,
         };
         Ok(Self {
-            trainer: Trainer::new(trainer, &policy.predictor, setup.seed),
+            trainer: Trainer::new(spec.trainer(), &policy.predictor, setup.seed),
             policy,
             collector: Collector::new(collector, setup),
             last: Vec::new(),

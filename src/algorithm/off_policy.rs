@@ -20,6 +20,83 @@ use crate::policy::{HeadSpec, LearnedPolicy as _, Mode, NotFinite, PolicySpec, S
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
+/// Declares the hyperparameters of an algorithm with a replay memory: those that all of them have, and then its
+/// own.
+macro_rules! off_policy_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(
+            Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+        )]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            /// How many copies of the environment act side by side.
+            #[schemars(range(min = 1, max = 4096))]
+            pub n_envs: usize,
+            /// Step size of Adam, for everything that is learned.
+            pub learning_rate: $crate::algorithm::Annealed,
+            /// Steps that the replay memory holds.
+            #[schemars(range(min = 1, max = 100_000_000))]
+            pub buffer_size: usize,
+            /// Random steps before learning starts.
+            pub learning_starts: u64,
+            /// Steps in a minibatch.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub batch_size: usize,
+            /// How far target networks move to those that they follow at each of their updates; 1 copies them.
+            #[schemars(range(min = 0.0, max = 1.0))]
+            pub tau: f64,
+            /// Discount factor of future rewards.
+            #[schemars(range(min = 0.0, max = 1.0))]
+            pub gamma: f64,
+            /// Steps in each environment between updates.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub train_freq: usize,
+            /// Gradient steps of an update; -1 for as many as there were environment steps.
+            #[schemars(range(min = -1, max = 1_000_000))]
+            pub gradient_steps: i64,
+            $($own)*
+        }
+    };
+}
+pub(super) use off_policy_settings;
+
+/// Declares the hyperparameters of an algorithm that collects with an [`Explorer`]: those of
+/// [`off_policy_settings`], its own, and how it collects.
+macro_rules! explorer_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $crate::algorithm::off_policy::off_policy_settings! {
+            $(#[$attribute])*
+            pub struct $name {
+                $($own)*
+                /// Rewards are summed over this many steps before bootstrapping.
+                #[schemars(range(min = 1, max = 1000))]
+                pub n_steps: usize,
+                /// Noise added to the actor's actions while collecting; `null` for none.
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub action_noise: Option<$crate::algorithm::off_policy::ActionNoise>,
+            }
+        }
+
+        impl $name {
+            fn explorer(&self) -> $crate::algorithm::off_policy::ExplorerConfig {
+                $crate::algorithm::off_policy::ExplorerConfig {
+                    n_envs: self.n_envs,
+                    train_freq: self.train_freq,
+                    gradient_steps: self.gradient_steps,
+                    learning_rate: self.learning_rate,
+                    buffer_size: self.buffer_size,
+                    learning_starts: self.learning_starts,
+                    n_steps: self.n_steps,
+                    gamma: self.gamma,
+                    action_noise: self.action_noise,
+                }
+            }
+        }
+    };
+}
+pub(super) use explorer_settings;
+
 /// Steps every environment by its action in `played` and stores what happened, with the actions in
 /// `stored`. `before` is scratch.
 pub fn step(

@@ -242,10 +242,10 @@ impl<T: Scalar> Trainer<T> {
             epsilon: 1e-8,
             weight_decay: config.weight_decay,
         };
-        let optimiser =
-            |member: &Box<dyn Network<T>>| Optimiser::new(adam, member.parameters().len());
         Self {
-            optimisers: predictor.members.iter().map(optimiser).collect(),
+            optimisers: (predictor.members.iter())
+                .map(|member| Optimiser::new(adam, member.parameters().len()))
+                .collect(),
             config,
             order: stream(seed, Purpose::Minibatch, 0),
             dropout: stream(seed, Purpose::Minibatch, 1),

@@ -7,10 +7,7 @@
 //! actor's action, blurred by noise; the actor, at every `policy_delay`-th step only, to maximise the first
 //! critic's value.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
+use super::off_policy::{self, Critics, Explorer, explorer_settings};
 use super::sac::{Lowest, Valuation as _};
 use super::schedule::Annealed;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
@@ -22,53 +19,22 @@ use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of TD3.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Td3Spec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Step size of Adam, for actor and critics.
-    pub learning_rate: Annealed,
-    /// Steps that the replay memory holds.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Random steps before learning starts.
-    pub learning_starts: u64,
-    /// Steps in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// How far the target networks move at each of the actor's updates.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub tau: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Steps in each environment between updates.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// Gradient steps of an update; -1 for as many as there were environment steps.
-    #[schemars(range(min = -1, max = 1_000_000))]
-    pub gradient_steps: i64,
-    /// The actor and the targets are updated at every so many gradient steps of the critics.
-    #[schemars(range(min = 1))]
-    pub policy_delay: u64,
-    /// Standard deviation of the noise on the target actor's actions, which are scaled to [-1, 1].
-    #[schemars(range(min = 0.0))]
-    pub target_policy_noise: f64,
-    /// That noise is cut to this.
-    #[schemars(range(min = 0.0))]
-    pub target_noise_clip: f64,
-    /// How many critics there are; the lowest target counts.
-    #[schemars(range(min = 1, max = 100))]
-    pub n_critics: usize,
-    /// Rewards are summed over this many steps before bootstrapping.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_steps: usize,
-    /// Noise on the actor's actions while collecting; `null` for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_noise: Option<ActionNoise>,
+explorer_settings! {
+    /// Hyperparameters of TD3.
+    pub struct Td3Spec {
+        /// The actor and the targets are updated at every so many gradient steps of the critics.
+        #[schemars(range(min = 1))]
+        pub policy_delay: u64,
+        /// Standard deviation of the noise on the target actor's actions, which are scaled to [-1, 1].
+        #[schemars(range(min = 0.0))]
+        pub target_policy_noise: f64,
+        /// That noise is cut to this.
+        #[schemars(range(min = 0.0))]
+        pub target_noise_clip: f64,
+        /// How many critics there are; the lowest target counts.
+        #[schemars(range(min = 1, max = 100))]
+        pub n_critics: usize,
+    }
 }
 
 impl Default for Td3Spec {
@@ -89,22 +55,6 @@ impl Default for Td3Spec {
             n_critics: 2,
             n_steps: 1,
             action_noise: None,
-        }
-    }
-}
-
-impl Td3Spec {
-    fn explorer(&self) -> ExplorerConfig {
-        ExplorerConfig {
-            n_envs: self.n_envs,
-            train_freq: self.train_freq,
-            gradient_steps: self.gradient_steps,
-            learning_rate: self.learning_rate,
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            n_steps: self.n_steps,
-            gamma: self.gamma,
-            action_noise: self.action_noise,
         }
     }
 }
