@@ -42,7 +42,7 @@ fn decide(c: &mut Criterion, name: &str, hidden: usize, planner: &Value) {
         b.iter(|| {
             let observation = world.envs().observation(0);
             let situation = Situation { observation, step: 0, env: world.env(0) };
-            agent.policy().act(situation, Mode::Greedy, &mut rng, &mut action).expect("finite");
+            agent.policy_mut().act(situation, Mode::Greedy, &mut rng, &mut action).expect("finite");
         });
     });
 }

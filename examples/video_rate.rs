@@ -7,8 +7,7 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
-use rushes::env::Mode;
-use rushes::env::{self, Options, TimeLimit};
+use rushes::env::{self, Mode, Options, TimeLimit};
 use rushes::trial::{Scene, record_take};
 use rushes::video::{VideoConfig, probe_file};
 

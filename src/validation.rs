@@ -7,10 +7,9 @@ use fs_err as fs;
 use serde_json::Value;
 
 use crate::env::{self, Env, EnvSpec, Problem};
-use crate::experiment::schema;
 use crate::experiment::{
     AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Sample, ScheduleSpec, Spec,
-    StopSpec, Target, repeated_keys, search_problems as search_spec_problems,
+    StopSpec, Target, repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
 use crate::search;

@@ -8,15 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::on_policy::{self, ActorCritic, ActorCriticConfig, Minibatch, Rollout, value_loss};
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
-use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::PolicySpec;
+use crate::nn::{Head, Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
+use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::trial::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of A2C.
@@ -30,7 +28,7 @@ pub struct A2cSpec {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub n_steps: usize,
     /// Step size of the optimiser.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// RMSprop (as the paper) or Adam.
     pub use_rms_prop: bool,
     /// Added to RMSprop's denominator.
@@ -70,7 +68,7 @@ impl Default for A2cSpec {
         Self {
             n_envs: 1,
             n_steps: 5,
-            learning_rate: Schedule::Constant(7e-4),
+            learning_rate: Annealed::Constant(7e-4),
             use_rms_prop: true,
             rms_prop_eps: 1e-5,
             rms_prop_tf_like: false,
@@ -84,6 +82,20 @@ impl Default for A2cSpec {
             log_std_init: 0.0,
             normalize_observations: false,
             normalize_rewards: false,
+        }
+    }
+}
+
+impl A2cSpec {
+    fn actor_critic(&self) -> ActorCriticConfig {
+        ActorCriticConfig {
+            environments: self.n_envs,
+            gamma: self.gamma,
+            gae_lambda: self.gae_lambda,
+            shared_trunk: self.shared_trunk,
+            log_std_init: self.log_std_init,
+            normalize_observations: self.normalize_observations,
+            normalize_rewards: self.normalize_rewards,
         }
     }
 }
@@ -108,16 +120,17 @@ impl AlgorithmSettings for A2cSpec {
         env: &dyn Env,
     ) -> Vec<Problem> {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        let annealed = [("learning_rate", Some(self.learning_rate))];
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.actor_critic().policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(A2c::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(A2c::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => A2c::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -135,16 +148,7 @@ pub struct A2c<T: Scalar> {
 
 impl<T: Scalar> A2c<T> {
     fn new(spec: A2cSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = ActorCriticConfig {
-            environments: spec.n_envs,
-            gamma: spec.gamma,
-            gae_lambda: spec.gae_lambda,
-            shared_trunk: spec.shared_trunk,
-            log_std_init: spec.log_std_init,
-            normalize_observations: spec.normalize_observations,
-            normalize_rewards: spec.normalize_rewards,
-        };
-        let agent = ActorCritic::new(config, setup)?;
+        let agent = ActorCritic::new(spec.actor_critic(), setup)?;
         let optimiser = if spec.use_rms_prop {
             OptimiserConfig::RmsProp {
                 alpha: 0.99,
@@ -240,12 +244,12 @@ impl<T: Scalar> Algorithm for A2c<T> {
         self.agent.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
-        &mut self.agent.policy
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.agent.policy
     }
 
-    fn engine(&self) -> String {
-        self.agent.engine().to_string()
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
+        &mut self.agent.policy
     }
 
     fn save(&self, state: &mut Tensors) {
@@ -257,14 +261,6 @@ impl<T: Scalar> Algorithm for A2c<T> {
         self.agent.load(state)?;
         self.optimiser.load("optimiser.", state)?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.agent.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.agent.policy.load(state)?)
     }
 }
 

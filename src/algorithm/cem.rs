@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::population::{self, Population, PopulationConfig};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
-use crate::nn::{Precision, Scalar, Tensors};
-use crate::policy::PolicySpec;
+use crate::nn::{Scalar, Tensors};
+use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
 use crate::trial::{MetricMeans, TrialError, World};
@@ -66,6 +64,14 @@ impl Default for CemSpec {
 }
 
 impl CemSpec {
+    fn population(&self) -> PopulationConfig {
+        PopulationConfig {
+            episodes: self.episodes_per_candidate,
+            threads: self.threads,
+            normalize_observations: self.normalize_observations,
+        }
+    }
+
     fn elites(&self) -> usize {
         ((self.population_size as f64 * self.elite_fraction).round() as usize).max(1)
     }
@@ -85,11 +91,12 @@ impl AlgorithmSettings for CemSpec {
         population::problems(policy, schedule, env, self.normalize_observations)
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.population().policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Cem::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Cem::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => Cem::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -105,12 +112,7 @@ pub struct Cem<T: Scalar> {
 
 impl<T: Scalar> Cem<T> {
     fn new(spec: CemSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PopulationConfig {
-            episodes: spec.episodes_per_candidate,
-            threads: spec.threads,
-            normalize_observations: spec.normalize_observations,
-        };
-        let population = Population::new(config, setup)?;
+        let population = Population::new(spec.population(), setup)?;
         Ok(Self {
             std: vec![spec.init_std; population.parameters().len()],
             population,
@@ -166,32 +168,24 @@ impl<T: Scalar> Algorithm for Cem<T> {
         Ok(())
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.population.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.population.policy
     }
 
-    fn engine(&self) -> String {
-        self.population.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.population.save(state);
+        self.population.policy.save(state);
         state.insert("std", &[self.std.len()], &self.std);
         state.insert_rng("rng", &self.rng);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.population.load(state)?;
+        self.population.policy.load(state)?;
         self.std = state.get("std", &[self.std.len()])?;
         self.rng = state.rng("rng")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.population.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.population.load(state)
     }
 }

@@ -1,21 +1,81 @@
 //! How the planning algorithms collect samples: at random at first, then with the agent as it is.
 
 use super::Setup;
-use super::schedule::{self, Schedule};
-use crate::env::Space;
-use crate::env::{Mode, Policy, Situation};
+use super::schedule::{self, Annealed};
+use crate::env::{Mode, Policy, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::uniform;
-use crate::nn::replay::{Replay, ReplayConfig, Transition};
+use crate::nn::replay::{Experience, Replay, ReplayConfig};
 use crate::nn::{StateError, Tensors};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
+
+/// Declares the hyperparameters of a planning algorithm: its own, and then those that all of them have.
+macro_rules! planning_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(
+            Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+        )]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($own)*
+            /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
+            #[schemars(range(min = 1))]
+            pub learning_starts: u64,
+            /// Steps between two rounds of learning.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub train_freq: usize,
+            /// The probability of a random action while collecting.
+            pub epsilon: $crate::algorithm::Annealed,
+            /// Samples that are kept, the newest ones.
+            #[schemars(range(min = 1, max = 100_000_000))]
+            pub buffer_size: usize,
+            /// Passes over the samples in a round of learning.
+            #[schemars(range(min = 1, max = 10_000))]
+            pub n_epochs: usize,
+            /// Samples in a minibatch.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub batch_size: usize,
+            /// Step size of Adam.
+            pub learning_rate: $crate::algorithm::Annealed,
+            /// L2 penalty of Adam.
+            #[schemars(range(min = 0.0))]
+            pub weight_decay: f64,
+            /// The share of the samples that is held out to measure the validation losses on.
+            #[schemars(range(min = 0.0, max = 0.9))]
+            pub validation_fraction: f64,
+        }
+
+        impl $name {
+            fn trainer(&self) -> $crate::algorithm::prediction::TrainerConfig {
+                $crate::algorithm::prediction::TrainerConfig {
+                    batch_size: self.batch_size,
+                    n_epochs: self.n_epochs,
+                    validation_fraction: self.validation_fraction,
+                    weight_decay: self.weight_decay,
+                }
+            }
+
+            /// What cannot go with `schedule`.
+            fn schedule_problems(
+                &self,
+                schedule: &$crate::experiment::ScheduleSpec,
+            ) -> Vec<$crate::env::Problem> {
+                let annealed =
+                    [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
+                $crate::algorithm::schedule::problems(&annealed, schedule)
+            }
+        }
+    };
+}
+pub(super) use planning_settings;
 
 /// What a [`Collector`] is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct CollectorConfig {
     /// The probability of a random action once something was learned.
-    pub epsilon: Schedule,
+    pub epsilon: Annealed,
     /// Samples that are kept.
     pub buffer_size: usize,
     /// Steps that [`Replay::n_step_reward`] sums rewards over.
@@ -87,7 +147,7 @@ impl Collector {
             }
             world.step(&self.action)?;
             let envs = world.envs();
-            self.replay.push(Transition {
+            self.replay.push(Experience {
                 observation: &self.observation,
                 action: &self.action,
                 reward: envs.rewards()[0],

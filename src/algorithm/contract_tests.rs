@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::env::{Mode, Situation};
+use crate::env::episode::{self, View};
+use crate::env::{Mode, Policy, Situation};
 use crate::experiment::EnvironmentSpec;
 use crate::rng::{Purpose, stream};
 
@@ -118,21 +119,25 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+impl Case {
+    fn setup<'a>(&'a self, world: &'a World, seed: u64) -> Setup<'a> {
+        Setup {
+            policy: &self.policy,
+            schedule: &self.schedule,
+            observation_space: world.observation_space(),
+            action_space: world.action_space(),
+            seed,
+        }
+    }
+}
+
 /// The algorithm at work on its environments, at the start.
 fn start(case: &Case, seed: u64) -> (Box<dyn Algorithm>, World) {
     let settings = case.algorithm.settings();
     let copies = settings.environments();
     let world =
         World::new(&case.environment, &case.policy, copies, seed, &case.schedule).expect("a world");
-    let algorithm = settings
-        .build(&Setup {
-            policy: &case.policy,
-            schedule: &case.schedule,
-            observation_space: world.observation_space(),
-            action_space: world.action_space(),
-            seed,
-        })
-        .expect("an engine on any CPU");
+    let algorithm = settings.build(&case.setup(&world, seed)).expect("an engine on any CPU");
     (algorithm, world)
 }
 
@@ -216,10 +221,10 @@ fn evaluating_between_iterations_changes_no_training() {
                 algorithm.iterate(&mut world, &mut metrics).expect("nothing diverges so soon");
                 if evaluates {
                     stage.reset(Some(1), &mut observation).expect("a start");
-                    algorithm.policy().begin_episode();
+                    algorithm.policy_mut().begin_episode();
                     let observation = &observation;
                     let situation = Situation { observation, step: 0, env: stage.env() };
-                    let policy = algorithm.policy();
+                    let policy = algorithm.policy_mut();
                     policy.act(situation, Mode::Greedy, &mut rng, &mut action).expect("finite");
                 }
             }
@@ -231,34 +236,41 @@ fn evaluating_between_iterations_changes_no_training() {
     }
 }
 
+/// The actions of the first steps of an episode.
+fn actions(case: &Case, policy: &mut dyn Policy, mode: Mode) -> Vec<Vec<f32>> {
+    let (_, mut env) = case.environment.build(&case.policy).expect("in the table");
+    let mut rng = stream(0, Purpose::Evaluation, 0);
+    let mut actions = Vec::new();
+    let watch = |view: View<'_>| -> Result<(), TrialError> {
+        actions.extend(view.last.map(|(action, _)| action.to_vec()));
+        Ok(())
+    };
+    episode::play(&mut env, policy, mode, &mut rng, 1, Some(10), watch).expect("finite outputs");
+    actions
+}
+
 #[test]
 fn a_saved_policy_is_all_that_acting_needs() {
     for case in cases() {
-        let (mut algorithm, mut world) = start(&case, 5);
+        let (mut trained, mut world) = start(&case, 5);
         world.restart(0, Default::default()).expect("a fresh start");
-        algorithm.restart();
-        run(&mut *algorithm, &mut world);
+        trained.restart();
+        run(&mut *trained, &mut world);
         let mut saved = Tensors::default();
-        algorithm.save_policy(&mut saved);
+        trained.policy().save(&mut saved);
 
-        let (mut fresh, _) = start(&case, 6);
-        fresh.load_policy(&saved).expect("a policy of its own kind");
-        let env = world.env(0);
-        let act = |algorithm: &mut dyn Algorithm, observation: &[f32]| {
-            let mut rng = stream(0, Purpose::Evaluation, 0);
-            let mut action = vec![0.0; world.action_space().len()];
-            let situation = Situation { observation, step: 0, env };
-            algorithm
-                .policy()
-                .act(situation, Mode::Greedy, &mut rng, &mut action)
-                .expect("finite outputs");
-            action
-        };
-        let observation = world.envs().observation(0);
-        assert_eq!(act(&mut *fresh, observation), act(&mut *algorithm, observation));
+        let mut loaded = (case.algorithm.settings())
+            .build_policy(&case.setup(&world, 6))
+            .expect("an engine on any CPU");
+        loaded.load(&saved).expect("a policy of its own kind");
         let mut again = Tensors::default();
-        fresh.save_policy(&mut again);
+        loaded.save(&mut again);
         assert_eq!(again, saved, "{:?}", case.algorithm);
+        assert_eq!(loaded.engine(), trained.policy().engine());
+        for mode in [Mode::Greedy, Mode::Explore] {
+            let expected = actions(&case, trained.policy_mut(), mode);
+            assert_eq!(actions(&case, &mut *loaded, mode), expected, "{:?}", case.algorithm);
+        }
     }
 }
 

@@ -6,95 +6,65 @@
 //! and the one of the greatest value otherwise, and then makes `gradient_steps` steps of Adam on the Huber
 //! loss of temporal-difference errors sampled from a replay memory.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::schedule::{self, Schedule};
-use super::{Algorithm, AlgorithmSettings, Initial, Setup, off_policy, report};
-use crate::env::Problem;
-use crate::env::{Env, Space};
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use super::off_policy::{self, off_policy_settings};
+use super::schedule::{self, Annealed};
+use super::{Algorithm, AlgorithmSettings, Initial, Setup, report};
+use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
 use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
-    Engine, Head, Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors,
-    clip_gradient_norm,
+    Head, Network, Optimiser, OptimiserConfig, Scalar, StateError, Tensors, clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, NetworkPolicy, PolicySpec};
+use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of DQN.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DqnSpec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Step size of Adam.
-    pub learning_rate: Schedule,
-    /// Steps that the replay memory holds.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Random steps before learning starts.
-    pub learning_starts: u64,
-    /// Steps in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// How far the target network moves to the network at each of its updates; 1 copies it.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub tau: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Steps in each environment between updates.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// Gradient steps of an update; -1 for as many as there were environment steps.
-    #[schemars(range(min = -1, max = 1_000_000))]
-    pub gradient_steps: i64,
-    /// Environment steps between two updates of the target network.
-    #[schemars(range(min = 1))]
-    pub target_update_interval: u64,
-    /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub exploration_fraction: f64,
-    /// ε at the start.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub exploration_initial_eps: f64,
-    /// ε after it fell.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub exploration_final_eps: f64,
-    /// The gradient's norm is cut to this.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub max_grad_norm: f64,
-    /// Choose the next action by the network, and value it by the target network.
-    pub double_q: bool,
-    /// Split values into a state's and the actions' advantages; both read the last hidden layer.
-    pub dueling: bool,
-    /// Rewards are summed over this many steps before bootstrapping.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_steps: usize,
-    /// Replay surprising steps more often.
-    pub prioritized_replay: bool,
-    /// How strongly priorities matter, from 0 (not at all) to 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub prioritized_replay_alpha: f64,
-    /// How far importance weights make up for it at first; 1 at the end.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub prioritized_replay_beta0: f64,
-    /// Added to every priority.
-    #[schemars(range(min = 0.0))]
-    pub prioritized_replay_eps: f64,
+off_policy_settings! {
+    /// Hyperparameters of DQN.
+    pub struct DqnSpec {
+        /// Environment steps between two updates of the target network.
+        #[schemars(range(min = 1))]
+        pub target_update_interval: u64,
+        /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub exploration_fraction: f64,
+        /// ε at the start.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub exploration_initial_eps: f64,
+        /// ε after it fell.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub exploration_final_eps: f64,
+        /// The gradient's norm is cut to this.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        pub max_grad_norm: f64,
+        /// Choose the next action by the network, and value it by the target network.
+        pub double_q: bool,
+        /// Split values into a state's and the actions' advantages; both read the last hidden layer.
+        pub dueling: bool,
+        /// Rewards are summed over this many steps before bootstrapping.
+        #[schemars(range(min = 1, max = 1000))]
+        pub n_steps: usize,
+        /// Replay surprising steps more often.
+        pub prioritized_replay: bool,
+        /// How strongly priorities matter, from 0 (not at all) to 1.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub prioritized_replay_alpha: f64,
+        /// How far importance weights make up for it at first; 1 at the end.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub prioritized_replay_beta0: f64,
+        /// Added to every priority.
+        #[schemars(range(min = 0.0))]
+        pub prioritized_replay_eps: f64,
+    }
 }
 
 impl Default for DqnSpec {
     fn default() -> Self {
         Self {
             n_envs: 1,
-            learning_rate: Schedule::Constant(1e-4),
+            learning_rate: Annealed::Constant(1e-4),
             buffer_size: 1_000_000,
             learning_starts: 100,
             batch_size: 32,
@@ -134,6 +104,16 @@ impl DqnSpec {
             gamma: self.gamma,
             priorities: self.prioritized_replay.then_some(priorities),
         }
+    }
+
+    /// A fresh policy for `setup`.
+    fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<ValuePolicy<T>> {
+        let actions = setup.action_space.discrete().unwrap_or(1);
+        let outputs = actions + usize::from(self.dueling);
+        let network = setup.build_network(outputs, Initial::PYTORCH, 0)?;
+        let head = Head::Categorical { actions };
+        let (observations, actions) = (setup.observation_space, setup.action_space);
+        Ok(ValuePolicy(NetworkPolicy::new(network, head, observations, actions)))
     }
 
     /// ε when `remaining` of the training is left.
@@ -181,11 +161,12 @@ impl AlgorithmSettings for DqnSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Dqn::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Dqn::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => Dqn::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -204,6 +185,20 @@ impl<T: Scalar> Policy for ValuePolicy<T> {
     }
 }
 
+impl<T: Scalar> LearnedPolicy for ValuePolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        self.0.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.0.load(state)
+    }
+
+    fn engine(&self) -> String {
+        self.0.engine()
+    }
+}
+
 /// DQN at work.
 pub struct Dqn<T: Scalar> {
     spec: DqnSpec,
@@ -211,7 +206,6 @@ pub struct Dqn<T: Scalar> {
     /// The network: advantages first and the state's value last where it is dueling, else action values.
     policy: ValuePolicy<T>,
     target: Box<dyn Network<T>>,
-    engine: Engine,
     actions: usize,
     observation_space: Space,
     optimiser: Optimiser<T>,
@@ -242,25 +236,16 @@ struct Scratch<T> {
 
 impl<T: Scalar> Dqn<T> {
     fn new(spec: DqnSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let actions = setup.action_space.discrete().unwrap_or(1);
-        let network =
-            || setup.build_network(actions + usize::from(spec.dueling), Initial::PYTORCH, 0);
-        let ((network, engine), (target, _)) = (network()?, network()?);
-        let optimiser = Optimiser::new(OptimiserConfig::ADAM, network.parameters().len());
-        let head = Head::Categorical { actions };
+        let policy = spec.policy::<T>(setup)?;
+        let parameters = policy.0.network.parameters().len();
         Ok(Self {
             replay: Replay::new(spec.replay(setup.observation_space)),
-            policy: ValuePolicy(NetworkPolicy::new(
-                network,
-                head,
-                setup.observation_space,
-                setup.action_space,
-            )),
-            target,
-            engine,
-            actions,
+            actions: policy.0.head.outputs(),
+            policy,
+            // The target network begins as a copy.
+            target: spec.policy(setup)?.0.network,
             observation_space: setup.observation_space.clone(),
-            optimiser,
+            optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
@@ -454,16 +439,16 @@ impl<T: Scalar> Algorithm for Dqn<T> {
         self.replay.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.engine.to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.policy.0.save(state);
+        self.policy.save(state);
         state.insert_network("target.", &*self.target);
         self.optimiser.save("optimiser.", state);
         self.replay.save("replay.", state);
@@ -474,7 +459,7 @@ impl<T: Scalar> Algorithm for Dqn<T> {
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.policy.0.load(state)?;
+        self.policy.load(state)?;
         state.load_network("target.", &mut *self.target)?;
         self.optimiser.load("optimiser.", state)?;
         self.replay.load("replay.", state)?;
@@ -483,14 +468,6 @@ impl<T: Scalar> Algorithm for Dqn<T> {
         self.sampling = state.rng("sampling")?;
         self.dropout = state.rng("dropout")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.0.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.0.load(state)?)
     }
 }
 

@@ -3,20 +3,38 @@
 //! An algorithm is one file that can be read alone: hyperparameters, collecting, loss with its gradient,
 //! update. Adding one means that file and one line in the `algorithms!` table below; the schema, the
 //! checks of experiment files and the contract tests follow from it.
+//!
+//! Hyperparameters that several algorithms have are declared once: those of replay memories in `off_policy.rs`,
+//! those of planning in `collection.rs`, SAC's and TQC's in `sac.rs`. Each algorithm lists all of its own with
+//! their defaults.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::{
     self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
 };
-use crate::policy::{HeadSpec, NeuralSpec, ObservationSpec, PolicySpec};
+use crate::policy::{HeadSpec, LearnedPolicy, NeuralSpec, ObservationSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
 use crate::trial::{MetricMeans, TrialError, World};
+
+/// Boxes what is made for `$T`, the floating-point type that the agent's network asks for.
+macro_rules! by_precision {
+    ($setup:expr, $T:ident => $make:expr) => {
+        match $setup.network()?.precision {
+            crate::nn::Precision::Float32 => {
+                type $T = f32;
+                Ok(Box::new($make))
+            }
+            crate::nn::Precision::Float64 => {
+                type $T = f64;
+                Ok(Box::new($make))
+            }
+        }
+    };
+}
 
 mod a2c;
 mod cem;
@@ -49,7 +67,7 @@ pub use ppo::{Ppo, PpoSpec};
 pub use q_learning::QLearningSpec;
 pub use reinforce::{Reinforce, ReinforceSpec};
 pub use sac::{Sac, SacSpec};
-pub use schedule::Schedule;
+pub use schedule::Annealed;
 pub use td3::{Td3, Td3Spec};
 pub use tqc::TqcSpec;
 
@@ -65,11 +83,11 @@ pub trait Algorithm {
     /// The environments were restarted at a checkpoint: unfinished episodes are forgotten.
     fn restart(&mut self) {}
 
-    /// The policy as it is now, for evaluations and takes.
-    fn policy(&mut self) -> &mut dyn Policy;
+    /// The policy as it is now.
+    fn policy(&self) -> &dyn LearnedPolicy;
 
-    /// The engine that computes the networks.
-    fn engine(&self) -> String;
+    /// The policy as it is now, to act with in evaluations and takes.
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy;
 
     /// Saves everything that the next iteration depends on.
     fn save(&self, state: &mut Tensors);
@@ -80,18 +98,9 @@ pub trait Algorithm {
     /// Where something is missing or does not fit.
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()>;
 
-    /// Saves what is needed to act: the tensors of `policy.safetensors`.
-    fn save_policy(&self, state: &mut Tensors);
-
     /// Saves the samples that it learned from, where they are worth keeping by themselves: the tensors of
     /// `dataset.safetensors`.
     fn save_dataset(&self, _state: &mut Tensors) {}
-
-    /// Restores what [`Algorithm::save_policy`] saved: enough to act, not to go on learning.
-    ///
-    /// # Errors
-    /// Where something is missing or does not fit.
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()>;
 }
 
 /// What an algorithm is built from.
@@ -218,10 +227,16 @@ pub trait AlgorithmSettings {
         0
     }
 
-    /// The algorithm with a fresh policy.
+    /// A fresh policy: all that acting needs.
     ///
     /// # Errors
-    /// Where the network's engine or device cannot be had.
+    /// Fails if the network's engine or device cannot be had.
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>>;
+
+    /// The algorithm with the policy that [`AlgorithmSettings::build_policy`] builds.
+    ///
+    /// # Errors
+    /// Fails if the network's engine or device cannot be had.
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>>;
 }
 

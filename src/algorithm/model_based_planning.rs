@@ -8,61 +8,31 @@
 //! is worth the mean over the networks of `Σ discount^t · P(not ended before t) · reward_t`. Without that
 //! probability a task whose every step earns the same, such as balancing a pole, would tell the planner nothing.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
-use super::schedule::{self, Schedule};
+use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Problem;
-use crate::env::{Env, Space};
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
-use crate::nn::{Precision, Scalar, Tensors};
+use crate::nn::{Scalar, StateError, Tensors};
 use crate::planning::{Memory, Model, ModelError, Planner, PlannerSpec, Returns, repeat_rows};
-use crate::policy::{HeadSpec, PolicySpec};
+use crate::policy::{HeadSpec, LearnedPolicy, PolicySpec};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of planning with a learned model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelBasedPlanningSpec {
-    /// How the agent looks for the best sequence of actions.
-    pub planner: PlannerSpec,
-    /// Discount factor of imagined rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub discount: f64,
-    /// Networks that learn the same and differ in chance only.
-    #[schemars(range(min = 1, max = 100))]
-    pub ensemble_size: usize,
-    /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
-    #[schemars(range(min = 1))]
-    pub learning_starts: u64,
-    /// Steps between two rounds of learning.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// The probability of a random action while collecting.
-    pub epsilon: Schedule,
-    /// Samples that are kept, the newest ones.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Passes over the samples in a round of learning.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub n_epochs: usize,
-    /// Samples in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// Step size of Adam.
-    pub learning_rate: Schedule,
-    /// L2 penalty of Adam.
-    #[schemars(range(min = 0.0))]
-    pub weight_decay: f64,
-    /// The share of the samples that is held out to measure the validation losses on.
-    #[schemars(range(min = 0.0, max = 0.9))]
-    pub validation_fraction: f64,
+planning_settings! {
+    /// Hyperparameters of planning with a learned model.
+    pub struct ModelBasedPlanningSpec {
+        /// How the agent looks for the best sequence of actions.
+        pub planner: PlannerSpec,
+        /// Discount factor of imagined rewards.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub discount: f64,
+        /// Networks that learn the same and differ in chance only.
+        #[schemars(range(min = 1, max = 100))]
+        pub ensemble_size: usize,
+    }
 }
 
 impl Default for ModelBasedPlanningSpec {
@@ -73,11 +43,11 @@ impl Default for ModelBasedPlanningSpec {
             ensemble_size: 3,
             learning_starts: 1000,
             train_freq: 500,
-            epsilon: Schedule::Constant(0.0),
+            epsilon: Annealed::Constant(0.0),
             buffer_size: 100_000,
             n_epochs: 20,
             batch_size: 128,
-            learning_rate: Schedule::Constant(1e-3),
+            learning_rate: Annealed::Constant(1e-3),
             weight_decay: 0.0,
             validation_fraction: 0.1,
         }
@@ -90,9 +60,7 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
     }
 
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
-        let schedules =
-            [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        let mut problems = schedule::problems(&schedules, schedule);
+        let mut problems = self.schedule_problems(schedule);
         if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "the networks predict what the environment does: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
@@ -105,11 +73,12 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => ModelPolicy::<T>::new(self, setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(ModelBasedPlanning::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(ModelBasedPlanning::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => ModelBasedPlanning::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -264,6 +233,18 @@ struct ModelPolicy<T: Scalar> {
     memory: Memory,
 }
 
+impl<T: Scalar> ModelPolicy<T> {
+    fn new(spec: &ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let parts = LearnedModel::<T>::parts(setup.observation_space);
+        let predictor = Predictor::new(spec.ensemble_size, &parts, setup)?;
+        Ok(Self {
+            model: LearnedModel::new(predictor, setup),
+            planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
+            memory: Memory::default(),
+        })
+    }
+}
+
 impl<T: Scalar> Policy for ModelPolicy<T> {
     fn begin_episode(&mut self) {
         self.memory = Memory::default();
@@ -283,11 +264,26 @@ impl<T: Scalar> Policy for ModelPolicy<T> {
     }
 }
 
+impl<T: Scalar> LearnedPolicy for ModelPolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        self.model.predictor.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.model.predictor.load(state)
+    }
+
+    fn engine(&self) -> String {
+        self.model.predictor.engine().to_string()
+    }
+}
+
 /// Planning with a learned model, at work.
 struct ModelBasedPlanning<T: Scalar> {
     spec: ModelBasedPlanningSpec,
     schedule: ScheduleSpec,
     policy: ModelPolicy<T>,
+    trainer: Trainer<T>,
     collector: Collector,
     /// The planner's memory of the training episode, while the policy may play others.
     memory: Memory,
@@ -296,15 +292,7 @@ struct ModelBasedPlanning<T: Scalar> {
 
 impl<T: Scalar> ModelBasedPlanning<T> {
     fn new(spec: ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PredictorConfig {
-            parts: &LearnedModel::<T>::parts(setup.observation_space),
-            inputs: setup.observation_space.features() + setup.action_space.features(),
-            ensemble_size: spec.ensemble_size,
-            batch_size: spec.batch_size,
-            n_epochs: spec.n_epochs,
-            validation_fraction: spec.validation_fraction,
-            weight_decay: spec.weight_decay,
-        };
+        let policy = ModelPolicy::new(&spec, setup)?;
         let collector = CollectorConfig {
             epsilon: spec.epsilon,
             buffer_size: spec.buffer_size,
@@ -312,11 +300,8 @@ impl<T: Scalar> ModelBasedPlanning<T> {
             gamma: 1.0,
         };
         Ok(Self {
-            policy: ModelPolicy {
-                model: LearnedModel::new(Predictor::new(config, setup)?, setup),
-                planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
-                memory: Memory::default(),
-            },
+            trainer: Trainer::new(spec.trainer(), &policy.model.predictor, setup.seed),
+            policy,
             collector: Collector::new(collector, setup),
             memory: Memory::default(),
             samples: Samples::default(),
@@ -332,15 +317,15 @@ impl<T: Scalar> ModelBasedPlanning<T> {
         samples.clear();
         let mut next = vec![0.0; observation_space.features()];
         for index in 0..replay.len() {
-            let transition = replay.transition(index);
+            let experience = replay.experience(index);
             let state = samples.inputs.len();
-            let seen = (observation_space, transition.observation);
-            encode(seen, (action_space, transition.action), &mut samples.inputs);
-            observation_space.encode(transition.next_observation, &mut next);
+            let seen = (observation_space, experience.observation);
+            encode(seen, (action_space, experience.action), &mut samples.inputs);
+            observation_space.encode(experience.next_observation, &mut next);
             let changes = next.iter().zip(&samples.inputs[state..]).map(|(next, now)| next - now);
             samples.targets.extend(changes);
-            samples.targets.push(transition.reward as f32);
-            samples.targets.push(f32::from(u8::from(transition.terminated)));
+            samples.targets.push(experience.reward as f32);
+            samples.targets.push(f32::from(u8::from(experience.terminated)));
             samples.numbers.push(replay.number(index));
         }
     }
@@ -359,8 +344,9 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
         self.gather();
         let learning_rate =
             self.spec.learning_rate.at(schedule::remaining(&self.schedule, progress));
-        self.policy.model.predictor.fit(&self.samples, learning_rate, metrics)?;
-        let samples = self.samples.numbers.len() as f64;
+        let Self { policy, trainer, samples, .. } = self;
+        trainer.fit(&mut policy.model.predictor, samples, learning_rate, metrics)?;
+        let samples = samples.numbers.len() as f64;
         report(metrics, &[("samples", samples), ("learning_rate", learning_rate)])?;
         world.count_update();
         Ok(())
@@ -371,30 +357,24 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
         self.memory = Memory::default();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.policy.model.predictor.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.policy.model.predictor.save(state);
+        self.policy.save(state);
+        self.trainer.save(state);
         self.collector.save(state);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.policy.model.predictor.load(state)?;
+        self.policy.load(state)?;
+        self.trainer.load(state)?;
         Ok(self.collector.load(state)?)
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.model.predictor.save_networks(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.model.predictor.load_networks(state)?)
     }
 
     fn save_dataset(&self, state: &mut Tensors) {
@@ -442,7 +422,7 @@ mod tests {
         let spec = ModelBasedPlanningSpec {
             planner: PlannerSpec::RandomShooting(RandomShootingSpec { candidates: 200, depth: 3 }),
             n_epochs: 60,
-            learning_rate: Schedule::Constant(3e-3),
+            learning_rate: Annealed::Constant(3e-3),
             ..Default::default()
         };
         let mut agent = ModelBasedPlanning::<f32>::new(spec, &setup).expect("an engine");
@@ -452,7 +432,7 @@ mod tests {
             observation_space.sample(&mut rng, &mut x);
             action_space.sample(&mut rng, &mut action);
             let next = (x[0] + action[0]).clamp(-5.0, 5.0);
-            agent.collector.replay.push(crate::nn::replay::Transition {
+            agent.collector.replay.push(crate::nn::replay::Experience {
                 observation: &x,
                 action: &action,
                 reward: -f64::from((next - 1.0).abs()),
@@ -463,7 +443,8 @@ mod tests {
         }
         agent.gather();
         let mut metrics = MetricMeans::default();
-        agent.policy.model.predictor.fit(&agent.samples, 3e-3, &mut metrics).expect("finite");
+        let ModelBasedPlanning { policy, trainer, samples, .. } = &mut agent;
+        trainer.fit(&mut policy.model.predictor, samples, 3e-3, &mut metrics).expect("finite");
         let env =
             (crate::env::find("Pendulum-v1").expect("in the table").make)(&Default::default())
                 .expect("no options");

@@ -9,65 +9,38 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
-use super::schedule::{self, Schedule};
+use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Problem;
-use crate::env::{Env, Space};
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::random::normal;
-use crate::nn::{Precision, Scalar, Tensors};
+use crate::nn::{Scalar, StateError, Tensors};
 use crate::planning::candidates;
-use crate::policy::{HeadSpec, PolicySpec};
+use crate::policy::{HeadSpec, LearnedPolicy, PolicySpec};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of planning without a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelFreePlanningSpec {
-    /// Actions compared at each decision: all of a discrete space where they are at most this many.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub candidates: usize,
-    /// Where candidates come from.
-    pub proposal: Proposal,
-    /// Standard deviation of candidates around the last action, as a share of each dimension's range.
-    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
-    pub spread: f64,
-    /// Steps whose rewards are predicted; 1 is the next reward alone.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub horizon: usize,
-    /// Discount factor of rewards within the horizon.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub discount: f64,
-    /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
-    #[schemars(range(min = 1))]
-    pub learning_starts: u64,
-    /// Steps between two rounds of learning.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// The probability of a random action while collecting.
-    pub epsilon: Schedule,
-    /// Samples that are kept, the newest ones.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Passes over the samples in a round of learning.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub n_epochs: usize,
-    /// Samples in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// Step size of Adam.
-    pub learning_rate: Schedule,
-    /// L2 penalty of Adam.
-    #[schemars(range(min = 0.0))]
-    pub weight_decay: f64,
-    /// The share of the samples that is held out to measure the validation loss on.
-    #[schemars(range(min = 0.0, max = 0.9))]
-    pub validation_fraction: f64,
+planning_settings! {
+    /// Hyperparameters of planning without a model.
+    pub struct ModelFreePlanningSpec {
+        /// Actions compared at each decision: all of a discrete space where they are at most this many.
+        #[schemars(range(min = 1, max = 100_000))]
+        pub candidates: usize,
+        /// Where candidates come from.
+        pub proposal: Proposal,
+        /// Standard deviation of candidates around the last action, as a share of each dimension's range.
+        #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+        pub spread: f64,
+        /// Steps whose rewards are predicted; 1 is the next reward alone.
+        #[schemars(range(min = 1, max = 10_000))]
+        pub horizon: usize,
+        /// Discount factor of rewards within the horizon.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub discount: f64,
+    }
 }
 
 impl Default for ModelFreePlanningSpec {
@@ -80,11 +53,11 @@ impl Default for ModelFreePlanningSpec {
             discount: 0.99,
             learning_starts: 1000,
             train_freq: 1000,
-            epsilon: Schedule::Constant(0.1),
+            epsilon: Annealed::Constant(0.1),
             buffer_size: 100_000,
             n_epochs: 20,
             batch_size: 128,
-            learning_rate: Schedule::Constant(1e-3),
+            learning_rate: Annealed::Constant(1e-3),
             weight_decay: 0.0,
             validation_fraction: 0.1,
         }
@@ -112,9 +85,7 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let schedules =
-            [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        let mut problems = schedule::problems(&schedules, schedule);
+        let mut problems = self.schedule_problems(schedule);
         if policy.head() == Some(HeadSpec::Sigmoid) {
             let message = "the network predicts rewards: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
@@ -129,11 +100,12 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => RewardPolicy::<T>::new(self, setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(ModelFreePlanning::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(ModelFreePlanning::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => ModelFreePlanning::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -153,6 +125,22 @@ struct RewardPolicy<T: Scalar> {
 }
 
 impl<T: Scalar> RewardPolicy<T> {
+    fn new(spec: &ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let reward = Part { name: "reward", len: 1, loss: Loss::Squared };
+        Ok(Self {
+            predictor: Predictor::new(1, &[reward], setup)?,
+            most: spec.candidates,
+            proposal: spec.proposal,
+            spread: spec.spread,
+            observation_space: setup.observation_space.clone(),
+            action_space: setup.action_space.clone(),
+            last: Vec::new(),
+            candidates: Vec::new(),
+            inputs: Vec::new(),
+            predictions: Vec::new(),
+        })
+    }
+
     fn propose(&mut self, rng: &mut Rng) {
         self.candidates.clear();
         if self.proposal == Proposal::Uniform || self.last.is_empty() {
@@ -200,11 +188,26 @@ impl<T: Scalar> Policy for RewardPolicy<T> {
     }
 }
 
+impl<T: Scalar> LearnedPolicy for RewardPolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        self.predictor.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.predictor.load(state)
+    }
+
+    fn engine(&self) -> String {
+        self.predictor.engine().to_string()
+    }
+}
+
 /// Planning without a model, at work.
 struct ModelFreePlanning<T: Scalar> {
     spec: ModelFreePlanningSpec,
     schedule: ScheduleSpec,
     policy: RewardPolicy<T>,
+    trainer: Trainer<T>,
     collector: Collector,
     /// The last action of the training episode, while the policy may play others.
     last: Vec<f32>,
@@ -213,15 +216,7 @@ struct ModelFreePlanning<T: Scalar> {
 
 impl<T: Scalar> ModelFreePlanning<T> {
     fn new(spec: ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PredictorConfig {
-            parts: &[Part { name: "reward", len: 1, loss: Loss::Squared }],
-            inputs: setup.observation_space.features() + setup.action_space.features(),
-            ensemble_size: 1,
-            batch_size: spec.batch_size,
-            n_epochs: spec.n_epochs,
-            validation_fraction: spec.validation_fraction,
-            weight_decay: spec.weight_decay,
-        };
+        let policy = RewardPolicy::new(&spec, setup)?;
         let collector = CollectorConfig {
             epsilon: spec.epsilon,
             buffer_size: spec.buffer_size,
@@ -229,18 +224,8 @@ impl<T: Scalar> ModelFreePlanning<T> {
             gamma: spec.discount,
         };
         Ok(Self {
-            policy: RewardPolicy {
-                predictor: Predictor::new(config, setup)?,
-                most: spec.candidates,
-                proposal: spec.proposal,
-                spread: spec.spread,
-                observation_space: setup.observation_space.clone(),
-                action_space: setup.action_space.clone(),
-                last: Vec::new(),
-                candidates: Vec::new(),
-                inputs: Vec::new(),
-                predictions: Vec::new(),
-            },
+            trainer: Trainer::new(spec.trainer(), &policy.predictor, setup.seed),
+            policy,
             collector: Collector::new(collector, setup),
             last: Vec::new(),
             samples: Samples::default(),
@@ -255,9 +240,9 @@ impl<T: Scalar> ModelFreePlanning<T> {
         samples.clear();
         for index in 0..replay.len() {
             let Some(reward) = replay.n_step_reward(index) else { continue };
-            let transition = replay.transition(index);
-            let seen = (&policy.observation_space, transition.observation);
-            encode(seen, (&policy.action_space, transition.action), &mut samples.inputs);
+            let experience = replay.experience(index);
+            let seen = (&policy.observation_space, experience.observation);
+            encode(seen, (&policy.action_space, experience.action), &mut samples.inputs);
             samples.targets.push(reward as f32);
             samples.numbers.push(replay.number(index));
         }
@@ -287,7 +272,8 @@ impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
         }
         let learning_rate =
             self.spec.learning_rate.at(schedule::remaining(&self.schedule, progress));
-        self.policy.predictor.fit(&self.samples, learning_rate, metrics)?;
+        let Self { policy, trainer, samples, .. } = self;
+        trainer.fit(&mut policy.predictor, samples, learning_rate, metrics)?;
         report(metrics, &[("samples", stored as f64), ("learning_rate", learning_rate)])?;
         world.count_update();
         Ok(())
@@ -298,30 +284,24 @@ impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
         self.last.clear();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.policy.predictor.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.policy.predictor.save(state);
+        self.policy.save(state);
+        self.trainer.save(state);
         self.collector.save(state);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.policy.predictor.load(state)?;
+        self.policy.load(state)?;
+        self.trainer.load(state)?;
         Ok(self.collector.load(state)?)
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.predictor.save_networks(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.predictor.load_networks(state)?)
     }
 
     fn save_dataset(&self, state: &mut Tensors) {

@@ -7,20 +7,95 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
-use super::schedule::{self, Schedule};
-use crate::env::Mode;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use super::schedule::{self, Annealed};
+use crate::env::{Env, Mode, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::{normal, uniform};
-use crate::nn::replay::{Batch, Replay, ReplayConfig, Transition};
+use crate::nn::replay::{Batch, Experience, Replay, ReplayConfig};
 use crate::nn::{
-    self, Engine, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
+    self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
     move_towards,
 };
-use crate::policy::{HeadSpec, NotFinite, PolicySpec, SquashedPolicy};
+use crate::policy::{HeadSpec, LearnedPolicy as _, NotFinite, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
+
+/// Declares the hyperparameters of an algorithm with a replay memory: those that all of them have, and then its
+/// own.
+macro_rules! off_policy_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(
+            Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+        )]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            /// How many copies of the environment act side by side.
+            #[schemars(range(min = 1, max = 4096))]
+            pub n_envs: usize,
+            /// Step size of Adam, for everything that is learned.
+            pub learning_rate: $crate::algorithm::Annealed,
+            /// Steps that the replay memory holds.
+            #[schemars(range(min = 1, max = 100_000_000))]
+            pub buffer_size: usize,
+            /// Random steps before learning starts.
+            pub learning_starts: u64,
+            /// Steps in a minibatch.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub batch_size: usize,
+            /// How far target networks move to those that they follow at each of their updates; 1 copies them.
+            #[schemars(range(min = 0.0, max = 1.0))]
+            pub tau: f64,
+            /// Discount factor of future rewards.
+            #[schemars(range(min = 0.0, max = 1.0))]
+            pub gamma: f64,
+            /// Steps in each environment between updates.
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub train_freq: usize,
+            /// Gradient steps of an update; -1 for as many as there were environment steps.
+            #[schemars(range(min = -1, max = 1_000_000))]
+            pub gradient_steps: i64,
+            $($own)*
+        }
+    };
+}
+pub(super) use off_policy_settings;
+
+/// Declares the hyperparameters of an algorithm that collects with an [`Explorer`]: those of
+/// [`off_policy_settings`], its own, and how it collects.
+macro_rules! explorer_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $crate::algorithm::off_policy::off_policy_settings! {
+            $(#[$attribute])*
+            pub struct $name {
+                $($own)*
+                /// Rewards are summed over this many steps before bootstrapping.
+                #[schemars(range(min = 1, max = 1000))]
+                pub n_steps: usize,
+                /// Noise added to the actor's actions while collecting; `null` for none.
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub action_noise: Option<$crate::algorithm::off_policy::ActionNoise>,
+            }
+        }
+
+        impl $name {
+            fn explorer(&self) -> $crate::algorithm::off_policy::ExplorerConfig {
+                $crate::algorithm::off_policy::ExplorerConfig {
+                    n_envs: self.n_envs,
+                    train_freq: self.train_freq,
+                    gradient_steps: self.gradient_steps,
+                    learning_rate: self.learning_rate,
+                    buffer_size: self.buffer_size,
+                    learning_starts: self.learning_starts,
+                    n_steps: self.n_steps,
+                    gamma: self.gamma,
+                    action_noise: self.action_noise,
+                }
+            }
+        }
+    };
+}
+pub(super) use explorer_settings;
 
 /// Steps every environment by its action in `played` and stores what happened, with the actions in
 /// `stored`. `before` is scratch.
@@ -39,7 +114,7 @@ pub fn step(
     let rows = before.chunks_exact(before.len() / copies);
     let actions = stored.chunks_exact(stored.len() / copies);
     for (i, (observation, action)) in rows.zip(actions).enumerate() {
-        replay.push(Transition {
+        replay.push(Experience {
             observation,
             action,
             reward: envs.rewards()[i],
@@ -99,7 +174,7 @@ impl ActionNoise {
 /// What makes an algorithm for continuous actions impossible with this policy, step size and schedule on `env`.
 pub fn problems(
     name: &str,
-    learning_rate: Schedule,
+    learning_rate: Annealed,
     policy: &PolicySpec,
     schedule: &ScheduleSpec,
     env: &dyn Env,
@@ -136,12 +211,12 @@ pub struct ExplorerConfig {
     /// See [`gradient_steps`].
     pub gradient_steps: i64,
     /// Step size of an update.
-    pub learning_rate: Schedule,
-    /// Transitions that the replay memory holds.
+    pub learning_rate: Annealed,
+    /// Experiences that the replay memory holds.
     pub buffer_size: usize,
     /// Random steps at first.
     pub learning_starts: u64,
-    /// Steps that a sampled transition spans.
+    /// Steps that a sampled experience spans.
     pub n_steps: usize,
     /// The discount factor.
     pub gamma: f64,
@@ -195,7 +270,6 @@ pub struct Explorer<T: Scalar> {
     pub next_features: Vec<f32>,
     config: ExplorerConfig,
     schedule: ScheduleSpec,
-    engine: Engine,
     observation_space: Space,
     replay: Replay,
     exploration: Rng,
@@ -208,40 +282,25 @@ pub struct Explorer<T: Scalar> {
 }
 
 impl<T: Scalar> Explorer<T> {
-    /// A fresh actor with `outputs` outputs for every number of an action, and an empty memory.
-    ///
-    /// # Errors
-    /// Where the engine or the device cannot be had.
-    pub fn new(config: ExplorerConfig, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let dimensions = setup.action_space.len();
-        let mlp = mlp(setup, setup.observation_space.features(), outputs * dimensions)?;
-        let network = setup.network()?;
-        Ok(Self {
-            policy: SquashedPolicy::new(
-                build(setup, &mlp, 0)?,
-                setup.observation_space,
-                setup.action_space,
-            ),
+    /// This actor with an empty memory.
+    pub fn new(config: ExplorerConfig, policy: SquashedPolicy<T>, setup: &Setup<'_>) -> Self {
+        let actions = config.n_envs * policy.dimensions();
+        Self {
+            policy,
             batch: Batch::default(),
             features: Vec::new(),
             next_features: Vec::new(),
-            engine: network.engine.resolve(&mlp, network.device)?,
             observation_space: setup.observation_space.clone(),
             replay: Replay::new(config.replay(setup.observation_space, setup.action_space)),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
-            noise: vec![0.0; config.n_envs * dimensions],
-            actions: vec![0.0; config.n_envs * dimensions],
+            noise: vec![0.0; actions],
+            actions: vec![0.0; actions],
             played: Vec::new(),
             before: Vec::new(),
             schedule: setup.schedule.clone(),
             config,
-        })
-    }
-
-    /// The actor's engine.
-    pub fn engine(&self) -> Engine {
-        self.engine
+        }
     }
 
     /// Plays the steps between two updates, into the memory; the update, once learning has started.
@@ -292,7 +351,7 @@ impl<T: Scalar> Explorer<T> {
         Ok(())
     }
 
-    /// Draws `rows` transitions into [`Explorer::batch`].
+    /// Draws `rows` experiences into [`Explorer::batch`].
     pub fn sample(&mut self, rows: usize) {
         self.replay.sample(rows, 1.0, &mut self.sampling, &mut self.batch);
         let space = &self.observation_space;
@@ -348,13 +407,16 @@ fn build<T: Scalar>(
     Ok(nn::build(mlp, spec.engine, spec.device, &mut rng)?)
 }
 
-/// A copy of the fresh actor of `setup`, as a target that follows it.
+/// A fresh actor with `outputs` outputs for every number of an action.
 ///
 /// # Errors
-/// Where the engine or the device cannot be had.
-pub fn target_actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<Box<dyn Network<T>>> {
-    let outputs = setup.action_space.len();
-    build(setup, &mlp(setup, setup.observation_space.features(), outputs)?, 0)
+/// Fails if the engine or the device cannot be had.
+pub fn actor<T: Scalar>(outputs: usize, setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+    let Setup { observation_space, action_space, .. } = *setup;
+    let mlp = mlp(setup, observation_space.features(), outputs * action_space.len())?;
+    let spec = setup.network()?;
+    let engine = spec.engine.resolve(&mlp, spec.device)?;
+    Ok(SquashedPolicy::new((build(setup, &mlp, 0)?, engine), observation_space, action_space))
 }
 
 /// Moves a target network the share `tau` of its way to the network that it follows.

@@ -1,14 +1,12 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
 use super::{Initial, Setup};
-use crate::env::Mode;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Mode, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
 use crate::nn::random::shuffle;
-use crate::nn::{Engine, Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
-use crate::policy::{HeadSpec, NetworkPolicy, PolicySpec};
+use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
+use crate::policy::{HeadSpec, LearnedPolicy as _, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{TrialError, World};
 
@@ -31,13 +29,43 @@ pub struct ActorCriticConfig {
     pub normalize_rewards: bool,
 }
 
+impl ActorCriticConfig {
+    /// A fresh actor for `setup`. Its network has one output more where the critic shares it.
+    ///
+    /// # Errors
+    /// Fails if the engine or the device cannot be had.
+    pub fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
+        let head = setup.head()?;
+        let network = if self.shared_trunk {
+            let mut network = setup.build_network(head.outputs() + 1, orthogonal(1.0), 0)?;
+            if matches!(setup.network()?.initialisation, None | Some(Initialisation::Orthogonal)) {
+                scale_first_outputs(&mut *network.0, head.outputs(), ACTOR_GAIN);
+            }
+            network
+        } else {
+            setup.build_network(head.outputs(), orthogonal(ACTOR_GAIN), 0)?
+        };
+        let mut policy =
+            NetworkPolicy::new(network, head, setup.observation_space, setup.action_space);
+        policy.log_std.fill(T::of(self.log_std_init));
+        policy.normaliser = self
+            .normalize_observations
+            .then(|| ObservationNormaliser::new(setup.observation_space.features()));
+        Ok(policy)
+    }
+}
+
+/// Stable-Baselines3's initial weights.
+fn orthogonal(output_gain: f64) -> Initial {
+    Initial { default: Initialisation::Orthogonal, output_gain }
+}
+
 /// A stochastic policy and a value function.
 pub struct ActorCritic<T: Scalar> {
     /// The actor.
     pub policy: NetworkPolicy<T>,
     /// The critic; `None` where the actor's network has one output more, the value.
     critic: Option<Box<dyn Network<T>>>,
-    engine: Engine,
     log_std_gradients: Vec<T>,
     rewards: Option<RewardNormaliser>,
     config: ActorCriticConfig,
@@ -199,37 +227,16 @@ impl<T: Scalar> ActorCritic<T> {
     /// # Errors
     /// Where the engine or the device cannot be had.
     pub fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let spec = setup.network()?;
-        let head = setup.head()?;
-        let network = |outputs, output_gain, index| {
-            let initial = Initial { default: Initialisation::Orthogonal, output_gain };
-            setup.build_network::<T>(outputs, initial, index)
-        };
-        let outputs = head.outputs();
-        let (mut actor, engine, critic);
-        if config.shared_trunk {
-            (actor, engine) = network(outputs + 1, 1.0, 0)?;
-            if spec.initialisation.unwrap_or(Initialisation::Orthogonal)
-                == Initialisation::Orthogonal
-            {
-                scale_first_outputs(&mut *actor, outputs, ACTOR_GAIN);
-            }
-            critic = None;
+        let policy = config.policy::<T>(setup)?;
+        let critic = if config.shared_trunk {
+            None
         } else {
-            (actor, engine) = network(outputs, ACTOR_GAIN, 0)?;
-            critic = Some(network(1, 1.0, 1)?.0);
-        }
-        let mut policy =
-            NetworkPolicy::new(actor, head, setup.observation_space, setup.action_space);
-        policy.log_std.fill(T::of(config.log_std_init));
-        policy.normaliser = config
-            .normalize_observations
-            .then(|| ObservationNormaliser::new(setup.observation_space.features()));
+            Some(setup.build_network(1, orthogonal(1.0), 1)?.0)
+        };
         Ok(Self {
             log_std_gradients: vec![T::zero(); policy.log_std.len()],
             policy,
             critic,
-            engine,
             rewards: config
                 .normalize_rewards
                 .then(|| RewardNormaliser::new(config.environments, config.gamma)),
@@ -241,11 +248,6 @@ impl<T: Scalar> ActorCritic<T> {
             scaled_rewards: vec![0.0; config.environments],
             config,
         })
-    }
-
-    /// The engine of the networks.
-    pub fn engine(&self) -> Engine {
-        self.engine
     }
 
     /// How the actor's outputs become actions.

@@ -8,15 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::population::{self, Population, PopulationConfig};
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
-use crate::nn::{Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::PolicySpec;
+use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
+use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
 use crate::trial::{MetricMeans, TrialError, World};
@@ -32,7 +30,7 @@ pub struct OpenAiEsSpec {
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sigma: f64,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// How strongly parameters are drawn to zero.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
@@ -51,11 +49,21 @@ impl Default for OpenAiEsSpec {
         Self {
             pairs: 20,
             sigma: 0.1,
-            learning_rate: Schedule::Constant(0.03),
+            learning_rate: Annealed::Constant(0.03),
             weight_decay: 0.005,
             episodes_per_candidate: 1,
             normalize_observations: false,
             threads: 1,
+        }
+    }
+}
+
+impl OpenAiEsSpec {
+    fn population(&self) -> PopulationConfig {
+        PopulationConfig {
+            episodes: self.episodes_per_candidate,
+            threads: self.threads,
+            normalize_observations: self.normalize_observations,
         }
     }
 }
@@ -72,16 +80,17 @@ impl AlgorithmSettings for OpenAiEsSpec {
         env: &dyn Env,
     ) -> Vec<Problem> {
         let mut problems = population::problems(policy, schedule, env, self.normalize_observations);
-        let schedules = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        let annealed = [("learning_rate", Some(self.learning_rate))];
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.population().policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(OpenAiEs::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(OpenAiEs::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => OpenAiEs::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -96,12 +105,7 @@ pub struct OpenAiEs<T: Scalar> {
 
 impl<T: Scalar> OpenAiEs<T> {
     fn new(spec: OpenAiEsSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = PopulationConfig {
-            episodes: spec.episodes_per_candidate,
-            threads: spec.threads,
-            normalize_observations: spec.normalize_observations,
-        };
-        let population = Population::new(config, setup)?;
+        let population = Population::new(spec.population(), setup)?;
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, population.parameters().len()),
             population,
@@ -184,33 +188,25 @@ impl<T: Scalar> Algorithm for OpenAiEs<T> {
         Ok(())
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.population.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.population.policy
     }
 
-    fn engine(&self) -> String {
-        self.population.engine().to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.population.save(state);
+        self.population.policy.save(state);
         self.optimiser.save("optimiser.", state);
         state.insert_rng("rng", &self.rng);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.population.load(state)?;
+        self.population.policy.load(state)?;
         self.optimiser.load("optimiser.", state)?;
         self.rng = state.rng("rng")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.population.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.population.load(state)
     }
 }
 

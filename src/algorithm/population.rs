@@ -7,14 +7,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Initial, Setup, on_policy};
-use crate::env::Episode;
-use crate::env::Mode;
-use crate::env::Problem;
 use crate::env::episode::{self, View};
-use crate::env::{Env, Space};
+use crate::env::{Env, Episode, Mode, Problem, Space};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::nn::normaliser::ObservationNormaliser;
-use crate::nn::{Engine, Head, Scalar, Tensors};
+use crate::nn::{Engine, Scalar};
 use crate::policy::{NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, env_seed, stream};
 use crate::trial::{TrialError, World};
@@ -30,42 +27,52 @@ pub struct PopulationConfig {
     pub normalize_observations: bool,
 }
 
+impl PopulationConfig {
+    /// A fresh policy for `setup`.
+    ///
+    /// # Errors
+    /// Fails if the policy is not neural, or its engine or device cannot be had.
+    pub fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
+        let head = setup.head()?;
+        let network = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
+        let mut policy =
+            NetworkPolicy::new(network, head, setup.observation_space, setup.action_space);
+        // The parameters are varied, not the actions.
+        policy.log_std.fill(T::neg_infinity());
+        policy.normaliser = self
+            .normalize_observations
+            .then(|| ObservationNormaliser::new(setup.observation_space.features()));
+        Ok(policy)
+    }
+}
+
 /// A policy, and the means to judge others with the same network.
 pub struct Population<T: Scalar> {
     /// The policy that learns.
     pub policy: NetworkPolicy<T>,
     blueprint: Blueprint,
-    engine: Engine,
     config: PopulationConfig,
-    seed: u64,
 }
 
-/// What it takes to build the policy again, on another thread.
+/// What a [`Setup`] refers to, kept to build the policy again on other threads.
 #[derive(Debug, Clone)]
 struct Blueprint {
     policy: PolicySpec,
     schedule: ScheduleSpec,
-    head: Head,
     observation_space: Space,
     action_space: Space,
     seed: u64,
 }
 
 impl Blueprint {
-    fn build<T: Scalar>(&self) -> anyhow::Result<(NetworkPolicy<T>, Engine)> {
-        let Self { observation_space, action_space, .. } = self;
-        let setup = Setup {
+    fn setup(&self) -> Setup<'_> {
+        Setup {
             policy: &self.policy,
             schedule: &self.schedule,
-            observation_space,
-            action_space,
+            observation_space: &self.observation_space,
+            action_space: &self.action_space,
             seed: self.seed,
-        };
-        let (network, engine) = setup.build_network(self.head.outputs(), Initial::PYTORCH, 0)?;
-        let mut policy = NetworkPolicy::new(network, self.head, observation_space, action_space);
-        // The parameters are varied, not the actions.
-        policy.log_std.fill(T::neg_infinity());
-        Ok((policy, engine))
+        }
     }
 }
 
@@ -105,21 +112,11 @@ impl<T: Scalar> Population<T> {
         let blueprint = Blueprint {
             policy: setup.policy.clone(),
             schedule: setup.schedule.clone(),
-            head: setup.head()?,
             observation_space: setup.observation_space.clone(),
             action_space: setup.action_space.clone(),
             seed: setup.seed,
         };
-        let (mut policy, engine) = blueprint.build()?;
-        let features = setup.observation_space.features();
-        policy.normaliser =
-            config.normalize_observations.then(|| ObservationNormaliser::new(features));
-        Ok(Self { policy, blueprint, engine, config, seed: setup.seed })
-    }
-
-    /// The engine of the networks.
-    pub fn engine(&self) -> Engine {
-        self.engine
+        Ok(Self { policy: config.policy(setup)?, blueprint, config })
     }
 
     /// The policy's parameters.
@@ -138,13 +135,14 @@ impl<T: Scalar> Population<T> {
         candidates: &[Vec<T>],
     ) -> Result<Vec<f64>, TrialError> {
         let generation = world.progress().updates;
+        let (config, blueprint) = (self.config, &self.blueprint);
         let seeds: Vec<u64> =
-            (0..self.config.episodes).map(|i| env_seed(self.seed, i, generation)).collect();
-        let (blueprint, environment) = (&self.blueprint, world.environment());
+            (0..config.episodes).map(|i| env_seed(blueprint.seed, i, generation)).collect();
+        let environment = world.environment();
         let normaliser = self.policy.normaliser.as_ref();
         let next = AtomicUsize::new(0);
         let work = || -> anyhow::Result<Vec<(usize, Result<Verdict, TrialError>)>> {
-            let mut player = Player::new(blueprint, environment, normaliser)?;
+            let mut player = Player::new(config, &blueprint.setup(), environment, normaliser)?;
             let mut verdicts = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
@@ -153,7 +151,7 @@ impl<T: Scalar> Population<T> {
             }
         };
         let mut verdicts = std::thread::scope(|scope| {
-            let threads = self.config.threads.min(candidates.len());
+            let threads = config.threads.min(candidates.len());
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::new();
             for worker in workers {
@@ -174,19 +172,6 @@ impl<T: Scalar> Population<T> {
         }
         Ok(fitness)
     }
-
-    /// Saves the policy.
-    pub fn save(&self, state: &mut Tensors) {
-        self.policy.save(state);
-    }
-
-    /// Restores what [`Population::save`] saved.
-    ///
-    /// # Errors
-    /// Where something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.load(state)?)
-    }
 }
 
 /// One thread's policy and environment.
@@ -197,13 +182,14 @@ struct Player<T: Scalar> {
 
 impl<T: Scalar> Player<T> {
     fn new(
-        blueprint: &Blueprint,
+        config: PopulationConfig,
+        setup: &Setup<'_>,
         environment: &EnvironmentSpec,
         normaliser: Option<&ObservationNormaliser>,
     ) -> anyhow::Result<Self> {
-        let (mut policy, _) = blueprint.build()?;
+        let mut policy = config.policy::<T>(setup)?;
         policy.normaliser = normaliser.cloned();
-        let (_, env) = environment.build(&blueprint.policy)?;
+        let (_, env) = environment.build(setup.policy)?;
         Ok(Self { policy, env })
     }
 

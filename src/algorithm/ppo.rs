@@ -11,15 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::on_policy::{
     self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
 };
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
-use crate::nn::{Head, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::PolicySpec;
+use crate::nn::{Head, Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
+use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -40,7 +38,7 @@ pub struct PpoSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub n_epochs: usize,
     /// Step size of Adam.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Added to Adam's denominator.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub adam_epsilon: f64,
@@ -51,10 +49,10 @@ pub struct PpoSpec {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gae_lambda: f64,
     /// How far an action's probability may move, as a ratio, before nothing more is gained.
-    pub clip_range: Schedule,
+    pub clip_range: Annealed,
     /// How far a value may move from the old one; `null` for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_range_vf: Option<Schedule>,
+    pub clip_range_vf: Option<Annealed>,
     /// Whether each minibatch's advantages are shifted and scaled to mean 0 and deviation 1.
     pub normalize_advantage: bool,
     /// Weight of the entropy bonus.
@@ -87,11 +85,11 @@ impl Default for PpoSpec {
             n_steps: 2048,
             batch_size: 64,
             n_epochs: 10,
-            learning_rate: Schedule::Constant(3e-4),
+            learning_rate: Annealed::Constant(3e-4),
             adam_epsilon: 1e-5,
             gamma: 0.99,
             gae_lambda: 0.95,
-            clip_range: Schedule::Constant(0.2),
+            clip_range: Annealed::Constant(0.2),
             clip_range_vf: None,
             normalize_advantage: true,
             ent_coef: 0.0,
@@ -102,6 +100,20 @@ impl Default for PpoSpec {
             log_std_init: 0.0,
             normalize_observations: false,
             normalize_rewards: false,
+        }
+    }
+}
+
+impl PpoSpec {
+    fn actor_critic(&self) -> ActorCriticConfig {
+        ActorCriticConfig {
+            environments: self.n_envs,
+            gamma: self.gamma,
+            gae_lambda: self.gae_lambda,
+            shared_trunk: self.shared_trunk,
+            log_std_init: self.log_std_init,
+            normalize_observations: self.normalize_observations,
+            normalize_rewards: self.normalize_rewards,
         }
     }
 }
@@ -126,20 +138,21 @@ impl AlgorithmSettings for PpoSpec {
         env: &dyn Env,
     ) -> Vec<Problem> {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
-        let schedules = [
+        let annealed = [
             ("learning_rate", Some(self.learning_rate)),
             ("clip_range", Some(self.clip_range)),
             ("clip_range_vf", self.clip_range_vf),
         ];
-        problems.extend(schedule::problems(&schedules, schedule));
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => self.actor_critic().policy::<T>(setup)?)
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Ppo::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Ppo::<f64>::new(self.clone(), setup)?),
-        })
+        by_precision!(setup, T => Ppo::<T>::new(self.clone(), setup)?)
     }
 }
 
@@ -157,16 +170,7 @@ pub struct Ppo<T: Scalar> {
 
 impl<T: Scalar> Ppo<T> {
     fn new(spec: PpoSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let config = ActorCriticConfig {
-            environments: spec.n_envs,
-            gamma: spec.gamma,
-            gae_lambda: spec.gae_lambda,
-            shared_trunk: spec.shared_trunk,
-            log_std_init: spec.log_std_init,
-            normalize_observations: spec.normalize_observations,
-            normalize_rewards: spec.normalize_rewards,
-        };
-        let agent = ActorCritic::new(config, setup)?;
+        let agent = ActorCritic::new(spec.actor_critic(), setup)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
             optimiser: Optimiser::new(adam, agent.parameter_count()),
@@ -337,12 +341,12 @@ impl<T: Scalar> Algorithm for Ppo<T> {
         self.agent.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
-        &mut self.agent.policy
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.agent.policy
     }
 
-    fn engine(&self) -> String {
-        self.agent.engine().to_string()
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
+        &mut self.agent.policy
     }
 
     fn save(&self, state: &mut Tensors) {
@@ -356,14 +360,6 @@ impl<T: Scalar> Algorithm for Ppo<T> {
         self.optimiser.load("optimiser.", state)?;
         self.shuffling = state.rng("shuffling")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.agent.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.agent.policy.load(state)?)
     }
 }
 

@@ -42,15 +42,19 @@ pub struct Part {
     pub loss: Loss,
 }
 
-/// What a [`Predictor`] is built from, beside the agent's network.
+/// An ensemble of networks with the same task.
+pub struct Predictor<T: Scalar> {
+    members: Vec<Box<dyn Network<T>>>,
+    inputs: Standardiser,
+    targets: Standardiser,
+    parts: Vec<Part>,
+    engine: Engine,
+    outputs: Vec<T>,
+}
+
+/// How a [`Trainer`] teaches.
 #[derive(Debug, Clone, Copy)]
-pub struct PredictorConfig<'a> {
-    /// What is predicted; losses of the parts are added up.
-    pub parts: &'a [Part],
-    /// Numbers in an input.
-    pub inputs: usize,
-    /// Networks that predict the same.
-    pub ensemble_size: usize,
+pub struct TrainerConfig {
     /// Samples in a minibatch.
     pub batch_size: usize,
     /// Passes over the samples each time.
@@ -61,20 +65,13 @@ pub struct PredictorConfig<'a> {
     pub weight_decay: f64,
 }
 
-/// An ensemble of networks with the same task.
-pub struct Predictor<T: Scalar> {
-    members: Vec<Box<dyn Network<T>>>,
+/// Teaches a [`Predictor`].
+pub struct Trainer<T: Scalar> {
+    /// One for each member.
     optimisers: Vec<Optimiser<T>>,
-    inputs: Standardiser,
-    targets: Standardiser,
-    parts: Vec<Part>,
-    engine: Engine,
-    batch_size: usize,
-    n_epochs: usize,
-    validation_fraction: f64,
+    config: TrainerConfig,
     order: Rng,
     dropout: Rng,
-    outputs: Vec<T>,
 }
 
 /// What is to be learned, row after row.
@@ -117,43 +114,30 @@ fn held_out(number: u64, fraction: f64) -> bool {
 }
 
 impl<T: Scalar> Predictor<T> {
-    /// Fresh networks for `setup`.
+    /// `members` fresh networks for `setup` that predict `parts`, whose losses are added up, of an observation
+    /// and an action.
     ///
     /// # Errors
-    /// Where the engine or the device cannot be had.
-    pub fn new(config: PredictorConfig<'_>, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    /// Fails if the engine or the device cannot be had.
+    pub fn new(members: usize, parts: &[Part], setup: &Setup<'_>) -> anyhow::Result<Self> {
         let spec = setup.network()?;
-        let outputs = config.parts.iter().map(|part| part.len).sum();
+        let inputs = setup.observation_space.features() + setup.action_space.features();
+        let outputs = parts.iter().map(|part| part.len).sum();
         let mlp = MlpConfig {
             dropout: spec.dropout,
             initialisation: spec.initialisation.unwrap_or(Initialisation::Pytorch),
-            ..MlpConfig::new(config.inputs, &spec.hidden, outputs, spec.activation)
+            ..MlpConfig::new(inputs, &spec.hidden, outputs, spec.activation)
         };
         let member = |index: usize| {
             let mut rng = stream(setup.seed, Purpose::Initialisation, index as u64);
             nn::build::<T>(&mlp, spec.engine, spec.device, &mut rng)
         };
-        let members = (0..config.ensemble_size).map(member).collect::<Result<Vec<_>, _>>()?;
-        let adam = OptimiserConfig::Adam {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: config.weight_decay,
-        };
         Ok(Self {
-            optimisers: (members.iter())
-                .map(|member| Optimiser::new(adam, member.parameters().len()))
-                .collect(),
-            members,
-            inputs: Standardiser::new(config.inputs),
+            members: (0..members).map(member).collect::<Result<_, _>>()?,
+            inputs: Standardiser::new(inputs),
             targets: Standardiser::new(outputs),
-            parts: config.parts.to_vec(),
+            parts: parts.to_vec(),
             engine: spec.engine.resolve(&mlp, spec.device)?,
-            batch_size: config.batch_size,
-            n_epochs: config.n_epochs,
-            validation_fraction: config.validation_fraction,
-            order: stream(setup.seed, Purpose::Minibatch, 0),
-            dropout: stream(setup.seed, Purpose::Minibatch, 1),
             outputs: Vec::new(),
         })
     }
@@ -195,43 +179,6 @@ impl<T: Scalar> Predictor<T> {
         }
     }
 
-    /// Goes on learning, now from these samples. Losses go into `metrics`: of the last epoch's minibatches, and
-    /// of the samples held out, each the mean over the ensemble.
-    ///
-    /// # Errors
-    /// Where a loss stops being finite.
-    pub fn fit(
-        &mut self,
-        samples: &Samples,
-        learning_rate: f64,
-        metrics: &mut MetricMeans,
-    ) -> Result<(), TrialError> {
-        let fraction = self.validation_fraction;
-        let (validation, mut training): (Vec<usize>, Vec<usize>) =
-            (0..samples.numbers.len()).partition(|&row| held_out(samples.numbers[row], fraction));
-        if training.is_empty() {
-            return Ok(());
-        }
-        let batch = self.standardise(samples, &training);
-        let (mut train_loss, mut validation_loss) = (PartLosses::default(), PartLosses::default());
-        for member in 0..self.members.len() {
-            for epoch in 1..=self.n_epochs {
-                shuffle(&mut self.order, &mut training);
-                for rows in training.chunks(self.batch_size) {
-                    let losses = self.step(member, &batch, rows, learning_rate);
-                    if epoch == self.n_epochs {
-                        train_loss.add(&losses, rows.len());
-                    }
-                }
-            }
-            for rows in validation.chunks(BATCH) {
-                validation_loss.add(&self.measure(member, &batch, rows), rows.len());
-            }
-        }
-        train_loss.report("", &self.parts, metrics)?;
-        validation_loss.report("validation_", &self.parts, metrics)
-    }
-
     /// Takes the moments of the `training` rows, and returns all rows standardised by them.
     fn standardise(&mut self, samples: &Samples, training: &[usize]) -> Samples {
         let (inputs, outputs) = (self.members[0].inputs(), self.outputs());
@@ -250,28 +197,6 @@ impl<T: Scalar> Predictor<T> {
         batch
     }
 
-    /// A step of Adam on these rows.
-    fn step(
-        &mut self,
-        member: usize,
-        batch: &Samples,
-        rows: &[usize],
-        learning_rate: f64,
-    ) -> Vec<f64> {
-        let network = &mut self.members[member];
-        let inputs = gather(&batch.inputs, rows, network.inputs());
-        let targets = gather(&batch.targets, rows, network.outputs());
-        self.outputs.resize(targets.len(), T::zero());
-        network.forward_train(&inputs, rows.len(), &mut self.dropout, &mut self.outputs);
-        let mut gradients = vec![T::zero(); targets.len()];
-        let losses = loss(&self.parts, &self.outputs, &targets, &mut gradients);
-        network.zero_gradients();
-        network.backward(&gradients, None);
-        let mut parts = [network.parameters_and_gradients()];
-        self.optimisers[member].step(learning_rate, &mut parts);
-        losses
-    }
-
     /// The losses of these rows.
     fn measure(&mut self, member: usize, batch: &Samples, rows: &[usize]) -> Vec<f64> {
         let network = &mut self.members[member];
@@ -283,7 +208,7 @@ impl<T: Scalar> Predictor<T> {
     }
 
     /// Saves what predicting needs; a network alone has PyTorch's names for its tensors.
-    pub fn save_networks(&self, state: &mut Tensors) {
+    pub fn save(&self, state: &mut Tensors) {
         for (index, member) in self.members.iter().enumerate() {
             state.insert_network(&self.prefix(index), &**member);
         }
@@ -291,11 +216,11 @@ impl<T: Scalar> Predictor<T> {
         self.targets.save("targets.", state);
     }
 
-    /// Restores what [`Predictor::save_networks`] saved.
+    /// Restores what [`Predictor::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
-    pub fn load_networks(&mut self, state: &Tensors) -> Result<(), StateError> {
+    /// Fails if a tensor is missing or does not fit.
+    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
         for index in 0..self.members.len() {
             state.load_network(&self.prefix(index), &mut *self.members[index])?;
         }
@@ -306,10 +231,91 @@ impl<T: Scalar> Predictor<T> {
     fn prefix(&self, member: usize) -> String {
         if self.members.len() == 1 { String::new() } else { format!("member{member}.") }
     }
+}
 
-    /// Saves everything.
+impl<T: Scalar> Trainer<T> {
+    /// A trainer that has taught `predictor` nothing yet. `seed` is the trial's.
+    pub fn new(config: TrainerConfig, predictor: &Predictor<T>, seed: u64) -> Self {
+        let adam = OptimiserConfig::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: config.weight_decay,
+        };
+        Self {
+            optimisers: (predictor.members.iter())
+                .map(|member| Optimiser::new(adam, member.parameters().len()))
+                .collect(),
+            config,
+            order: stream(seed, Purpose::Minibatch, 0),
+            dropout: stream(seed, Purpose::Minibatch, 1),
+        }
+    }
+
+    /// Goes on teaching `predictor`, now from these samples. Losses go into `metrics`: of the last epoch's
+    /// minibatches, and of the samples held out, each the mean over the ensemble.
+    ///
+    /// # Errors
+    /// Fails if a loss stops being finite.
+    pub fn fit(
+        &mut self,
+        predictor: &mut Predictor<T>,
+        samples: &Samples,
+        learning_rate: f64,
+        metrics: &mut MetricMeans,
+    ) -> Result<(), TrialError> {
+        let TrainerConfig { batch_size, n_epochs, validation_fraction, .. } = self.config;
+        let (validation, mut training): (Vec<usize>, Vec<usize>) = (0..samples.numbers.len())
+            .partition(|&row| held_out(samples.numbers[row], validation_fraction));
+        if training.is_empty() {
+            return Ok(());
+        }
+        let batch = predictor.standardise(samples, &training);
+        let (mut train_loss, mut validation_loss) = (PartLosses::default(), PartLosses::default());
+        for member in 0..predictor.members() {
+            for epoch in 1..=n_epochs {
+                shuffle(&mut self.order, &mut training);
+                for rows in training.chunks(batch_size) {
+                    let losses = self.step(predictor, member, &batch, rows, learning_rate);
+                    if epoch == n_epochs {
+                        train_loss.add(&losses, rows.len());
+                    }
+                }
+            }
+            for rows in validation.chunks(BATCH) {
+                validation_loss.add(&predictor.measure(member, &batch, rows), rows.len());
+            }
+        }
+        train_loss.report("", &predictor.parts, metrics)?;
+        validation_loss.report("validation_", &predictor.parts, metrics)
+    }
+
+    /// A step of Adam on these rows.
+    fn step(
+        &mut self,
+        predictor: &mut Predictor<T>,
+        member: usize,
+        batch: &Samples,
+        rows: &[usize],
+        learning_rate: f64,
+    ) -> Vec<f64> {
+        let Predictor { members, outputs, parts, .. } = predictor;
+        let network = &mut members[member];
+        let inputs = gather(&batch.inputs, rows, network.inputs());
+        let targets = gather(&batch.targets, rows, network.outputs());
+        outputs.resize(targets.len(), T::zero());
+        network.forward_train(&inputs, rows.len(), &mut self.dropout, outputs);
+        let mut gradients = vec![T::zero(); targets.len()];
+        let losses = loss(parts, outputs, &targets, &mut gradients);
+        network.zero_gradients();
+        network.backward(&gradients, None);
+        let mut parameters = [network.parameters_and_gradients()];
+        self.optimisers[member].step(learning_rate, &mut parameters);
+        losses
+    }
+
+    /// Saves what teaching goes on from.
     pub fn save(&self, state: &mut Tensors) {
-        self.save_networks(state);
         for (index, optimiser) in self.optimisers.iter().enumerate() {
             optimiser.save(&format!("optimiser{index}."), state);
         }
@@ -317,12 +323,11 @@ impl<T: Scalar> Predictor<T> {
         state.insert_rng("dropout", &self.dropout);
     }
 
-    /// Restores what [`Predictor::save`] saved.
+    /// Restores what [`Trainer::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
+    /// Fails if a tensor is missing or does not fit.
     pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
-        self.load_networks(state)?;
         for (index, optimiser) in self.optimisers.iter_mut().enumerate() {
             optimiser.load(&format!("optimiser{index}."), state)?;
         }
@@ -501,11 +506,11 @@ mod tests {
         assert!((0..20).filter(|&number| held_out(number, 0.1)).eq([9, 19]));
     }
 
-    fn predictor(ensemble_size: usize, validation_fraction: f64) -> Predictor<f32> {
+    fn predictor(ensemble_size: usize, validation_fraction: f64) -> (Predictor<f32>, Trainer<f32>) {
         let policy: PolicySpec =
             serde_json::from_value(serde_json::json!({ "type": "neural", "hidden": [32] }))
                 .expect("a policy");
-        let space = Space::uniform_box(-1.0, 1.0, 1);
+        let space = Space::uniform_box(-1.0, 1.0, 2);
         let setup = Setup {
             policy: &policy,
             schedule: &ScheduleSpec::default(),
@@ -513,16 +518,12 @@ mod tests {
             action_space: &space,
             seed: 0,
         };
-        let config = PredictorConfig {
-            parts: &PARTS,
-            inputs: 4,
-            ensemble_size,
-            batch_size: 32,
-            n_epochs: 40,
-            validation_fraction,
-            weight_decay: 0.0,
-        };
-        Predictor::new(config, &setup).expect("an engine on any CPU")
+        let predictor =
+            Predictor::new(ensemble_size, &PARTS, &setup).expect("an engine on any CPU");
+        let config =
+            TrainerConfig { batch_size: 32, n_epochs: 40, validation_fraction, weight_decay: 0.0 };
+        let trainer = Trainer::new(config, &predictor, setup.seed);
+        (predictor, trainer)
     }
 
     /// A linear system in units far from 1: changes, a reward, and an end beyond a limit.
@@ -551,9 +552,9 @@ mod tests {
     fn an_ensemble_learns_a_linear_system() {
         let mut rng = rng();
         let samples = samples(2_000, &mut rng);
-        let mut predictor = predictor(2, 0.1);
+        let (mut predictor, mut trainer) = predictor(2, 0.1);
         let mut metrics = MetricMeans::default();
-        predictor.fit(&samples, 3e-3, &mut metrics).expect("nothing diverges");
+        trainer.fit(&mut predictor, &samples, 3e-3, &mut metrics).expect("nothing diverges");
         let metrics = metrics.take();
         for name in ["state_loss", "validation_state_loss", "reward_loss", "validation_reward_loss"]
         {
@@ -585,9 +586,9 @@ mod tests {
         for number in (0..200).filter(|&number| held_out(number, 0.2)) {
             samples.targets[number as usize * 5 + 3] = 1e6;
         }
-        let mut predictor = predictor(1, 0.2);
+        let (mut predictor, mut trainer) = predictor(1, 0.2);
         let mut metrics = MetricMeans::default();
-        predictor.fit(&samples, 1e-3, &mut metrics).expect("nothing diverges");
+        trainer.fit(&mut predictor, &samples, 1e-3, &mut metrics).expect("nothing diverges");
         let mut predictions = Vec::new();
         predictor.predict(0, &mut samples.inputs.clone(), &mut predictions);
         assert!(predictions.iter().skip(3).step_by(5).all(|reward| reward.abs() < 2e3));
@@ -596,9 +597,11 @@ mod tests {
 
     #[test]
     fn inputs_far_from_everything_seen_are_cut() {
-        let mut predictor = predictor(1, 0.1);
+        let (mut predictor, mut trainer) = predictor(1, 0.1);
         let mut metrics = MetricMeans::default();
-        predictor.fit(&samples(100, &mut rng()), 1e-3, &mut metrics).expect("nothing diverges");
+        trainer
+            .fit(&mut predictor, &samples(100, &mut rng()), 1e-3, &mut metrics)
+            .expect("nothing diverges");
         let (mut far, mut further) = (Vec::new(), Vec::new());
         predictor.predict(0, &mut [1e3, -1e3, 1e3, 0.0], &mut far);
         predictor.predict(0, &mut [1e30, -1e30, f32::MAX, 0.0], &mut further);
@@ -611,7 +614,8 @@ mod tests {
         let mut rng = rng();
         let mut samples = samples(50, &mut rng);
         samples.targets[0] = f32::NAN;
-        let error = predictor(1, 0.0).fit(&samples, 1e-3, &mut MetricMeans::default());
+        let (mut predictor, mut trainer) = predictor(1, 0.0);
+        let error = trainer.fit(&mut predictor, &samples, 1e-3, &mut MetricMeans::default());
         assert!(matches!(error, Err(TrialError::NotFinite { .. })));
     }
 }

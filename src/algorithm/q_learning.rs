@@ -7,16 +7,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{self, Schedule};
+use super::schedule::{self, Annealed};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Problem;
-use crate::env::{Env, Space};
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
-use crate::nn::Tensors;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
-use crate::policy::PolicySpec;
+use crate::nn::{StateError, Tensors};
+use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -25,12 +23,12 @@ use crate::trial::{MetricMeans, TrialError, World};
 #[serde(deny_unknown_fields, default)]
 pub struct QLearningSpec {
     /// How far a value moves towards its target.
-    pub learning_rate: Schedule,
+    pub learning_rate: Annealed,
     /// Discount factor of future rewards.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gamma: f64,
     /// The probability of a random action.
-    pub epsilon: Schedule,
+    pub epsilon: Annealed,
     /// The value of every action at first; a high one makes the agent try everything.
     pub initial_value: f64,
 }
@@ -38,9 +36,9 @@ pub struct QLearningSpec {
 impl Default for QLearningSpec {
     fn default() -> Self {
         Self {
-            learning_rate: Schedule::Constant(0.1),
+            learning_rate: Annealed::Constant(0.1),
             gamma: 0.99,
-            epsilon: Schedule::Constant(0.1),
+            epsilon: Annealed::Constant(0.1),
             initial_value: 0.0,
         }
     }
@@ -64,20 +62,18 @@ impl AlgorithmSettings for QLearningSpec {
                 format!("q_learning has a table of discrete observations, not {observations}"),
             ));
         }
-        let schedules =
+        let annealed =
             [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        problems.extend(schedule::problems(&schedules, schedule));
+        problems.extend(schedule::problems(&annealed, schedule));
         problems
     }
 
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        Ok(Box::new(TablePolicy::new(self, setup)))
+    }
+
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        let policy = TablePolicy::new(setup, self.initial_value);
-        Ok(Box::new(QLearning {
-            spec: self.clone(),
-            schedule: setup.schedule.clone(),
-            exploration: stream(setup.seed, Purpose::Exploration, 0),
-            policy,
-        }))
+        Ok(Box::new(QLearning::new(self.clone(), setup)))
     }
 }
 
@@ -91,10 +87,10 @@ struct TablePolicy {
 }
 
 impl TablePolicy {
-    fn new(setup: &Setup<'_>, initial_value: f64) -> Self {
+    fn new(spec: &QLearningSpec, setup: &Setup<'_>) -> Self {
         let sizes = setup.observation_space.discrete_parts().unwrap_or_default();
         let actions = setup.action_space.discrete().unwrap_or(1);
-        let values = vec![initial_value; sizes.iter().product::<usize>() * actions];
+        let values = vec![spec.initial_value; sizes.iter().product::<usize>() * actions];
         Self { sizes, actions, values }
     }
 
@@ -106,6 +102,11 @@ impl TablePolicy {
 
     fn row(&self, state: usize) -> &[f64] {
         &self.values[state * self.actions..(state + 1) * self.actions]
+    }
+
+    /// Observations and actions.
+    fn shape(&self) -> [usize; 2] {
+        [self.values.len() / self.actions, self.actions]
     }
 }
 
@@ -122,6 +123,21 @@ impl Policy for TablePolicy {
     }
 }
 
+impl LearnedPolicy for TablePolicy {
+    fn save(&self, state: &mut Tensors) {
+        state.insert("values", &self.shape(), &self.values);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        self.values = state.get("values", &self.shape())?;
+        Ok(())
+    }
+
+    fn engine(&self) -> String {
+        "table".into()
+    }
+}
+
 /// Q-learning at work.
 struct QLearning {
     spec: QLearningSpec,
@@ -131,6 +147,15 @@ struct QLearning {
 }
 
 impl QLearning {
+    fn new(spec: QLearningSpec, setup: &Setup<'_>) -> Self {
+        Self {
+            policy: TablePolicy::new(&spec, setup),
+            schedule: setup.schedule.clone(),
+            exploration: stream(setup.seed, Purpose::Exploration, 0),
+            spec,
+        }
+    }
+
     /// An action for `state`: random with probability `epsilon`, else one of the best, drawn among equals.
     fn explore(&mut self, state: usize, epsilon: f64) -> usize {
         let rng = &mut self.exploration;
@@ -189,33 +214,22 @@ impl Algorithm for QLearning {
         Ok(())
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        "table".into()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.save_policy(state);
+        self.policy.save(state);
         state.insert_rng("exploration", &self.exploration);
     }
 
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.load_policy(state)?;
+        self.policy.load(state)?;
         self.exploration = state.rng("exploration")?;
-        Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
-        state.insert("values", &shape, &self.policy.values);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        let shape = [self.policy.values.len() / self.policy.actions, self.policy.actions];
-        self.policy.values = state.get("values", &shape)?;
         Ok(())
     }
 }
@@ -232,12 +246,7 @@ mod tests {
             action_space: &Space::Discrete { n: 3 },
             seed: 0,
         };
-        QLearning {
-            spec: QLearningSpec::default(),
-            schedule: ScheduleSpec::default(),
-            policy: TablePolicy::new(&setup, 0.0),
-            exploration: stream(0, Purpose::Exploration, 0),
-        }
+        QLearning::new(QLearningSpec::default(), &setup)
     }
 
     #[test]

@@ -9,15 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Algorithm, AlgorithmSettings, Initial, Setup, on_policy, report};
-use crate::env::Problem;
-use crate::env::{Env, Space};
-use crate::env::{Policy, Situation};
+use crate::env::{Env, Policy, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
-use crate::nn::{
-    Engine, Optimiser, OptimiserConfig, Precision, Scalar, Tensors, clip_gradient_norm,
-};
-use crate::policy::{NetworkPolicy, PolicySpec};
+use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
+use crate::policy::{LearnedPolicy, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
@@ -108,19 +104,26 @@ impl AlgorithmSettings for ReinforceSpec {
         on_policy::problems(policy, env, false)
     }
 
-    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Reinforce::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Reinforce::<f64>::new(self.clone(), setup)?),
-        })
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => policy::<T>(setup)?)
     }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        by_precision!(setup, T => Reinforce::<T>::new(self.clone(), setup)?)
+    }
+}
+
+/// A fresh policy for `setup`.
+fn policy<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
+    let head = setup.head()?;
+    let network = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
+    Ok(NetworkPolicy::new(network, head, setup.observation_space, setup.action_space))
 }
 
 /// REINFORCE at work.
 pub struct Reinforce<T: Scalar> {
     spec: ReinforceSpec,
     policy: NetworkPolicy<T>,
-    engine: Engine,
     optimiser: Optimiser<T>,
     exploration: Rng,
     dropout: Rng,
@@ -139,13 +142,11 @@ struct Batch {
 
 impl<T: Scalar> Reinforce<T> {
     fn new(spec: ReinforceSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let head = setup.head()?;
-        let (network, engine) = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
+        let policy = policy::<T>(setup)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
-            optimiser: Optimiser::new(adam, network.parameters().len()),
-            policy: NetworkPolicy::new(network, head, setup.observation_space, setup.action_space),
-            engine,
+            optimiser: Optimiser::new(adam, policy.network.parameters().len()),
+            policy,
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 0),
             batch: Batch::default(),
@@ -226,16 +227,16 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
         Ok(())
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.policy
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
         &mut self.policy
     }
 
-    fn engine(&self) -> String {
-        self.engine.to_string()
-    }
-
     fn save(&self, state: &mut Tensors) {
-        self.save_policy(state);
+        self.policy.save(state);
         self.optimiser.save("optimiser.", state);
         state.insert_rng("exploration", &self.exploration);
         state.insert_rng("dropout", &self.dropout);
@@ -247,14 +248,6 @@ impl<T: Scalar> Algorithm for Reinforce<T> {
         self.exploration = state.rng("exploration")?;
         self.dropout = state.rng("dropout")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.policy.load(state)?)
     }
 }
 

@@ -11,73 +11,68 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
-use super::schedule::Schedule;
+use super::off_policy::{self, Critics, Explorer, ExplorerConfig};
+use super::schedule::Annealed;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
-use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Precision, Scalar, Tensors};
-use crate::policy::PolicySpec;
+use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, Tensors};
+use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of SAC.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SacSpec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Step size of Adam, for actor, critics and temperature.
-    pub learning_rate: Schedule,
-    /// Steps that the replay memory holds.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Random steps before learning starts.
-    pub learning_starts: u64,
-    /// Steps in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// How far the target networks move to the critics at each of their updates.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub tau: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Steps in each environment between updates.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// Gradient steps of an update; -1 for as many as there were environment steps.
-    #[schemars(range(min = -1, max = 1_000_000))]
-    pub gradient_steps: i64,
-    /// Weight of the entropy, or `"auto"` to learn it.
-    #[schemars(range(min = 0.0))]
-    pub ent_coef: Tuned,
-    /// The entropy that a learned `ent_coef` aims at, in nats; `"auto"` is minus the numbers in an action.
-    pub target_entropy: Tuned,
-    /// Gradient steps between two updates of the target networks.
-    #[schemars(range(min = 1))]
-    pub target_update_interval: u64,
-    /// How many critics there are; the lowest value counts.
-    #[schemars(range(min = 1, max = 100))]
-    pub n_critics: usize,
-    /// Rewards are summed over this many steps before bootstrapping.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_steps: usize,
-    /// Noise on the actor's actions while collecting, beside its own; `null` for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_noise: Option<ActionNoise>,
+/// Declares the hyperparameters of SAC, or of an algorithm that is SAC with another valuation and has some of
+/// its own.
+macro_rules! sac_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $crate::algorithm::off_policy::explorer_settings! {
+            $(#[$attribute])*
+            pub struct $name {
+                /// Weight of the entropy, or `"auto"` to learn it.
+                #[schemars(range(min = 0.0))]
+                pub ent_coef: $crate::algorithm::sac::Tuned,
+                /// The entropy that a learned `ent_coef` aims at, in nats; `"auto"` is minus the numbers in an
+                /// action.
+                pub target_entropy: $crate::algorithm::sac::Tuned,
+                /// Gradient steps between two updates of the target networks.
+                #[schemars(range(min = 1))]
+                pub target_update_interval: u64,
+                /// How many critics there are; SAC counts their lowest value, TQC mixes their quantiles.
+                #[schemars(range(min = 1, max = 100))]
+                pub n_critics: usize,
+                $($own)*
+            }
+        }
+
+        impl $name {
+            fn sac(&self) -> $crate::algorithm::sac::SacConfig {
+                $crate::algorithm::sac::SacConfig {
+                    explorer: self.explorer(),
+                    batch_size: self.batch_size,
+                    tau: self.tau,
+                    ent_coef: self.ent_coef,
+                    target_entropy: self.target_entropy,
+                    target_update_interval: self.target_update_interval,
+                    n_critics: self.n_critics,
+                }
+            }
+        }
+    };
+}
+pub(super) use sac_settings;
+
+sac_settings! {
+    /// Hyperparameters of SAC.
+    pub struct SacSpec {}
 }
 
 impl Default for SacSpec {
     fn default() -> Self {
         Self {
             n_envs: 1,
-            learning_rate: Schedule::Constant(3e-4),
+            learning_rate: Annealed::Constant(3e-4),
             buffer_size: 1_000_000,
             learning_starts: 100,
             batch_size: 256,
@@ -137,22 +132,6 @@ impl JsonSchema for Tuned {
     }
 }
 
-impl SacSpec {
-    fn explorer(&self) -> ExplorerConfig {
-        ExplorerConfig {
-            n_envs: self.n_envs,
-            train_freq: self.train_freq,
-            gradient_steps: self.gradient_steps,
-            learning_rate: self.learning_rate,
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            n_steps: self.n_steps,
-            gamma: self.gamma,
-            action_noise: self.action_noise,
-        }
-    }
-}
-
 impl AlgorithmSettings for SacSpec {
     fn environments(&self) -> usize {
         self.n_envs
@@ -175,12 +154,21 @@ impl AlgorithmSettings for SacSpec {
         self.explorer().memory_bytes(schedule, observations, actions)
     }
 
-    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Sac::<f32, _>::new(self.clone(), Lowest, setup)?),
-            Precision::Float64 => Box::new(Sac::<f64, _>::new(self.clone(), Lowest, setup)?),
-        })
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => actor::<T>(setup)?)
     }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        by_precision!(setup, T => Sac::<T, _>::new(self.sac(), Lowest, setup)?)
+    }
+}
+
+/// A fresh actor for `setup`, whose outputs are a mean and a deviation for every number of an action.
+///
+/// # Errors
+/// Fails if the engine or the device cannot be had.
+pub fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+    off_policy::actor(2, setup)
 }
 
 /// What the outputs of an ensemble of critics mean, and how they learn. Outputs lie critic after critic, each
@@ -300,9 +288,28 @@ impl<T: Scalar> Temperature<T> {
     }
 }
 
+/// What a [`Sac`] is built from, beside the agent's network.
+#[derive(Debug, Clone, Copy)]
+pub struct SacConfig {
+    /// How it collects.
+    pub explorer: ExplorerConfig,
+    /// Steps in a minibatch.
+    pub batch_size: usize,
+    /// How far the targets move to the critics at each of their updates.
+    pub tau: f64,
+    /// Weight of the entropy.
+    pub ent_coef: Tuned,
+    /// The entropy that a learned weight aims at.
+    pub target_entropy: Tuned,
+    /// Gradient steps between two updates of the targets.
+    pub target_update_interval: u64,
+    /// How many critics there are.
+    pub n_critics: usize,
+}
+
 /// SAC at work, with the valuation `V` (TQC brings another).
 pub struct Sac<T: Scalar, V> {
-    spec: SacSpec,
+    config: SacConfig,
     valuation: V,
     explorer: Explorer<T>,
     optimiser: Optimiser<T>,
@@ -367,14 +374,14 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
     ///
     /// # Errors
     /// Where the engine or the device cannot be had.
-    pub fn new(spec: SacSpec, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(spec.explorer(), 2, setup)?;
+    pub fn new(config: SacConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let explorer = Explorer::<T>::new(config.explorer, actor(setup)?, setup);
         let parameters = explorer.policy.network.parameters().len();
         let dimensions = explorer.policy.dimensions();
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
-            critics: Critics::new(spec.n_critics, valuation.outputs(), setup)?,
-            temperature: Temperature::new(spec.ent_coef, spec.target_entropy, dimensions),
+            critics: Critics::new(config.n_critics, valuation.outputs(), setup)?,
+            temperature: Temperature::new(config.ent_coef, config.target_entropy, dimensions),
             explorer,
             valuation,
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
@@ -382,13 +389,13 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
             present: Draws::default(),
             next: Draws::default(),
             scratch: Scratch::default(),
-            spec,
+            config,
         })
     }
 
     /// One step of temperature, critics and actor on a minibatch.
     fn learn(&mut self, learning_rate: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        let rows = self.spec.batch_size;
+        let rows = self.config.batch_size;
         let Self { explorer, critics, valuation, present, next, scratch, .. } = self;
         explorer.sample(rows);
         let Explorer { policy, batch, features, next_features, .. } = explorer;
@@ -463,8 +470,8 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         let Some(update) = self.explorer.play(world)? else { return Ok(()) };
         for step in 0..update.gradient_steps {
             self.learn(update.learning_rate, metrics)?;
-            if step.is_multiple_of(self.spec.target_update_interval) {
-                self.critics.follow(self.spec.tau);
+            if step.is_multiple_of(self.config.target_update_interval) {
+                self.critics.follow(self.config.tau);
             }
         }
         metrics.add("learning_rate", update.learning_rate);
@@ -476,12 +483,12 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         self.explorer.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
-        &mut self.explorer.policy
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.explorer.policy
     }
 
-    fn engine(&self) -> String {
-        self.explorer.engine().to_string()
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
+        &mut self.explorer.policy
     }
 
     fn save(&self, state: &mut Tensors) {
@@ -507,14 +514,6 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         self.dropout = state.rng("dropout")?;
         self.noise_stream = state.rng("noise")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.explorer.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.explorer.policy.load(state)?)
     }
 }
 

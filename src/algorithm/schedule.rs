@@ -9,35 +9,36 @@ use crate::env::Problem;
 use crate::experiment::ScheduleSpec;
 use crate::record::Progress;
 
-/// A number, or one that moves linearly over the training's steps or episodes.
+/// A hyperparameter that may be annealed: a number, or one that moves linearly over the training's steps or
+/// episodes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Schedule {
+pub enum Annealed {
     /// The same throughout.
     Constant(f64),
     /// From the first number at the start to the second at the end.
     Linear(f64, f64),
 }
 
-impl Schedule {
+impl Annealed {
     /// The value when `remaining` of the training is left, from 1 at the start to 0 at the end.
     pub fn at(self, remaining: f64) -> f64 {
         match self {
-            Schedule::Constant(value) => value,
-            Schedule::Linear(from, to) => to + remaining * (from - to),
+            Annealed::Constant(value) => value,
+            Annealed::Linear(from, to) => to + remaining * (from - to),
         }
     }
 
     /// Whether it needs to know how long training lasts.
     fn moves(self) -> bool {
-        matches!(self, Schedule::Linear(..))
+        matches!(self, Annealed::Linear(..))
     }
 }
 
 /// The `settings`, by name, that cannot follow `schedule` because it does not say how much training there
 /// is.
-pub fn problems(settings: &[(&str, Option<Schedule>)], schedule: &ScheduleSpec) -> Vec<Problem> {
+pub fn problems(settings: &[(&str, Option<Annealed>)], schedule: &ScheduleSpec) -> Vec<Problem> {
     let stuck =
-        |setting: &Option<Schedule>| !is_bounded(schedule) && setting.is_some_and(Schedule::moves);
+        |setting: &Option<Annealed>| !is_bounded(schedule) && setting.is_some_and(Annealed::moves);
     let stuck = settings.iter().filter(|(_, setting)| stuck(setting));
     let message =
         "moves over the schedule's `steps` or `episodes`: set one of them, or use one number";
@@ -69,28 +70,28 @@ struct Linear {
     to: f64,
 }
 
-impl Serialize for Schedule {
+impl Serialize for Annealed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            Schedule::Constant(value) => value.serialize(serializer),
-            Schedule::Linear(linear, to) => Linear { linear, to }.serialize(serializer),
+            Annealed::Constant(value) => value.serialize(serializer),
+            Annealed::Linear(linear, to) => Linear { linear, to }.serialize(serializer),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Schedule {
+impl<'de> Deserialize<'de> for Annealed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         match value.as_f64() {
-            Some(value) => Ok(Schedule::Constant(value)),
+            Some(value) => Ok(Annealed::Constant(value)),
             None => serde_json::from_value(value)
-                .map(|Linear { linear, to }| Schedule::Linear(linear, to))
+                .map(|Linear { linear, to }| Annealed::Linear(linear, to))
                 .map_err(serde::de::Error::custom),
         }
     }
 }
 
-impl JsonSchema for Schedule {
+impl JsonSchema for Annealed {
     fn schema_name() -> Cow<'static, str> {
         "HyperparameterSchedule".into()
     }
@@ -117,15 +118,16 @@ mod tests {
 
     #[test]
     fn both_forms_survive_json() {
-        for (text, schedule) in [
-            ("0.5", Schedule::Constant(0.5)),
-            (r#"{"linear":0.2,"to":0.0}"#, Schedule::Linear(0.2, 0.0)),
+        for (text, annealed) in [
+            ("0.5", Annealed::Constant(0.5)),
+            (r#"{"linear":0.2,"to":0.0}"#, Annealed::Linear(0.2, 0.0)),
         ] {
-            let read: Schedule = serde_json::from_str(text).expect("a schedule");
-            assert_eq!(read, schedule);
-            assert_eq!(serde_json::to_string(&read).expect("a schedule"), text);
+            let read: Annealed = serde_json::from_str(text).expect("a number that may move");
+            assert_eq!(read, annealed);
+            assert_eq!(serde_json::to_string(&read).expect("a number that may move"), text);
         }
-        let read: Schedule = serde_json::from_str(r#"{"linear": 0.2}"#).expect("a schedule");
+        let read: Annealed =
+            serde_json::from_str(r#"{"linear": 0.2}"#).expect("a number that may move");
         assert_eq!((read.at(1.0), read.at(0.5), read.at(0.0)), (0.2, 0.1, 0.0));
     }
 }

@@ -7,77 +7,41 @@
 //! actor's action, blurred by noise; the actor, at every `policy_delay`-th step only, to maximise the first
 //! critic's value.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::off_policy::{self, ActionNoise, Critics, Explorer, ExplorerConfig};
+use super::off_policy::{self, Critics, Explorer, explorer_settings};
 use super::sac::{Lowest, Valuation as _};
-use super::schedule::Schedule;
+use super::schedule::Annealed;
 use super::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::Policy;
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
-use crate::nn::{Network, Optimiser, OptimiserConfig, Precision, Scalar, Tensors};
-use crate::policy::PolicySpec;
+use crate::nn::{Network, Optimiser, OptimiserConfig, Scalar, Tensors};
+use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::trial::{MetricMeans, TrialError, World};
 
-/// Hyperparameters of TD3.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Td3Spec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Step size of Adam, for actor and critics.
-    pub learning_rate: Schedule,
-    /// Steps that the replay memory holds.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Random steps before learning starts.
-    pub learning_starts: u64,
-    /// Steps in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// How far the target networks move at each of the actor's updates.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub tau: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Steps in each environment between updates.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// Gradient steps of an update; -1 for as many as there were environment steps.
-    #[schemars(range(min = -1, max = 1_000_000))]
-    pub gradient_steps: i64,
-    /// The actor and the targets are updated at every so many gradient steps of the critics.
-    #[schemars(range(min = 1))]
-    pub policy_delay: u64,
-    /// Standard deviation of the noise on the target actor's actions, which are scaled to [-1, 1].
-    #[schemars(range(min = 0.0))]
-    pub target_policy_noise: f64,
-    /// That noise is cut to this.
-    #[schemars(range(min = 0.0))]
-    pub target_noise_clip: f64,
-    /// How many critics there are; the lowest target counts.
-    #[schemars(range(min = 1, max = 100))]
-    pub n_critics: usize,
-    /// Rewards are summed over this many steps before bootstrapping.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_steps: usize,
-    /// Noise on the actor's actions while collecting; `null` for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_noise: Option<ActionNoise>,
+explorer_settings! {
+    /// Hyperparameters of TD3.
+    pub struct Td3Spec {
+        /// The actor and the targets are updated at every so many gradient steps of the critics.
+        #[schemars(range(min = 1))]
+        pub policy_delay: u64,
+        /// Standard deviation of the noise on the target actor's actions, which are scaled to [-1, 1].
+        #[schemars(range(min = 0.0))]
+        pub target_policy_noise: f64,
+        /// That noise is cut to this.
+        #[schemars(range(min = 0.0))]
+        pub target_noise_clip: f64,
+        /// How many critics there are; the lowest target counts.
+        #[schemars(range(min = 1, max = 100))]
+        pub n_critics: usize,
+    }
 }
 
 impl Default for Td3Spec {
     fn default() -> Self {
         Self {
             n_envs: 1,
-            learning_rate: Schedule::Constant(1e-3),
+            learning_rate: Annealed::Constant(1e-3),
             buffer_size: 1_000_000,
             learning_starts: 100,
             batch_size: 256,
@@ -91,22 +55,6 @@ impl Default for Td3Spec {
             n_critics: 2,
             n_steps: 1,
             action_noise: None,
-        }
-    }
-}
-
-impl Td3Spec {
-    fn explorer(&self) -> ExplorerConfig {
-        ExplorerConfig {
-            n_envs: self.n_envs,
-            train_freq: self.train_freq,
-            gradient_steps: self.gradient_steps,
-            learning_rate: self.learning_rate,
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            n_steps: self.n_steps,
-            gamma: self.gamma,
-            action_noise: self.action_noise,
         }
     }
 }
@@ -133,12 +81,18 @@ impl AlgorithmSettings for Td3Spec {
         self.explorer().memory_bytes(schedule, observations, actions)
     }
 
-    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Td3::<f32>::new(self.clone(), setup)?),
-            Precision::Float64 => Box::new(Td3::<f64>::new(self.clone(), setup)?),
-        })
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => actor::<T>(setup)?)
     }
+
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
+        by_precision!(setup, T => Td3::<T>::new(self.clone(), setup)?)
+    }
+}
+
+/// A fresh actor for `setup`, with one output for every number of an action.
+fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+    off_policy::actor(1, setup)
 }
 
 /// TD3 at work.
@@ -168,12 +122,13 @@ struct Scratch<T> {
 
 impl<T: Scalar> Td3<T> {
     fn new(spec: Td3Spec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(spec.explorer(), 1, setup)?;
+        let explorer = Explorer::<T>::new(spec.explorer(), actor(setup)?, setup);
         let parameters = explorer.policy.network.parameters().len();
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
             explorer,
-            target_actor: off_policy::target_actor(setup)?,
+            // The target network begins as a copy.
+            target_actor: actor(setup)?.network,
             critics: Critics::new(spec.n_critics, 1, setup)?,
             steps: 0,
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
@@ -254,12 +209,12 @@ impl<T: Scalar> Algorithm for Td3<T> {
         self.explorer.restart();
     }
 
-    fn policy(&mut self) -> &mut dyn Policy {
-        &mut self.explorer.policy
+    fn policy(&self) -> &dyn LearnedPolicy {
+        &self.explorer.policy
     }
 
-    fn engine(&self) -> String {
-        self.explorer.engine().to_string()
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy {
+        &mut self.explorer.policy
     }
 
     fn save(&self, state: &mut Tensors) {
@@ -281,13 +236,5 @@ impl<T: Scalar> Algorithm for Td3<T> {
         self.dropout = state.rng("dropout")?;
         self.noise = state.rng("noise")?;
         Ok(())
-    }
-
-    fn save_policy(&self, state: &mut Tensors) {
-        self.explorer.policy.save(state);
-    }
-
-    fn load_policy(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        Ok(self.explorer.policy.load(state)?)
     }
 }

@@ -5,133 +5,46 @@
 //! It is SAC with critics that have quantiles of the return instead of its mean. The target is the mixture
 //! of all target critics' quantiles without the highest ones, which are where overestimation sits.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::off_policy::{self, ActionNoise};
-use super::sac::{Sac, SacSpec, Tuned, Valuation};
-use super::schedule::Schedule;
-use super::{Algorithm, AlgorithmSettings, Setup};
-use crate::env::Problem;
-use crate::env::{Env, Space};
+use super::sac::{self, Sac, Tuned, Valuation, sac_settings};
+use super::schedule::Annealed;
+use super::{Algorithm, AlgorithmSettings, Setup, off_policy};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
-use crate::nn::{Precision, Scalar};
-use crate::policy::PolicySpec;
+use crate::nn::Scalar;
+use crate::policy::{LearnedPolicy, PolicySpec};
 
-/// Hyperparameters of TQC.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TqcSpec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Step size of Adam, for actor, critics and temperature.
-    pub learning_rate: Schedule,
-    /// Steps that the replay memory holds.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub buffer_size: usize,
-    /// Random steps before learning starts.
-    pub learning_starts: u64,
-    /// Steps in a minibatch.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub batch_size: usize,
-    /// How far the target networks move to the critics at each of their updates.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub tau: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Steps in each environment between updates.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub train_freq: usize,
-    /// Gradient steps of an update; -1 for as many as there were environment steps.
-    #[schemars(range(min = -1, max = 1_000_000))]
-    pub gradient_steps: i64,
-    /// Weight of the entropy, or `"auto"` to learn it.
-    #[schemars(range(min = 0.0))]
-    pub ent_coef: Tuned,
-    /// The entropy that a learned `ent_coef` aims at, in nats; `"auto"` is minus the numbers in an action.
-    pub target_entropy: Tuned,
-    /// Gradient steps between two updates of the target networks.
-    #[schemars(range(min = 1))]
-    pub target_update_interval: u64,
-    /// How many critics there are.
-    #[schemars(range(min = 1, max = 100))]
-    pub n_critics: usize,
-    /// Quantiles that each critic has.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_quantiles: usize,
-    /// How many of the highest quantiles, for each critic, are left out of the target.
-    #[schemars(range(max = 999))]
-    pub top_quantiles_to_drop_per_net: usize,
-    /// Rewards are summed over this many steps before bootstrapping.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_steps: usize,
-    /// Noise on the actor's actions while collecting, beside its own; `null` for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_noise: Option<ActionNoise>,
+sac_settings! {
+    /// Hyperparameters of TQC.
+    pub struct TqcSpec {
+        /// Quantiles that each critic has.
+        #[schemars(range(min = 1, max = 1000))]
+        pub n_quantiles: usize,
+        /// How many of the highest quantiles, for each critic, are left out of the target.
+        #[schemars(range(max = 999))]
+        pub top_quantiles_to_drop_per_net: usize,
+    }
 }
 
 impl Default for TqcSpec {
     fn default() -> Self {
-        let SacSpec {
-            n_envs,
-            learning_rate,
-            buffer_size,
-            learning_starts,
-            batch_size,
-            tau,
-            gamma,
-            train_freq,
-            gradient_steps,
-            ent_coef,
-            target_entropy,
-            target_update_interval,
-            n_critics,
-            n_steps,
-            action_noise,
-        } = SacSpec::default();
         Self {
-            n_envs,
-            learning_rate,
-            buffer_size,
-            learning_starts,
-            batch_size,
-            tau,
-            gamma,
-            train_freq,
-            gradient_steps,
-            ent_coef,
-            target_entropy,
-            target_update_interval,
-            n_critics,
+            n_envs: 1,
+            learning_rate: Annealed::Constant(3e-4),
+            buffer_size: 1_000_000,
+            learning_starts: 100,
+            batch_size: 256,
+            tau: 0.005,
+            gamma: 0.99,
+            train_freq: 1,
+            gradient_steps: 1,
+            ent_coef: Tuned::Auto,
+            target_entropy: Tuned::Auto,
+            target_update_interval: 1,
+            n_critics: 2,
             n_quantiles: 25,
             top_quantiles_to_drop_per_net: 2,
-            n_steps,
-            action_noise,
-        }
-    }
-}
-
-impl TqcSpec {
-    /// The settings that it has in common with SAC.
-    fn soft(&self) -> SacSpec {
-        SacSpec {
-            n_envs: self.n_envs,
-            learning_rate: self.learning_rate,
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            batch_size: self.batch_size,
-            tau: self.tau,
-            gamma: self.gamma,
-            train_freq: self.train_freq,
-            gradient_steps: self.gradient_steps,
-            ent_coef: self.ent_coef,
-            target_entropy: self.target_entropy,
-            target_update_interval: self.target_update_interval,
-            n_critics: self.n_critics,
-            n_steps: self.n_steps,
-            action_noise: self.action_noise,
+            n_steps: 1,
+            action_noise: None,
         }
     }
 }
@@ -161,16 +74,17 @@ impl AlgorithmSettings for TqcSpec {
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
-        self.soft().memory_bytes(schedule, observations, actions)
+        self.explorer().memory_bytes(schedule, observations, actions)
+    }
+
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+        by_precision!(setup, T => sac::actor::<T>(setup)?)
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
         let quantiles =
             Quantiles { count: self.n_quantiles, dropped: self.top_quantiles_to_drop_per_net };
-        Ok(match setup.network()?.precision {
-            Precision::Float32 => Box::new(Sac::<f32, _>::new(self.soft(), quantiles, setup)?),
-            Precision::Float64 => Box::new(Sac::<f64, _>::new(self.soft(), quantiles, setup)?),
-        })
+        by_precision!(setup, T => Sac::<T, _>::new(self.sac(), quantiles, setup)?)
     }
 }
 

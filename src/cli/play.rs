@@ -6,11 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::env::Episode;
-use crate::env::Mode;
 use crate::env::episode::{self, View};
-use crate::env::names;
-use crate::env::{Env, Info, Options, Space};
+use crate::env::{Env, Episode, Info, Mode, Options, Space, names};
 use crate::exit::Exit;
 use crate::experiment::EnvironmentSpec;
 use crate::policy::{HardCodedSpec, PolicySpec};

@@ -33,7 +33,7 @@ pub enum PlannerSpec {
     RandomShooting(RandomShootingSpec),
     /// The cross-entropy method (Rubinstein 1999), as PETS plans with it (Chua et al. 2018): sequences are drawn
     /// from a distribution that moves towards the best of them.
-    Cem(CemSpec),
+    Cem(CemPlannerSpec),
 }
 
 /// Settings of exhaustive planning.
@@ -76,7 +76,7 @@ impl Default for RandomShootingSpec {
 /// Settings of the cross-entropy method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CemSpec {
+pub struct CemPlannerSpec {
     /// Sequences drawn in each iteration.
     #[schemars(range(min = 1, max = 100_000))]
     pub candidates: usize,
@@ -94,7 +94,7 @@ pub struct CemSpec {
     pub momentum: f64,
 }
 
-impl Default for CemSpec {
+impl Default for CemPlannerSpec {
     fn default() -> Self {
         Self { candidates: 64, depth: 15, iterations: 5, elite_fraction: 0.1, momentum: 0.1 }
     }
@@ -102,7 +102,7 @@ impl Default for CemSpec {
 
 impl Default for PlannerSpec {
     fn default() -> Self {
-        Self::Cem(CemSpec::default())
+        Self::Cem(CemPlannerSpec::default())
     }
 }
 
@@ -115,7 +115,7 @@ impl PlannerSpec {
                 (*candidates as u64).checked_pow(*depth as u32)?.checked_mul(2)
             }
             Self::RandomShooting(RandomShootingSpec { candidates, depth })
-            | Self::Cem(CemSpec { candidates, depth, .. }) => product(*candidates, *depth),
+            | Self::Cem(CemPlannerSpec { candidates, depth, .. }) => product(*candidates, *depth),
         }
     }
 
@@ -282,13 +282,13 @@ impl Planner {
 
     fn optimise(
         &mut self,
-        settings: &CemSpec,
+        settings: &CemPlannerSpec,
         model: &mut dyn Model,
         memory: &mut Memory,
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), ModelError> {
-        let CemSpec { candidates, depth, iterations, elite_fraction, momentum } = *settings;
+        let CemPlannerSpec { candidates, depth, iterations, elite_fraction, momentum } = *settings;
         let width = self.action_space.len();
         let mut distribution = match memory.distribution.take() {
             Some(last) => last.advanced(&self.action_space),

@@ -63,7 +63,7 @@ fn shooting(candidates: usize, depth: usize) -> PlannerSpec {
 }
 
 fn cem(candidates: usize, depth: usize) -> PlannerSpec {
-    PlannerSpec::Cem(CemSpec { candidates, depth, ..CemSpec::default() })
+    PlannerSpec::Cem(CemPlannerSpec { candidates, depth, ..CemPlannerSpec::default() })
 }
 
 fn first_action(spec: &PlannerSpec, model: &mut dyn Model, space: &Space, discount: f64) -> f32 {

@@ -4,8 +4,7 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{Env, EnvSpec, Info, Space};
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::env::{Env, EnvSpec, Info, Mode, Policy, PolicyError, Situation, Space};
 use crate::rng::Rng;
 
 /// A rule: either an expression (`rule`) or the name of one that the environment ships (`name`).

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use crate::env::{Env, EnvSpec, Options, Policy};
 
 mod hard_coded;
+mod learned;
 mod network;
 mod neural;
 mod planning;
@@ -15,6 +16,7 @@ mod random;
 mod squashed;
 
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
+pub use learned::LearnedPolicy;
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};

@@ -1,9 +1,9 @@
 //! A policy that acts by a network.
 
-use crate::env::Space;
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use super::LearnedPolicy;
+use crate::env::{Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::normaliser::ObservationNormaliser;
-use crate::nn::{Head, Network, Scalar, StateError, Tensors};
+use crate::nn::{Engine, Head, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
 
 /// A network, what it sees of an observation, and how its outputs become actions.
@@ -16,6 +16,8 @@ pub struct NetworkPolicy<T: Scalar> {
     pub log_std: Vec<T>,
     /// Normalises what the network sees, where the algorithm asked for it.
     pub normaliser: Option<ObservationNormaliser>,
+    /// What computes the network.
+    pub engine: Engine,
     observation_space: Space,
     action_space: Space,
     features: Vec<f32>,
@@ -23,10 +25,10 @@ pub struct NetworkPolicy<T: Scalar> {
 }
 
 impl<T: Scalar> NetworkPolicy<T> {
-    /// A policy on `observation_space`, whose [`Space::features`] are the network's inputs. Standard
-    /// deviations begin at one.
+    /// A policy on `observation_space`, whose [`Space::features`] are the inputs of the network that `engine`
+    /// computes. Standard deviations begin at one.
     pub fn new(
-        network: Box<dyn Network<T>>,
+        (network, engine): (Box<dyn Network<T>>, Engine),
         head: Head,
         observation_space: &Space,
         action_space: &Space,
@@ -38,6 +40,7 @@ impl<T: Scalar> NetworkPolicy<T> {
             log_std: vec![T::zero(); head.log_std_len()],
             head,
             normaliser: None,
+            engine,
             observation_space: observation_space.clone(),
             action_space: action_space.clone(),
         }
@@ -113,32 +116,6 @@ impl<T: Scalar> NetworkPolicy<T> {
         self.bound(action);
         Ok(())
     }
-
-    /// Saves what is needed to act.
-    pub fn save(&self, state: &mut Tensors) {
-        state.insert_network("", &*self.network);
-        if !self.log_std.is_empty() {
-            state.insert("log_std", &[self.log_std.len()], &self.log_std);
-        }
-        if let Some(normaliser) = &self.normaliser {
-            normaliser.moments.save("observations.", state);
-        }
-    }
-
-    /// Restores what [`NetworkPolicy::save`] saved.
-    ///
-    /// # Errors
-    /// Where something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
-        state.load_network("", &mut *self.network)?;
-        if !self.log_std.is_empty() {
-            self.log_std = state.get("log_std", &[self.log_std.len()])?;
-        }
-        if let Some(normaliser) = &mut self.normaliser {
-            normaliser.moments.load("observations.", state)?;
-        }
-        Ok(())
-    }
 }
 
 impl<T: Scalar> Policy for NetworkPolicy<T> {
@@ -152,5 +129,31 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         self.look(situation.observation);
         self.network.forward(&self.features, 1, &mut self.outputs);
         self.decide(situation.step, mode, rng, action)
+    }
+}
+
+impl<T: Scalar> LearnedPolicy for NetworkPolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        state.insert_network("", &*self.network);
+        if !self.log_std.is_empty() {
+            state.insert("log_std", &[self.log_std.len()], &self.log_std);
+        }
+        if let Some(normaliser) = &self.normaliser {
+            normaliser.moments.save("observations.", state);
+        }
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        state.load_network("", &mut *self.network)?;
+        if !self.log_std.is_empty() {
+            self.log_std = state.get("log_std", &[self.log_std.len()])?;
+        }
+        if let Some(normaliser) = &mut self.normaliser {
+            normaliser.moments.load("observations.", state)?;
+        }
+        Ok(())
+    }
+    fn engine(&self) -> String {
+        self.engine.to_string()
     }
 }

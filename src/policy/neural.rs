@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::env::Problem;
-use crate::env::{Env, PixelsSpec};
+use crate::env::{Env, PixelsSpec, Problem};
 use crate::nn::{
     Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, Precision,
 };

@@ -4,9 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::env::Problem;
-use crate::env::{Env, Space};
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::planning::{Memory, Planner, PlannerSpec, Simulator};
 use crate::rng::Rng;
 

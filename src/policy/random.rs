@@ -1,7 +1,6 @@
 //! Actions drawn uniformly from the action space: the baseline of every comparison.
 
-use crate::env::Space;
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use crate::env::{Mode, Policy, PolicyError, Situation, Space};
 use crate::rng::Rng;
 
 /// The random policy ([`Space::sample`]). It explores even when asked to be greedy: it knows no best action.

@@ -1,10 +1,10 @@
 //! A policy whose actions are squashed into the action space.
 
-use crate::env::Space;
-use crate::env::{Mode, Policy, PolicyError, Situation};
+use super::LearnedPolicy;
+use crate::env::{Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
-use crate::nn::{Network, Scalar, StateError, Tensors};
+use crate::nn::{Engine, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
 
 /// A network that acts by the hyperbolic tangent of its outputs, stretched from (-1, 1) to the bounds of
@@ -13,6 +13,7 @@ use crate::rng::Rng;
 pub struct SquashedPolicy<T: Scalar> {
     /// The network.
     pub network: Box<dyn Network<T>>,
+    engine: Engine,
     observation_space: Space,
     low: Vec<f32>,
     high: Vec<f32>,
@@ -23,10 +24,10 @@ pub struct SquashedPolicy<T: Scalar> {
 }
 
 impl<T: Scalar> SquashedPolicy<T> {
-    /// A policy on `observation_space`, whose [`Space::features`] are the network's inputs, for a bounded
-    /// box of actions.
+    /// A policy on `observation_space`, whose [`Space::features`] are the inputs of the network that `engine`
+    /// computes, for a bounded box of actions.
     pub fn new(
-        network: Box<dyn Network<T>>,
+        (network, engine): (Box<dyn Network<T>>, Engine),
         observation_space: &Space,
         action_space: &Space,
     ) -> Self {
@@ -36,6 +37,7 @@ impl<T: Scalar> SquashedPolicy<T> {
         };
         Self {
             network,
+            engine,
             observation_space: observation_space.clone(),
             features: Vec::new(),
             outputs: Vec::new(),
@@ -95,21 +97,6 @@ impl<T: Scalar> SquashedPolicy<T> {
             }
         }
     }
-
-    /// Saves what is needed to act. The bounds are for other programs.
-    pub fn save(&self, state: &mut Tensors) {
-        state.insert_network("", &*self.network);
-        state.insert("action_low", &[self.low.len()], &self.low);
-        state.insert("action_high", &[self.high.len()], &self.high);
-    }
-
-    /// Restores what [`SquashedPolicy::save`] saved.
-    ///
-    /// # Errors
-    /// Where something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
-        state.load_network("", &mut *self.network)
-    }
 }
 
 /// A network's outputs are not finite.
@@ -130,5 +117,22 @@ impl<T: Scalar> Policy for SquashedPolicy<T> {
         })?;
         self.stretch(action);
         Ok(())
+    }
+}
+
+impl<T: Scalar> LearnedPolicy for SquashedPolicy<T> {
+    fn save(&self, state: &mut Tensors) {
+        state.insert_network("", &*self.network);
+        // The bounds are for other programs.
+        state.insert("action_low", &[self.low.len()], &self.low);
+        state.insert("action_high", &[self.high.len()], &self.high);
+    }
+
+    fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        state.load_network("", &mut *self.network)
+    }
+
+    fn engine(&self) -> String {
+        self.engine.to_string()
     }
 }

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::Metric;
 use crate::record::{GitInfo, Outcome};
 use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
-use crate::stats;
-use crate::store;
+use crate::{stats, store};
 
 /// The version of the baseline file. Older ones are read, newer ones refused.
 pub const BASELINE_VERSION: u32 = 1;

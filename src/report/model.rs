@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::block::{Cell, LegendEntry};
 use super::past::Past;
-use crate::results::{AgentSummary, PolicyKind, SeedSummary};
-use crate::results::{RunData, Trial};
+use crate::results::{AgentSummary, PolicyKind, RunData, SeedSummary, Trial};
 use crate::stats;
 
 /// Colours for agents that learn; `style.css` defines as many.

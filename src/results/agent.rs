@@ -6,12 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::Summary;
-use crate::algorithm::{Algorithm, Setup};
-use crate::env::Policy;
-use crate::env::{EnvSpec, Space, TimeLimit};
+use crate::algorithm::Setup;
+use crate::env::{EnvSpec, Policy, Space, TimeLimit};
 use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec};
 use crate::nn::Tensors;
-use crate::policy::{self, PolicySpec};
+use crate::policy::{self, LearnedPolicy, PolicySpec};
 use crate::record::Progress;
 use crate::store::{self, RunDir, TrialDir};
 
@@ -138,18 +137,18 @@ impl SavedAgent {
     /// agent's tensors do not fit its settings.
     pub fn play_in(&self, environment: &EnvironmentSpec) -> anyhow::Result<PlayingAgent> {
         let (env_spec, env) = environment.build(&self.settings.policy)?;
-        let actor = match (&self.learned, &self.settings.training) {
+        let policy: Box<dyn Policy> = match (&self.learned, &self.settings.training) {
             (Some(learned), Some(training)) => {
                 self.check_spaces(environment, &env)?;
-                Actor::Learned(restore(&self.settings, training, &learned.tensors, &env)?)
+                restore(&self.settings, training, &learned.tensors, &env)?
             }
             _ => {
                 let AgentSpec { policy, .. } = &self.settings;
                 let policy = policy::fixed(policy, &env_spec, &environment.options, env.env());
-                Actor::Fixed(policy.context("failed to build the policy")?)
+                policy.context("failed to build the policy")?
             }
         };
-        Ok(PlayingAgent { env_spec, env, actor })
+        Ok(PlayingAgent { env_spec, env, policy })
     }
 
     fn check_spaces(&self, environment: &EnvironmentSpec, env: &TimeLimit) -> anyhow::Result<()> {
@@ -180,21 +179,22 @@ fn same_shape(a: &Space, b: &Space) -> bool {
     }
 }
 
+/// The policy of an agent with these settings that `tensors` were saved of, to act in `env`.
 fn restore(
     settings: &AgentSpec,
     training: &TrainingSpec,
     tensors: &Tensors,
     env: &TimeLimit,
-) -> anyhow::Result<Box<dyn Algorithm>> {
-    let mut algorithm = training.algorithm.settings().build(&Setup {
+) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+    let mut policy = training.algorithm.settings().build_policy(&Setup {
         policy: &settings.policy,
         schedule: &training.schedule,
         observation_space: env.env().observation_space(),
         action_space: env.env().action_space(),
         seed: 0,
     })?;
-    algorithm.load_policy(tensors).context("the policy's tensors do not fit its settings")?;
-    Ok(algorithm)
+    policy.load(tensors).context("the policy's tensors do not fit its settings")?;
+    Ok(policy)
 }
 
 /// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent and the first seed where
@@ -234,22 +234,73 @@ pub struct PlayingAgent {
     pub env_spec: Arc<EnvSpec>,
     /// The environment.
     pub env: TimeLimit,
-    actor: Actor,
-}
-
-/// Who acts.
-enum Actor {
-    Fixed(Box<dyn Policy>),
-    Learned(Box<dyn Algorithm>),
+    policy: Box<dyn Policy>,
 }
 
 impl PlayingAgent {
     /// The environment, and the policy that plays it.
     pub fn parts(&mut self) -> (&mut TimeLimit, &mut dyn Policy) {
-        let policy: &mut dyn Policy = match &mut self.actor {
-            Actor::Fixed(policy) => &mut **policy,
-            Actor::Learned(algorithm) => algorithm.policy(),
+        (&mut self.env, &mut *self.policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::env::Mode;
+    use crate::env::episode;
+    use crate::rng::{Purpose, stream};
+
+    /// With a replay memory that no machine has room for.
+    fn trained(algorithm: &str, id: &str) -> SavedAgent {
+        const TOO_MANY: u64 = 1_000_000_000_000_000_000;
+        let environment: EnvironmentSpec = serde_json::from_value(json!({ "id": id })).unwrap();
+        let settings: AgentSpec = serde_json::from_value(json!({
+            "policy": { "type": "neural", "hidden": [8] },
+            "training": {
+                "algorithm": { "name": algorithm, "buffer_size": TOO_MANY },
+                "schedule": { "steps": 100 },
+            },
+        }))
+        .unwrap();
+        let training = settings.training.as_ref().unwrap();
+        let (_, env) = environment.build(&settings.policy).unwrap();
+        let setup = Setup {
+            policy: &settings.policy,
+            schedule: &training.schedule,
+            observation_space: env.env().observation_space(),
+            action_space: env.env().action_space(),
+            seed: 1,
         };
-        (&mut self.env, policy)
+        let mut tensors = Tensors::default();
+        training.algorithm.settings().build_policy(&setup).unwrap().save(&mut tensors);
+        let learned = Some(Learned { tensors, progress: Progress::default() });
+        SavedAgent {
+            settings,
+            learned,
+            ..SavedAgent::fixed(algorithm, PolicySpec::Random {}, environment)
+        }
+    }
+
+    #[test]
+    fn playing_builds_no_replay_memory() {
+        for (algorithm, id) in [
+            ("dqn", "CartPole-v1"),
+            ("sac", "Pendulum-v1"),
+            ("td3", "Pendulum-v1"),
+            ("tqc", "Pendulum-v1"),
+            ("model_free_planning", "Pendulum-v1"),
+            ("model_based_planning", "CartPole-v1"),
+        ] {
+            let cast = trained(algorithm, id);
+            let mut player = cast.play_in(&cast.environment).unwrap();
+            let (env, policy) = player.parts();
+            let mut rng = stream(0, Purpose::Evaluation, 0);
+            let watch = |_: episode::View<'_>| anyhow::Ok(());
+            let played = episode::play(env, policy, Mode::Greedy, &mut rng, 0, Some(5), watch);
+            assert_eq!(played.unwrap().length, 5, "{algorithm}");
+        }
     }
 }

@@ -18,8 +18,7 @@ use super::summary::{
     SearchedAgent, SeedSummary, Summary,
 };
 use crate::env::EnvSpec;
-use crate::experiment::Sample;
-use crate::experiment::{FORMAT_VERSION, Plan, RecordingSpec, Seeds, Spec, TrialPlan};
+use crate::experiment::{FORMAT_VERSION, Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
 use crate::policy::PolicySpec;
 use crate::record::{Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult};
 use crate::search::{self, SampleScore, Standing};

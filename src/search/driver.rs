@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use super::next_samples;
 use super::score::{SampleScore, SoFar, trial_score};
-use crate::experiment::Sample;
-use crate::experiment::{Plan, TrialPlan};
-use crate::experiment::{SchedulerSpec, SearchSpec};
+use crate::experiment::{Plan, Sample, SchedulerSpec, SearchSpec, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Observer, Runner, TrialStatus};
 use crate::store::RunDir;

@@ -6,8 +6,7 @@ use optimizer::parameter::{
 use optimizer::{Direction, FanovaConfig, Study, Trial};
 use serde_json::Value;
 
-use crate::experiment::Sample;
-use crate::experiment::{ParameterSpec, SearchSpec};
+use crate::experiment::{ParameterSpec, Sample, SearchSpec};
 
 /// The share of the scores' variance over the search space that each parameter explains alone, by functional
 /// ANOVA on a random forest (Hutter et al. 2014), the most important one first. Empty for fewer than two

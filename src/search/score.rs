@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::{Direction, Objective, SearchSpec};
-use crate::experiment::{Target, TrialPlan};
+use crate::experiment::{Direction, Objective, SearchSpec, Target, TrialPlan};
 use crate::record::{Event, Record, StopReason, TrialResult};
 use crate::stats::{self, MovingMean};
 

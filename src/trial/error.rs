@@ -2,8 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::env::EnvError;
-use crate::env::PolicyError;
+use crate::env::{EnvError, PolicyError};
 
 /// A failure that ends a trial; the other trials go on.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,7 @@
 //! Playing episodes with a policy that stays as it is.
 
 use super::TrialError;
-use crate::env::TimeLimit;
-use crate::env::episode;
-use crate::env::{Mode, Policy};
+use crate::env::{Mode, Policy, TimeLimit, episode};
 use crate::record::Evaluation;
 use crate::rng::{Purpose, stream};
 

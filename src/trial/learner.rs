@@ -9,8 +9,7 @@ use super::log::EventWriter;
 use super::stage::Stage;
 use super::{MetricMeans, StopRule, TrialError, Trigger, World};
 use crate::algorithm::{Algorithm, Setup};
-use crate::env::Episode;
-use crate::env::Policy;
+use crate::env::{Episode, Policy};
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::{Event, Moment, Progress, StopReason};
@@ -137,13 +136,13 @@ impl<'a> Learner<'a> {
                 log.write(now, seconds, Event::Update { metrics: self.metrics.take() })?;
             }
             if evaluate_trigger.fires(before, now) {
-                let evaluation = stage.evaluate_during_training(self.algorithm.policy())?;
+                let evaluation = stage.evaluate_during_training(self.algorithm.policy_mut())?;
                 let (returns, lengths) = (evaluation.returns, evaluation.lengths);
                 log.write(now, seconds, Event::Evaluation { returns, lengths })?;
             }
             // The take after training shows the same.
             if record_trigger.fires(before, now) && !last {
-                stage.film(log, self.algorithm.policy(), Moment::During, now, seconds)?;
+                stage.film(log, self.algorithm.policy_mut(), Moment::During, now, seconds)?;
             }
             if let Some(reason) = reason {
                 log.write(now, seconds, Event::Stopped { reason })?;
@@ -170,12 +169,12 @@ impl<'a> Learner<'a> {
 
     /// The engine that computes the networks.
     pub fn engine(&self) -> String {
-        self.algorithm.engine()
+        self.algorithm.policy().engine()
     }
 
     /// The policy as it is now.
-    pub fn policy(&mut self) -> &mut dyn Policy {
-        self.algorithm.policy()
+    pub fn policy_mut(&mut self) -> &mut dyn Policy {
+        self.algorithm.policy_mut()
     }
 
     /// Writes `policy.safetensors`: the policy with the settings needed to rebuild it.
@@ -184,7 +183,7 @@ impl<'a> Learner<'a> {
     /// Where the file cannot be written.
     pub fn save_policy(&self) -> anyhow::Result<()> {
         let mut state = Tensors::default();
-        self.algorithm.save_policy(&mut state);
+        self.algorithm.policy().save(&mut state);
         state.insert_value("agent", &self.plan.settings);
         state.insert_value("environment", &self.plan.environment);
         state.insert_value("progress", &self.progress());
@@ -212,7 +211,7 @@ impl<'a> Learner<'a> {
         log: &mut EventWriter,
     ) -> Result<(), TrialError> {
         let start = Progress::default();
-        let policy = self.algorithm.policy();
+        let policy = self.algorithm.policy_mut();
         stage.film(log, policy, Moment::Before, start, 0.0)?;
         let evaluation = stage.evaluate(policy, self.plan.evaluation.episodes)?;
         let (returns, lengths) = (evaluation.returns, evaluation.lengths);

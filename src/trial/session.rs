@@ -2,11 +2,10 @@
 
 use anyhow::Context as _;
 
-use super::TrialError;
-use super::checkpoint;
 use super::learner::Learner;
 use super::log::EventWriter;
 use super::stage::Stage;
+use super::{TrialError, checkpoint};
 use crate::experiment::TrialPlan;
 use crate::policy;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
@@ -48,7 +47,7 @@ pub fn run(
             result.engine = Some(learner.engine());
             learner.save_policy()?;
             learner.save_dataset()?;
-            let policy = learner.policy();
+            let policy = learner.policy_mut();
             result.after = Some(stage.evaluate(policy, plan.evaluation.episodes)?);
             let (progress, seconds) = (result.progress, result.training_seconds);
             stage.film(&mut log, policy, Moment::After, progress, seconds)?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::log::EventWriter;
 use super::{TrialError, evaluate};
-use crate::env::{Env, EnvSpec, TimeLimit};
-use crate::env::{Mode, Policy};
+use crate::env::{Env, EnvSpec, Mode, Policy, TimeLimit};
 use crate::experiment::{EvaluationMode, TrialPlan};
 use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
 use crate::rng::{Purpose, stream};

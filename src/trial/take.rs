@@ -5,8 +5,7 @@ use std::{fs, io};
 
 use crate::env::draw::{Canvas, png};
 use crate::env::episode::{View, play};
-use crate::env::{EnvError, TimeLimit};
-use crate::env::{Mode, Policy, PolicyError};
+use crate::env::{EnvError, Mode, Policy, PolicyError, TimeLimit};
 use crate::record::Take;
 use crate::rng::Rng;
 use crate::video::{

@@ -1,7 +1,6 @@
 //! The training environments, with what the training loop counts of them.
 
-use crate::env::Episode;
-use crate::env::{Env, EnvError, Space, VectorEnv};
+use crate::env::{Env, EnvError, Episode, Space, VectorEnv};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::policy::PolicySpec;
 use crate::record::Progress;

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rushes::env::trace::{Recording, compare};
-use rushes::env::{self, EnvError, Options, Space, TimeLimit};
-use rushes::env::{Mode, Situation};
+use rushes::env::{self, EnvError, Mode, Options, Situation, Space, TimeLimit};
 use rushes::rng::{NpRandom, Purpose, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

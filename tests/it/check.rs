@@ -8,8 +8,7 @@ use rushes::experiment::Plan;
 use rushes::history::History;
 use rushes::record::{Outcome, Progress, RunStatus};
 use rushes::results::{AgentSummary, Curve, PolicyKind, Reached, SeedSummary, Summary};
-use rushes::store;
-use rushes::validation;
+use rushes::{store, validation};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,7 +1,6 @@
 //! Built-in policies do what they are for.
 
-use rushes::env::{self, Options, TimeLimit};
-use rushes::env::{Mode, Policy, Situation};
+use rushes::env::{self, Mode, Options, Policy, Situation, TimeLimit};
 use rushes::rng::{Purpose, stream};
 use serde_json::{Value, json};
 

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rushes::experiment;
 use rushes::experiment::schema::schema;
-use rushes::validation;
+use rushes::{experiment, validation};
 
 use crate::cli::{failure, output};
 

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rushes::experiment::{FORMAT_VERSION, Plan, Spec};
-use rushes::record::Take;
 use rushes::record::{
-    Evaluation, Event, Moment, Outcome, Progress, Record, RunInfo, RunStatus, StopReason,
+    Evaluation, Event, Moment, Outcome, Progress, Record, RunInfo, RunStatus, StopReason, Take,
     TakeRecord, TrialResult,
 };
 use rushes::report::{self, Options};

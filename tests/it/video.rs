@@ -5,8 +5,7 @@ use std::process::Command;
 use std::{env as process, fs};
 
 use ffmpeg_next as ffmpeg;
-use rushes::env::{self, Options, TimeLimit};
-use rushes::env::{Mode, Policy, PolicyError, Situation};
+use rushes::env::{self, Mode, Options, Policy, PolicyError, Situation, TimeLimit};
 use rushes::record::Take;
 use rushes::rng::{self, Purpose, Rng};
 use rushes::trial::{Scene, record_take};

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, LazyLock, RwLock};
 
-use crate::names;
 use crate::spec::EnvSpec;
-use crate::{box2d, classic_control, toy_text};
+use crate::{box2d, classic_control, names, toy_text};
 
 /// The shipped environments, in the order `rushes envs` lists them. A new one is one file and one line here.
 const SHIPPED: &[fn() -> EnvSpec] = &[

@@ -1,4 +1,4 @@
-//! Replay memory: transitions in a ring, sampled uniformly or by priority, joined over n steps.
+//! Replay memory: experiences in a ring, sampled uniformly or by priority, joined over n steps.
 
 use super::random::{below, uniform};
 use super::state::{StateError, Tensors};
@@ -13,9 +13,9 @@ pub struct Priorities {
     pub epsilon: f64,
 }
 
-/// One transition as it is stored.
+/// One experience as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub struct Transition<'a> {
+pub struct Experience<'a> {
     /// The observation acted on.
     pub observation: &'a [f32],
     /// The flat action.
@@ -33,7 +33,7 @@ pub struct Transition<'a> {
 /// What [`Replay::sample`] writes, row after row.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
-    /// Where each transition lies, for [`Replay::update_priorities`].
+    /// Where each experience lies, for [`Replay::update_priorities`].
     pub indices: Vec<usize>,
     /// Observations acted on.
     pub observations: Vec<f32>,
@@ -49,7 +49,7 @@ pub struct Batch {
     pub weights: Vec<f32>,
 }
 
-/// A ring of transitions. Copies of an environment are kept apart, so that n steps follow one another.
+/// A ring of experiences. Copies of an environment are kept apart, so that n steps follow one another.
 pub struct Replay {
     capacity: usize,
     environments: usize,
@@ -63,7 +63,7 @@ pub struct Replay {
     rewards: Vec<f32>,
     /// 0: goes on, 1: terminated, 2: truncated, or cut off by a restart.
     ends: Vec<u8>,
-    /// Transitions stored so far, the overwritten ones counted.
+    /// Experiences stored so far, the overwritten ones counted.
     stored: u64,
     priorities: Option<(Priorities, SumTree)>,
 }
@@ -75,7 +75,7 @@ const TRUNCATED: u8 = 2;
 /// Shape of a [`Replay`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReplayConfig {
-    /// Transitions that it holds; rounded down to a multiple of `environments`.
+    /// Experiences that it holds; rounded down to a multiple of `environments`.
     pub capacity: usize,
     /// How many copies of the environment fill it, in turn.
     pub environments: usize,
@@ -83,7 +83,7 @@ pub struct ReplayConfig {
     pub observation_len: usize,
     /// Numbers in an action.
     pub action_len: usize,
-    /// Steps that a sampled transition spans (1: as stored), fewer at the end of an episode.
+    /// Steps that a sampled experience spans (1: as stored), fewer at the end of an episode.
     pub n_steps: usize,
     /// The discount factor.
     pub gamma: f64,
@@ -128,7 +128,7 @@ impl Replay {
         }
     }
 
-    /// How many transitions it holds.
+    /// How many experiences it holds.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -138,22 +138,22 @@ impl Replay {
         self.ends.is_empty()
     }
 
-    /// Stores a transition over the oldest one. Copies of the environment store in turn, one transition
+    /// Stores an experience over the oldest one. Copies of the environment store in turn, one experience
     /// each a step.
-    pub fn push(&mut self, transition: Transition<'_>) {
+    pub fn push(&mut self, experience: Experience<'_>) {
         let index = (self.stored % self.capacity as u64) as usize;
-        let end = match transition {
-            Transition { terminated: true, .. } => TERMINATED,
-            Transition { truncated: true, .. } => TRUNCATED,
+        let end = match experience {
+            Experience { terminated: true, .. } => TERMINATED,
+            Experience { truncated: true, .. } => TRUNCATED,
             _ => GOES_ON,
         };
-        put(&mut self.observations, index, transition.observation);
-        put(&mut self.next_observations, index, transition.next_observation);
-        put(&mut self.actions, index, transition.action);
-        put(&mut self.rewards, index, &[transition.reward as f32]);
+        put(&mut self.observations, index, experience.observation);
+        put(&mut self.next_observations, index, experience.next_observation);
+        put(&mut self.actions, index, experience.action);
+        put(&mut self.rewards, index, &[experience.reward as f32]);
         put(&mut self.ends, index, &[end]);
         if let Some((_, tree)) = &mut self.priorities {
-            // A new transition is replayed at least once soon: it gets the greatest priority so far.
+            // A new experience is replayed at least once soon: it gets the greatest priority so far.
             tree.set(index, tree.greatest);
         }
         self.stored += 1;
@@ -169,7 +169,7 @@ impl Replay {
         }
     }
 
-    /// Draws `size` transitions with replacement. `beta` is how far importance weights make up for
+    /// Draws `size` experiences with replacement. `beta` is how far importance weights make up for
     /// prioritised sampling (1: wholly).
     ///
     /// # Panics
@@ -216,9 +216,9 @@ impl Replay {
         }
     }
 
-    /// The transition at `index`, which lies below [`Replay::len`].
-    pub fn transition(&self, index: usize) -> Transition<'_> {
-        Transition {
+    /// The experience at `index`, which lies below [`Replay::len`].
+    pub fn experience(&self, index: usize) -> Experience<'_> {
+        Experience {
             observation: row(&self.observations, index, self.observation_len),
             action: row(&self.actions, index, self.action_len),
             reward: f64::from(self.rewards[index]),
@@ -228,21 +228,21 @@ impl Replay {
         }
     }
 
-    /// How many transitions were stored before the one at `index`: a number that stays with it.
+    /// How many experiences were stored before the one at `index`: a number that stays with it.
     pub fn number(&self, index: usize) -> u64 {
         let capacity = self.capacity as u64;
         let oldest = self.stored.saturating_sub(capacity);
         oldest + (index as u64 + capacity - oldest % capacity) % capacity
     }
 
-    /// The discounted reward of the n steps from the transition at `index` on, fewer where the task ends; `None`
+    /// The discounted reward of the n steps from the experience at `index` on, fewer where the task ends; `None`
     /// where they are not all known, because the episode was cut off or is still going on.
     pub fn n_step_reward(&self, index: usize) -> Option<f64> {
         let (last, reward, _, steps) = self.span(index);
         (steps == self.n_steps || self.ends[last] == TERMINATED).then_some(reward)
     }
 
-    /// From transition `first` up to n steps on: the last of them, the discounted reward, the factor of what
+    /// From experience `first` up to n steps on: the last of them, the discounted reward, the factor of what
     /// follows, and how many steps they are.
     fn span(&self, first: usize) -> (usize, f64, f64, usize) {
         let newest = ((self.stored - 1) % self.capacity as u64) as usize;
@@ -256,7 +256,7 @@ impl Replay {
                 return (last, reward, 0.0, steps);
             }
             let age = (newest + self.capacity - last) % self.capacity;
-            // The newest transition of each copy has no successor yet.
+            // The newest experience of each copy has no successor yet.
             if self.ends[last] == TRUNCATED || steps >= self.n_steps || age < self.environments {
                 return (last, reward, discount, steps);
             }
@@ -264,7 +264,7 @@ impl Replay {
         }
     }
 
-    /// Sets the priorities of the transitions last sampled to the size of their temporal-difference errors.
+    /// Sets the priorities of the experiences last sampled to the size of their temporal-difference errors.
     /// Does nothing under uniform sampling.
     pub fn update_priorities(&mut self, indices: &[usize], errors: impl Iterator<Item = f64>) {
         if let Some((settings, tree)) = &mut self.priorities {
@@ -418,9 +418,9 @@ mod tests {
         }
     }
 
-    /// Stores transition number `i`: observation i, reward 1, next observation i + 1.
+    /// Stores experience number `i`: observation i, reward 1, next observation i + 1.
     fn push(replay: &mut Replay, i: usize, terminated: bool, truncated: bool) {
-        replay.push(Transition {
+        replay.push(Experience {
             observation: &[i as f32],
             action: &[(i % 2) as f32],
             reward: 1.0,
@@ -492,14 +492,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_stays_with_its_transition() {
+    fn a_number_stays_with_its_experience() {
         let mut replay = Replay::new(config(4));
         for i in 0..11 {
             push(&mut replay, i, false, false);
             for index in 0..replay.len() {
-                let transition = replay.transition(index);
-                assert_eq!(replay.number(index) as f32, transition.observation[0]);
-                assert_eq!(transition.next_observation[0], transition.observation[0] + 1.0);
+                let experience = replay.experience(index);
+                assert_eq!(replay.number(index) as f32, experience.observation[0]);
+                assert_eq!(experience.next_observation[0], experience.observation[0] + 1.0);
             }
         }
     }

@@ -73,13 +73,10 @@ impl NetworkEngine for Torch {
 
 #[cfg(test)]
 mod tests {
-    use rushes_nn::{MlpConfig, Network, Scalar};
-
-    use rushes_nn::{Engine, Tensors, build};
+    use rushes_nn::{Engine, MlpConfig, Network, Scalar, Tensors, build, on_every_level};
 
     use super::*;
     use rushes_nn::network::Activation;
-    use rushes_nn::on_every_level;
     use rushes_nn::random::normal;
     use rushes_rng::{Purpose, stream};
 

@@ -3,11 +3,10 @@
 use serde_json::Value;
 
 use super::Section;
-use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
 use crate::report::model::Report;
-use crate::stats;
+use crate::{format, stats};
 
 /// Points of a profile.
 const POINTS: usize = 150;

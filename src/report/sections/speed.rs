@@ -1,10 +1,9 @@
 //! What training cost: steps, time, memory.
 
 use super::Section;
-use crate::format;
 use crate::report::block::{Block, Cell, Row, Table};
 use crate::report::model::Report;
-use crate::stats;
+use crate::{format, stats};
 
 /// The section.
 pub struct Speed;

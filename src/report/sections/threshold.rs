@@ -3,13 +3,12 @@
 use serde_json::Value;
 
 use super::Section;
-use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
 use crate::report::model::Report;
 use crate::results::aggregate::Against;
 use crate::results::{Reached, SeedSummary};
-use crate::stats;
+use crate::{format, stats};
 
 /// The section.
 pub struct Threshold;
