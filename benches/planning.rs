@@ -3,12 +3,12 @@
 //! `cargo bench --bench planning [-- FILTER]`
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rushes::algorithm::{AlgorithmSpec, Setup};
+use rushes::algorithm::{self, Setup};
 use rushes::env::{Mode, Situation};
-use rushes::experiment::{EnvironmentSpec, ScheduleSpec};
+use rushes::experiment::{AlgorithmSpec, EnvironmentSpec, ScheduleSpec};
 use rushes::policy::PolicySpec;
 use rushes::rng::{Purpose, stream};
-use rushes::trial::{MetricMeans, World};
+use rushes::training::{MetricMeans, World};
 use serde_json::{Value, json};
 
 fn decide(c: &mut Criterion, name: &str, hidden: usize, planner: &Value) {
@@ -25,8 +25,8 @@ fn decide(c: &mut Criterion, name: &str, hidden: usize, planner: &Value) {
     let schedule = ScheduleSpec::default();
     let mut world = World::new(&environment, &policy, 1, 0, &schedule).expect("a world");
     world.restart(0, world.progress()).expect("a start");
-    let mut agent = algorithm
-        .settings()
+    let mut agent = algorithm::settings(&algorithm)
+        .expect("in the table")
         .build(&Setup {
             policy: &policy,
             schedule: &schedule,

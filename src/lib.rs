@@ -26,6 +26,7 @@ pub mod runner;
 pub mod search;
 pub mod stats;
 pub mod store;
+pub mod training;
 pub mod trial;
 pub mod validation;
 pub mod video;

@@ -12,7 +12,7 @@ use crate::experiment::{
     StopSpec, Target, repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
-use crate::search;
+use crate::{algorithm, search};
 
 /// Reads an experiment and checks everything that can be known before it runs.
 ///
@@ -35,19 +35,31 @@ pub fn load(file: &Path, overrides: &[Override]) -> anyhow::Result<Spec> {
         .map_err(|problems| ExperimentError::locate(file, &text, problems).into())
 }
 
+/// The JSON Schema of experiment files, with the algorithms and environments of this process.
+pub fn schema() -> Value {
+    let environments: Vec<_> = env::all().iter().map(|spec| spec.id.clone()).collect();
+    schema::schema(&algorithm::schemas(), &environments)
+}
+
 /// Checks an experiment that has been parsed.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
-    let problems = schema::problems(value);
+    let problems = schema::problems(value, &schema());
     if !problems.is_empty() {
         return Err(problems);
     }
-    let spec: Spec = serde_path_to_error::deserialize(value).map_err(|error| {
+    let mut spec: Spec = serde_path_to_error::deserialize(value).map_err(|error| {
         let path: Vec<_> = error.path().to_string().split('.').map(str::to_owned).collect();
         vec![Problem { path, message: error.into_inner().to_string() }]
     })?;
+    for (name, agent) in &mut spec.agents {
+        let Some(training) = &mut agent.training else { continue };
+        training.algorithm = algorithm::resolved(&training.algorithm).map_err(|error| {
+            vec![Problem::new(&["agents", name, "training", "algorithm"], format!("{error:#}"))]
+        })?;
+    }
     let mut problems = semantic_problems(&spec);
     if problems.is_empty() {
         problems = search_problems(&spec);
@@ -146,7 +158,8 @@ fn agent_problems(
             // What the algorithm learns from is what the policy sees, once that is possible.
             if let (true, Ok((_, seen))) = (problems.is_empty(), environment.build(policy)) {
                 let schedule = &training.schedule;
-                problems.extend(training.algorithm.problems(policy, schedule, seen.env()));
+                let algorithm = &training.algorithm;
+                problems.extend(algorithm::problems(algorithm, policy, schedule, seen.env()));
             }
         }
         (PolicySpec::Planning(policy), _) => problems.extend(policy.problems(env)),

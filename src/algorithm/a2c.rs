@@ -7,15 +7,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::on_policy::{self, ActorCritic, ActorCriticConfig, Minibatch, Rollout, value_loss};
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
 use crate::policy::{LearnedPolicy, PolicySpec};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of A2C.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -121,7 +121,7 @@ impl AlgorithmSettings for A2cSpec {
     ) -> Vec<Problem> {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
         let annealed = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&annealed, schedule));
+        problems.extend(annealed::problems(&annealed, schedule));
         problems
     }
 
@@ -230,7 +230,7 @@ pub fn policy_loss<T: Scalar>(
 impl<T: Scalar> Algorithm for A2c<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         self.agent.collect(world, self.spec.n_steps, &mut self.rollout)?;
-        let remaining = schedule::remaining(&self.schedule, world.progress());
+        let remaining = annealed::remaining(&self.schedule, world.progress());
         self.update(self.spec.learning_rate.at(remaining), metrics)?;
         let explained_variance = self.rollout.explained_variance();
         if explained_variance.is_finite() {

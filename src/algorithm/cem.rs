@@ -8,8 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::population::{self, Population, PopulationConfig};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
@@ -17,7 +17,7 @@ use crate::nn::{Scalar, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of the cross-entropy method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

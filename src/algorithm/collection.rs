@@ -1,14 +1,14 @@
 //! How the planning algorithms collect samples: at random at first, then with the agent as it is.
 
-use super::Setup;
-use super::schedule::{self, Annealed};
+use super::interface::Setup;
 use crate::env::{Mode, Policy, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::uniform;
 use crate::nn::replay::{Experience, Replay, ReplayConfig};
 use crate::nn::{StateError, Tensors};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{TrialError, World};
 
 /// Declares the hyperparameters of a planning algorithm: its own, and then those that all of them have.
 macro_rules! planning_settings {
@@ -27,7 +27,7 @@ macro_rules! planning_settings {
             #[schemars(range(min = 1, max = 1_000_000))]
             pub train_freq: usize,
             /// The probability of a random action while collecting.
-            pub epsilon: $crate::algorithm::Annealed,
+            pub epsilon: $crate::training::Annealed,
             /// Samples that are kept, the newest ones.
             #[schemars(range(min = 1, max = 100_000_000))]
             pub buffer_size: usize,
@@ -38,7 +38,7 @@ macro_rules! planning_settings {
             #[schemars(range(min = 1, max = 1_000_000))]
             pub batch_size: usize,
             /// Step size of Adam.
-            pub learning_rate: $crate::algorithm::Annealed,
+            pub learning_rate: $crate::training::Annealed,
             /// L2 penalty of Adam.
             #[schemars(range(min = 0.0))]
             pub weight_decay: f64,
@@ -64,7 +64,7 @@ macro_rules! planning_settings {
             ) -> Vec<$crate::env::Problem> {
                 let annealed =
                     [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-                $crate::algorithm::schedule::problems(&annealed, schedule)
+                $crate::training::annealed::problems(&annealed, schedule)
             }
         }
     };
@@ -131,7 +131,7 @@ impl Collector {
     ) -> Result<(), TrialError> {
         for _ in 0..steps {
             let progress = world.progress();
-            let epsilon = self.config.epsilon.at(schedule::remaining(&self.schedule, progress));
+            let epsilon = self.config.epsilon.at(annealed::remaining(&self.schedule, progress));
             self.observation.clear();
             self.observation.extend_from_slice(world.envs().observation(0));
             let rng = &mut self.exploration;

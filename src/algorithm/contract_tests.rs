@@ -6,7 +6,11 @@ use super::*;
 use crate::env::episode::{self, View};
 use crate::env::{Mode, Policy, Situation};
 use crate::experiment::EnvironmentSpec;
+use crate::experiment::{AlgorithmSpec, ScheduleSpec};
+use crate::nn::Tensors;
+use crate::policy::PolicySpec;
 use crate::rng::{Purpose, stream};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// An agent on an environment, as an experiment file has it.
 struct Case {
@@ -133,7 +137,7 @@ impl Case {
 
 /// The algorithm at work on its environments, at the start.
 fn start(case: &Case, seed: u64) -> (Box<dyn Algorithm>, World) {
-    let settings = case.algorithm.settings();
+    let settings = super::settings(&case.algorithm).expect("in the table");
     let copies = settings.environments();
     let world =
         World::new(&case.environment, &case.policy, copies, seed, &case.schedule).expect("a world");
@@ -157,13 +161,13 @@ fn run(algorithm: &mut dyn Algorithm, world: &mut World) -> (Tensors, MetricMean
 #[test]
 fn every_algorithm_is_among_the_cases() {
     let cases = cases();
-    for name in ALGORITHMS {
-        assert!(cases.iter().any(|case| case.algorithm.name() == *name), "{name} is not tested");
-        assert_eq!(AlgorithmSpec::by_name(name).map(|spec| spec.name()), Some(*name));
+    for entry in all() {
+        let name = &entry.name;
+        assert!(cases.iter().any(|case| case.algorithm.name == *name), "{name} is not tested");
     }
     for case in &cases {
         let (_, env) = case.environment.build(&case.policy).expect("in the table");
-        let problems = case.algorithm.problems(&case.policy, &case.schedule, env.env());
+        let problems = super::problems(&case.algorithm, &case.policy, &case.schedule, env.env());
         assert!(problems.is_empty(), "{problems:?}");
     }
 }
@@ -259,7 +263,8 @@ fn a_saved_policy_is_all_that_acting_needs() {
         let mut saved = Tensors::default();
         trained.policy().save(&mut saved);
 
-        let mut loaded = (case.algorithm.settings())
+        let mut loaded = settings(&case.algorithm)
+            .expect("in the table")
             .build_policy(&case.setup(&world, 6))
             .expect("an engine on any CPU");
         loaded.load(&saved).expect("a policy of its own kind");

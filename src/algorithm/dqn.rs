@@ -6,9 +6,8 @@
 //! and the one of the greatest value otherwise, and then makes `gradient_steps` steps of Adam on the Huber
 //! loss of temporal-difference errors sampled from a replay memory.
 
+use super::interface::{Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report};
 use super::off_policy::{self, off_policy_settings};
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Initial, Setup, report};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
@@ -19,7 +18,8 @@ use crate::nn::{
 };
 use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 off_policy_settings! {
     /// Hyperparameters of DQN.
@@ -147,8 +147,8 @@ impl AlgorithmSettings for DqnSpec {
 
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
         let mut problems =
-            schedule::problems(&[("learning_rate", Some(self.learning_rate))], schedule);
-        if !schedule::is_bounded(schedule) {
+            annealed::problems(&[("learning_rate", Some(self.learning_rate))], schedule);
+        if !annealed::is_bounded(schedule) {
             problems.push(Problem::new(
                 &["training", "schedule"],
                 "dqn explores less and less over the schedule's `steps` or `episodes`: set one of them",
@@ -264,7 +264,7 @@ impl<T: Scalar> Dqn<T> {
         let epsilon = if progress.steps < self.spec.learning_starts {
             1.0
         } else {
-            self.spec.exploration_rate(schedule::remaining(&self.schedule, progress))
+            self.spec.exploration_rate(annealed::remaining(&self.schedule, progress))
         };
         let Scratch { features, outputs, chosen, .. } = &mut self.scratch;
         let copies = self.spec.n_envs;
@@ -422,7 +422,7 @@ impl<T: Scalar> Algorithm for Dqn<T> {
             self.step(world)?;
         }
         let progress = world.progress();
-        let remaining = schedule::remaining(&self.schedule, progress);
+        let remaining = annealed::remaining(&self.schedule, progress);
         metrics.add("exploration_rate", self.spec.exploration_rate(remaining));
         if progress.steps > self.spec.learning_starts {
             let DqnSpec { gradient_steps, train_freq, n_envs, .. } = self.spec;

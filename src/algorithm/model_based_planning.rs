@@ -9,9 +9,8 @@
 //! probability a task whose every step earns the same, such as balancing a pole, would tell the planner nothing.
 
 use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
@@ -19,7 +18,8 @@ use crate::nn::{Scalar, StateError, Tensors};
 use crate::planning::{Memory, Model, ModelError, Planner, PlannerSpec, Returns, repeat_rows};
 use crate::policy::{HeadSpec, LearnedPolicy, PolicySpec};
 use crate::rng::Rng;
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 planning_settings! {
     /// Hyperparameters of planning with a learned model.
@@ -343,7 +343,7 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
         }
         self.gather();
         let learning_rate =
-            self.spec.learning_rate.at(schedule::remaining(&self.schedule, progress));
+            self.spec.learning_rate.at(annealed::remaining(&self.schedule, progress));
         let Self { policy, trainer, samples, .. } = self;
         trainer.fit(&mut policy.model.predictor, samples, learning_rate, metrics)?;
         let samples = samples.numbers.len() as f64;

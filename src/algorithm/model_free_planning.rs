@@ -10,9 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
@@ -21,7 +20,8 @@ use crate::nn::{Scalar, StateError, Tensors};
 use crate::planning::candidates;
 use crate::policy::{HeadSpec, LearnedPolicy, PolicySpec};
 use crate::rng::Rng;
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 planning_settings! {
     /// Hyperparameters of planning without a model.
@@ -271,7 +271,7 @@ impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
             )));
         }
         let learning_rate =
-            self.spec.learning_rate.at(schedule::remaining(&self.schedule, progress));
+            self.spec.learning_rate.at(annealed::remaining(&self.schedule, progress));
         let Self { policy, trainer, samples, .. } = self;
         trainer.fit(&mut policy.predictor, samples, learning_rate, metrics)?;
         report(metrics, &[("samples", stored as f64), ("learning_rate", learning_rate)])?;

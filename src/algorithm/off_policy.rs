@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::Setup;
-use super::schedule::{self, Annealed};
+use super::interface::Setup;
 use crate::env::{Env, Mode, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::{normal, uniform};
@@ -18,7 +17,8 @@ use crate::nn::{
 };
 use crate::policy::{HeadSpec, LearnedPolicy as _, NotFinite, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{TrialError, World};
 
 /// Declares the hyperparameters of an algorithm with a replay memory: those that all of them have, and then its
 /// own.
@@ -34,7 +34,7 @@ macro_rules! off_policy_settings {
             #[schemars(range(min = 1, max = 4096))]
             pub n_envs: usize,
             /// Step size of Adam, for everything that is learned.
-            pub learning_rate: $crate::algorithm::Annealed,
+            pub learning_rate: $crate::training::Annealed,
             /// Steps that the replay memory holds.
             #[schemars(range(min = 1, max = 100_000_000))]
             pub buffer_size: usize,
@@ -191,7 +191,7 @@ pub fn problems(
         let message = format!("{name} has continuous actions: leave `head` out");
         problems.push(Problem::new(&["policy", "head"], message));
     }
-    problems.extend(schedule::problems(&[("learning_rate", Some(learning_rate))], schedule));
+    problems.extend(annealed::problems(&[("learning_rate", Some(learning_rate))], schedule));
     problems
 }
 
@@ -315,7 +315,7 @@ impl<T: Scalar> Explorer<T> {
         let progress = world.progress();
         Ok((progress.steps > self.config.learning_starts).then(|| Update {
             gradient_steps: self::gradient_steps(gradient_steps, train_freq, n_envs),
-            learning_rate: learning_rate.at(schedule::remaining(&self.schedule, progress)),
+            learning_rate: learning_rate.at(annealed::remaining(&self.schedule, progress)),
         }))
     }
 

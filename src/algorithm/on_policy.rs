@@ -1,6 +1,6 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
-use super::{Initial, Setup};
+use super::interface::{Initial, Setup};
 use crate::env::{Env, Mode, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
@@ -8,7 +8,7 @@ use crate::nn::random::shuffle;
 use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
 use crate::policy::{HeadSpec, LearnedPolicy as _, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{TrialError, World};
+use crate::training::{TrialError, World};
 
 /// What an [`ActorCritic`] is built from, beside the agent's network.
 #[derive(Debug, Clone, Copy)]

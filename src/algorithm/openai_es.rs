@@ -7,9 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::population::{self, Population, PopulationConfig};
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
@@ -17,7 +16,8 @@ use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm}
 use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::stats;
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of OpenAI-ES.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +81,7 @@ impl AlgorithmSettings for OpenAiEsSpec {
     ) -> Vec<Problem> {
         let mut problems = population::problems(policy, schedule, env, self.normalize_observations);
         let annealed = [("learning_rate", Some(self.learning_rate))];
-        problems.extend(schedule::problems(&annealed, schedule));
+        problems.extend(annealed::problems(&annealed, schedule));
         problems
     }
 
@@ -180,7 +180,7 @@ impl<T: Scalar> Algorithm for OpenAiEs<T> {
             ("gradient_norm", norm),
         ];
         report(metrics, &diagnostics)?;
-        let remaining = schedule::remaining(&self.schedule, world.progress());
+        let remaining = annealed::remaining(&self.schedule, world.progress());
         let learning_rate = learning_rate.at(remaining);
         self.optimiser.step(learning_rate, &mut parts);
         metrics.add("learning_rate", learning_rate);

@@ -6,7 +6,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Initial, Setup, on_policy};
+use super::interface::{Initial, Setup};
+use super::on_policy;
 use crate::env::episode::{self, View};
 use crate::env::{Env, Episode, Mode, Problem, Space};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
@@ -14,7 +15,7 @@ use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Scalar};
 use crate::policy::{NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, env_seed, stream};
-use crate::trial::{TrialError, World};
+use crate::training::{TrialError, World};
 
 /// How candidates are judged.
 #[derive(Debug, Clone, Copy)]

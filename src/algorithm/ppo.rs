@@ -8,18 +8,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::on_policy::{
     self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
 };
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
 use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of PPO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -143,7 +143,7 @@ impl AlgorithmSettings for PpoSpec {
             ("clip_range", Some(self.clip_range)),
             ("clip_range_vf", self.clip_range_vf),
         ];
-        problems.extend(schedule::problems(&annealed, schedule));
+        problems.extend(annealed::problems(&annealed, schedule));
         problems
     }
 
@@ -327,7 +327,7 @@ impl PolicyLoss {
 impl<T: Scalar> Algorithm for Ppo<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         self.agent.collect(world, self.spec.n_steps, &mut self.rollout)?;
-        let remaining = schedule::remaining(&self.schedule, world.progress());
+        let remaining = annealed::remaining(&self.schedule, world.progress());
         self.update(remaining, metrics)?;
         let explained_variance = self.rollout.explained_variance();
         if explained_variance.is_finite() {

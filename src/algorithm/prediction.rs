@@ -5,7 +5,7 @@
 //! weights and the order of their minibatches (Lakshminarayanan et al., "Simple and scalable predictive
 //! uncertainty estimation using deep ensembles", 2017).
 
-use super::{Setup, report};
+use super::interface::{Setup, report};
 use crate::env::Space;
 use crate::nn::normaliser::Standardiser;
 use crate::nn::random::shuffle;
@@ -14,7 +14,7 @@ use crate::nn::{
     StateError, Tensors,
 };
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError};
+use crate::training::{MetricMeans, TrialError};
 
 /// Standardised inputs are cut to ±this, so that a network is not asked about what it has never seen, and
 /// imagined states stay finite.

@@ -7,8 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{self, Annealed};
-use super::{Algorithm, AlgorithmSettings, Setup, report};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
@@ -16,7 +15,8 @@ use crate::nn::random::{below, uniform};
 use crate::nn::{StateError, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::annealed::{self, Annealed};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of tabular Q-learning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +64,7 @@ impl AlgorithmSettings for QLearningSpec {
         }
         let annealed =
             [("learning_rate", Some(self.learning_rate)), ("epsilon", Some(self.epsilon))];
-        problems.extend(schedule::problems(&annealed, schedule));
+        problems.extend(annealed::problems(&annealed, schedule));
         problems
     }
 
@@ -181,7 +181,7 @@ impl QLearning {
 
 impl Algorithm for QLearning {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        let remaining = schedule::remaining(&self.schedule, world.progress());
+        let remaining = annealed::remaining(&self.schedule, world.progress());
         let epsilon = self.spec.epsilon.at(remaining);
         let learning_rate = self.spec.learning_rate.at(remaining);
         let (mut errors, mut steps) = (0.0, 0.0);

@@ -8,14 +8,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, AlgorithmSettings, Initial, Setup, on_policy, report};
+use super::interface::{Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report};
+use super::on_policy;
 use crate::env::{Env, Policy, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
 use crate::policy::{LearnedPolicy, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::{MetricMeans, TrialError, World};
 
 /// Hyperparameters of REINFORCE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

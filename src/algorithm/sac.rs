@@ -11,9 +11,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::off_policy::{self, Critics, Explorer, ExplorerConfig};
-use super::schedule::Annealed;
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
@@ -21,7 +20,7 @@ use crate::nn::random::normal;
 use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::{Annealed, MetricMeans, TrialError, World};
 
 /// Declares the hyperparameters of SAC, or of an algorithm that is SAC with another valuation and has some of
 /// its own.

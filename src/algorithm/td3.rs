@@ -7,17 +7,16 @@
 //! actor's action, blurred by noise; the actor, at every `policy_delay`-th step only, to maximise the first
 //! critic's value.
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::off_policy::{self, Critics, Explorer, explorer_settings};
 use super::sac::{Lowest, Valuation as _};
-use super::schedule::Annealed;
-use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Policy, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Network, Optimiser, OptimiserConfig, Scalar, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
-use crate::trial::{MetricMeans, TrialError, World};
+use crate::training::{Annealed, MetricMeans, TrialError, World};
 
 explorer_settings! {
     /// Hyperparameters of TD3.

@@ -5,13 +5,14 @@
 //! It is SAC with critics that have quantiles of the return instead of its mean. The target is the mixture
 //! of all target critics' quantiles without the highest ones, which are where overestimation sits.
 
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision};
+use super::off_policy;
 use super::sac::{self, Sac, Tuned, Valuation, sac_settings};
-use super::schedule::Annealed;
-use super::{Algorithm, AlgorithmSettings, Setup, off_policy};
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::Scalar;
 use crate::policy::{LearnedPolicy, PolicySpec};
+use crate::training::Annealed;
 
 sac_settings! {
     /// Hyperparameters of TQC.

@@ -1,7 +1,7 @@
 //! `rushes schema`: the JSON Schema of experiment files.
 
 use crate::exit::Exit;
-use crate::experiment::schema::schema;
+use crate::validation::schema;
 
 /// Prints the schema.
 ///

@@ -85,7 +85,7 @@ impl AgentSpec {
     /// checkpoint makes (the tensors, and the file).
     fn memory_bytes(&self, env: &dyn Env) -> u64 {
         let Some(training) = &self.training else { return 0 };
-        let settings = training.algorithm.settings();
+        let settings = crate::algorithm::settings(&training.algorithm).expect("checked");
         let (observations, actions) = (env.observation_space(), env.action_space());
         3 * settings.memory_bytes(&training.schedule, observations, actions)
     }

@@ -1,5 +1,6 @@
 //! Experiments: what a user writes ([`Spec`]), what follows from it ([`Plan`]), and what is wrong with it.
 
+mod algorithm;
 mod check;
 mod error;
 mod memory;
@@ -9,6 +10,7 @@ pub mod schema;
 mod search;
 mod spec;
 
+pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
 pub use check::{CheckSpec, Metric};
 pub use error::{ExperimentError, repeated_keys};
 pub use memory::Memory;

@@ -1,32 +1,35 @@
 //! The JSON Schema of experiment files, and holding a file against it.
 
-use std::sync::LazyLock;
-
+use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::{ValidationError, Validator};
-use serde_json::Value;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Value, json};
 
-use super::Spec;
+use super::algorithm::AlgorithmSchema;
+use super::spec::Spec;
 use crate::env::Problem;
 use crate::env::names::unknown;
 
-/// The schema of [`Spec`], with every environment's options left open (they are checked by the
-/// environment itself).
-pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(Spec);
+/// The schema of experiment files: [`Spec`] with these algorithms, with every environment's options left open
+/// (they are checked by the environment itself), and the ids of `environments` for editors to offer.
+pub fn schema(algorithms: &[AlgorithmSchema], environments: &[String]) -> Value {
+    let mut generator = SchemaGenerator::default();
+    let choices: Vec<Schema> = algorithms.iter().map(|one| one.schema(&mut generator)).collect();
+    let mut schema = generator.into_root_schema_for::<Spec>();
     schema.insert("title".into(), "rushes experiment".into());
-    schema.to_value()
+    let mut schema = schema.to_value();
+    schema["$defs"]["AlgorithmSpec"]["oneOf"] = json!(choices);
+    schema["$defs"]["EnvironmentSpec"]["properties"]["id"]["examples"] = json!(environments);
+    schema
 }
 
-/// Everything in `experiment` that the schema does not allow.
-pub fn problems(experiment: &Value) -> Vec<Problem> {
-    static SCHEMA: LazyLock<(Value, Validator)> = LazyLock::new(|| {
-        let schema = schema();
-        let validator =
-            jsonschema::validator_for(&schema).expect("the generated schema is a valid schema");
-        (schema, validator)
-    });
-    let (schema, validator) = &*SCHEMA;
+/// Everything in `experiment` that `schema` does not allow.
+///
+/// # Panics
+/// Panics if `schema` is not a valid JSON Schema, which that of [`schema()`] is.
+pub fn problems(experiment: &Value, schema: &Value) -> Vec<Problem> {
+    let validator =
+        jsonschema::validator_for(schema).expect("the generated schema is a valid schema");
     validator.iter_errors(experiment).flat_map(|error| explain(&error, schema)).collect()
 }
 

@@ -12,9 +12,9 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::search::SearchSpec;
-use crate::algorithm::AlgorithmSpec;
 use crate::env::{self, EnvSpec, Options, Pixels, TimeLimit};
 use crate::policy::{ObservationSpec, PolicySpec};
 use crate::video::VideoConfig;

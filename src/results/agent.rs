@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::Summary;
-use crate::algorithm::Setup;
+use crate::algorithm::{self, Setup};
 use crate::env::{EnvSpec, Policy, Space, TimeLimit};
 use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec};
 use crate::nn::Tensors;
@@ -87,7 +87,7 @@ impl SavedAgent {
             let settings: AgentSpec = tensors.value("agent").context("agent")?;
             let training = settings.training.as_ref().context("agent: expected `training`")?;
             Ok(Self {
-                name: training.algorithm.name().to_owned(),
+                name: training.algorithm.name.clone(),
                 environment: tensors.value("environment").context("environment")?,
                 trial_seed: if seeded { tensors.value("seed").context("seed")? } else { 0 },
                 evaluation_seed: EvaluationSpec::default().seed,
@@ -186,7 +186,7 @@ fn restore(
     tensors: &Tensors,
     env: &TimeLimit,
 ) -> anyhow::Result<Box<dyn LearnedPolicy>> {
-    let mut policy = training.algorithm.settings().build_policy(&Setup {
+    let mut policy = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
         policy: &settings.policy,
         schedule: &training.schedule,
         observation_space: env.env().observation_space(),
@@ -249,8 +249,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::env::Mode;
-    use crate::env::episode;
+    use crate::env::{Mode, episode};
     use crate::rng::{Purpose, stream};
 
     /// With a replay memory that no machine has room for.
@@ -275,7 +274,11 @@ mod tests {
             seed: 1,
         };
         let mut tensors = Tensors::default();
-        training.algorithm.settings().build_policy(&setup).unwrap().save(&mut tensors);
+        algorithm::settings(&training.algorithm)
+            .unwrap()
+            .build_policy(&setup)
+            .unwrap()
+            .save(&mut tensors);
         let learned = Some(Learned { tensors, progress: Progress::default() });
         SavedAgent {
             settings,

@@ -12,10 +12,10 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::StopRule;
 use crate::nn::Tensors;
 use crate::record::{Progress, StopReason};
 use crate::store;
+use crate::training::StopRule;
 
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
@@ -36,7 +36,7 @@ pub struct Position {
     /// Why training had ended, where it had.
     pub stopped: Option<StopReason>,
     /// Metrics gathered since they were last written.
-    pub metrics: super::MetricMeans,
+    pub metrics: crate::training::MetricMeans,
 }
 
 /// Key of the position in a checkpoint's JSON part.

@@ -1,9 +1,9 @@
 //! Playing episodes with a policy that stays as it is.
 
-use super::TrialError;
 use crate::env::{Mode, Policy, TimeLimit, episode};
 use crate::record::Evaluation;
 use crate::rng::{Purpose, stream};
+use crate::training::TrialError;
 
 /// Plays `episodes` episodes with environment seeds `seed`, `seed + 1`, … Action sampling draws from
 /// streams of `trial_seed` and the episode's seed, so that the policy before and after training meets the

@@ -7,13 +7,13 @@ use anyhow::Context as _;
 use super::checkpoint::{self, Position};
 use super::log::EventWriter;
 use super::stage::Stage;
-use super::{MetricMeans, StopRule, TrialError, Trigger, World};
-use crate::algorithm::{Algorithm, Setup};
+use crate::algorithm::{self, Algorithm, Setup};
 use crate::env::{Episode, Policy};
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::{Event, Moment, Progress, StopReason};
 use crate::store::{TrialDir, write_atomically};
+use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
 /// An agent in training.
 pub struct Learner<'a> {
@@ -40,7 +40,7 @@ impl<'a> Learner<'a> {
         training: &'a TrainingSpec,
         checkpoint: Option<(Position, Tensors)>,
     ) -> Result<Self, TrialError> {
-        let settings = training.algorithm.settings();
+        let settings = algorithm::settings(&training.algorithm)?;
         let (policy, copies) = (&plan.settings.policy, settings.environments());
         let mut world =
             World::new(&plan.environment, policy, copies, plan.seed, &training.schedule)?;

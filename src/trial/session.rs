@@ -2,14 +2,15 @@
 
 use anyhow::Context as _;
 
+use super::checkpoint;
 use super::learner::Learner;
 use super::log::EventWriter;
 use super::stage::Stage;
-use super::{TrialError, checkpoint};
 use crate::experiment::TrialPlan;
 use crate::policy;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
+use crate::training::TrialError;
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::evaluate;
 use super::log::EventWriter;
-use super::{TrialError, evaluate};
 use crate::env::{Env, EnvSpec, Mode, Policy, TimeLimit};
 use crate::experiment::{EvaluationMode, TrialPlan};
 use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
 use crate::rng::{Purpose, stream};
 use crate::store::TrialDir;
+use crate::training::TrialError;
 use crate::trial::{Scene, record_take};
 
 /// Evaluations during training play other episodes than the ones before and after it, so that whoever

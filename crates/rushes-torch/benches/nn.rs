@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rushes::algorithm::Setup;
-use rushes::trial::{MetricMeans, World};
+use rushes::training::{MetricMeans, World};
 use rushes_nn::{
     Activation, Device, Engine, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, build,
     clip_gradient_norm,
@@ -125,7 +125,10 @@ fn sac(c: &mut Criterion) {
         action_space: world.action_space(),
         seed: 0,
     };
-    let mut algorithm = training.algorithm.settings().build(&setup).expect("on any CPU");
+    let mut algorithm = rushes::algorithm::settings(&training.algorithm)
+        .expect("in the table")
+        .build(&setup)
+        .expect("on any CPU");
     world.restart(0, Default::default()).expect("a fresh start");
     let mut metrics = MetricMeans::default();
     group.bench_function("update", |b| {

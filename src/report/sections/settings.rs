@@ -88,13 +88,16 @@ fn default<T: Default + Serialize>() -> Value {
 /// What the settings would be if the file gave only what it must: an object of a tagged choice, read with
 /// its tag alone, shows its defaults.
 fn agent_defaults(settings: &Value) -> Value {
-    use crate::algorithm::AlgorithmSpec;
+    use crate::algorithm;
+    use crate::experiment::AlgorithmSpec;
     use crate::policy::PolicySpec;
     let bare = |tag: &str, object: &Value| json!({ tag: object.get(tag) });
     let policy = &settings["policy"];
     let algorithm = &settings["training"]["algorithm"];
     let policy_defaults = serde_json::from_value::<PolicySpec>(bare("type", policy));
-    let algorithm_defaults = serde_json::from_value::<AlgorithmSpec>(bare("name", algorithm));
+    let algorithm_defaults = serde_json::from_value::<AlgorithmSpec>(bare("name", algorithm))
+        .ok()
+        .and_then(|spec| algorithm::resolved(&spec).ok());
     let value = |value: Result<Value, serde_json::Error>| value.unwrap_or_default();
     let mut schedule = default::<ScheduleSpec>();
     if settings["training"]["schedule"]["stop"].is_object() {
@@ -103,7 +106,7 @@ fn agent_defaults(settings: &Value) -> Value {
     json!({
         "policy": value(policy_defaults.and_then(serde_json::to_value)),
         "training": {
-            "algorithm": value(algorithm_defaults.and_then(serde_json::to_value)),
+            "algorithm": json!(algorithm_defaults),
             "schedule": schedule,
         },
     })

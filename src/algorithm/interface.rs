@@ -1,0 +1,211 @@
+//! What an algorithm is to the rest of the program, and what it is built from.
+
+use crate::env::{Env, Problem, Space};
+use crate::experiment::ScheduleSpec;
+use crate::nn::{
+    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
+};
+use crate::policy::{HeadSpec, LearnedPolicy, NeuralSpec, ObservationSpec, PolicySpec};
+use crate::rng::{Purpose, stream};
+use crate::training::{MetricMeans, TrialError, World};
+
+/// Boxes what is made for `$T`, the floating-point type that the agent's network asks for.
+macro_rules! by_precision {
+    ($setup:expr, $T:ident => $make:expr) => {
+        match $setup.network()?.precision {
+            crate::nn::Precision::Float32 => {
+                type $T = f32;
+                Ok(Box::new($make))
+            }
+            crate::nn::Precision::Float64 => {
+                type $T = f64;
+                Ok(Box::new($make))
+            }
+        }
+    };
+}
+pub(crate) use by_precision;
+
+/// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
+pub trait Algorithm {
+    /// Collects experience from `world` and updates the policy once. Diagnostics go into `metrics` under
+    /// the field's names.
+    ///
+    /// # Errors
+    /// Where the environment fails or a number stops being finite.
+    fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError>;
+
+    /// The environments were restarted at a checkpoint: unfinished episodes are forgotten.
+    fn restart(&mut self) {}
+
+    /// The policy as it is now.
+    fn policy(&self) -> &dyn LearnedPolicy;
+
+    /// The policy as it is now, to act with in evaluations and takes.
+    fn policy_mut(&mut self) -> &mut dyn LearnedPolicy;
+
+    /// Saves everything that the next iteration depends on.
+    fn save(&self, state: &mut Tensors);
+
+    /// Restores what [`Algorithm::save`] saved.
+    ///
+    /// # Errors
+    /// Where something is missing or does not fit.
+    fn load(&mut self, state: &Tensors) -> anyhow::Result<()>;
+
+    /// Saves the samples that it learned from, where they are worth keeping by themselves: the tensors of
+    /// `dataset.safetensors`.
+    fn save_dataset(&self, _state: &mut Tensors) {}
+}
+
+/// What an algorithm is built from.
+pub struct Setup<'a> {
+    /// The agent's policy.
+    pub policy: &'a PolicySpec,
+    /// How long training lasts.
+    pub schedule: &'a ScheduleSpec,
+    /// The observation space.
+    pub observation_space: &'a Space,
+    /// The action space.
+    pub action_space: &'a Space,
+    /// The trial's seed, which every random stream is derived from.
+    pub seed: u64,
+}
+
+impl<'a> Setup<'a> {
+    /// The agent's network.
+    ///
+    /// # Errors
+    /// Where its policy is another.
+    pub fn network(&self) -> anyhow::Result<&'a NeuralSpec> {
+        match self.policy {
+            PolicySpec::Neural(network) => Ok(network),
+            _ => anyhow::bail!("this algorithm learns a neural policy"),
+        }
+    }
+
+    /// What the outputs of a policy over the action space mean: a normal distribution for continuous actions,
+    /// and what the policy asks for else.
+    ///
+    /// # Errors
+    /// Where the policy is not neural.
+    pub fn head(&self) -> anyhow::Result<Head> {
+        Ok(match (self.action_space, self.network()?.head) {
+            (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
+            (_, HeadSpec::Sigmoid) => Head::Bernoulli,
+            (space, HeadSpec::Softmax) => {
+                Head::Categorical { actions: space.discrete().unwrap_or(1) }
+            }
+        })
+    }
+
+    /// A fresh network of the agent's shape from observations to `outputs`, and the engine that computes it.
+    /// Number `index` draws from an initialisation stream of its own.
+    ///
+    /// # Errors
+    /// Where the policy is not neural, or the engine or the device cannot be had.
+    pub fn build_network<T: Scalar>(
+        &self,
+        outputs: usize,
+        initial: Initial,
+        index: u64,
+    ) -> anyhow::Result<(Box<dyn Network<T>>, Engine)> {
+        let spec = self.network()?;
+        let NeuralSpec { engine, device, .. } = *spec;
+        let mlp = MlpConfig {
+            dropout: spec.dropout,
+            initialisation: spec.initialisation.unwrap_or(initial.default),
+            output_gain: initial.output_gain,
+            ..MlpConfig::new(
+                self.observation_space.features(),
+                &spec.hidden,
+                outputs,
+                spec.activation,
+            )
+        };
+        let mut rng = stream(self.seed, Purpose::Initialisation, index);
+        match (&spec.convolutions[..], &spec.observation) {
+            (convolutions @ [_, ..], ObservationSpec::Pixels(pixels)) => {
+                let config = CnnConfig::new(pixels.shape(), convolutions, mlp);
+                let network = nn::build_cnn(&config, engine, device, &mut rng)?;
+                Ok((network, engine.resolve_cnn()?))
+            }
+            _ => {
+                let network = nn::build(&mlp, engine, device, &mut rng)?;
+                Ok((network, engine.resolve(&mlp, device)?))
+            }
+        }
+    }
+}
+
+/// How a network's parameters begin, where the agent does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Initial {
+    /// What the algorithm's reference uses.
+    pub default: Initialisation,
+    /// Scale of the last layer under [`Initialisation::Orthogonal`].
+    pub output_gain: f64,
+}
+
+impl Initial {
+    /// PyTorch's.
+    pub const PYTORCH: Self = Self { default: Initialisation::Pytorch, output_gain: 1.0 };
+}
+
+/// What the hyperparameters of every algorithm can do.
+pub trait AlgorithmSettings {
+    /// How many environments it collects from at a time.
+    fn environments(&self) -> usize {
+        1
+    }
+
+    /// Whether it learns a table instead of a network.
+    fn tabular(&self) -> bool {
+        false
+    }
+
+    /// Whether its networks may have convolutions.
+    fn convolutional(&self) -> bool {
+        false
+    }
+
+    /// Whether it learns to act in this kind of action space.
+    fn supports(&self, actions: &Space) -> bool;
+
+    /// What makes the algorithm impossible with this policy on `env`, beyond [`Self::supports`]; paths are
+    /// below the agent.
+    fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env)
+    -> Vec<Problem>;
+
+    /// The most bytes that a trial's replay memory takes; 0 for an algorithm without one.
+    fn memory_bytes(&self, _: &ScheduleSpec, _observations: &Space, _actions: &Space) -> u64 {
+        0
+    }
+
+    /// A fresh policy: all that acting needs.
+    ///
+    /// # Errors
+    /// Fails if the network's engine or device cannot be had.
+    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>>;
+
+    /// The algorithm with the policy that [`AlgorithmSettings::build_policy`] builds.
+    ///
+    /// # Errors
+    /// Fails if the network's engine or device cannot be had.
+    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>>;
+}
+
+/// Adds an update's `losses` to `metrics`.
+///
+/// # Errors
+/// Where one of them is not a number any more: the trial stops there.
+pub fn report(metrics: &mut MetricMeans, losses: &[(&str, f64)]) -> Result<(), TrialError> {
+    if losses.iter().any(|(_, value)| !value.is_finite()) {
+        let metrics = losses.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        return Err(TrialError::NotFinite { what: "the loss or its gradient".into(), metrics });
+    }
+    for (name, value) in losses {
+        metrics.add(name, *value);
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! The open table of algorithms: the shipped ones, and what a program adds.
+
+use std::sync::{Arc, LazyLock, RwLock};
+
+use anyhow::Context as _;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::a2c::A2cSpec;
+use super::cem::CemSpec;
+use super::dqn::DqnSpec;
+use super::interface::AlgorithmSettings;
+use super::model_based_planning::ModelBasedPlanningSpec;
+use super::model_free_planning::ModelFreePlanningSpec;
+use super::openai_es::OpenAiEsSpec;
+use super::ppo::PpoSpec;
+use super::q_learning::QLearningSpec;
+use super::reinforce::ReinforceSpec;
+use super::sac::SacSpec;
+use super::td3::Td3Spec;
+use super::tqc::TqcSpec;
+use crate::env::{Env, Problem, names};
+use crate::experiment::{AlgorithmSchema, AlgorithmSpec, ScheduleSpec};
+use crate::policy::PolicySpec;
+
+/// The shipped algorithms. A new one is one file and one line here.
+const SHIPPED: &[fn() -> AlgorithmEntry] = &[
+    || {
+        AlgorithmEntry::new::<ReinforceSpec>(
+            "reinforce",
+            "Monte-Carlo policy gradient (Williams, 1992), as the Gymnasium, Keras and Ignite tutorials write it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<A2cSpec>(
+            "a2c",
+            "Synchronous advantage actor-critic (Mnih et al., 2016), as Stable-Baselines3 has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<DqnSpec>(
+            "dqn",
+            "Deep Q-learning (Mnih et al., 2015), as Stable-Baselines3 has it, with the usual extensions.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<QLearningSpec>(
+            "q_learning",
+            "Q-learning with a table, for discrete observations (Watkins, 1989).",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<PpoSpec>(
+            "ppo",
+            "Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<CemSpec>(
+            "cem",
+            "The cross-entropy method over the policy's parameters (Rubinstein, 1999; Szita & Lőrincz, 2006).",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<OpenAiEsSpec>(
+            "openai_es",
+            "Evolution strategies (Salimans et al., 2017): mirrored samples, centred ranks, Adam.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<SacSpec>(
+            "sac",
+            "Soft actor-critic (Haarnoja et al., 2018), as Stable-Baselines3 has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<Td3Spec>(
+            "td3",
+            "Twin delayed deep deterministic policy gradient (Fujimoto et al., 2018), as Stable-Baselines3 has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<TqcSpec>(
+            "tqc",
+            "Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<ModelFreePlanningSpec>(
+            "model_free_planning",
+            "Learns what actions earn and takes the best of some candidates.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<ModelBasedPlanningSpec>(
+            "model_based_planning",
+            "Learns a model of the environment and plans through it, as PETS does (Chua et al., 2018).",
+        )
+    },
+];
+
+static TABLE: LazyLock<RwLock<Vec<Arc<AlgorithmEntry>>>> =
+    LazyLock::new(|| RwLock::new(SHIPPED.iter().map(|entry| Arc::new(entry())).collect()));
+
+type Settings = Map<String, Value>;
+
+/// An algorithm as the table knows it.
+pub struct AlgorithmEntry {
+    /// The name used in `{"algorithm": {"name": …}}`.
+    pub name: String,
+    /// One line: what it is, and where it comes from.
+    pub summary: String,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+    read: fn(Settings) -> serde_json::Result<Box<dyn AlgorithmSettings>>,
+    resolve: fn(Settings) -> serde_json::Result<Value>,
+}
+
+impl AlgorithmEntry {
+    /// The algorithm whose hyperparameters are an `S`; fields that a file leaves out have their defaults.
+    pub fn new<S>(name: &str, summary: &str) -> Self
+    where
+        S: AlgorithmSettings + Serialize + DeserializeOwned + JsonSchema + 'static,
+    {
+        Self {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            schema: S::json_schema,
+            read: |settings| Ok(Box::new(serde_json::from_value::<S>(settings.into())?)),
+            resolve: |settings| serde_json::to_value(serde_json::from_value::<S>(settings.into())?),
+        }
+    }
+
+    /// Its hyperparameters when a file gives none.
+    ///
+    /// # Panics
+    /// Panics if a hyperparameter has no default, which every algorithm's must have.
+    pub fn defaults(&self) -> Box<dyn AlgorithmSettings> {
+        (self.read)(Map::new()).expect("every hyperparameter has a default")
+    }
+}
+
+/// Every algorithm, in the order of the schema.
+pub fn all() -> Vec<Arc<AlgorithmEntry>> {
+    TABLE.read().expect("no thread panics with the lock").clone()
+}
+
+/// Adds an algorithm to the table of this process, or replaces the one with its name.
+pub fn register(entry: AlgorithmEntry) {
+    let mut table = TABLE.write().expect("no thread panics with the lock");
+    match table.iter_mut().find(|known| known.name == entry.name) {
+        Some(known) => *known = Arc::new(entry),
+        None => table.push(Arc::new(entry)),
+    }
+}
+
+fn find(name: &str) -> anyhow::Result<Arc<AlgorithmEntry>> {
+    let all = all();
+    let found = all.iter().find(|entry| entry.name == name);
+    found.cloned().with_context(|| {
+        let known: Vec<_> = all.iter().map(|entry| entry.name.as_str()).collect();
+        names::unknown("algorithm", name, &known)
+    })
+}
+
+/// The hyperparameters of `spec`, as what every algorithm can do.
+///
+/// # Errors
+/// Fails if the algorithm or a hyperparameter is unknown; never for a checked experiment.
+pub fn settings(spec: &AlgorithmSpec) -> anyhow::Result<Box<dyn AlgorithmSettings>> {
+    let entry = find(&spec.name)?;
+    (entry.read)(spec.settings.clone())
+        .with_context(|| format!("failed to read the hyperparameters of {}", spec.name))
+}
+
+/// `spec` with every default filled in, in the order in which the algorithm lists its hyperparameters.
+///
+/// # Errors
+/// As [`settings`].
+pub fn resolved(spec: &AlgorithmSpec) -> anyhow::Result<AlgorithmSpec> {
+    let settings = (find(&spec.name)?.resolve)(spec.settings.clone())?;
+    let Value::Object(settings) = settings else {
+        anyhow::bail!("{}: hyperparameters are an object", spec.name);
+    };
+    Ok(AlgorithmSpec { name: spec.name.clone(), settings })
+}
+
+/// The schemas of all algorithms, for that of experiment files.
+pub fn schemas() -> Vec<AlgorithmSchema> {
+    let schema = |entry: &Arc<AlgorithmEntry>| AlgorithmSchema {
+        name: entry.name.clone(),
+        summary: entry.summary.clone(),
+        settings: entry.schema,
+    };
+    all().iter().map(schema).collect()
+}
+
+/// What makes the algorithm of `spec` impossible on `env` with `policy`; paths are below the agent.
+pub fn problems(
+    spec: &AlgorithmSpec,
+    policy: &PolicySpec,
+    schedule: &ScheduleSpec,
+    env: &dyn Env,
+) -> Vec<Problem> {
+    let settings = match settings(spec) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let message = format!("{error:#}");
+            return vec![Problem::new(&["training", "algorithm"], message)];
+        }
+    };
+    let actions = env.action_space();
+    let tabular = matches!(policy, PolicySpec::Tabular {});
+    if tabular != settings.tabular() {
+        let right = if tabular { "neural" } else { "tabular" };
+        let message = format!("{} learns a policy of the type {right}", spec.name);
+        return vec![Problem::new(&["policy", "type"], message)];
+    }
+    if let PolicySpec::Neural(network) = policy
+        && !network.convolutions.is_empty()
+        && !settings.convolutional()
+    {
+        let message = format!("{} learns networks without convolutions", spec.name);
+        return vec![Problem::new(&["policy", "convolutions"], message)];
+    }
+    if settings.supports(actions) {
+        return settings.problems(policy, schedule, env);
+    }
+    let able: Vec<_> = all()
+        .iter()
+        .filter(|entry| entry.defaults().supports(actions))
+        .map(|entry| entry.name.clone())
+        .collect();
+    let instead = if able.is_empty() { "no algorithm yet".into() } else { able.join(", ") };
+    vec![Problem::new(
+        &["training", "algorithm", "name"],
+        format!("{} cannot act in {actions}; use {instead}", spec.name),
+    )]
+}
