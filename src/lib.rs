@@ -17,6 +17,7 @@ pub mod planning;
 pub mod policy;
 pub mod provenance;
 pub mod record;
+pub mod registry;
 pub mod regression;
 pub mod report;
 pub mod results;

@@ -3,17 +3,34 @@
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context as _;
 use indexmap::IndexMap;
 
+use crate::nn;
 use crate::record::GitInfo;
 
-/// Versions of everything that decides the numbers.
+/// Versions of everything in this program that decides the numbers.
 pub fn versions() -> IndexMap<String, String> {
-    IndexMap::from([
+    let mut versions = IndexMap::from([
         ("rushes".into(), env!("CARGO_PKG_VERSION").into()),
         ("rustc".into(), env!("RUSHES_RUSTC_VERSION").into()),
-        ("ffmpeg".into(), crate::video::ffmpeg_version()),
-    ])
+    ]);
+    for engine in nn::engines() {
+        versions.extend(engine.library().map(|(name, version)| (name.into(), version.into())));
+    }
+    versions.insert("ffmpeg".into(), crate::video::ffmpeg_version());
+    versions
+}
+
+/// What `program`, another `rushes`, says of its own versions.
+///
+/// # Errors
+/// Fails if it cannot be started or is of another kind.
+pub fn versions_of(program: &mut Command) -> anyhow::Result<IndexMap<String, String>> {
+    let output = program.arg("versions").output();
+    let output = output.with_context(|| format!("failed to start {program:?}"))?;
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{program:?} does not tell its versions; build it again"))
 }
 
 /// The machine, as far as it tells about itself.

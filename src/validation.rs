@@ -1,5 +1,6 @@
 //! From a file to a checked experiment: read, override, hold against the schema, then against the world.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -8,10 +9,11 @@ use serde_json::Value;
 
 use crate::env::{self, Env, EnvSpec, Problem};
 use crate::experiment::{
-    AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Sample, ScheduleSpec, Spec,
-    StopSpec, Target, repeated_keys, schema, search_problems as search_spec_problems,
+    AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec,
+    Spec, StopSpec, Target, repeated_keys, schema, search_problems as search_spec_problems,
 };
-use crate::policy::{HardCodedSpec, PolicySpec, Rule};
+use crate::nn::Engine;
+use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec, Rule};
 use crate::{algorithm, search};
 
 /// Reads an experiment and checks everything that can be known before it runs.
@@ -134,6 +136,30 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
         }
         Err(error) => Some(wrong(format!("{error:#}"))),
     }
+}
+
+/// The engines that the trials of a checked experiment need and this program does not have.
+///
+/// # Errors
+/// Fails if an environment cannot be built; never for a checked experiment.
+pub fn missing_engines(plan: &Plan) -> anyhow::Result<BTreeSet<Engine>> {
+    let mut missing = BTreeSet::new();
+    let mut features: Vec<(&ObservationSpec, usize)> = Vec::new();
+    for trial in &plan.trials {
+        let PolicySpec::Neural(network) = &trial.settings.policy else { continue };
+        let known = features.iter().find(|(observation, _)| **observation == network.observation);
+        let inputs = match known {
+            Some((_, inputs)) => *inputs,
+            None => {
+                let (_, env) = trial.environment.build(&trial.settings.policy)?;
+                let inputs = env.env().observation_space().features();
+                features.push((&network.observation, inputs));
+                inputs
+            }
+        };
+        missing.extend(network.engine(inputs).ok().filter(|engine| !engine.is_here()));
+    }
+    Ok(missing)
 }
 
 /// What is wrong with an agent on `env`, the environment as it is.

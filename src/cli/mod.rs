@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::registry::Registry;
 
 mod baseline;
 mod check;
+mod engines;
 mod envs;
 mod export;
 mod history;
@@ -19,6 +21,7 @@ mod schema;
 mod trace;
 mod trial;
 mod validate;
+mod versions;
 
 /// Train agents without a screen, film them before and after, and gate their returns.
 #[derive(Parser)]
@@ -51,10 +54,26 @@ enum Command {
     #[command(hide = true)]
     Trial(trial::Args),
     Report(report::ReportArgs),
+    /// Print the engines that an experiment needs and this program does not have (`just run` asks).
+    #[command(hide = true)]
+    Engines(run::Args),
+    /// Print the versions of what decides the numbers (a run asks the programs of its engines).
+    #[command(hide = true)]
+    Versions,
 }
 
-/// Parses the command line, runs the subcommand and prints its error, if any, to stderr.
+/// `rushes` as it ships; see [`main_with`].
 pub fn main() -> ExitCode {
+    main_with(Registry::standard())
+}
+
+/// `rushes` with the entries of `registry` in schema, `envs`, validation, search, films and report: parses the
+/// command line, runs the subcommand and prints its error, if any, to stderr.
+pub fn main_with(registry: Registry) -> ExitCode {
+    if let Err(error) = registry.install() {
+        eprintln!("error: {error:#}");
+        return ExitCode::from(Exit::Input as u8);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -76,16 +95,21 @@ pub fn main() -> ExitCode {
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
+        Command::Engines(args) => engines::run(&args),
+        Command::Versions => versions::run(),
     };
-    match result {
-        Ok(exit) => ExitCode::from(exit as u8),
+    let error = match result {
+        Ok(exit) => return ExitCode::from(exit as u8),
         // Whoever read our output has seen enough, as `head` does.
-        Err(error) if is_broken_pipe(&error) => ExitCode::from(Exit::Success as u8),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(Exit::Input as u8)
-        }
-    }
+        Err(error) if is_broken_pipe(&error) => return ExitCode::from(Exit::Success as u8),
+        // Another program has the engine: it does the same in this one's place, or says why it cannot.
+        Err(error) => match engines::missing(&error) {
+            Some(engine) => engines::hand_over(engine),
+            None => error,
+        },
+    };
+    eprintln!("error: {error:#}");
+    ExitCode::from(Exit::Input as u8)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::engines;
 use crate::exit::Exit;
 use crate::experiment::{Memory, Override};
 use crate::run::{Circumstances, Run, quick};
@@ -17,7 +18,7 @@ use crate::{provenance, report, search, validation, video};
 #[derive(clap::Args)]
 pub struct Args {
     /// The experiment file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Where runs are written, as OUTPUT/EXPERIMENT/RUN.
     #[arg(long, default_value = "output", value_name = "DIR")]
     output: PathBuf,
@@ -26,10 +27,10 @@ pub struct Args {
     jobs: Option<u16>,
     /// Change a field first, for example `agents.ppo.training.algorithm.discount=0.98`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
-    overrides: Vec<Override>,
+    pub(super) overrides: Vec<Override>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
     #[arg(long)]
-    quick: bool,
+    pub(super) quick: bool,
     /// Go on with an interrupted run of this experiment: the latest one, or the given directory.
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
@@ -55,6 +56,12 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         }
     }
     let plan = search::plan(spec)?;
+    let mut versions = provenance::versions();
+    for engine in validation::missing_engines(&plan)? {
+        let mut program =
+            engines::program(engine.name()).with_context(|| args.file.display().to_string())?;
+        versions.extend(provenance::versions_of(&mut program)?);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
     let memory = Memory::of(&plan)?;
@@ -65,8 +72,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let display = Display::new(&plan, args.plain);
     let mut run = match &args.resume {
         None => {
-            let from = Circumstances { file: &args.file, overrides: &args.overrides, jobs };
-            Run::start(&args.output, plan, &from)?
+            let (file, overrides) = (&args.file, &args.overrides);
+            let from = Circumstances { file, overrides, jobs, versions };
+            Run::start(&args.output, plan, from)?
         }
         Some(run) => {
             let latest = args.output.join(&plan.experiment.name).join("latest");

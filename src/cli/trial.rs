@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use super::engines;
 use crate::exit::Exit;
 use crate::runner::end_with_parent;
 use crate::store::TrialDir;
@@ -37,7 +38,15 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let (result, exit) = match outcome {
         Ok(None) => return Ok(Exit::Success),
         Ok(Some(result)) => (result, Exit::Success),
-        Err(error) => (dir.failed(&plan, error.to_string()), Exit::Failed),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let message = match engines::missing(&error) {
+                // Another program has the engine and does all of this in this one's place.
+                Some(engine) => format!("{:#}", engines::hand_over(engine)),
+                None => error.to_string(),
+            };
+            (dir.failed(&plan, message), Exit::Failed)
+        }
     };
     dir.write_result(&result)?;
     Ok(exit)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, PixelsSpec, Problem};
 use crate::nn::{
-    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, Precision,
+    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig, Precision,
 };
 
 /// A neural network: a multilayer perceptron, with convolutions before it where there are any.
@@ -59,8 +59,27 @@ impl Default for NeuralSpec {
 }
 
 impl NeuralSpec {
+    /// The engine that computes the network with so many inputs: never `auto`.
+    ///
+    /// # Errors
+    /// Fails if the combination cannot be had at all.
+    pub fn engine(&self, inputs: usize) -> Result<Engine, EngineError> {
+        if !self.convolutions.is_empty() {
+            return self.engine.resolve_cnn();
+        }
+        let config = MlpConfig::new(inputs, &self.hidden, 1, self.activation);
+        self.engine.resolve(&config, self.device)
+    }
+
     /// What makes this network impossible on `env`, which shows its state; paths are below the policy.
     pub fn problems(&self, env: &dyn Env) -> Vec<Problem> {
+        let engine = self.engine(env.observation_space().features()).err();
+        let engine = engine.map(|error| Problem::new(&["engine"], error.to_string()));
+        self.observation_problems(env).into_iter().chain(engine).collect()
+    }
+
+    /// What is wrong with what the network sees.
+    fn observation_problems(&self, env: &dyn Env) -> Vec<Problem> {
         let ObservationSpec::Pixels(pixels) = &self.observation else {
             if self.convolutions.is_empty() {
                 return Vec::new();
@@ -72,9 +91,6 @@ impl NeuralSpec {
         let mut problems = pixels.problems(env.frame_size());
         for problem in &mut problems {
             problem.path.insert(0, "observation".to_owned());
-        }
-        if !self.convolutions.is_empty() && self.engine == Engine::NATIVE {
-            problems.push(Problem::new(&["engine"], EngineError::NativeConvolutions.to_string()));
         }
         let mut image = pixels.shape();
         for (i, convolution) in self.convolutions.iter().enumerate() {

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use indexmap::IndexMap;
 
 use crate::experiment::{FORMAT_VERSION, Override, Plan};
 use crate::history::History;
@@ -39,6 +40,8 @@ pub struct Circumstances<'a> {
     pub overrides: &'a [Override],
     /// How many trials run at a time.
     pub jobs: usize,
+    /// Versions of what decides the numbers.
+    pub versions: IndexMap<String, String>,
 }
 
 impl Run {
@@ -46,7 +49,7 @@ impl Run {
     ///
     /// # Errors
     /// Fails if a file cannot be written.
-    pub fn start(output: &Path, plan: Plan, from: &Circumstances<'_>) -> anyhow::Result<Self> {
+    pub fn start(output: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::create(output, &plan.experiment.name)?;
         dir.write_plan(&plan)?;
         dir.write_info(&RunInfo {
@@ -59,7 +62,7 @@ impl Run {
             experiment_file: from.file.display().to_string(),
             overrides: from.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
             jobs: from.jobs,
-            versions: provenance::versions(),
+            versions: from.versions,
             git: provenance::git(from.file.parent().unwrap_or(Path::new("."))),
             machine: provenance::machine(),
         })?;

@@ -40,6 +40,11 @@ pub trait NetworkEngine: Send + Sync {
     /// One line on when to use it, for the schema.
     fn summary(&self) -> &'static str;
 
+    /// Name and version of the library that it computes with; nothing for one that has its own code.
+    fn library(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// A single-precision network with these parameters.
     ///
     /// # Errors
@@ -79,7 +84,7 @@ pub fn register_engine(engine: &'static dyn NetworkEngine) {
 }
 
 /// What computes a network, as a policy asks for it: an engine's name, or `auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Engine(&'static str);
 
 impl Engine {
@@ -108,6 +113,11 @@ impl Engine {
             }
         }
         known
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0
     }
 
     /// Whether this program has it.

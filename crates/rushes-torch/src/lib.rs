@@ -52,6 +52,10 @@ impl NetworkEngine for Torch {
         "libtorch with autograd."
     }
 
+    fn library(&self) -> Option<(&'static str, &'static str)> {
+        Some(("libtorch", env!("RUSHES_LIBTORCH_VERSION")))
+    }
+
     fn build_f32(
         &self,
         config: &NetworkConfig,

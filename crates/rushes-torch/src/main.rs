@@ -1,6 +1,9 @@
 //! `rushes-torch`: `rushes` with the libtorch engine.
 
+use rushes::cli;
+use rushes::registry::Registry;
+use rushes_torch::Torch;
+
 fn main() -> std::process::ExitCode {
-    rushes_torch::register();
-    rushes::cli::main()
+    cli::main_with(Registry::standard().engine(&Torch))
 }
