@@ -32,7 +32,7 @@ play *ARGS: _ready
     @{{ rushes }} play "$@"
 
 # Runs all tests: Rust's, then a report in a real browser; ARGS go to `cargo test`.
-test *ARGS: _ready && test-browser
+test *ARGS: _ready _test-tools && test-browser
     cargo test --release "$@"
 
 # Opens the report of experiments/smoke.json in a browser; screenshots go to target/browser/screenshots.
