@@ -577,7 +577,7 @@ mod tests {
 
             self.steps += 1;
             let critic_loss = critic_loss.double_value(&[]);
-            if self.steps % self.spec.policy_delay != 0 {
+            if !self.steps.is_multiple_of(self.spec.policy_delay) {
                 return (critic_loss, None);
             }
             let actions = self.actor.forward(&observations).tanh();
