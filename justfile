@@ -2,7 +2,7 @@ set positional-arguments
 
 # The program, rebuilt first when its source changed; the first build takes minutes and shows its progress.
 quiet := if path_exists("target/release/rushes") == "true" { "--quiet" } else { "" }
-rushes := "cargo run --release " + quiet + " --"
+rushes := "cargo run --release --package rushes " + quiet + " --"
 
 # Lists the recipes.
 default:
@@ -11,7 +11,13 @@ default:
 # Runs an experiment: `just run experiments/cartpole.json`; further arguments go to `rushes run`.
 [no-exit-message]
 run FILE *ARGS: _ready
+    @{{ rushes }} engines "$@" | while read -r engine; do just "build-$engine"; done
     @{{ rushes }} run "$@"
+
+# Builds `rushes-torch`, which has the libtorch engine; `just run` does it when an experiment needs it.
+build-torch: _ready
+    @./bootstrap --torch
+    cargo build --release {{ quiet }} --package rushes-torch
 
 # Runs an experiment and compares it with baselines/NAME.json; exits 1 when it got worse.
 [no-exit-message]
@@ -32,8 +38,8 @@ play *ARGS: _ready
     @{{ rushes }} play "$@"
 
 # Runs all tests: Rust's, then a report in a real browser; ARGS go to `cargo test`.
-test *ARGS: _ready && test-browser
-    cargo test --release "$@"
+test *ARGS: _ready _test-tools && test-browser
+    cargo test --release --workspace "$@"
 
 # Opens the report of experiments/smoke.json in a browser; screenshots go to target/browser/screenshots.
 test-browser: _ready _test-tools
@@ -41,13 +47,13 @@ test-browser: _ready _test-tools
     @node tests/browser/report.mjs target/browser/smoke/latest/index.html --screenshots target/browser/screenshots
 
 # Checks formatting and lints.
-lint: _ready
+lint: _ready _torch
     cargo fmt --check
-    cargo clippy --release --all-targets --quiet -- -D warnings
+    cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 
 # Measures our own speed; ARGS go to `cargo bench`.
-bench *ARGS: _ready
-    cargo bench "$@"
+bench *ARGS: _ready _torch
+    cargo bench --workspace "$@"
 
 # Measures our speed beside that of other libraries, in turn and on one core; see `benches/peers/run --help`.
 bench-peers *ARGS: _ready
@@ -55,7 +61,7 @@ bench-peers *ARGS: _ready
 
 # Runs the experiments behind docs/results.md: all the tutorials, or the files given.
 reproduce *FILES: _ready
-    @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do {{ rushes }} run "$file" || exit; done
+    @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do just run "$file" || exit; done
 
 # Writes schemas/experiment.schema.json, which is generated from the types that read experiment files.
 schema: _ready
@@ -64,12 +70,16 @@ schema: _ready
     @mv target/experiment.schema.json schemas/experiment.schema.json
 
 # Builds the crate's documentation into target/doc.
-docs: _ready
-    cargo doc --no-deps --document-private-items
+docs: _ready _torch
+    cargo doc --workspace --no-deps --document-private-items
 
 [no-exit-message]
 _ready:
     @./bootstrap --check
+
+[no-exit-message]
+_torch:
+    @./bootstrap --torch
 
 [no-exit-message]
 _test-tools:

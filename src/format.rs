@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_durations_and_counts() {
+    fn ticks_durations_counts_and_lists_become_short_text() {
         assert_eq!([tick(5000.0, 3e4), tick(1.5e6, 3e6), tick(0.25, 1.0)], ["5k", "1.5M", "0.25"]);
         assert_eq!(
             [seconds(0.42), seconds(65.0), seconds(185.0)],

@@ -189,3 +189,133 @@ impl<T: Scalar> Algorithm for Cem<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::EnvironmentSpec;
+    use crate::policy::NeuralSpec;
+
+    /// CEM over a linear policy on CartPole-v1, with the world it plays in.
+    fn start(spec: CemSpec) -> (Cem<f64>, World) {
+        let policy = PolicySpec::Neural(NeuralSpec { hidden: Vec::new(), ..NeuralSpec::default() });
+        let environment: EnvironmentSpec =
+            serde_json::from_value(serde_json::json!({ "id": "CartPole-v1" }))
+                .expect("an environment");
+        let schedule = ScheduleSpec::default();
+        let world = World::new(&environment, &policy, 1, 5, &schedule).expect("a world");
+        let setup = Setup {
+            policy: &policy,
+            schedule: &schedule,
+            observation_space: world.observation_space(),
+            action_space: world.action_space(),
+            seed: 5,
+        };
+        (Cem::new(spec, &setup).expect("an engine on any CPU"), world)
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn mean_and_deviations_become_those_of_the_elites() {
+        let (mut cem, _) = start(CemSpec::default());
+        let count = cem.std.len();
+        assert_eq!(count, 10, "two outputs of four inputs each, and biases");
+        let elite = |first: f64, second: f64| {
+            let mut elite = vec![7.0; count];
+            (elite[0], elite[1]) = (first, second);
+            elite
+        };
+        let elites = [elite(1.0, -4.0), elite(2.0, -2.0), elite(6.0, 0.0)];
+        cem.fit(&elites.iter().collect::<Vec<_>>());
+        let mut expected = vec![7.0; count];
+        (expected[0], expected[1]) = (3.0, -2.0);
+        assert_close(cem.population.parameters(), &expected);
+        // (2² + 1² + 3²) / 3 and (2² + 0² + 2²) / 3; equal elites leave no deviation.
+        let mut expected = vec![0.0; count];
+        (expected[0], expected[1]) = ((14.0_f64 / 3.0).sqrt(), (8.0_f64 / 3.0).sqrt());
+        assert_close(&cem.std, &expected);
+    }
+
+    #[test]
+    fn added_noise_widens_the_draws_and_its_variance_falls_to_zero_linearly() {
+        let spec = CemSpec {
+            population_size: 3,
+            extra_std: 2.0,
+            extra_decay_time: 4,
+            ..CemSpec::default()
+        };
+        let (mut cem, _) = start(spec);
+        for (i, std) in cem.std.iter_mut().enumerate() {
+            *std = 0.5 * i as f64;
+        }
+        let means = cem.population.parameters().to_vec();
+        // Generation 1 of 4 has three quarters of the variance 2² left; from generation 4 on there is none.
+        for (generation, extra) in [(0, 4.0), (1, 3.0), (3, 1.0), (4, 0.0), (9, 0.0)] {
+            let mut rng = cem.rng.clone();
+            let candidates = cem.sample(generation);
+            assert_eq!(candidates.len(), 3);
+            for candidate in candidates {
+                let expected: Vec<f64> = means
+                    .iter()
+                    .zip(&cem.std)
+                    .map(|(mean, std)| mean + (std * std + extra).sqrt() * normal(&mut rng))
+                    .collect();
+                assert_close(&candidate, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn elites_are_the_fraction_rounded_and_at_least_one() {
+        for (population_size, elite_fraction, elites) in
+            [(50, 0.2, 10), (20, 0.13, 3), (7, 0.5, 4), (6, 0.01, 1), (6, 1.0, 6)]
+        {
+            let spec = CemSpec { population_size, elite_fraction, ..CemSpec::default() };
+            assert_eq!(spec.elites(), elites, "{elite_fraction} of {population_size}");
+        }
+    }
+
+    #[test]
+    fn a_generation_is_fitted_to_the_candidates_that_returned_most() {
+        let spec = CemSpec {
+            population_size: 20,
+            elite_fraction: 0.2,
+            episodes_per_candidate: 2,
+            ..CemSpec::default()
+        };
+        let (mut cem, mut world) = start(spec.clone());
+        let mut metrics = MetricMeans::default();
+        cem.iterate(&mut world, &mut metrics).expect("CartPole does not fail");
+
+        let (mut again, mut world) = start(spec);
+        let candidates = again.sample(0);
+        let fitness = again.population.judge(&mut world, &candidates).expect("as above");
+        let mut ranking: Vec<(f64, &Vec<f64>)> = fitness.iter().copied().zip(&candidates).collect();
+        ranking.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let (elites, others) = ranking.split_at(4);
+        assert!(elites[3].0 > others[0].0, "no tie decides: {fitness:?}");
+        let mean = |values: &dyn Fn(&Vec<f64>) -> f64| {
+            elites.iter().map(|(_, candidate)| values(candidate)).sum::<f64>() / 4.0
+        };
+        let means: Vec<f64> = (0..10).map(|i| mean(&|candidate| candidate[i])).collect();
+        let deviations: Vec<f64> =
+            (0..10).map(|i| mean(&|candidate| (candidate[i] - means[i]).powi(2)).sqrt()).collect();
+        assert_close(cem.population.parameters(), &means);
+        assert_close(&cem.std, &deviations);
+
+        let metrics = metrics.take();
+        let returns = |ranked: &[(f64, &Vec<f64>)]| {
+            ranked.iter().map(|(value, _)| value).sum::<f64>() / ranked.len() as f64
+        };
+        let found = ["best_return", "elite_return", "population_return", "parameter_std"]
+            .map(|name| metrics[name]);
+        let spread = deviations.iter().sum::<f64>() / 10.0;
+        assert_close(&found, &[elites[0].0, returns(elites), returns(&ranking), spread]);
+    }
+}

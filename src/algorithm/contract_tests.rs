@@ -280,10 +280,18 @@ fn a_saved_policy_is_all_that_acting_needs() {
 }
 
 #[test]
-fn a_state_of_another_network_is_refused() {
-    for case in cases() {
+fn an_empty_state_and_one_of_another_network_are_refused() {
+    for (case, mut other) in cases().into_iter().zip(cases()) {
         let (mut algorithm, _) = start(&case, 5);
         assert!(algorithm.load(&Tensors::default()).is_err(), "{:?}", case.algorithm);
+        match &mut other.policy {
+            PolicySpec::Neural(network) => network.hidden = vec![9],
+            _ => other.environment.id = "FrozenLake8x8-v1".into(),
+        }
+        let (other, _) = start(&other, 5);
+        let mut state = Tensors::default();
+        other.save(&mut state);
+        assert!(algorithm.load(&state).is_err(), "of another shape: {:?}", case.algorithm);
     }
 }
 
@@ -313,7 +321,7 @@ fn the_number_of_threads_changes_nothing() {
 
 /// A step size that throws the weights out of all bounds makes an error, not a policy of NaN.
 #[test]
-fn numbers_that_are_none_stop_the_algorithm() {
+fn a_step_size_that_makes_numbers_infinite_or_nan_is_an_error() {
     for mut case in cases() {
         let PolicySpec::Neural(_) = case.policy else { continue };
         let mut spec = serde_json::to_value(&case.algorithm).expect("a specification");

@@ -308,3 +308,188 @@ impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
         self.collector.replay.save("", state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env;
+    use crate::nn::replay::Experience;
+    use crate::policy::NeuralSpec;
+    use crate::rng::{Purpose, stream};
+
+    /// The agent with a linear network on these spaces.
+    fn agent(
+        spec: ModelFreePlanningSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> ModelFreePlanning<f32> {
+        let policy = PolicySpec::Neural(NeuralSpec { hidden: Vec::new(), ..NeuralSpec::default() });
+        let setup = Setup {
+            policy: &policy,
+            schedule: &ScheduleSpec::default(),
+            observation_space: observations,
+            action_space: actions,
+            seed: 3,
+        };
+        ModelFreePlanning::new(spec, &setup).expect("an engine on any CPU")
+    }
+
+    /// Makes the agent predict the `weights`-weighted sum of observation and action.
+    fn predict_sum(agent: &mut ModelFreePlanning<f32>, weights: &[f32]) {
+        let mut state = Tensors::default();
+        agent.policy.predictor.save(&mut state);
+        state.insert("0.weight", &[1, weights.len()], weights);
+        state.insert("0.bias", &[1], &[0.0_f32]);
+        agent.policy.predictor.load(&state).expect("a network of the same shape");
+    }
+
+    #[test]
+    fn the_predictor_learns_discounted_rewards_of_the_horizon_where_they_are_known() {
+        let spec = ModelFreePlanningSpec {
+            horizon: 3,
+            discount: 0.5,
+            buffer_size: 100,
+            ..ModelFreePlanningSpec::default()
+        };
+        let (observations, actions) = (Space::uniform_box(-9.0, 9.0, 1), Space::Discrete { n: 3 });
+        let mut agent = agent(spec, &observations, &actions);
+        // An episode that ends by itself, one that a time limit cuts off, and one that goes on.
+        let ends = [(5, true, false), (10, false, true)];
+        for i in 0..14 {
+            let (terminated, truncated) = ends
+                .iter()
+                .find(|(last, ..)| *last == i)
+                .map_or((false, false), |&(_, terminated, truncated)| (terminated, truncated));
+            agent.collector.replay.push(Experience {
+                observation: &[i as f32 / 10.0],
+                action: &[(i % 3) as f32],
+                reward: f64::from(1 << i),
+                next_observation: &[9.0],
+                terminated,
+                truncated,
+            });
+        }
+        agent.gather();
+        // Nothing follows the end at 5, so that its rewards are known; what would have followed the cut at 10
+        // and the newest step 13 is not. 2ⁱ + 2ⁱ⁺¹ / 2 + 2ⁱ⁺² / 4 = 3 · 2ⁱ.
+        let known = [
+            (0, 3.0),
+            (1, 6.0),
+            (2, 12.0),
+            (3, 24.0),
+            (4, 16.0 + 32.0 / 2.0),
+            (5, 32.0),
+            (6, 3.0 * 64.0),
+            (7, 3.0 * 128.0),
+            (8, 3.0 * 256.0),
+            (11, 3.0 * 2048.0),
+        ];
+        assert_eq!(agent.samples.targets, known.map(|(_, reward)| reward));
+        assert_eq!(agent.samples.numbers, known.map(|(i, _)| i));
+        let inputs: Vec<f32> = known
+            .iter()
+            .flat_map(|&(i, _)| {
+                let mut input = [i as f32 / 10.0, 0.0, 0.0, 0.0];
+                input[1 + i as usize % 3] = 1.0;
+                input
+            })
+            .collect();
+        assert_eq!(agent.samples.inputs, inputs, "the observation, then the action one-hot");
+    }
+
+    #[test]
+    fn a_horizon_of_one_learns_the_next_reward_of_every_step() {
+        let spec = ModelFreePlanningSpec { buffer_size: 10, ..ModelFreePlanningSpec::default() };
+        let space = Space::uniform_box(-1.0, 1.0, 1);
+        let mut agent = agent(spec, &space, &space);
+        for (i, reward) in [2.0, -3.0, 5.0].into_iter().enumerate() {
+            agent.collector.replay.push(Experience {
+                observation: &[0.5],
+                action: &[-0.5],
+                reward,
+                next_observation: &[0.0],
+                terminated: i == 0,
+                truncated: i == 1,
+            });
+        }
+        agent.gather();
+        assert_eq!(agent.samples.targets, [2.0, -3.0, 5.0]);
+        assert_eq!(agent.samples.inputs, [0.5, -0.5, 0.5, -0.5, 0.5, -0.5]);
+    }
+
+    fn act(
+        agent: &mut ModelFreePlanning<f32>,
+        observation: &[f32],
+        index: u64,
+        width: usize,
+    ) -> Vec<f32> {
+        // Any environment will do: the agent does not look at it.
+        let env = (env::find("CartPole-v1").expect("in the table").make)(&Default::default())
+            .expect("default options");
+        let mut action = vec![f32::NAN; width];
+        let mut rng = stream(3, Purpose::Planning, index);
+        let situation = Situation { observation, step: 0, env: &*env };
+        agent
+            .policy
+            .act(situation, Mode::Explore, &mut rng, &mut action)
+            .expect("finite predictions");
+        action
+    }
+
+    #[test]
+    fn the_discrete_action_with_the_greatest_prediction_is_taken() {
+        let (observations, actions) = (Space::uniform_box(-1.0, 1.0, 1), Space::Discrete { n: 4 });
+        let mut agent = agent(ModelFreePlanningSpec::default(), &observations, &actions);
+        for best in 0..4 {
+            let mut weights = [0.3, -0.2, 0.1, -0.4, 0.0];
+            weights[1 + best] = 0.9;
+            predict_sum(&mut agent, &weights);
+            for index in 0..20 {
+                assert_eq!(act(&mut agent, &[0.7], index, 1), [best as f32]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_of_all_candidates_is_taken_and_the_next_ones_lie_around_it() {
+        let spec = ModelFreePlanningSpec {
+            candidates: 200,
+            proposal: Proposal::LastAction,
+            spread: 0.05,
+            ..ModelFreePlanningSpec::default()
+        };
+        let space = Space::uniform_box(-2.0, 2.0, 2);
+        let mut agent = agent(spec, &space, &space);
+        predict_sum(&mut agent, &[5.0, -5.0, 1.0, -2.0]);
+        let value = |action: &[f32]| action[0] - 2.0 * action[1];
+        let best = |agent: &ModelFreePlanning<f32>| {
+            let candidates = agent.policy.candidates.chunks_exact(2);
+            assert_eq!(candidates.len(), 200);
+            candidates.max_by(|a, b| value(a).total_cmp(&value(b))).expect("some").to_vec()
+        };
+        // Mean and standard deviation of the candidates' first numbers.
+        let moments = |agent: &ModelFreePlanning<f32>| {
+            let values = || agent.policy.candidates.iter().step_by(2).map(|&x| f64::from(x));
+            let mean = values().sum::<f64>() / 200.0;
+            (mean, (values().map(|x| (x - mean).powi(2)).sum::<f64>() / 200.0).sqrt())
+        };
+        agent.policy.begin_episode();
+        let first = act(&mut agent, &[0.1, 0.2], 0, 2);
+        assert_eq!(first, best(&agent));
+        let (mean, deviation) = moments(&agent);
+        // Uniform over a range of 4: the deviation is 4 / √12.
+        assert!(mean.abs() < 0.3 && (deviation - 1.155).abs() < 0.15, "{mean}, {deviation}");
+
+        agent.policy.last = vec![0.5, 0.5];
+        let second = act(&mut agent, &[0.1, 0.2], 1, 2);
+        assert_eq!(second, best(&agent));
+        let (mean, deviation) = moments(&agent);
+        // A twentieth of the range of 4 about the last action.
+        assert!((mean - 0.5).abs() < 0.05 && (deviation - 0.2).abs() < 0.04, "{mean}, {deviation}");
+        assert_eq!(agent.policy.last, second, "and the next ones about this one");
+
+        agent.policy.begin_episode();
+        act(&mut agent, &[0.1, 0.2], 2, 2);
+        assert!(moments(&agent).1 > 1.0, "an episode begins with the whole space");
+    }
+}

@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_follows_its_network() {
+    fn parameters_move_the_share_tau_of_their_way() {
         let mut target = [0.0_f32, 4.0];
         move_towards(&mut target, &[1.0, 0.0], 0.25);
         assert_eq!(target, [0.25, 3.0]);

@@ -237,3 +237,380 @@ impl<T: Scalar> Algorithm for Td3<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::{Adam, Optimizer, OptimizerConfig as _, Path, VarStore};
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::nn::replay::{Experience, Replay, ReplayConfig};
+    use crate::policy::NeuralSpec;
+
+    const OBSERVATION: usize = 3;
+    const DIMENSIONS: usize = 2;
+    const HIDDEN: usize = 7;
+    const ROWS: usize = 32;
+    const LEARNING_RATE: f64 = 0.01;
+
+    fn spec() -> Td3Spec {
+        Td3Spec {
+            batch_size: ROWS,
+            buffer_size: 40,
+            tau: 0.3,
+            gamma: 0.9,
+            target_policy_noise: 0.5,
+            target_noise_clip: 0.4,
+            ..Td3Spec::default()
+        }
+    }
+
+    fn draws(n: usize, index: u64) -> Vec<f64> {
+        let mut rng = stream(3, Purpose::Exploration, index);
+        (0..n).map(|_| normal(&mut rng)).collect()
+    }
+
+    /// One step that an agent remembers.
+    struct Memory {
+        observation: Vec<f32>,
+        action: Vec<f32>,
+        reward: f64,
+        next: Vec<f32>,
+        terminated: bool,
+        truncated: bool,
+    }
+
+    /// Steps that go on, that end the task and that a time limit cuts off.
+    fn memories() -> Vec<Memory> {
+        let vector = |n: usize, index: usize| -> Vec<f32> {
+            draws(n, index as u64).iter().map(|&x| x as f32).collect()
+        };
+        (0..40)
+            .map(|i| Memory {
+                observation: vector(OBSERVATION, 4 * i),
+                action: vector(DIMENSIONS, 4 * i + 1).iter().map(|x| x.tanh()).collect(),
+                reward: f64::from(vector(1, 4 * i + 2)[0]),
+                next: vector(OBSERVATION, 4 * i + 3),
+                terminated: i % 4 == 1,
+                truncated: i % 4 == 3,
+            })
+            .collect()
+    }
+
+    /// An agent with `memories`. Its targets are away from what they follow, and its target actor's
+    /// actions come close to their bounds.
+    fn agent(spec: Td3Spec, memories: &[Memory]) -> Td3<f64> {
+        let policy = PolicySpec::Neural(NeuralSpec {
+            hidden: vec![HIDDEN],
+            activation: crate::nn::Activation::Tanh,
+            ..NeuralSpec::default()
+        });
+        let setup = Setup {
+            policy: &policy,
+            schedule: &ScheduleSpec::default(),
+            observation_space: &Space::uniform_box(-9.0, 9.0, OBSERVATION),
+            action_space: &Space::uniform_box(-2.0, 2.0, DIMENSIONS),
+            seed: 4,
+        };
+        let mut replay = Replay::new(ReplayConfig {
+            capacity: memories.len(),
+            environments: 1,
+            observation_len: OBSERVATION,
+            action_len: DIMENSIONS,
+            n_steps: 1,
+            gamma: spec.gamma,
+            priorities: None,
+        });
+        for memory in memories {
+            replay.push(Experience {
+                observation: &memory.observation,
+                action: &memory.action,
+                reward: memory.reward,
+                next_observation: &memory.next,
+                terminated: memory.terminated,
+                truncated: memory.truncated,
+            });
+        }
+        let count = spec.n_critics;
+        let mut agent = Td3::new(spec, &setup).expect("an engine on any CPU");
+        let mut state = Tensors::default();
+        agent.save(&mut state);
+        replay.save("replay.", &mut state);
+        let mut move_away = |prefix: &str, inputs: usize, outputs: usize, scale: f64| {
+            for (name, shape) in layout(inputs, outputs) {
+                let name = format!("{prefix}{name}");
+                let mut values: Vec<f64> = state.get(&name, &shape).expect("a network");
+                let noise = draws(values.len(), name.len() as u64 + 1_000);
+                for (value, noise) in values.iter_mut().zip(noise) {
+                    *value = scale * (*value + 0.3 * noise);
+                }
+                state.insert(&name, &shape, &values);
+            }
+        };
+        move_away("target.", OBSERVATION, DIMENSIONS, 2.0);
+        for i in 0..count {
+            let prefix = format!("critic{i}_target.");
+            move_away(&prefix, OBSERVATION + DIMENSIONS, 1, 1.0 + i as f64 / 10.0);
+        }
+        agent.load(&state).expect("its own state");
+        agent
+    }
+
+    /// Names and shapes of a network's tensors.
+    fn layout(inputs: usize, outputs: usize) -> [(&'static str, Vec<usize>); 4] {
+        [
+            ("0.weight", vec![HIDDEN, inputs]),
+            ("0.bias", vec![HIDDEN]),
+            ("2.weight", vec![outputs, HIDDEN]),
+            ("2.bias", vec![outputs]),
+        ]
+    }
+
+    /// A network of the agent's as libtorch computes it.
+    struct Reference {
+        tensors: Vec<Tensor>,
+    }
+
+    impl Reference {
+        /// The network saved under `prefix`, as variables of `path` where there is one.
+        fn read(
+            state: &Tensors,
+            prefix: &str,
+            inputs: usize,
+            outputs: usize,
+            path: Option<&Path<'_>>,
+        ) -> Self {
+            let read = |(name, shape): (&str, Vec<usize>)| {
+                let values: Vec<f64> =
+                    state.get(&format!("{prefix}{name}"), &shape).expect("a network");
+                let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+                let tensor = Tensor::from_slice(&values).view(&shape[..]);
+                match path {
+                    Some(path) => {
+                        path.var_copy(&format!("{prefix}{name}").replace('.', "_"), &tensor)
+                    }
+                    None => tensor,
+                }
+            };
+            Self { tensors: layout(inputs, outputs).map(read).into() }
+        }
+
+        fn forward(&self, inputs: &Tensor) -> Tensor {
+            let [weight, bias, last_weight, last_bias] = &self.tensors[..] else {
+                unreachable!("two layers")
+            };
+            let hidden = (inputs.matmul(&weight.tr()) + bias).tanh();
+            hidden.matmul(&last_weight.tr()) + last_bias
+        }
+
+        /// Polyak averaging by its definition.
+        fn follow(&mut self, network: &Self, tau: f64) {
+            for (target, tensor) in self.tensors.iter_mut().zip(&network.tensors) {
+                *target = &*target * (1.0 - tau) + tensor.detach() * tau;
+            }
+        }
+    }
+
+    /// What critics take for an action: numbers in single precision, which gradients pass.
+    fn rounded(actions: &Tensor) -> Tensor {
+        actions + (actions.to_kind(Kind::Float).to_kind(Kind::Double) - actions).detach()
+    }
+
+    fn side_by_side(observations: &Tensor, actions: &Tensor) -> Tensor {
+        Tensor::cat(&[observations, &rounded(actions)], 1)
+    }
+
+    fn matrix(rows: impl Iterator<Item = Vec<f32>>) -> Tensor {
+        let rows: Vec<_> = rows.map(|row| Tensor::from_slice(&row)).collect();
+        Tensor::stack(&rows, 0).to_kind(Kind::Double)
+    }
+
+    fn column(values: impl Iterator<Item = f64>) -> Tensor {
+        Tensor::from_slice(&values.collect::<Vec<_>>()).unsqueeze(1)
+    }
+
+    /// How often each special case came up, so that a test can tell that it met all of them.
+    #[derive(Debug, Default)]
+    struct Met {
+        noise_cut: i64,
+        actions_cut: i64,
+        lowest: Vec<i64>,
+        terminated: usize,
+        truncated: usize,
+    }
+
+    /// TD3 as the paper writes it (algorithm 1), on libtorch's tensors, autograd and Adam.
+    struct Paper {
+        spec: Td3Spec,
+        actor: Reference,
+        target_actor: Reference,
+        critics: Vec<Reference>,
+        target_critics: Vec<Reference>,
+        actor_optimiser: Optimizer,
+        critic_optimiser: Optimizer,
+        steps: u64,
+        met: Met,
+    }
+
+    impl Paper {
+        fn new(agent: &Td3<f64>) -> Self {
+            let mut state = Tensors::default();
+            agent.save(&mut state);
+            let store = || {
+                let mut store = VarStore::new(Device::Cpu);
+                store.set_kind(Kind::Double);
+                store
+            };
+            let (actor_store, critic_store) = (store(), store());
+            let inputs = OBSERVATION + DIMENSIONS;
+            let critics = |ending: &str, path: Option<&Path<'_>>| {
+                (0..agent.spec.n_critics)
+                    .map(|i| {
+                        Reference::read(&state, &format!("critic{i}{ending}."), inputs, 1, path)
+                    })
+                    .collect::<Vec<_>>()
+            };
+            let actor = |prefix: &str, path: Option<&Path<'_>>| {
+                Reference::read(&state, prefix, OBSERVATION, DIMENSIONS, path)
+            };
+            let adam = |store: &VarStore| {
+                Adam::default().build(store, LEARNING_RATE).expect("a valid optimiser")
+            };
+            Self {
+                spec: agent.spec.clone(),
+                actor: actor("", Some(&actor_store.root())),
+                target_actor: actor("target.", None),
+                critics: critics("", Some(&critic_store.root())),
+                target_critics: critics("_target", None),
+                actor_optimiser: adam(&actor_store),
+                critic_optimiser: adam(&critic_store),
+                steps: 0,
+                met: Met { lowest: vec![0; agent.spec.n_critics], ..Met::default() },
+            }
+        }
+
+        /// One step on `batch` with these standard normal draws; the losses of the critics and the actor.
+        fn learn(&mut self, batch: &[&Memory], noise: &[f64]) -> (f64, Option<f64>) {
+            let Td3Spec { target_policy_noise, target_noise_clip, gamma, tau, .. } = self.spec;
+            let observations = matrix(batch.iter().map(|memory| memory.observation.clone()));
+            let next = matrix(batch.iter().map(|memory| memory.next.clone()));
+            let taken = matrix(batch.iter().map(|memory| memory.action.clone()));
+            let rewards = column(batch.iter().map(|memory| f64::from(memory.reward as f32)));
+            let goes_on = column(batch.iter().map(|m| if m.terminated { 0.0 } else { 1.0 }));
+
+            let noise = Tensor::from_slice(noise).view([ROWS as i64, -1]) * target_policy_noise;
+            let cut = noise.clamp(-target_noise_clip, target_noise_clip);
+            let blurred = self.target_actor.forward(&next).tanh() + &cut;
+            let next_actions = blurred.clamp(-1.0, 1.0);
+            let seen = side_by_side(&next, &next_actions);
+            let values: Vec<_> = self.target_critics.iter().map(|c| c.forward(&seen)).collect();
+            let (lowest, which) = Tensor::cat(&values, 1).min_dim(1, true);
+            // The replay memory keeps discounts in single precision.
+            let target = rewards + goes_on * f64::from(gamma as f32) * lowest;
+            let seen = side_by_side(&observations, &taken);
+            let losses = self.critics.iter().map(|critic| {
+                critic.forward(&seen).mse_loss(&target.detach(), tch::Reduction::Mean)
+            });
+            let critic_loss = losses.reduce(|sum, loss| sum + loss).expect("at least one critic");
+            self.critic_optimiser.backward_step(&critic_loss);
+
+            let count = |condition: Tensor| condition.sum(Kind::Int64).int64_value(&[]);
+            self.met.noise_cut += count(cut.ne_tensor(&noise));
+            self.met.actions_cut += count(next_actions.ne_tensor(&blurred));
+            for (i, sum) in self.met.lowest.iter_mut().enumerate() {
+                *sum += count(which.eq(i as i64));
+            }
+            self.met.terminated += batch.iter().filter(|memory| memory.terminated).count();
+            self.met.truncated += batch.iter().filter(|memory| memory.truncated).count();
+
+            self.steps += 1;
+            let critic_loss = critic_loss.double_value(&[]);
+            if !self.steps.is_multiple_of(self.spec.policy_delay) {
+                return (critic_loss, None);
+            }
+            let actions = self.actor.forward(&observations).tanh();
+            let value = self.critics[0].forward(&side_by_side(&observations, &actions));
+            let actor_loss = -value.mean(Kind::Double);
+            self.actor_optimiser.backward_step(&actor_loss);
+            for (target, critic) in self.target_critics.iter_mut().zip(&self.critics) {
+                target.follow(critic, tau);
+            }
+            self.target_actor.follow(&self.actor, tau);
+            (critic_loss, Some(actor_loss.double_value(&[])))
+        }
+
+        /// Every network by its prefix in a saved state.
+        fn networks(&self) -> Vec<(String, &Reference)> {
+            let mut all =
+                vec![(String::new(), &self.actor), ("target.".into(), &self.target_actor)];
+            for (i, (critic, target)) in self.critics.iter().zip(&self.target_critics).enumerate() {
+                all.push((format!("critic{i}."), critic));
+                all.push((format!("critic{i}_target."), target));
+            }
+            all
+        }
+    }
+
+    fn assert_close(found: f64, expected: f64, what: &str) {
+        let tolerance = 1e-9 * expected.abs().max(1.0);
+        assert!((found - expected).abs() < tolerance, "{what}: {found} is not {expected}");
+    }
+
+    /// Learns beside the paper for some steps and compares losses and every parameter after each of them.
+    fn learn_beside_the_paper(spec: Td3Spec, steps: usize) -> Met {
+        let memories = memories();
+        let mut agent = agent(spec, &memories);
+        let mut paper = Paper::new(&agent);
+        for step in 1..=steps {
+            let mut noise = agent.noise.clone();
+            let noise: Vec<f64> = (0..ROWS * DIMENSIONS).map(|_| normal(&mut noise)).collect();
+            let mut metrics = MetricMeans::default();
+            agent.learn(LEARNING_RATE, &mut metrics).expect("nothing diverges");
+            let indices = &agent.explorer.batch.indices;
+            let batch: Vec<_> = indices.iter().map(|&index| &memories[index]).collect();
+            let (critic_loss, actor_loss) = paper.learn(&batch, &noise);
+
+            let metrics = metrics.take();
+            assert_close(metrics["critic_loss"], critic_loss, &format!("critic loss {step}"));
+            assert_eq!(metrics.contains_key("actor_loss"), actor_loss.is_some(), "step {step}");
+            if let Some(actor_loss) = actor_loss {
+                assert_close(metrics["actor_loss"], actor_loss, &format!("actor loss {step}"));
+            }
+            let mut state = Tensors::default();
+            agent.save(&mut state);
+            for (prefix, network) in paper.networks() {
+                let inputs = network.tensors[0].size()[1] as usize;
+                let outputs = network.tensors[3].size()[0] as usize;
+                let found = Reference::read(&state, &prefix, inputs, outputs, None);
+                for (found, expected) in found.tensors.iter().zip(&network.tensors) {
+                    let difference = (found - expected).abs().max().double_value(&[]);
+                    assert!(difference < 1e-9, "step {step}, `{prefix}`: {difference}");
+                }
+            }
+        }
+        paper.met
+    }
+
+    #[test]
+    fn six_updates_equal_the_papers_algorithm_in_libtorch() {
+        let met = learn_beside_the_paper(spec(), 6);
+        assert!(met.noise_cut > 20, "the noise's clip matters: {met:?}");
+        assert!(met.actions_cut > 20, "the actions' bounds matter: {met:?}");
+        assert!(met.lowest.iter().all(|&count| count > 20), "both critics are the lowest: {met:?}");
+        assert!(met.terminated > 20 && met.truncated > 20, "both kinds of ends: {met:?}");
+    }
+
+    #[test]
+    fn the_lowest_of_three_critics_and_a_delay_of_three_equal_the_papers_algorithm() {
+        let spec = Td3Spec { n_critics: 3, policy_delay: 3, ..spec() };
+        let met = learn_beside_the_paper(spec, 6);
+        assert!(met.lowest.iter().all(|&count| count > 20), "each critic is the lowest: {met:?}");
+    }
+
+    #[test]
+    fn one_critic_without_delay_or_noise_equals_ddpg() {
+        let spec = Td3Spec { n_critics: 1, policy_delay: 1, target_policy_noise: 0.0, ..spec() };
+        let met = learn_beside_the_paper(spec, 4);
+        assert_eq!(met.noise_cut, 0);
+    }
+}

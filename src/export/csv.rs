@@ -164,7 +164,7 @@ mod tests {
     use super::Table;
 
     #[test]
-    fn quotes_what_needs_quotes() {
+    fn fields_with_separators_quotes_or_line_ends_are_quoted() {
         let mut table = Table::new(&["a", "b"]);
         table.row(&[&"plain", &1.5]);
         table.row(&[&"with \"quotes\", commas", &"two\nlines"]);

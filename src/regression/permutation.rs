@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_splits() {
+    fn splits_are_counted_up_to_the_effort() {
         let count = |n, m| Splits::new(n, m, Effort::FULL).map(|splits| splits.count());
         assert_eq!(count(5, 5), Some(252));
         assert_eq!(count(5, 1), Some(6));

@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_survives_odd_values() {
+    fn an_axis_has_an_extent_for_flat_missing_and_infinite_values() {
         let flat = Axis::around("", [500.0, 500.0]);
         assert!(flat.min < 500.0 && flat.max > 500.0);
         let nothing = Axis::around("", [f64::NAN]);

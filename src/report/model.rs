@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_have_letters() {
+    fn runs_are_lettered_from_a_to_z_and_numbered_beyond() {
         assert_eq!([letter(0), letter(25), letter(26)], ["A", "Z", "R27"]);
     }
 }

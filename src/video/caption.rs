@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn steps_are_grouped_by_thousands_and_returns_are_rounded() {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1,234,567");

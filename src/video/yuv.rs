@@ -199,7 +199,7 @@ mod tests {
     /// swscale, told to use BT.601, as a second opinion. It shortens its chroma filter, so its colours are
     /// compared where a block has one colour.
     #[test]
-    fn swscale_agrees() {
+    fn planes_differ_from_swscales_by_at_most_one() {
         use ffmpeg_next::{ffi, format::Pixel, frame, software::scaling};
         let (width, height) = (64, 32);
         let rgba: Vec<u8> = noise(width * height / 4)

@@ -43,7 +43,7 @@ fn trajectories_equal_the_recordings_bit_for_bit() {
 }
 
 #[test]
-fn pixels_are_close() {
+fn mean_colours_of_car_racing_are_close_to_the_recorded_ones() {
     let recording = Recording::read(&golden("CarRacing-v3.json")).unwrap();
     let recorded = recording.trajectories[0].obs.as_ref().unwrap();
     let replay = recording.replay(0).unwrap().obs.unwrap();

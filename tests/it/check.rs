@@ -403,7 +403,7 @@ fn names_are_escaped() {
 }
 
 #[test]
-fn a_baseline_can_be_reviewed() {
+fn a_baseline_has_a_line_for_each_seed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut run = Run::new("before", &RANDOM[..2], &LEARNED[..2]);
     run.agents.remove(1);

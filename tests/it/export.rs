@@ -11,6 +11,8 @@ use rushes::store::{RunDir, write_json};
 use rushes::validation;
 use serde_json::{Value, json};
 
+use crate::interop::python_program;
+
 /// A run of two trials, the second without a result.
 fn run(folder: &Path) -> PathBuf {
     let experiment = json!({
@@ -142,24 +144,17 @@ fn csv_files_hold_every_event_once() {
     );
 }
 
-/// Reads the event files with TensorBoard's own reader, where `.deps/interop-venv` has one.
+/// Reads the event files with TensorBoard's own reader.
 #[test]
 fn tensorboard_reads_the_scalars_back() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".deps/interop-venv/bin/python");
-    if !python.exists() {
-        println!(
-            "skipped: .deps/interop-venv, a Python environment with tensorboard, is not there"
-        );
-        return;
-    }
+    let (python, program) = python_program("read_scalars.py");
     let folder = tempfile::tempdir().expect("a temporary folder");
     run(folder.path());
     // Exporting again replaces the files and does not double the scalars.
     export(folder.path(), &["--tensorboard", "tb"]);
     export(folder.path(), &["--tensorboard", "tb"]);
     let output = Command::new(python)
-        .arg(root.join("tests/interop/read_scalars.py"))
+        .arg(program)
         .arg(folder.path().join("tb"))
         .stderr(Stdio::inherit())
         .output()

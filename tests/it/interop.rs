@@ -1,7 +1,7 @@
 //! Policies read by other programs.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rushes::experiment::AgentSpec;
@@ -35,16 +35,24 @@ fn outputs<T: Scalar>(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
     outputs.into_iter().map(Scalar::as_f64).collect()
 }
 
-/// The same outputs as PyTorch computes them; `None` where it is not there.
-fn pytorch(file: &Path, observations: &[Vec<f32>]) -> Option<Vec<f64>> {
+/// A Python with what the programs below `tests/interop` import, and the program `name` there.
+pub fn python_program(name: &str) -> (PathBuf, PathBuf) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".deps/interop-venv/bin/python");
-    if !python.exists() {
-        eprintln!("skipped: no .deps/interop-venv with torch, safetensors and numpy");
-        return None;
-    }
-    let mut child = Command::new(&python)
-        .arg(root.join("tests/interop/load_policy.py"))
+    let environment = root.join(".deps/test-venv");
+    // Written when all packages are there.
+    assert!(
+        environment.join(".installed").is_file(),
+        "{} is missing or incomplete: run `./bootstrap --tests`",
+        environment.display()
+    );
+    (environment.join("bin/python"), root.join("tests/interop").join(name))
+}
+
+/// The same outputs as PyTorch computes them.
+fn pytorch(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
+    let (python, program) = python_program("load_policy.py");
+    let mut child = Command::new(python)
+        .arg(program)
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -56,7 +64,7 @@ fn pytorch(file: &Path, observations: &[Vec<f32>]) -> Option<Vec<f64>> {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let found: Vec<Vec<f64>> = serde_json::from_slice(&output.stdout).unwrap();
-    Some(found.concat())
+    found.concat()
 }
 
 fn assert_close(found: &[f64], expected: &[f64]) {
@@ -75,7 +83,7 @@ fn pytorch_computes_the_same_outputs() {
         let dropout = "agents.reinforce.policy.dropout=0.1";
         let run = run_smoke(directory.path(), &["--quick", "--set", &setting, "--set", dropout]);
         let file = run.join("trials/reinforce--s0/policy.safetensors");
-        let Some(found) = pytorch(&file, &observations) else { return };
+        let found = pytorch(&file, &observations);
         let expected = match precision {
             "float32" => outputs::<f32>(&file, &observations),
             _ => outputs::<f64>(&file, &observations),
@@ -100,6 +108,6 @@ fn pytorch_convolves_the_same() {
     let file = run.join("trials/reinforce--s0/policy.safetensors");
     let picture = |scale: f32| (0..3 * 10 * 16).map(|i| (i as f32 * scale).sin().abs()).collect();
     let observations: [Vec<f32>; 3] = [0.1, 1.0, 7.0].map(picture);
-    let Some(found) = pytorch(&file, &observations) else { return };
+    let found = pytorch(&file, &observations);
     assert_close(&found, &outputs::<f32>(&file, &observations));
 }

@@ -10,6 +10,7 @@ mod env_policies;
 mod experiments;
 mod export;
 mod interop;
+mod learning;
 mod pixels;
 mod play;
 mod report;

@@ -199,7 +199,7 @@ fn differences_and_stacks_are_made_of_patches() {
 /// Trained, evaluated and filmed from the command line: the takes show the whole picture, and the report
 /// names the engine.
 #[test]
-fn an_agent_learns_from_pixels_beside_a_rule_that_sees_the_state() {
+fn an_agent_trains_on_pixels_beside_a_rule_that_sees_the_state() {
     let directory = tempfile::tempdir().unwrap();
     let agents = r#"agents={
         "rule": { "policy": { "type": "hard-coded", "rule": "if obs[2] < 0.0 { 0 } else { 1 }" } },

@@ -270,13 +270,17 @@ fn the_summary_has_every_seed() {
 }
 
 #[test]
-fn names_are_shown_as_they_are() {
+fn markup_in_names_is_shown_as_text() {
     let name = "<script>alert(1)</script>";
     let agents =
         json!({ name: learner(0.01), "\" onload=\"alert(2)": { "policy": { "type": "random" } } });
     let mut spec = experiment(agents, 2);
     spec["description"] = "</title><img src=x onerror=alert(3)>".into();
     let page = MadeUp::new(spec, 300.0).page();
+    for text in ["&lt;script&gt;alert(1)", "&quot; onload=&quot;alert(2)", "&lt;img src=x onerror"]
+    {
+        assert!(page.contains(text), "the page does not show {text}");
+    }
     for mark in ["<script>alert", "<img", "\" onload=\"", "</title><"] {
         assert!(!page.replace("</title>\n<", "").contains(mark), "the page contains {mark}");
     }
@@ -406,7 +410,7 @@ fn verdicts_say_no_more_than_is_known() {
 }
 
 #[test]
-fn two_hundred_trials_make_a_page_of_bearable_size() {
+fn two_hundred_trials_make_a_page_below_4_mb() {
     let agents: serde_json::Map<String, Value> =
         (0..20).map(|i| (format!("agent {i}"), learner(0.01))).collect();
     let made_up = MadeUp::new(experiment(agents.into(), 10), 300.0);

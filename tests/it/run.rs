@@ -8,7 +8,7 @@ use rushes::record::{Outcome, RunInfo, RunStatus, StopReason, TrialResult};
 use rushes::store::{RunDir, TrialDir};
 use rushes::video;
 
-use crate::cli::{essence, events, failure, output, run_smoke, rushes};
+use crate::cli::{essence, failure, output, run_smoke, rushes};
 
 #[test]
 fn the_number_of_jobs_changes_nothing() {
@@ -244,13 +244,15 @@ fn resuming_other_settings_is_refused() {
 }
 
 #[test]
-fn a_finished_run_resumes_to_the_same_report() {
+fn a_finished_run_resumes_without_training_again() {
     let directory = tempfile::tempdir().unwrap();
     let run = run_smoke(directory.path(), &[]);
-    let before = events(&run.join("trials/reinforce--s1"));
+    // With the clock's times, which another training would not repeat.
+    let log = |run: &Path| std::fs::read(run.join("trials/reinforce--s1/events.jsonl")).unwrap();
+    let before = log(&run);
     let again = run_smoke(directory.path(), &["--resume"]);
     assert_eq!(run.canonicalize().unwrap(), again.canonicalize().unwrap());
-    assert_eq!(events(&run.join("trials/reinforce--s1")), before);
+    assert!(log(&again) == before, "the trial was run again");
 }
 
 #[test]

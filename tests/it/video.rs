@@ -339,7 +339,7 @@ fn child_with_small_files() {
 }
 
 #[test]
-fn a_full_disk_fails_cleanly() {
+fn a_full_disk_fails_cleanly_where_one_can_be_mounted() {
     let folder = tempfile::tempdir().unwrap();
     let mount = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=400k", "tmpfs"])

@@ -110,6 +110,8 @@ mod tests {
             for (place, &item) in items.iter().enumerate() {
                 counts[place][item] += 1;
             }
+            items.sort_unstable();
+            assert_eq!(items, [0, 1, 2, 3], "each once");
         }
         // Standard deviation of each count is 67.
         assert!(counts.iter().flatten().all(|c| (c - 6_000).abs() < 300), "{counts:?}");

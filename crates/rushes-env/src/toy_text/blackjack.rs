@@ -331,7 +331,7 @@ mod tests {
     /// The book's figure 5.2 (its policy is optimal): without a usable ace stick on 17 always and on 12
     /// against 4 to 6; with one hit 17 always and 18 against 9 and 10.
     #[test]
-    fn the_table_is_the_books() {
+    fn the_rule_hits_and_stands_as_the_books_basic_strategy() {
         for open in 1..=10 {
             let hits = best_hits(open);
             assert!(!hits[17][0] && !hits[20][0] && hits[11][0], "open card {open}");
