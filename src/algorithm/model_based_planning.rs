@@ -19,7 +19,9 @@ use crate::env::{Env, Space};
 use crate::experiment::{Problem, ScheduleSpec};
 use crate::nn::heads::argmax;
 use crate::nn::{Precision, Scalar, Tensors};
-use crate::planning::{Memory, Model, ModelError, Planner, PlannerSpec, Returns, repeat_rows};
+use crate::planning::{
+    Model, ModelError, Planner, PlannerMemory, PlannerSpec, Returns, repeat_rows,
+};
 use crate::policy::{HeadSpec, Mode, Policy, PolicyError, PolicySpec, Situation};
 use crate::rng::Rng;
 use crate::trial::{MetricMeans, TrialError, World};
@@ -248,12 +250,12 @@ impl<T: Scalar> Model for LearnedModel<T> {
 struct ModelPolicy<T: Scalar> {
     model: LearnedModel<T>,
     planner: Planner,
-    memory: Memory,
+    memory: PlannerMemory,
 }
 
 impl<T: Scalar> Policy for ModelPolicy<T> {
     fn begin_episode(&mut self) {
-        self.memory = Memory::default();
+        self.memory = PlannerMemory::default();
     }
 
     fn act(
@@ -277,7 +279,7 @@ struct ModelBasedPlanning<T: Scalar> {
     policy: ModelPolicy<T>,
     collector: Collector,
     /// The planner's memory of the training episode, while the policy may play others.
-    memory: Memory,
+    memory: PlannerMemory,
     samples: Samples,
 }
 
@@ -302,10 +304,10 @@ impl<T: Scalar> ModelBasedPlanning<T> {
             policy: ModelPolicy {
                 model: LearnedModel::new(Predictor::new(config, setup)?, setup),
                 planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
-                memory: Memory::default(),
+                memory: PlannerMemory::default(),
             },
             collector: Collector::new(collector, setup),
-            memory: Memory::default(),
+            memory: PlannerMemory::default(),
             samples: Samples::default(),
             schedule: setup.schedule.clone(),
             spec,
@@ -355,7 +357,7 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
 
     fn restart(&mut self) {
         self.collector.replay.restart();
-        self.memory = Memory::default();
+        self.memory = PlannerMemory::default();
     }
 
     fn policy(&mut self) -> &mut dyn Policy {

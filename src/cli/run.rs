@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Exit;
-use crate::experiment::{self, FORMAT_VERSION, Memory, Override, Plan, Spec};
+use crate::experiment::{self, FORMAT_VERSION, MemoryEstimate, Override, Plan, Spec};
 use crate::history::History;
 use crate::record::{RunInfo, RunStatus};
 use crate::report::summary::Summary;
@@ -60,7 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut plan = Plan::new(spec)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
-    let memory = Memory::of(&plan)?;
+    let memory = MemoryEstimate::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", args.file.display());
     }

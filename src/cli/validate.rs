@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Exit;
-use crate::experiment::{self, Memory, Override, Plan};
+use crate::experiment::{self, MemoryEstimate, Override, Plan};
 use crate::provenance;
 
 /// Arguments of `rushes validate`.
@@ -33,7 +33,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 let plan = Plan::new(spec)?;
                 let agents = plan.experiment.agents.len();
                 println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
-                let memory = Memory::of(&plan)?;
+                let memory = MemoryEstimate::of(&plan)?;
                 if let Some(statement) = memory.statement(1) {
                     println!("{statement}");
                 }

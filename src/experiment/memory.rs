@@ -10,14 +10,14 @@ const NOTEWORTHY: u64 = 100_000_000;
 
 /// The memory of an experiment's trials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Memory {
+pub struct MemoryEstimate {
     /// The agent whose trials take the most.
     agent: String,
     /// Bytes of each trial, the largest first.
     trials: Vec<u64>,
 }
 
-impl Memory {
+impl MemoryEstimate {
     /// What the trials of a plan take at most.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn memory_is_replay_size_times_what_a_step_takes() {
-        let memory = Memory::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
+        let memory = MemoryEstimate::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
         assert_eq!(memory.at_a_time(1), 3 * STEP * 1_000_000);
         assert_eq!(memory.at_a_time(2), 6 * STEP * 1_000_000);
         // PPO keeps no replay.
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn a_replay_is_no_larger_than_the_training_is_long() {
-        let memory = Memory::of(&plan(1_000_000, 1_000)).expect("a known environment");
+        let memory = MemoryEstimate::of(&plan(1_000_000, 1_000)).expect("a known environment");
         assert_eq!(memory.at_a_time(1), 3 * STEP * 1_000);
         assert_eq!(memory.statement(2), None);
     }
 
     #[test]
     fn too_much_memory_is_told_with_what_to_do() {
-        let memory = Memory::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
+        let memory = MemoryEstimate::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
         assert_eq!(memory.problem(2, 2_000_000_000), None);
         let fewer = memory.problem(2, 1_000_000_000).expect("too much for two");
         assert!(fewer.contains("use fewer --jobs"), "{fewer}");

@@ -10,7 +10,7 @@ mod spec;
 
 pub use error::{ExperimentError, Problem};
 pub use load::load;
-pub use memory::Memory;
+pub use memory::MemoryEstimate;
 pub use overrides::Override;
 pub use plan::{FORMAT_VERSION, Plan, TrialPlan};
 pub use spec::*;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Mode, Policy, PolicyError, Situation};
 use crate::env::{Env, Space};
 use crate::experiment::Problem;
-use crate::planning::{Memory, Planner, PlannerSpec, Simulator};
+use crate::planning::{Planner, PlannerMemory, PlannerSpec, Simulator};
 use crate::rng::Rng;
 
 /// A planner that looks ahead in copies of the environment. The copies foresee chance, too.
@@ -47,7 +47,7 @@ impl PlanningSpec {
 /// The policy of a [`PlanningSpec`].
 pub struct Planning {
     planner: Planner,
-    memory: Memory,
+    memory: PlannerMemory,
 }
 
 impl Planning {
@@ -55,14 +55,14 @@ impl Planning {
     pub fn new(spec: &PlanningSpec, action_space: &Space) -> Self {
         Self {
             planner: Planner::new(&spec.planner, spec.discount, action_space),
-            memory: Memory::default(),
+            memory: PlannerMemory::default(),
         }
     }
 }
 
 impl Policy for Planning {
     fn begin_episode(&mut self) {
-        self.memory = Memory::default();
+        self.memory = PlannerMemory::default();
     }
 
     fn act(
