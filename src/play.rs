@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::algorithm::{Algorithm, Setup};
 use crate::env::{EnvSpec, Space, TimeLimit};
-use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec};
+use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, ScheduleSpec, TrainingSpec};
 use crate::nn::Tensors;
 use crate::policy::{self, Policy, PolicySpec};
 use crate::record::Progress;
@@ -186,7 +186,8 @@ fn restore(
 ) -> anyhow::Result<Box<dyn Algorithm>> {
     let mut algorithm = training.algorithm.settings().build(&Setup {
         policy: &settings.policy,
-        schedule: &training.schedule,
+        // Nothing is collected: no room is kept for samples.
+        schedule: &ScheduleSpec { steps: Some(0), ..ScheduleSpec::default() },
         observation_space: env.env().observation_space(),
         action_space: env.env().action_space(),
         seed: 0,

@@ -262,6 +262,20 @@ fn a_saved_policy_is_all_that_acting_needs() {
     }
 }
 
+/// An algorithm that keeps samples says how much memory they take, and no other does.
+#[test]
+fn kept_samples_are_counted() {
+    for case in cases() {
+        let (algorithm, world) = start(&case, 5);
+        let mut state = Tensors::default();
+        algorithm.save(&mut state);
+        let keeps_samples = state.names().any(|name| name.ends_with(".stored"));
+        let (observations, actions) = (world.observation_space(), world.action_space());
+        let bytes = case.algorithm.settings().memory_bytes(&case.schedule, observations, actions);
+        assert_eq!(bytes > 0, keeps_samples, "{:?}", case.algorithm);
+    }
+}
+
 #[test]
 fn a_state_of_another_network_is_refused() {
     for case in cases() {

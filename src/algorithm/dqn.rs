@@ -118,13 +118,14 @@ impl Default for DqnSpec {
 
 impl DqnSpec {
     /// The replay memory's shape.
-    fn replay(&self, observations: &Space) -> ReplayConfig {
+    fn replay(&self, schedule: &ScheduleSpec, observations: &Space) -> ReplayConfig {
+        let collected = schedule::most_samples(schedule, self.train_freq * self.n_envs);
         let priorities = Priorities {
             alpha: self.prioritized_replay_alpha,
             epsilon: self.prioritized_replay_eps,
         };
         ReplayConfig {
-            capacity: self.buffer_size,
+            capacity: self.buffer_size.min(collected),
             environments: self.n_envs,
             observation_len: observations.len(),
             action_len: 1,
@@ -148,7 +149,7 @@ impl DqnSpec {
 
 impl AlgorithmSettings for DqnSpec {
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, _: &Space) -> u64 {
-        self.replay(observations).bytes(schedule.steps.unwrap_or(u64::MAX))
+        self.replay(schedule, observations).bytes_while_saved()
     }
 
     fn environments(&self) -> usize {
@@ -247,7 +248,7 @@ impl<T: Scalar> Dqn<T> {
         let optimiser = Optimiser::new(OptimiserConfig::ADAM, network.parameters().len());
         let head = Head::Categorical { actions };
         Ok(Self {
-            replay: Replay::new(spec.replay(setup.observation_space)),
+            replay: Replay::new(spec.replay(setup.schedule, setup.observation_space))?,
             policy: ValuePolicy(NetworkPolicy::new(
                 network,
                 head,

@@ -211,7 +211,8 @@ pub trait AlgorithmSettings {
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env)
     -> Vec<Problem>;
 
-    /// The most bytes that a trial's replay memory takes; 0 for an algorithm without one.
+    /// The most bytes that the samples of a trial take at a time, learned from, saved or restored; 0 for an
+    /// algorithm that keeps none.
     fn memory_bytes(&self, _: &ScheduleSpec, _observations: &Space, _actions: &Space) -> u64 {
         0
     }
@@ -219,7 +220,7 @@ pub trait AlgorithmSettings {
     /// The algorithm with a fresh policy.
     ///
     /// # Errors
-    /// Where the network's engine or device cannot be had.
+    /// Where the network's engine or device or the memory for samples cannot be had.
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>>;
 }
 

@@ -11,8 +11,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
+use super::collection::{Collector, CollectorConfig, memory_bytes};
+use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, Widths, encode};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
@@ -84,6 +84,26 @@ impl Default for ModelBasedPlanningSpec {
     }
 }
 
+impl ModelBasedPlanningSpec {
+    fn collector(&self) -> CollectorConfig {
+        CollectorConfig {
+            epsilon: self.epsilon,
+            train_freq: self.train_freq,
+            buffer_size: self.buffer_size,
+            n_steps: 1,
+            gamma: 1.0,
+        }
+    }
+}
+
+/// What the networks see and predict.
+fn widths(observations: &Space, actions: &Space) -> Widths {
+    Widths {
+        inputs: observations.features() + actions.features(),
+        targets: LearnedModel::<f32>::parts(observations).iter().map(|part| part.len).sum(),
+    }
+}
+
 impl AlgorithmSettings for ModelBasedPlanningSpec {
     fn supports(&self, actions: &Space) -> bool {
         !matches!(actions, Space::Tuple { .. })
@@ -103,6 +123,11 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
                 .map(|message| Problem::new(&["training", "algorithm", "planner"], message)),
         );
         problems
+    }
+
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
+        let replay = self.collector().replay(schedule, observations, actions);
+        memory_bytes(replay, widths(observations, actions))
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
@@ -285,20 +310,16 @@ struct ModelBasedPlanning<T: Scalar> {
 
 impl<T: Scalar> ModelBasedPlanning<T> {
     fn new(spec: ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let widths = widths(setup.observation_space, setup.action_space);
+        let collector = Collector::new(spec.collector(), setup)?;
         let config = PredictorConfig {
             parts: &LearnedModel::<T>::parts(setup.observation_space),
-            inputs: setup.observation_space.features() + setup.action_space.features(),
+            inputs: widths.inputs,
             ensemble_size: spec.ensemble_size,
             batch_size: spec.batch_size,
             n_epochs: spec.n_epochs,
             validation_fraction: spec.validation_fraction,
             weight_decay: spec.weight_decay,
-        };
-        let collector = CollectorConfig {
-            epsilon: spec.epsilon,
-            buffer_size: spec.buffer_size,
-            n_steps: 1,
-            gamma: 1.0,
         };
         Ok(Self {
             policy: ModelPolicy {
@@ -306,9 +327,9 @@ impl<T: Scalar> ModelBasedPlanning<T> {
                 planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
                 memory: PlannerMemory::default(),
             },
-            collector: Collector::new(collector, setup),
+            samples: Samples::new(collector.replay.capacity(), widths)?,
+            collector,
             memory: PlannerMemory::default(),
-            samples: Samples::default(),
             schedule: setup.schedule.clone(),
             spec,
         })
@@ -338,7 +359,7 @@ impl<T: Scalar> ModelBasedPlanning<T> {
 impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         std::mem::swap(&mut self.memory, &mut self.policy.memory);
-        let collected = self.collector.collect(world, self.spec.train_freq, &mut self.policy);
+        let collected = self.collector.collect(world, &mut self.policy);
         std::mem::swap(&mut self.memory, &mut self.policy.memory);
         collected?;
         let progress = world.progress();

@@ -9,8 +9,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::collection::{Collector, CollectorConfig};
-use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, encode};
+use super::collection::{Collector, CollectorConfig, memory_bytes};
+use super::prediction::{Loss, Part, Predictor, PredictorConfig, Samples, Widths, encode};
 use super::schedule::{self, Schedule};
 use super::{Algorithm, AlgorithmSettings, Setup, report};
 use crate::env::{Env, Space};
@@ -99,6 +99,23 @@ pub enum Proposal {
     LastAction,
 }
 
+impl ModelFreePlanningSpec {
+    fn collector(&self) -> CollectorConfig {
+        CollectorConfig {
+            epsilon: self.epsilon,
+            train_freq: self.train_freq,
+            buffer_size: self.buffer_size,
+            n_steps: self.horizon,
+            gamma: self.discount,
+        }
+    }
+}
+
+/// What the network sees and predicts.
+fn widths(observations: &Space, actions: &Space) -> Widths {
+    Widths { inputs: observations.features() + actions.features(), targets: 1 }
+}
+
 impl AlgorithmSettings for ModelFreePlanningSpec {
     fn supports(&self, actions: &Space) -> bool {
         !matches!(actions, Space::Tuple { .. })
@@ -125,6 +142,11 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
             problems.push(Problem::new(&["training", "algorithm", "proposal"], message));
         }
         problems
+    }
+
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
+        let replay = self.collector().replay(schedule, observations, actions);
+        memory_bytes(replay, widths(observations, actions))
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
@@ -211,20 +233,16 @@ struct ModelFreePlanning<T: Scalar> {
 
 impl<T: Scalar> ModelFreePlanning<T> {
     fn new(spec: ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let widths = widths(setup.observation_space, setup.action_space);
+        let collector = Collector::new(spec.collector(), setup)?;
         let config = PredictorConfig {
             parts: &[Part { name: "reward", len: 1, loss: Loss::Squared }],
-            inputs: setup.observation_space.features() + setup.action_space.features(),
+            inputs: widths.inputs,
             ensemble_size: 1,
             batch_size: spec.batch_size,
             n_epochs: spec.n_epochs,
             validation_fraction: spec.validation_fraction,
             weight_decay: spec.weight_decay,
-        };
-        let collector = CollectorConfig {
-            epsilon: spec.epsilon,
-            buffer_size: spec.buffer_size,
-            n_steps: spec.horizon,
-            gamma: spec.discount,
         };
         Ok(Self {
             policy: RewardPolicy {
@@ -239,9 +257,9 @@ impl<T: Scalar> ModelFreePlanning<T> {
                 inputs: Vec::new(),
                 predictions: Vec::new(),
             },
-            collector: Collector::new(collector, setup),
+            samples: Samples::new(collector.replay.capacity(), widths)?,
+            collector,
             last: Vec::new(),
-            samples: Samples::default(),
             schedule: setup.schedule.clone(),
             spec,
         })
@@ -265,7 +283,7 @@ impl<T: Scalar> ModelFreePlanning<T> {
 impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         std::mem::swap(&mut self.last, &mut self.policy.last);
-        let collected = self.collector.collect(world, self.spec.train_freq, &mut self.policy);
+        let collected = self.collector.collect(world, &mut self.policy);
         std::mem::swap(&mut self.last, &mut self.policy.last);
         collected?;
         let progress = world.progress();

@@ -135,7 +135,7 @@ pub struct ExplorerConfig {
     pub gradient_steps: i64,
     /// Step size of an update.
     pub learning_rate: Schedule,
-    /// Transitions that the replay memory holds.
+    /// Transitions that the replay memory holds at most.
     pub buffer_size: usize,
     /// Random steps at first.
     pub learning_starts: u64,
@@ -149,9 +149,15 @@ pub struct ExplorerConfig {
 
 impl ExplorerConfig {
     /// The replay memory's shape.
-    fn replay(&self, observations: &Space, actions: &Space) -> ReplayConfig {
+    pub fn replay(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> ReplayConfig {
+        let collected = schedule::most_samples(schedule, self.train_freq * self.n_envs);
         ReplayConfig {
-            capacity: self.buffer_size,
+            capacity: self.buffer_size.min(collected),
             environments: self.n_envs,
             observation_len: observations.len(),
             action_len: actions.len(),
@@ -159,16 +165,6 @@ impl ExplorerConfig {
             gamma: self.gamma,
             priorities: None,
         }
-    }
-
-    /// The most bytes that the replay memory takes.
-    pub fn memory_bytes(
-        &self,
-        schedule: &ScheduleSpec,
-        observations: &Space,
-        actions: &Space,
-    ) -> u64 {
-        self.replay(observations, actions).bytes(schedule.steps.unwrap_or(u64::MAX))
     }
 }
 
@@ -209,8 +205,9 @@ impl<T: Scalar> Explorer<T> {
     /// A fresh actor with `outputs` outputs for every number of an action, and an empty memory.
     ///
     /// # Errors
-    /// Where the engine or the device cannot be had.
+    /// Where the engine, the device or the memory cannot be had.
     pub fn new(config: ExplorerConfig, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let Setup { schedule, observation_space, action_space, .. } = *setup;
         let dimensions = setup.action_space.len();
         let mlp = mlp(setup, setup.observation_space.features(), outputs * dimensions)?;
         let network = setup.network()?;
@@ -225,7 +222,7 @@ impl<T: Scalar> Explorer<T> {
             next_features: Vec::new(),
             engine: network.engine.resolve(&mlp, network.device)?,
             observation_space: setup.observation_space.clone(),
-            replay: Replay::new(config.replay(setup.observation_space, setup.action_space)),
+            replay: Replay::new(config.replay(schedule, observation_space, action_space))?,
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
             noise: vec![0.0; config.n_envs * dimensions],

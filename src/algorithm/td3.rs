@@ -128,7 +128,7 @@ impl AlgorithmSettings for Td3Spec {
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
-        self.explorer().memory_bytes(schedule, observations, actions)
+        self.explorer().replay(schedule, observations, actions).bytes_while_saved()
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {

@@ -13,7 +13,7 @@ use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::policy::Policy;
 use crate::record::{Event, Moment, Progress, StopReason};
-use crate::store::{TrialDir, write_atomically};
+use crate::store::{TrialDir, write_atomically, write_tensors};
 
 /// An agent in training.
 pub struct Learner<'a> {
@@ -198,7 +198,7 @@ impl<'a> Learner<'a> {
             return Ok(());
         }
         state.insert_value("environment", &self.plan.environment);
-        write_atomically(&self.dir.dataset(), &state.to_bytes()?)
+        write_tensors(self.dir.path(), &state, |_| Ok(self.dir.dataset()))
     }
 
     fn show_untrained(
