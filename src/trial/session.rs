@@ -8,9 +8,9 @@ use super::learner::Learner;
 use super::log::EventLog;
 use super::stage::Stage;
 use crate::experiment::{FORMAT_VERSION, TrialPlan};
-use crate::policy;
 use crate::record::{Evaluation, Event, Moment, Outcome, Progress, StopReason, TrialResult};
 use crate::store::TrialDir;
+use crate::{policy, provenance};
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
@@ -69,7 +69,7 @@ pub fn run(
             _ => {}
         }
     }
-    result.peak_memory_bytes = peak_memory();
+    result.peak_memory_bytes = provenance::peak_memory_bytes();
     Ok(Some(result))
 }
 
@@ -101,12 +101,4 @@ fn empty_result(plan: &TrialPlan) -> TrialResult {
         notes: Vec::new(),
         peak_memory_bytes: None,
     }
-}
-
-/// The most memory this process has had in use, in bytes; `None` where the system does not tell.
-fn peak_memory() -> Option<u64> {
-    let status = fs_err::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
