@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use indexmap::IndexMap;
+use sysinfo::{CpuRefreshKind, System};
 
 use crate::nn;
 use crate::record::GitInfo;
@@ -36,11 +37,14 @@ pub fn versions_of(program: &mut Command) -> anyhow::Result<IndexMap<String, Str
 /// The machine, as far as it tells about itself.
 pub fn machine() -> IndexMap<String, String> {
     let mut machine = IndexMap::new();
-    let os = field("/etc/os-release", "PRETTY_NAME=").map(|name| name.trim_matches('"').to_owned());
+    let os = System::long_os_version();
     machine.insert("os".into(), os.unwrap_or_else(|| std::env::consts::OS.into()));
     machine.insert("architecture".into(), std::env::consts::ARCH.into());
-    if let Some(model) = field("/proc/cpuinfo", "model name") {
-        machine.insert("processor".into(), model.trim_start_matches([' ', '\t', ':']).into());
+    let mut system = System::new();
+    system.refresh_cpu_list(CpuRefreshKind::nothing());
+    let mut models = system.cpus().iter().map(|core| core.brand());
+    if let Some(model) = models.find(|model| !model.is_empty()) {
+        machine.insert("processor".into(), model.into());
     }
     if let Ok(cores) = std::thread::available_parallelism() {
         machine.insert("cores".into(), cores.to_string());
@@ -48,19 +52,27 @@ pub fn machine() -> IndexMap<String, String> {
     machine
 }
 
-/// Bytes of memory that the machine has, where it tells.
+/// Bytes of memory that the machine has, or the container where that is limited to less; `None` where the system
+/// does not tell.
 pub fn memory_bytes() -> Option<u64> {
-    if let Some(kilobytes) = field("/proc/meminfo", "MemTotal:") {
-        return Some(kilobytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024);
-    }
-    let output = Command::new("sysctl").args(["-n", "hw.memsize"]).output().ok()?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    let mut system = System::new();
+    system.refresh_memory();
+    let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0)?;
+    Some(system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine)))
 }
 
-/// The rest of the first line of `file` that begins with `key`.
-fn field(file: &str, key: &str) -> Option<String> {
-    let text = fs_err::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned)
+/// The most memory that this process has had in use, in bytes; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub fn peak_memory_bytes() -> Option<u64> {
+    // Not what `getrusage` says: that counts the process that started this one as well.
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    Some(status.ok()?.vmhwm? * 1024)
+}
+
+/// The most memory that this process has had in use; only Linux tells.
+#[cfg(not(target_os = "linux"))]
+pub fn peak_memory_bytes() -> Option<u64> {
+    None
 }
 
 /// The commit of the repository around `folder`; `None` outside of one or without git.

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::video::Codec;
 
+/// The version of the on-disk layout (`docs/output-format.md`).
+pub const FORMAT_VERSION: u32 = 1;
+
 /// How far training has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -160,7 +163,7 @@ pub struct Evaluation {
 /// `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
-    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    /// [`FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
     /// The trial's id.
     pub id: String,
@@ -218,7 +221,7 @@ impl TrialResult {
 /// `exit.json`: how a trial's process ended that left no result, written by whoever ran it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessExit {
-    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    /// [`FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
     /// What is known of it, for people.
     pub error: String,
@@ -258,7 +261,7 @@ impl Outcome {
 /// `run.json`: the circumstances of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
-    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    /// [`FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
     /// The run's directory name.
     pub run: String,

@@ -19,7 +19,9 @@ use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::experiment::{FORMAT_VERSION, Plan, TrialPlan};
+use crate::experiment::{Plan, TrialPlan};
+use crate::nn::Tensors;
+use crate::record::FORMAT_VERSION;
 use crate::record::{Outcome, ProcessExit, Record, RunInfo, TrialResult};
 
 /// The database of all runs below an output directory.
@@ -356,6 +358,30 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         Ok(())
     };
     write().with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Writes tensors into a file of `directory` in one step, as [`write_atomically`] does but without a copy of the
+/// file in memory; `path` says where the file belongs, given its content.
+///
+/// # Errors
+/// Where any of it fails; an older file is then untouched.
+pub fn write_tensors(
+    directory: &Path,
+    tensors: &Tensors,
+    path: impl FnOnce(&std::fs::File) -> io::Result<PathBuf>,
+) -> anyhow::Result<()> {
+    let write = || -> anyhow::Result<()> {
+        let beside = tempfile::Builder::new().prefix(".tmp-").tempfile_in(directory)?;
+        let beside = beside.into_temp_path();
+        tensors.write(&beside)?;
+        let file = std::fs::File::open(&beside)?;
+        let path = path(&file)?;
+        file.sync_all()?;
+        set_readable(&file)?;
+        beside.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("failed to write tensors into {}", directory.display()))
 }
 
 /// Temporary files are private to their owner; results are for everyone the umask lets read.

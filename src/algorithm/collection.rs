@@ -1,10 +1,11 @@
 //! How the planning algorithms collect samples: at random at first, then with the agent as it is.
 
 use super::interface::Setup;
+use super::prediction::{Samples, Widths};
 use crate::env::{Mode, Policy, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::uniform;
-use crate::nn::replay::{Experience, Replay, ReplayConfig};
+use crate::nn::replay::{Experience, OutOfMemory, Replay, ReplayConfig};
 use crate::nn::{StateError, Tensors};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::annealed::{self, Annealed};
@@ -76,12 +77,41 @@ pub(super) use planning_settings;
 pub struct CollectorConfig {
     /// The probability of a random action once something was learned.
     pub epsilon: Annealed,
-    /// Samples that are kept.
+    /// Steps between two rounds of learning.
+    pub train_freq: usize,
+    /// Samples that are kept at most.
     pub buffer_size: usize,
     /// Steps that [`Replay::n_step_reward`] sums rewards over.
     pub n_steps: usize,
     /// Their discount factor.
     pub gamma: f64,
+}
+
+impl CollectorConfig {
+    /// The shape of the samples' memory.
+    pub fn replay(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> ReplayConfig {
+        ReplayConfig {
+            capacity: self.buffer_size.min(annealed::most_samples(schedule, self.train_freq)),
+            environments: 1,
+            observation_len: observations.len(),
+            action_len: actions.len(),
+            n_steps: self.n_steps,
+            gamma: self.gamma,
+            priorities: None,
+        }
+    }
+}
+
+/// The most bytes that samples take at a time: as they were collected and as they are learned from, and
+/// beside both either what learning standardises or what is saved.
+pub fn memory_bytes(replay: ReplayConfig, widths: Widths) -> u64 {
+    let (collected, learned) = (replay.bytes(), Samples::bytes(replay.rows(), widths));
+    collected + learned + collected.max(learned)
 }
 
 /// Plays in one environment and keeps what it saw.
@@ -98,38 +128,33 @@ pub struct Collector {
 
 impl Collector {
     /// A collector without samples.
-    pub fn new(config: CollectorConfig, setup: &Setup<'_>) -> Self {
-        let replay = Replay::new(ReplayConfig {
-            capacity: config.buffer_size,
-            environments: 1,
-            observation_len: setup.observation_space.len(),
-            action_len: setup.action_space.len(),
-            n_steps: config.n_steps,
-            gamma: config.gamma,
-            priorities: None,
-        });
-        Self {
-            replay,
+    ///
+    /// # Errors
+    /// Where the system has no room for them.
+    pub fn new(config: CollectorConfig, setup: &Setup<'_>) -> Result<Self, OutOfMemory> {
+        let replay = config.replay(setup.schedule, setup.observation_space, setup.action_space);
+        Ok(Self {
+            replay: Replay::new(replay)?,
             config,
             schedule: setup.schedule.clone(),
             action_space: setup.action_space.clone(),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             observation: Vec::new(),
             action: vec![0.0; setup.action_space.len()],
-        }
+        })
     }
 
-    /// Plays `steps` steps: at random before the first update, with `policy` afterwards.
+    /// Plays the steps between two rounds of learning: at random before the first one, with `policy`
+    /// afterwards.
     ///
     /// # Errors
     /// Where the environment fails or the policy cannot decide.
     pub fn collect(
         &mut self,
         world: &mut World,
-        steps: usize,
         policy: &mut dyn Policy,
     ) -> Result<(), TrialError> {
-        for _ in 0..steps {
+        for _ in 0..self.config.train_freq {
             let progress = world.progress();
             let epsilon = self.config.epsilon.at(annealed::remaining(&self.schedule, progress));
             self.observation.clear();

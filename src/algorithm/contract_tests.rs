@@ -279,6 +279,24 @@ fn a_saved_policy_is_all_that_acting_needs() {
     }
 }
 
+/// An algorithm that keeps samples says how much memory they take, and no other does.
+#[test]
+fn kept_samples_are_counted() {
+    for case in cases() {
+        let (algorithm, world) = start(&case, 5);
+        let mut state = Tensors::default();
+        algorithm.save(&mut state);
+        let keeps_samples = state.names().any(|name| name.ends_with(".stored"));
+        let (observations, actions) = (world.observation_space(), world.action_space());
+        let bytes = settings(&case.algorithm).expect("in the table").memory_bytes(
+            &case.schedule,
+            observations,
+            actions,
+        );
+        assert_eq!(bytes > 0, keeps_samples, "{:?}", case.algorithm);
+    }
+}
+
 #[test]
 fn an_empty_state_and_one_of_another_network_are_refused() {
     for (case, mut other) in cases().into_iter().zip(cases()) {

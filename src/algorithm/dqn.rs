@@ -90,13 +90,14 @@ impl Default for DqnSpec {
 
 impl DqnSpec {
     /// The replay memory's shape.
-    fn replay(&self, observations: &Space) -> ReplayConfig {
+    fn replay(&self, schedule: &ScheduleSpec, observations: &Space) -> ReplayConfig {
+        let collected = annealed::most_samples(schedule, self.train_freq * self.n_envs);
         let priorities = Priorities {
             alpha: self.prioritized_replay_alpha,
             epsilon: self.prioritized_replay_eps,
         };
         ReplayConfig {
-            capacity: self.buffer_size,
+            capacity: self.buffer_size.min(collected),
             environments: self.n_envs,
             observation_len: observations.len(),
             action_len: 1,
@@ -130,7 +131,7 @@ impl DqnSpec {
 
 impl AlgorithmSettings for DqnSpec {
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, _: &Space) -> u64 {
-        self.replay(observations).bytes(schedule.steps.unwrap_or(u64::MAX))
+        self.replay(schedule, observations).bytes_while_saved()
     }
 
     fn environments(&self) -> usize {
@@ -239,7 +240,7 @@ impl<T: Scalar> Dqn<T> {
         let policy = spec.policy::<T>(setup)?;
         let parameters = policy.0.network.parameters().len();
         Ok(Self {
-            replay: Replay::new(spec.replay(setup.observation_space)),
+            replay: Replay::new(spec.replay(setup.schedule, setup.observation_space))?,
             actions: policy.0.head.outputs(),
             policy,
             // The target network begins as a copy.

@@ -8,14 +8,16 @@
 //! is worth the mean over the networks of `Σ discount^t · P(not ended before t) · reward_t`. Without that
 //! probability a task whose every step earns the same, such as balancing a pole, would tell the planner nothing.
 
-use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::collection::{Collector, CollectorConfig, memory_bytes, planning_settings};
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
-use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, Widths, encode};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::{Scalar, StateError, Tensors};
-use crate::planning::{Memory, Model, ModelError, Planner, PlannerSpec, Returns, repeat_rows};
+use crate::planning::{
+    Model, ModelError, Planner, PlannerMemory, PlannerSpec, Returns, repeat_rows,
+};
 use crate::policy::{HeadSpec, LearnedPolicy, PolicySpec};
 use crate::rng::Rng;
 use crate::training::annealed::{self, Annealed};
@@ -54,6 +56,26 @@ impl Default for ModelBasedPlanningSpec {
     }
 }
 
+impl ModelBasedPlanningSpec {
+    fn collector(&self) -> CollectorConfig {
+        CollectorConfig {
+            epsilon: self.epsilon,
+            train_freq: self.train_freq,
+            buffer_size: self.buffer_size,
+            n_steps: 1,
+            gamma: 1.0,
+        }
+    }
+}
+
+/// What the networks see and predict.
+fn widths(observations: &Space, actions: &Space) -> Widths {
+    Widths {
+        inputs: observations.features() + actions.features(),
+        targets: LearnedModel::<f32>::parts(observations).iter().map(|part| part.len).sum(),
+    }
+}
+
 impl AlgorithmSettings for ModelBasedPlanningSpec {
     fn supports(&self, actions: &Space) -> bool {
         actions.is_discrete_or_box()
@@ -75,6 +97,11 @@ impl AlgorithmSettings for ModelBasedPlanningSpec {
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
         by_precision!(setup, T => ModelPolicy::<T>::new(self, setup)?)
+    }
+
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
+        let replay = self.collector().replay(schedule, observations, actions);
+        memory_bytes(replay, widths(observations, actions))
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
@@ -230,7 +257,7 @@ impl<T: Scalar> Model for LearnedModel<T> {
 struct ModelPolicy<T: Scalar> {
     model: LearnedModel<T>,
     planner: Planner,
-    memory: Memory,
+    memory: PlannerMemory,
 }
 
 impl<T: Scalar> ModelPolicy<T> {
@@ -240,14 +267,14 @@ impl<T: Scalar> ModelPolicy<T> {
         Ok(Self {
             model: LearnedModel::new(predictor, setup),
             planner: Planner::new(&spec.planner, spec.discount, setup.action_space),
-            memory: Memory::default(),
+            memory: PlannerMemory::default(),
         })
     }
 }
 
 impl<T: Scalar> Policy for ModelPolicy<T> {
     fn begin_episode(&mut self) {
-        self.memory = Memory::default();
+        self.memory = PlannerMemory::default();
     }
 
     fn act(
@@ -286,25 +313,21 @@ struct ModelBasedPlanning<T: Scalar> {
     trainer: Trainer<T>,
     collector: Collector,
     /// The planner's memory of the training episode, while the policy may play others.
-    memory: Memory,
+    memory: PlannerMemory,
     samples: Samples,
 }
 
 impl<T: Scalar> ModelBasedPlanning<T> {
     fn new(spec: ModelBasedPlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = ModelPolicy::new(&spec, setup)?;
-        let collector = CollectorConfig {
-            epsilon: spec.epsilon,
-            buffer_size: spec.buffer_size,
-            n_steps: 1,
-            gamma: 1.0,
-        };
+        let widths = widths(setup.observation_space, setup.action_space);
+        let collector = Collector::new(spec.collector(), setup)?;
         Ok(Self {
             trainer: Trainer::new(spec.trainer(), &policy.model.predictor, setup.seed),
             policy,
-            collector: Collector::new(collector, setup),
-            memory: Memory::default(),
-            samples: Samples::default(),
+            samples: Samples::new(collector.replay.capacity(), widths)?,
+            collector,
+            memory: PlannerMemory::default(),
             schedule: setup.schedule.clone(),
             spec,
         })
@@ -334,7 +357,7 @@ impl<T: Scalar> ModelBasedPlanning<T> {
 impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         std::mem::swap(&mut self.memory, &mut self.policy.memory);
-        let collected = self.collector.collect(world, self.spec.train_freq, &mut self.policy);
+        let collected = self.collector.collect(world, &mut self.policy);
         std::mem::swap(&mut self.memory, &mut self.policy.memory);
         collected?;
         let progress = world.progress();
@@ -354,7 +377,7 @@ impl<T: Scalar> Algorithm for ModelBasedPlanning<T> {
 
     fn restart(&mut self) {
         self.collector.replay.restart();
-        self.memory = Memory::default();
+        self.memory = PlannerMemory::default();
     }
 
     fn policy(&self) -> &dyn LearnedPolicy {

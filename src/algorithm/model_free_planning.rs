@@ -9,9 +9,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::collection::{Collector, CollectorConfig, planning_settings};
+use super::collection::{Collector, CollectorConfig, memory_bytes, planning_settings};
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
-use super::prediction::{Loss, Part, Predictor, Samples, Trainer, encode};
+use super::prediction::{Loss, Part, Predictor, Samples, Trainer, Widths, encode};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
@@ -74,6 +74,23 @@ pub enum Proposal {
     LastAction,
 }
 
+impl ModelFreePlanningSpec {
+    fn collector(&self) -> CollectorConfig {
+        CollectorConfig {
+            epsilon: self.epsilon,
+            train_freq: self.train_freq,
+            buffer_size: self.buffer_size,
+            n_steps: self.horizon,
+            gamma: self.discount,
+        }
+    }
+}
+
+/// What the network sees and predicts.
+fn widths(observations: &Space, actions: &Space) -> Widths {
+    Widths { inputs: observations.features() + actions.features(), targets: 1 }
+}
+
 impl AlgorithmSettings for ModelFreePlanningSpec {
     fn supports(&self, actions: &Space) -> bool {
         actions.is_discrete_or_box()
@@ -102,6 +119,11 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
         by_precision!(setup, T => RewardPolicy::<T>::new(self, setup)?)
+    }
+
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
+        let replay = self.collector().replay(schedule, observations, actions);
+        memory_bytes(replay, widths(observations, actions))
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
@@ -217,18 +239,14 @@ struct ModelFreePlanning<T: Scalar> {
 impl<T: Scalar> ModelFreePlanning<T> {
     fn new(spec: ModelFreePlanningSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = RewardPolicy::new(&spec, setup)?;
-        let collector = CollectorConfig {
-            epsilon: spec.epsilon,
-            buffer_size: spec.buffer_size,
-            n_steps: spec.horizon,
-            gamma: spec.discount,
-        };
+        let widths = widths(setup.observation_space, setup.action_space);
+        let collector = Collector::new(spec.collector(), setup)?;
         Ok(Self {
             trainer: Trainer::new(spec.trainer(), &policy.predictor, setup.seed),
             policy,
-            collector: Collector::new(collector, setup),
+            samples: Samples::new(collector.replay.capacity(), widths)?,
+            collector,
             last: Vec::new(),
-            samples: Samples::default(),
             schedule: setup.schedule.clone(),
             spec,
         })
@@ -252,7 +270,7 @@ impl<T: Scalar> ModelFreePlanning<T> {
 impl<T: Scalar> Algorithm for ModelFreePlanning<T> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         std::mem::swap(&mut self.last, &mut self.policy.last);
-        let collected = self.collector.collect(world, self.spec.train_freq, &mut self.policy);
+        let collected = self.collector.collect(world, &mut self.policy);
         std::mem::swap(&mut self.last, &mut self.policy.last);
         collected?;
         let progress = world.progress();

@@ -10,7 +10,7 @@ use super::interface::Setup;
 use crate::env::{Env, Mode, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::{normal, uniform};
-use crate::nn::replay::{Batch, Experience, Replay, ReplayConfig};
+use crate::nn::replay::{Batch, Experience, OutOfMemory, Replay, ReplayConfig};
 use crate::nn::{
     self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
     move_towards,
@@ -212,7 +212,7 @@ pub struct ExplorerConfig {
     pub gradient_steps: i64,
     /// Step size of an update.
     pub learning_rate: Annealed,
-    /// Experiences that the replay memory holds.
+    /// Experiences that the replay memory holds at most.
     pub buffer_size: usize,
     /// Random steps at first.
     pub learning_starts: u64,
@@ -226,9 +226,15 @@ pub struct ExplorerConfig {
 
 impl ExplorerConfig {
     /// The replay memory's shape.
-    fn replay(&self, observations: &Space, actions: &Space) -> ReplayConfig {
+    pub fn replay(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> ReplayConfig {
+        let collected = annealed::most_samples(schedule, self.train_freq * self.n_envs);
         ReplayConfig {
-            capacity: self.buffer_size,
+            capacity: self.buffer_size.min(collected),
             environments: self.n_envs,
             observation_len: observations.len(),
             action_len: actions.len(),
@@ -236,16 +242,6 @@ impl ExplorerConfig {
             gamma: self.gamma,
             priorities: None,
         }
-    }
-
-    /// The most bytes that the replay memory takes.
-    pub fn memory_bytes(
-        &self,
-        schedule: &ScheduleSpec,
-        observations: &Space,
-        actions: &Space,
-    ) -> u64 {
-        self.replay(observations, actions).bytes(schedule.steps.unwrap_or(u64::MAX))
     }
 }
 
@@ -283,15 +279,23 @@ pub struct Explorer<T: Scalar> {
 
 impl<T: Scalar> Explorer<T> {
     /// This actor with an empty memory.
-    pub fn new(config: ExplorerConfig, policy: SquashedPolicy<T>, setup: &Setup<'_>) -> Self {
+    ///
+    /// # Errors
+    /// Fails if the memory cannot be had.
+    pub fn new(
+        config: ExplorerConfig,
+        policy: SquashedPolicy<T>,
+        setup: &Setup<'_>,
+    ) -> Result<Self, OutOfMemory> {
+        let Setup { schedule, observation_space, action_space, .. } = *setup;
         let actions = config.n_envs * policy.dimensions();
-        Self {
+        Ok(Self {
             policy,
             batch: Batch::default(),
             features: Vec::new(),
             next_features: Vec::new(),
             observation_space: setup.observation_space.clone(),
-            replay: Replay::new(config.replay(setup.observation_space, setup.action_space)),
+            replay: Replay::new(config.replay(schedule, observation_space, action_space))?,
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
             noise: vec![0.0; actions],
@@ -300,7 +304,7 @@ impl<T: Scalar> Explorer<T> {
             before: Vec::new(),
             schedule: setup.schedule.clone(),
             config,
-        }
+        })
     }
 
     /// Plays the steps between two updates, into the memory; the update, once learning has started.

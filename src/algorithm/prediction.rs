@@ -9,6 +9,7 @@ use super::interface::{Setup, report};
 use crate::env::Space;
 use crate::nn::normaliser::Standardiser;
 use crate::nn::random::shuffle;
+use crate::nn::replay::{OutOfMemory, room};
 use crate::nn::{
     self, Engine, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar,
     StateError, Tensors,
@@ -74,8 +75,17 @@ pub struct Trainer<T: Scalar> {
     dropout: Rng,
 }
 
+/// Numbers in a row of [`Samples`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Widths {
+    /// Numbers in an input.
+    pub inputs: usize,
+    /// Numbers in a prediction.
+    pub targets: usize,
+}
+
 /// What is to be learned, row after row.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Samples {
     /// Inputs.
     pub inputs: Vec<f32>,
@@ -86,6 +96,24 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// No samples, with room for `rows` of them.
+    ///
+    /// # Errors
+    /// Where the system has no such room.
+    pub fn new(rows: usize, widths: Widths) -> Result<Self, OutOfMemory> {
+        let whole = OutOfMemory { bytes: Self::bytes(rows, widths) };
+        Ok(Self {
+            inputs: room(rows * widths.inputs, whole)?,
+            targets: room(rows * widths.targets, whole)?,
+            numbers: room(rows, whole)?,
+        })
+    }
+
+    /// Bytes that so many samples take.
+    pub fn bytes(rows: usize, Widths { inputs, targets }: Widths) -> u64 {
+        (rows * ((inputs + targets) * size_of::<f32>() + size_of::<u64>())) as u64
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.inputs.clear();
@@ -538,7 +566,8 @@ mod tests {
     }
 
     fn samples(count: usize, rng: &mut Rng) -> Samples {
-        let mut samples = Samples::default();
+        let mut samples =
+            Samples::new(count, Widths { inputs: 4, targets: 5 }).expect("little memory");
         for number in 0..count as u64 {
             let x: [f32; 4] = std::array::from_fn(|_| normal(rng) as f32);
             samples.inputs.extend(x);

@@ -150,7 +150,7 @@ impl AlgorithmSettings for SacSpec {
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
-        self.explorer().memory_bytes(schedule, observations, actions)
+        self.explorer().replay(schedule, observations, actions).bytes_while_saved()
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
@@ -374,7 +374,7 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
     /// # Errors
     /// Where the engine or the device cannot be had.
     pub fn new(config: SacConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(config.explorer, actor(setup)?, setup);
+        let explorer = Explorer::<T>::new(config.explorer, actor(setup)?, setup)?;
         let parameters = explorer.policy.network.parameters().len();
         let dimensions = explorer.policy.dimensions();
         Ok(Self {

@@ -77,7 +77,7 @@ impl AlgorithmSettings for Td3Spec {
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
-        self.explorer().memory_bytes(schedule, observations, actions)
+        self.explorer().replay(schedule, observations, actions).bytes_while_saved()
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
@@ -121,7 +121,7 @@ struct Scratch<T> {
 
 impl<T: Scalar> Td3<T> {
     fn new(spec: Td3Spec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(spec.explorer(), actor(setup)?, setup);
+        let explorer = Explorer::<T>::new(spec.explorer(), actor(setup)?, setup)?;
         let parameters = explorer.policy.network.parameters().len();
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
@@ -320,7 +320,8 @@ mod tests {
             n_steps: 1,
             gamma: spec.gamma,
             priorities: None,
-        });
+        })
+        .expect("little memory");
         for memory in memories {
             replay.push(Experience {
                 observation: &memory.observation,

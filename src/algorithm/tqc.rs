@@ -75,7 +75,7 @@ impl AlgorithmSettings for TqcSpec {
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
-        self.explorer().memory_bytes(schedule, observations, actions)
+        self.explorer().replay(schedule, observations, actions).bytes_while_saved()
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {

@@ -6,31 +6,12 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::run::Args;
-use crate::exit::Exit;
 use crate::nn::EngineError;
-use crate::run::quick;
+use crate::registry;
 use crate::runner::engine_program;
-use crate::{registry, search, validation};
 
 /// Set for a program that was handed over to, which never hands on.
 const HANDED_OVER: &str = "RUSHES_HANDED_OVER";
-
-/// Prints the engines that an experiment needs and this program does not have, one a line. An experiment that
-/// cannot be run needs none; `rushes run` says what is wrong with it.
-///
-/// # Errors
-/// Fails if a searched value does not fit; never for a checked experiment.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Ok(spec) = validation::load(&args.file, &args.overrides) else {
-        return Ok(Exit::Success);
-    };
-    let spec = if args.quick { quick(spec) } else { spec };
-    for engine in validation::missing_engines(&search::plan(spec)?)? {
-        println!("{engine}");
-    }
-    Ok(Exit::Success)
-}
 
 /// The engine that `error` says this program does not have.
 pub fn missing(error: &anyhow::Error) -> Option<&'static str> {

@@ -95,7 +95,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
-        Command::Engines(args) => engines::run(&args),
+        Command::Engines(args) => run::print_engines(&args),
         Command::Versions => versions::run(),
     };
     let error = match result {

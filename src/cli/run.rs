@@ -9,16 +9,17 @@ use anyhow::Context as _;
 
 use super::engines;
 use crate::exit::Exit;
-use crate::experiment::{Memory, Override};
+use crate::experiment::Override;
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{Display, Local};
+use crate::trial::MemoryEstimate;
 use crate::{provenance, report, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The experiment file.
-    pub(super) file: PathBuf,
+    file: PathBuf,
     /// Where runs are written, as OUTPUT/EXPERIMENT/RUN.
     #[arg(long, default_value = "output", value_name = "DIR")]
     output: PathBuf,
@@ -27,10 +28,10 @@ pub struct Args {
     jobs: Option<u16>,
     /// Change a field first, for example `agents.ppo.training.algorithm.discount=0.98`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub(super) overrides: Vec<Override>,
+    overrides: Vec<Override>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
     #[arg(long)]
-    pub(super) quick: bool,
+    quick: bool,
     /// Go on with an interrupted run of this experiment: the latest one, or the given directory.
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
@@ -64,7 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
-    let memory = Memory::of(&plan)?;
+    let memory = MemoryEstimate::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", args.file.display());
     }
@@ -112,4 +113,20 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     println!("{}", report.display());
     Ok(if tally.failed > 0 { Exit::Failed } else { Exit::Success })
+}
+
+/// Prints the engines that an experiment needs and this program does not have, one a line. An experiment that
+/// cannot be run needs none; `rushes run` says what is wrong with it.
+///
+/// # Errors
+/// Fails if a searched value does not fit; never for a checked experiment.
+pub fn print_engines(args: &Args) -> anyhow::Result<Exit> {
+    let Ok(spec) = validation::load(&args.file, &args.overrides) else {
+        return Ok(Exit::Success);
+    };
+    let spec = if args.quick { quick(spec) } else { spec };
+    for engine in validation::missing_engines(&search::plan(spec)?)? {
+        println!("{engine}");
+    }
+    Ok(Exit::Success)
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::exit::Exit;
-use crate::experiment::{self, Memory, Override, Plan};
+use crate::experiment::{self, Override, Plan};
+use crate::trial::MemoryEstimate;
 use crate::{provenance, search, validation};
 
 /// Arguments of `rushes validate`.
@@ -33,7 +34,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 let plan = search::plan(spec)?;
                 let agents = plan.experiment.agents.len();
                 println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
-                let memory = Memory::of(&plan)?;
+                let memory = MemoryEstimate::of(&plan)?;
                 if let Some(statement) = memory.statement(1) {
                     println!("{statement}");
                 }

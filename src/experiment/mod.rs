@@ -3,7 +3,6 @@
 mod algorithm;
 mod check;
 mod error;
-mod memory;
 mod overrides;
 mod plan;
 pub mod schema;
@@ -13,9 +12,8 @@ mod spec;
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
 pub use check::{CheckSpec, Metric};
 pub use error::{ExperimentError, repeated_keys};
-pub use memory::Memory;
 pub use overrides::Override;
-pub use plan::{FORMAT_VERSION, Plan, TrialPlan};
+pub use plan::{Plan, TrialPlan};
 pub use search::{
     Direction, Objective, ParameterSpec, Sample, SamplerSpec, SchedulerSpec, SearchSpec,
     problems as search_problems,

@@ -6,10 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::search::Sample;
 use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
-use crate::record::{Outcome, Progress, StopReason, TrialResult};
-
-/// The version of the on-disk layout (`docs/output-format.md`).
-pub const FORMAT_VERSION: u32 = 1;
+use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, TrialResult};
 
 /// `plan.json`: written before the first trial starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -170,7 +170,7 @@ pub trait Model {
 
 /// What a planner remembers from one decision of an episode to the next.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Memory {
+pub struct PlannerMemory {
     /// Where the last plan of the cross-entropy method ended.
     distribution: Option<Distribution>,
 }
@@ -205,7 +205,7 @@ impl Planner {
     pub fn plan(
         &mut self,
         model: &mut dyn Model,
-        memory: &mut Memory,
+        memory: &mut PlannerMemory,
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), ModelError> {
@@ -284,7 +284,7 @@ impl Planner {
         &mut self,
         settings: &CemPlannerSpec,
         model: &mut dyn Model,
-        memory: &mut Memory,
+        memory: &mut PlannerMemory,
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), ModelError> {

@@ -69,7 +69,7 @@ fn cem(candidates: usize, depth: usize) -> PlannerSpec {
 fn first_action(spec: &PlannerSpec, model: &mut dyn Model, space: &Space, discount: f64) -> f32 {
     let mut action = vec![f32::NAN; space.len()];
     Planner::new(spec, discount, space)
-        .plan(model, &mut Memory::default(), &mut rng(0), &mut action)
+        .plan(model, &mut PlannerMemory::default(), &mut rng(0), &mut action)
         .expect("a finite model");
     action[0]
 }
@@ -170,7 +170,7 @@ fn a_plan_that_is_no_number_is_refused() {
         let mut action = [0.0];
         let result = Planner::new(&spec, 0.9, &space).plan(
             &mut line,
-            &mut Memory::default(),
+            &mut PlannerMemory::default(),
             &mut rng(0),
             &mut action,
         );
@@ -183,7 +183,7 @@ fn cem_goes_on_from_its_last_plan() {
     let mut line = Line::new(0.0, 1.0, false);
     let space = line.space();
     let mut planner = Planner::new(&cem(50, 3), 0.9, &space);
-    let mut memory = Memory::default();
+    let mut memory = PlannerMemory::default();
     let mut action = [0.0];
     planner.plan(&mut line, &mut memory, &mut rng(0), &mut action).expect("a finite model");
     let Some(Distribution::Normal { means: last, .. }) = memory.distribution.clone() else {
@@ -246,7 +246,9 @@ fn planning_on_the_simulator_leaves_it_alone_and_balances_a_pole() {
         let before = env.trace();
         let mut action = [0.0];
         let mut model = Simulator::new(&*env);
-        planner.plan(&mut model, &mut Memory::default(), &mut draws, &mut action).expect("a copy");
+        planner
+            .plan(&mut model, &mut PlannerMemory::default(), &mut draws, &mut action)
+            .expect("a copy");
         assert_eq!(env.trace(), before);
         let checked = space.action(&action).expect("a planned action");
         assert!(!env.step(checked).expect("a step").terminated, "step {step}");

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
-use crate::planning::{Memory, Planner, PlannerSpec, Simulator};
+use crate::planning::{Planner, PlannerMemory, PlannerSpec, Simulator};
 use crate::rng::Rng;
 
 /// A planner that looks ahead in copies of the environment. The copies foresee chance, too.
@@ -45,7 +45,7 @@ impl PlanningSpec {
 /// The policy of a [`PlanningSpec`].
 pub struct Planning {
     planner: Planner,
-    memory: Memory,
+    memory: PlannerMemory,
 }
 
 impl Planning {
@@ -53,14 +53,14 @@ impl Planning {
     pub fn new(spec: &PlanningSpec, action_space: &Space) -> Self {
         Self {
             planner: Planner::new(&spec.planner, spec.discount, action_space),
-            memory: Memory::default(),
+            memory: PlannerMemory::default(),
         }
     }
 }
 
 impl Policy for Planning {
     fn begin_episode(&mut self) {
-        self.memory = Memory::default();
+        self.memory = PlannerMemory::default();
     }
 
     fn act(

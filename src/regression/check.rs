@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::AgentScores;
+use super::numbers::{number, percent};
 use super::permutation::{Effort, Splits, Test, residuals, smallest_visible_drop};
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
-use super::text::{number, percent};
 use crate::experiment::{CheckSpec, Metric};
 use crate::results::PolicyKind;
 use crate::stats;

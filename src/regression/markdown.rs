@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::text::{counts, percent, rule, score, signed_percent};
+use super::numbers::{percent, signed_percent};
+use super::text::{counts, rule, score};
 use super::{Decision, Verdict};
 
 /// The decision as GitHub-flavoured Markdown. Names are escaped: they come from experiment files.

@@ -11,6 +11,7 @@
 mod check;
 mod junit;
 mod markdown;
+mod numbers;
 mod permutation;
 mod scores;
 mod text;

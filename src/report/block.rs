@@ -51,7 +51,7 @@ pub enum Block {
         blocks: Vec<Block>,
     },
     /// The player.
-    Player(super::sections::takes::Player),
+    Player(super::player::Player),
 }
 
 impl Block {

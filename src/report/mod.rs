@@ -21,6 +21,7 @@ mod chart;
 mod model;
 mod page;
 mod past;
+mod player;
 mod sections;
 
 /// How a report is written.

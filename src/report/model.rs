@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::block::{Cell, LegendEntry};
 use super::past::Past;
 use crate::results::{AgentSummary, PolicyKind, RunData, SeedSummary, Trial};
@@ -121,11 +123,7 @@ impl Report {
 
     /// A link from the page to a file.
     pub fn link(&self, file: &Path) -> String {
-        relative(file, &self.folder)
-            .iter()
-            .map(|part| percent_encoded(part))
-            .collect::<Vec<_>>()
-            .join("/")
+        link(file, &self.folder)
     }
 }
 
@@ -194,27 +192,13 @@ fn scores(agent: &AgentSummary, returns: impl Fn(&SeedSummary) -> &Vec<f64>) -> 
     agent.seeds.iter().filter_map(|seed| stats::mean(returns(seed))).collect()
 }
 
-/// The parts of the path from `folder` to `file`, both absolute.
-fn relative(file: &Path, folder: &Path) -> Vec<String> {
-    let (file, folder): (Vec<_>, Vec<_>) =
-        (file.components().collect(), folder.components().collect());
-    let shared = file.iter().zip(&folder).take_while(|(a, b)| a == b).count();
-    let up = std::iter::repeat_n("..".to_owned(), folder.len() - shared);
-    let down = file[shared..].iter().map(|part| part.as_os_str().to_string_lossy().into_owned());
-    up.chain(down).collect()
-}
-
-/// A part of a path as URLs write it.
-fn percent_encoded(part: &str) -> String {
-    let mut encoded = String::new();
-    for byte in part.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+/// The way from `folder` to `file`, both absolute, as a URL.
+fn link(file: &Path, folder: &Path) -> String {
+    /// All but what RFC 3986 calls unreserved, and the slashes between the parts.
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+    let relative = pathdiff::diff_paths(file, folder).unwrap_or_else(|| file.to_owned());
+    utf8_percent_encode(&relative.to_string_lossy(), ENCODED).to_string()
 }
 
 #[cfg(test)]
@@ -223,11 +207,10 @@ mod tests {
 
     #[test]
     fn links_are_relative_and_encoded() {
-        let link =
-            |file: &str, folder: &str| relative(Path::new(file), Path::new(folder)).join("/");
+        let link = |file: &str, folder: &str| link(Path::new(file), Path::new(folder));
         assert_eq!(link("/o/c/r1/trials/a/x.mp4", "/o/c/r1"), "trials/a/x.mp4");
         assert_eq!(link("/o/c/r1/x.mp4", "/o/c/r2"), "../r1/x.mp4");
-        assert_eq!(percent_encoded("a b#?%\"é"), "a%20b%23%3F%25%22%C3%A9");
+        assert_eq!(link("/o/a b#?%\"é/-_~.", "/o"), "a%20b%23%3F%25%22%C3%A9/-_~.");
     }
 
     #[test]

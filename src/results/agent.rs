@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::Summary;
 use crate::algorithm::{self, Setup};
 use crate::env::{EnvSpec, Policy, Space, TimeLimit};
-use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, TrainingSpec};
+use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, ScheduleSpec, TrainingSpec};
 use crate::nn::Tensors;
 use crate::policy::{self, LearnedPolicy, PolicySpec};
 use crate::record::Progress;
@@ -188,7 +188,8 @@ fn restore(
 ) -> anyhow::Result<Box<dyn LearnedPolicy>> {
     let mut policy = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
         policy: &settings.policy,
-        schedule: &training.schedule,
+        // Nothing is collected: no room is kept for samples.
+        schedule: &ScheduleSpec { steps: Some(0), ..ScheduleSpec::default() },
         observation_space: env.env().observation_space(),
         action_space: env.env().action_space(),
         seed: 0,

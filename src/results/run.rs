@@ -18,8 +18,9 @@ use super::summary::{
     SearchedAgent, SeedSummary, Summary,
 };
 use crate::env::EnvSpec;
-use crate::experiment::{FORMAT_VERSION, Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
+use crate::experiment::{Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
 use crate::policy::PolicySpec;
+use crate::record::FORMAT_VERSION;
 use crate::record::{Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult};
 use crate::search::{self, SampleScore, Standing};
 use crate::stats::MovingMean;

@@ -14,7 +14,7 @@ use crate::search::{SampleScore, Standing};
 /// `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// [`crate::experiment::FORMAT_VERSION`] of the program that wrote it.
+    /// [`crate::record::FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
     /// The experiment's name.
     pub experiment: String,

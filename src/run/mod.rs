@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use indexmap::IndexMap;
 
-use crate::experiment::{FORMAT_VERSION, Override, Plan};
+use crate::experiment::{Override, Plan};
 use crate::history::History;
 use crate::provenance;
+use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus};
 use crate::results::RunData;
 use crate::runner::{Observer, Runner};

@@ -61,6 +61,12 @@ pub fn is_bounded(schedule: &ScheduleSpec) -> bool {
     schedule.steps.is_some() || schedule.episodes.is_some()
 }
 
+/// The most samples that training collects, `each` of them between two looks at the schedule.
+pub fn most_samples(schedule: &ScheduleSpec, each: usize) -> usize {
+    let steps = schedule.steps.and_then(|steps| steps.checked_next_multiple_of(each as u64));
+    steps.and_then(|steps| usize::try_from(steps).ok()).unwrap_or(usize::MAX)
+}
+
 /// `{"linear": from, "to": to}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +121,15 @@ impl JsonSchema for Annealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_are_collected_until_the_steps_are_reached() {
+        let of = |steps| ScheduleSpec { steps, ..ScheduleSpec::default() };
+        assert_eq!(most_samples(&of(Some(128)), 64), 128);
+        assert_eq!(most_samples(&of(Some(129)), 64), 192);
+        assert_eq!(most_samples(&of(Some(u64::MAX)), 64), usize::MAX);
+        assert_eq!(most_samples(&of(None), 64), usize::MAX);
+    }
 
     #[test]
     fn both_forms_survive_json() {

@@ -5,6 +5,7 @@
 //! damaged later is told from a good one; the two newest are kept, and the older one is what a trial goes on
 //! from when the newer one is damaged.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -49,9 +50,10 @@ const POSITION: &str = "position";
 pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     state.insert_value(POSITION, position);
-    let bytes = state.to_bytes()?;
-    let name = format!("{:08}-{}.safetensors", position.number, hash(&bytes));
-    store::write_atomically(&directory.join(name), &bytes)?;
+    store::write_tensors(directory, &state, |file| {
+        let name = format!("{:08}-{}.safetensors", position.number, hash(file)?);
+        Ok(directory.join(name))
+    })?;
     for old in newest_first(directory)?.into_iter().skip(KEPT) {
         fs::remove_file(old)?;
     }
@@ -85,7 +87,10 @@ fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {
     let bytes = fs::read(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let (_, expected) = name.split_once('-').context("its name has no hash")?;
-    anyhow::ensure!(hash(&bytes) == expected, "its content does not match the hash in its name");
+    anyhow::ensure!(
+        hash(&bytes[..])? == expected,
+        "its content does not match the hash in its name"
+    );
     let state = Tensors::from_bytes(&bytes)?;
     let position = state.value(POSITION)?;
     Ok((position, state))
@@ -104,6 +109,14 @@ fn newest_first(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+fn hash(mut content: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match content.read(&mut part)? {
+            0 => break,
+            n => hasher.update(&part[..n]),
+        }
+    }
+    Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }

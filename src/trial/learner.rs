@@ -12,7 +12,7 @@ use crate::env::{Episode, Policy};
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::{Event, Moment, Progress, StopReason};
-use crate::store::{TrialDir, write_atomically};
+use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
 /// An agent in training.
@@ -202,7 +202,7 @@ impl<'a> Learner<'a> {
             return Ok(());
         }
         state.insert_value("environment", &self.plan.environment);
-        write_atomically(&self.dir.dataset(), &state.to_bytes()?)
+        write_tensors(self.dir.path(), &state, |_| Ok(self.dir.dataset()))
     }
 
     fn show_untrained(

@@ -7,10 +7,12 @@ mod checkpoint;
 mod evaluate;
 mod learner;
 mod log;
+mod memory;
 mod session;
 mod stage;
 mod take;
 
 pub use evaluate::evaluate;
+pub use memory::MemoryEstimate;
 pub use session::run;
 pub use take::{Scene, TakeError, record_take};

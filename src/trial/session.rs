@@ -7,10 +7,10 @@ use super::learner::Learner;
 use super::log::EventWriter;
 use super::stage::Stage;
 use crate::experiment::TrialPlan;
-use crate::policy;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
 use crate::training::TrialError;
+use crate::{policy, provenance};
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
@@ -66,14 +66,6 @@ pub fn run(
 
     log.sync()?;
     result.gather(dir.events()?.records, plan.evaluation.seed);
-    result.peak_memory_bytes = peak_memory();
+    result.peak_memory_bytes = provenance::peak_memory_bytes();
     Ok(Some(result))
-}
-
-/// The most memory this process has had in use, in bytes; `None` where the system does not tell.
-fn peak_memory() -> Option<u64> {
-    let status = fs_err::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -1,5 +1,6 @@
 //! Integration tests, one binary: a module a topic.
 
+mod architecture;
 mod box2d;
 mod check;
 mod cli;

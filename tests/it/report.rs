@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rushes::experiment::{FORMAT_VERSION, Plan, Spec};
+use rushes::experiment::{Plan, Spec};
+use rushes::record::FORMAT_VERSION;
 use rushes::record::{
     Evaluation, Event, Moment, Outcome, Progress, Record, RunInfo, RunStatus, StopReason, Take,
     TakeRecord, TrialResult,

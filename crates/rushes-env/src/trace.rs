@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use crc::{CRC_32_ISO_HDLC, Crc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
@@ -22,6 +23,9 @@ use crate::registry;
 use crate::space::Space;
 use crate::spec::{EnvSpec, Options};
 use crate::time_limit::TimeLimit;
+
+/// The checksum of zlib and PNG.
+const CRC_32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// A file of recorded trajectories of one environment.
 #[derive(Debug, Deserialize)]
@@ -256,16 +260,7 @@ fn digest(width: usize, pixels: &[f32]) -> Value {
             px.push(format!("{:02x}{:02x}{:02x}", bytes[at], bytes[at + 1], bytes[at + 2]));
         }
     }
-    json!({ "crc32": crc32(&bytes), "mean": mean, "px": px })
-}
-
-/// The checksum of zlib and PNG, by bits: pictures are few.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 }
-        })
-    })
+    json!({ "crc32": CRC_32.checksum(&bytes), "mean": mean, "px": px })
 }
 
 /// How far one field of a replay is off.
@@ -407,7 +402,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_zlibs() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(CRC_32.checksum(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]

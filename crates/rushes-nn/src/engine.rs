@@ -1,5 +1,6 @@
 //! Engines: what computes networks, an open table of them, and the choice between them.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{LazyLock, RwLock};
@@ -12,7 +13,7 @@ use rushes_rng::Rng;
 use super::convolution::CnnConfig;
 use super::native::NativeMlp;
 use super::network::{MlpConfig, Network};
-use super::scalar::Scalar;
+use super::scalar::{Precision, Scalar};
 
 /// The shape of a network, whatever engine computes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -325,7 +326,16 @@ fn build_on<T: Scalar>(
     device: Device,
     rng: &mut Rng,
 ) -> Result<Box<dyn Network<T>>, EngineError> {
-    T::build(engine.implementation()?, config, config.initial_parameters(rng), device)
+    let engine = engine.implementation()?;
+    let built: Box<dyn Any> = match T::PRECISION {
+        Precision::Float32 => {
+            Box::new(engine.build_f32(config, config.initial_parameters(rng), device)?)
+        }
+        Precision::Float64 => {
+            Box::new(engine.build_f64(config, config.initial_parameters(rng), device)?)
+        }
+    };
+    Ok(*built.downcast::<Box<dyn Network<T>>>().expect("a precision names one type"))
 }
 
 #[cfg(test)]

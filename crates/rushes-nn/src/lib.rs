@@ -35,6 +35,5 @@ pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards
 pub use scalar::{Precision, Scalar};
 pub use state::{StateError, Tensors};
 
-#[cfg(any(test, feature = "every-level"))]
 #[doc(hidden)]
 pub use simd::on_every_level;

@@ -75,7 +75,7 @@ const TRUNCATED: u8 = 2;
 /// Shape of a [`Replay`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReplayConfig {
-    /// Experiences that it holds; rounded down to a multiple of `environments`.
+    /// Experiences that it is to hold; see [`ReplayConfig::rows`].
     pub capacity: usize,
     /// How many copies of the environment fill it, in turn.
     pub environments: usize,
@@ -92,40 +92,82 @@ pub struct ReplayConfig {
 }
 
 impl ReplayConfig {
-    /// The most bytes that a memory takes of which only the first `steps` are ever stored.
-    pub fn bytes(&self, steps: u64) -> u64 {
+    /// Transitions that it holds: `capacity`, rounded down to a multiple of `environments`.
+    pub fn rows(&self) -> usize {
+        (self.capacity / self.environments).max(1) * self.environments
+    }
+
+    /// Bytes that a memory of this shape reserves.
+    pub fn bytes(&self) -> u64 {
         let numbers = 2 * self.observation_len + self.action_len + 1;
-        let stored = (self.capacity as u64).min(steps);
         let tree = match self.priorities {
-            Some(_) => SumTree::len(self.capacity) * size_of::<f64>(),
+            Some(_) => SumTree::len(self.rows()) * size_of::<f64>(),
             None => 0,
         };
-        stored * (numbers * size_of::<f32>() + 1) as u64 + tree as u64
+        (self.rows() * (numbers * size_of::<f32>() + 1) + tree) as u64
+    }
+
+    /// Bytes of a memory and of the tensors that it is saved as or restored from. Restoring, the file is in
+    /// memory together with the tensors before there is a replay, which takes as much.
+    pub fn bytes_while_saved(&self) -> u64 {
+        2 * self.bytes()
     }
 }
 
+/// The system does not give the memory that samples take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the system does not give the {:.1} GB that samples take: use a smaller `buffer_size`",
+    *bytes as f64 / 1e9
+)]
+pub struct OutOfMemory {
+    /// How much all that was asked for takes.
+    pub bytes: u64,
+}
+
+/// An empty vector with room for exactly `len` numbers. The system hands out pages as they fill.
+///
+/// # Errors
+/// Where the system has no such room; the error is `whole`, since a vector is a part of something.
+pub fn room<N>(len: usize, whole: OutOfMemory) -> Result<Vec<N>, OutOfMemory> {
+    let mut vector = Vec::new();
+    vector.try_reserve_exact(len).map(|()| vector).map_err(|_| whole)
+}
+
 impl Replay {
-    /// An empty memory. Its room is reserved at once, so that it never moves; the system hands out pages as
-    /// they fill.
-    pub fn new(config: ReplayConfig) -> Self {
+    /// An empty memory. All its room, [`ReplayConfig::bytes`], is reserved at once, so that it never moves.
+    ///
+    /// # Errors
+    /// Where the system has no such room.
+    pub fn new(config: ReplayConfig) -> Result<Self, OutOfMemory> {
         let ReplayConfig { environments, observation_len, action_len, n_steps, gamma, .. } = config;
-        let capacity = (config.capacity / environments).max(1) * environments;
-        let room = |len: usize| Vec::with_capacity(capacity * len);
-        Self {
+        let capacity = config.rows();
+        let whole = OutOfMemory { bytes: config.bytes() };
+        let room = |len: usize| room(capacity * len, whole);
+        let priorities = match config.priorities {
+            Some(settings) => Some((settings, SumTree::new(capacity).ok_or(whole)?)),
+            None => None,
+        };
+        Ok(Self {
             capacity,
             environments,
             observation_len,
             action_len,
             n_steps,
             gamma,
-            observations: room(observation_len),
-            next_observations: room(observation_len),
-            actions: room(action_len),
-            rewards: room(1),
-            ends: Vec::with_capacity(capacity),
+            observations: room(observation_len)?,
+            next_observations: room(observation_len)?,
+            actions: room(action_len)?,
+            rewards: room(1)?,
+            ends: self::room(capacity, whole)?,
             stored: 0,
-            priorities: config.priorities.map(|p| (p, SumTree::new(capacity))),
-        }
+            priorities,
+        })
+    }
+
+    /// How many transitions it has room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// How many experiences it holds.
@@ -304,11 +346,12 @@ impl Replay {
         let n = tensors.get_u64(&name("len"))? as usize;
         self.stored = tensors.get_u64(&name("stored"))?;
         let (width, action_len) = (self.observation_len, self.action_len);
-        refill(&mut self.observations, tensors.get(&name("observations"), &[n, width])?);
-        refill(&mut self.next_observations, tensors.get(&name("next_observations"), &[n, width])?);
-        refill(&mut self.actions, tensors.get(&name("actions"), &[n, action_len])?);
-        refill(&mut self.rewards, tensors.get(&name("rewards"), &[n])?);
-        refill(&mut self.ends, tensors.get_bytes(&name("ends"))?.to_vec());
+        tensors.read_into(&name("observations"), &[n, width], &mut self.observations)?;
+        tensors.read_into(&name("next_observations"), &[n, width], &mut self.next_observations)?;
+        tensors.read_into(&name("actions"), &[n, action_len], &mut self.actions)?;
+        tensors.read_into(&name("rewards"), &[n], &mut self.rewards)?;
+        self.ends.clear();
+        self.ends.extend_from_slice(tensors.get_bytes(&name("ends"))?);
         if let Some((_, tree)) = &mut self.priorities {
             for (index, priority) in tensors.get(&name("priorities"), &[n])?.into_iter().enumerate()
             {
@@ -318,12 +361,6 @@ impl Replay {
         }
         Ok(())
     }
-}
-
-/// Replaces what `buffer` holds, within the room that it has.
-fn refill<N: Copy>(buffer: &mut Vec<N>, values: Vec<N>) {
-    buffer.clear();
-    buffer.extend_from_slice(&values);
 }
 
 /// Writes row `index`, appending it where the buffer ends there.
@@ -350,8 +387,11 @@ struct SumTree {
 }
 
 impl SumTree {
-    fn new(capacity: usize) -> Self {
-        Self { nodes: vec![0.0; Self::len(capacity)], greatest: 1.0 }
+    /// Priorities of zero; nothing where the system has no room for them.
+    fn new(capacity: usize) -> Option<Self> {
+        // Zeros of the system's, which take no memory until they are written over.
+        let nodes = bytemuck::allocation::try_zeroed_vec(Self::len(capacity)).ok()?;
+        Some(Self { nodes, greatest: 1.0 })
     }
 
     /// How many nodes hold so many leaves.
@@ -430,13 +470,58 @@ mod tests {
         });
     }
 
+    fn empty(config: ReplayConfig) -> Replay {
+        Replay::new(config).expect("little memory")
+    }
+
     fn rng() -> Rng {
         stream(4, Purpose::Minibatch, 0)
     }
 
+    /// Bytes that a memory really holds.
+    fn allocated(replay: &Replay) -> u64 {
+        let numbers =
+            [&replay.observations, &replay.next_observations, &replay.actions, &replay.rewards];
+        let numbers =
+            numbers.iter().map(|buffer| buffer.capacity() * size_of::<f32>()).sum::<usize>();
+        let nodes = replay.priorities.as_ref().map_or(0, |(_, tree)| tree.nodes.capacity());
+        (numbers + replay.ends.capacity() + nodes * size_of::<f64>()) as u64
+    }
+
+    #[test]
+    fn a_memory_takes_the_bytes_that_are_counted_empty_full_and_restored() {
+        let priorities = Some(Priorities { alpha: 0.6, epsilon: 1e-6 });
+        for (capacity, environments, priorities) in
+            [(1, 1, None), (1000, 1, priorities), (1000, 7, None), (5, 8, priorities)]
+        {
+            let config = ReplayConfig { environments, priorities, ..config(capacity) };
+            let mut memory = empty(config);
+            assert_eq!(allocated(&memory), config.bytes(), "{config:?}");
+            for i in 0..2 * config.rows() {
+                push(&mut memory, i, false, false);
+            }
+            assert_eq!(allocated(&memory), config.bytes(), "{config:?}");
+            let mut tensors = Tensors::default();
+            memory.save("", &mut tensors);
+            let mut restored = empty(config);
+            restored.load("", &tensors).expect("what was just saved");
+            assert_eq!(allocated(&restored), config.bytes(), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn memory_that_the_system_does_not_have_is_an_error() {
+        let priorities = Some(Priorities { alpha: 0.6, epsilon: 1e-6 });
+        for priorities in [None, priorities] {
+            let config = ReplayConfig { priorities, ..config(1 << 58) };
+            let error = Replay::new(config).err().expect("more than any machine has");
+            assert_eq!(error.bytes, config.bytes());
+        }
+    }
+
     #[test]
     fn the_ring_forgets_the_oldest_and_samples_the_rest_evenly() {
-        let mut replay = Replay::new(config(4));
+        let mut replay = empty(config(4));
         for i in 0..6 {
             push(&mut replay, i, false, false);
         }
@@ -457,7 +542,7 @@ mod tests {
 
     #[test]
     fn n_steps_stop_at_ends_restarts_and_the_newest() {
-        let mut replay = Replay::new(ReplayConfig { n_steps: 3, ..config(10) });
+        let mut replay = empty(ReplayConfig { n_steps: 3, ..config(10) });
         for i in 0..9 {
             push(&mut replay, i, i == 2, i == 5);
         }
@@ -480,7 +565,7 @@ mod tests {
 
     #[test]
     fn rewards_of_n_steps_are_known_up_to_an_end_but_not_through_a_cut() {
-        let mut replay = Replay::new(ReplayConfig { n_steps: 3, ..config(10) });
+        let mut replay = empty(ReplayConfig { n_steps: 3, ..config(10) });
         for i in 0..9 {
             push(&mut replay, i, i == 2, i == 5);
         }
@@ -493,7 +578,7 @@ mod tests {
 
     #[test]
     fn a_number_stays_with_its_experience() {
-        let mut replay = Replay::new(config(4));
+        let mut replay = empty(config(4));
         for i in 0..11 {
             push(&mut replay, i, false, false);
             for index in 0..replay.len() {
@@ -506,7 +591,7 @@ mod tests {
 
     #[test]
     fn copies_of_an_environment_follow_themselves() {
-        let mut replay = Replay::new(ReplayConfig { n_steps: 2, environments: 2, ..config(9) });
+        let mut replay = empty(ReplayConfig { n_steps: 2, environments: 2, ..config(9) });
         for i in 0..6 {
             push(&mut replay, i, false, false);
         }
@@ -518,7 +603,7 @@ mod tests {
     #[test]
     fn priorities_set_probabilities_and_weights() {
         let priorities = Some(Priorities { alpha: 1.0, epsilon: 0.0 });
-        let mut replay = Replay::new(ReplayConfig { priorities, ..config(5) });
+        let mut replay = empty(ReplayConfig { priorities, ..config(5) });
         for i in 0..5 {
             push(&mut replay, i, false, false);
         }
@@ -540,14 +625,14 @@ mod tests {
     fn a_restored_memory_samples_the_same() {
         for priorities in [None, Some(Priorities { alpha: 0.6, epsilon: 1e-6 })] {
             let config = ReplayConfig { priorities, n_steps: 2, ..config(8) };
-            let mut replay = Replay::new(config);
+            let mut replay = empty(config);
             for i in 0..11 {
                 push(&mut replay, i, i == 6, false);
             }
             replay.update_priorities(&[1, 3, 5], [0.1, 7.0, 0.5].into_iter());
             let mut tensors = Tensors::default();
             replay.save("replay.", &mut tensors);
-            let mut restored = Replay::new(config);
+            let mut restored = empty(config);
             restored.load("replay.", &tensors).expect("what was just saved");
             let (mut a, mut b) = (Batch::default(), Batch::default());
             for memory in [&mut replay, &mut restored] {

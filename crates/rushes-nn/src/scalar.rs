@@ -7,8 +7,6 @@ use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Device, EngineError, NetworkConfig, NetworkEngine};
-use super::network::Network;
 use super::simd::{Isa, Vector};
 
 /// The number type of a network: its parameters, gradients and outputs.
@@ -54,17 +52,6 @@ pub trait Scalar:
     /// The vector register type of an instruction set.
     type Lanes<I: Isa>: Vector<Self>;
 
-    /// A network of this precision by `engine`.
-    ///
-    /// # Errors
-    /// Those of the engine.
-    fn build(
-        engine: &dyn NetworkEngine,
-        config: &NetworkConfig,
-        parameters: Vec<Self>,
-        device: Device,
-    ) -> Result<Box<dyn Network<Self>>, EngineError>;
-
     /// The nearest value to `value`.
     fn of(value: f64) -> Self;
     /// `value` exactly.
@@ -98,15 +85,6 @@ impl Scalar for f32 {
     const PRECISION: Precision = Precision::Float32;
     const DTYPE: safetensors::Dtype = safetensors::Dtype::F32;
     type Lanes<I: Isa> = I::F32;
-
-    fn build(
-        engine: &dyn NetworkEngine,
-        config: &NetworkConfig,
-        parameters: Vec<Self>,
-        device: Device,
-    ) -> Result<Box<dyn Network<Self>>, EngineError> {
-        engine.build_f32(config, parameters, device)
-    }
 
     #[inline(always)]
     fn of(value: f64) -> Self {
@@ -184,15 +162,6 @@ impl Scalar for f64 {
     const PRECISION: Precision = Precision::Float64;
     const DTYPE: safetensors::Dtype = safetensors::Dtype::F64;
     type Lanes<I: Isa> = I::F64;
-
-    fn build(
-        engine: &dyn NetworkEngine,
-        config: &NetworkConfig,
-        parameters: Vec<Self>,
-        device: Device,
-    ) -> Result<Box<dyn Network<Self>>, EngineError> {
-        engine.build_f64(config, parameters, device)
-    }
 
     #[inline(always)]
     fn of(value: f64) -> Self {

@@ -78,10 +78,6 @@ pub fn dispatch<K: Task>(task: K) -> K::Output {
 
 /// The instruction sets that [`dispatch`] chooses from, poorest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(
-    not(any(test, feature = "every-level")),
-    expect(dead_code, reason = "named by tests on every target")
-)]
 pub enum Level {
     /// [`Baseline`].
     Baseline,
@@ -91,25 +87,18 @@ pub enum Level {
     Avx512,
 }
 
-/// Whether [`dispatch`] may choose this instruction set: always, outside tests.
-#[cfg(not(any(test, feature = "every-level")))]
-#[inline(always)]
-fn allowed(_: Level) -> bool {
-    true
-}
-
-#[cfg(any(test, feature = "every-level"))]
 thread_local! {
+    /// The richest instruction set that [`dispatch`] may choose on this thread.
     static RICHEST: std::cell::Cell<Level> = const { std::cell::Cell::new(Level::Avx512) };
 }
 
-#[cfg(any(test, feature = "every-level"))]
+/// Whether [`dispatch`] may choose this instruction set.
+#[inline(always)]
 fn allowed(level: Level) -> bool {
     level <= RICHEST.get()
 }
 
 /// Runs a test once with each instruction set that this processor has.
-#[cfg(any(test, feature = "every-level"))]
 pub fn on_every_level(test: impl Fn(Level)) {
     for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
         RICHEST.set(level);

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use fs_err as fs;
-use safetensors::Dtype;
 use safetensors::tensor::{SafeTensors, TensorView};
+use safetensors::{Dtype, SafeTensorError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ pub enum StateError {
     Io(#[from] std::io::Error),
     /// Not a whole safetensors file.
     #[error("damaged or not a safetensors file: {0}")]
-    Format(#[from] safetensors::SafeTensorError),
+    Format(#[from] SafeTensorError),
     /// The metadata is not the JSON that this program writes.
     #[error("damaged metadata: {0}")]
     Metadata(#[from] serde_json::Error),
@@ -136,8 +136,25 @@ impl Tensors {
     /// # Errors
     /// Where it is missing or of another type or shape.
     pub fn get<T: Scalar>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>, StateError> {
+        let mut values = Vec::new();
+        self.read_into(name, shape, &mut values)?;
+        Ok(values)
+    }
+
+    /// Replaces what `values` holds by the numbers of the tensor `name`, within the room that it has.
+    ///
+    /// # Errors
+    /// Where the tensor is missing or of another type or shape; `values` is unchanged then.
+    pub fn read_into<T: Scalar>(
+        &self,
+        name: &str,
+        shape: &[usize],
+        values: &mut Vec<T>,
+    ) -> Result<(), StateError> {
         let bytes = self.find(name, T::DTYPE, Some(shape))?;
-        Ok(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
+        values.clear();
+        values.extend(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>));
+        Ok(())
     }
 
     /// The bytes of `name`.
@@ -219,14 +236,31 @@ impl Tensors {
     /// # Errors
     /// Where the format cannot hold them.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StateError> {
-        let views = self
-            .tensors
-            .iter()
+        Ok(safetensors::serialize(self.views()?, Some(self.entries()?))?)
+    }
+
+    /// Writes what [`Tensors::to_bytes`] makes into a file, without a copy of it in memory.
+    ///
+    /// # Errors
+    /// Where the format cannot hold the tensors or the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), StateError> {
+        let written = safetensors::serialize_to_file(self.views()?, Some(self.entries()?), path);
+        written.map_err(|error| match error {
+            SafeTensorError::IoError(error) => StateError::Io(error),
+            error => StateError::Format(error),
+        })
+    }
+
+    /// The tensors, as the format's crate has them.
+    fn views(&self) -> Result<Vec<(&String, TensorView<'_>)>, StateError> {
+        (self.tensors.iter())
             .map(|(name, t)| Ok((name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-        let metadata = serde_json::to_string(&self.metadata)?;
-        let metadata = HashMap::from([(METADATA.to_owned(), metadata)]);
-        Ok(safetensors::serialize(views, Some(metadata))?)
+            .collect()
+    }
+
+    /// The header's metadata.
+    fn entries(&self) -> Result<HashMap<String, String>, StateError> {
+        Ok(HashMap::from([(METADATA.to_owned(), serde_json::to_string(&self.metadata)?)]))
     }
 
     /// Reads what [`Tensors::to_bytes`] made, or any safetensors file.
@@ -274,6 +308,10 @@ mod tests {
         tensors.insert_u64("steps", u64::MAX);
         tensors.insert_bytes("rng", b"any bytes");
         let bytes = tensors.to_bytes().expect("what safetensors can hold");
+        let folder = tempfile::tempdir().expect("room for a file");
+        let file = folder.path().join("tensors");
+        tensors.write(&file).expect("a folder");
+        assert_eq!(fs::read(file).expect("what was just written"), bytes);
         let read = Tensors::from_bytes(&bytes).expect("what was just written");
         assert_eq!(read.metadata, tensors.metadata);
         assert_eq!(read.to_bytes().unwrap(), bytes);

@@ -1,5 +1,5 @@
-//! Networks: acting and PPO-sized updates, native against libtorch, whole SAC updates, and the updates' floors
-//! (their matrix products alone).
+//! Networks: acting and PPO-sized updates, native against libtorch, whole SAC updates, and libtorch's matrix
+//! products of the same updates alone.
 //!
 //! `cargo bench --bench nn [-- FILTER]`
 
@@ -87,8 +87,8 @@ fn update(c: &mut Criterion) {
                 });
             });
         }
-        group.bench_function(BenchmarkId::new("floor", format!("{width}x{rows}")), |b| {
-            let mut buffers = Floor::new(width.max(rows) * width);
+        group.bench_function(BenchmarkId::new("products", format!("{width}x{rows}")), |b| {
+            let mut buffers = Products::new(width.max(rows) * width);
             b.iter(|| buffers.ppo(rows, width));
         });
     }
@@ -134,53 +134,35 @@ fn sac(c: &mut Criterion) {
     group.bench_function("update", |b| {
         b.iter(|| algorithm.iterate(&mut world, &mut metrics).expect("finite numbers"));
     });
-    group.bench_function("floor", |b| {
-        let mut buffers = Floor::new(400 * 400);
+    group.bench_function("products", |b| {
+        let mut buffers = Products::new(400 * 400);
         b.iter(|| (0..STEPS).for_each(|_| buffers.sac(256)));
     });
     group.finish();
 }
 
-/// Products by the `gemm` crate, with nothing in between.
-struct Floor {
-    a: Vec<f32>,
-    b: Vec<f32>,
-    c: Vec<f32>,
+/// Products by libtorch on one core, with nothing in between.
+struct Products {
+    a: tch::Tensor,
+    b: tch::Tensor,
+    c: tch::Tensor,
 }
 
-impl Floor {
+impl Products {
     /// For matrices of at most `len` numbers.
     fn new(len: usize) -> Self {
-        let buffer = || vec![0.5; len];
+        tch::set_num_threads(1);
+        let buffer = || tch::Tensor::full(len as i64, 0.5, (tch::Kind::Float, tch::Device::Cpu));
         Self { a: buffer(), b: buffer(), c: buffer() }
     }
 
     fn product(&mut self, m: usize, n: usize, k: usize) {
-        assert!((m * n).max(m * k).max(k * n) <= self.a.len(), "the buffers are too small");
-        // SAFETY: the buffers hold these matrices.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                self.c.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                self.a.as_ptr(),
-                1,
-                k as isize,
-                self.b.as_ptr(),
-                1,
-                n as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
+        let matrix = |buffer: &tch::Tensor, rows: usize, columns: usize| {
+            let (rows, columns) = (rows as i64, columns as i64);
+            buffer.narrow(0, 0, rows * columns).view([rows, columns])
+        };
+        let (a, b) = (matrix(&self.a, m, k), matrix(&self.b, k, n));
+        let _ = a.mm_out(&matrix(&self.c, m, n), &b);
     }
 
     fn forward(&mut self, rows: usize, widths: &[usize]) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::Section;
@@ -10,6 +10,7 @@ use crate::format;
 use crate::record::{Moment, TakeRecord};
 use crate::report::block::Block;
 use crate::report::model::{Report, Series, letter};
+use crate::report::player::{Link, Player, Shown};
 
 /// Takes that the page opens with, beside the pair before and after.
 const MOST_OTHERS: usize = 4;
@@ -18,47 +19,6 @@ const TRACE_BUDGET: usize = 150_000;
 
 /// The section.
 pub struct Takes;
-
-/// What the player shows.
-#[derive(Debug, Clone, Serialize)]
-pub struct Player {
-    /// The takes that are there when the page opens; the first two are the pair.
-    shown: Vec<Shown>,
-    /// Whether the first two shown are one agent before and after training.
-    pair: bool,
-    /// Every take, for the page's script.
-    data: Value,
-    /// Every take, for readers without scripts.
-    list: Vec<Link>,
-}
-
-/// A take that is on the page from the start.
-#[derive(Debug, Clone, Serialize)]
-struct Shown {
-    /// Its number among all takes.
-    number: usize,
-    #[serde(flatten)]
-    link: Link,
-    width: u32,
-    height: u32,
-    /// CSS classes of its series.
-    class: String,
-    agent: String,
-    moment: String,
-    seed: u64,
-    returns: String,
-    /// The address of its first frame, empty where there is none.
-    poster: String,
-    /// Whether it is loaded at once.
-    eager: bool,
-}
-
-/// A take's name and place.
-#[derive(Debug, Clone, Serialize)]
-struct Link {
-    url: String,
-    label: String,
-}
 
 /// A take with where it belongs.
 struct Found<'a> {
@@ -151,7 +111,7 @@ fn find(report: &Report) -> anyhow::Result<Vec<Found<'_>>> {
 /// Where the page finds a file: inside itself, or beside it.
 fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
     Ok(match report.standalone {
-        true => format!("data:{kind};base64,{}", base64(&fs_err::read(file)?)),
+        true => format!("data:{kind};base64,{}", BASE64.encode(&fs_err::read(file)?)),
         false => report.link(file),
     })
 }
@@ -270,33 +230,9 @@ fn trace(rewards: &[Vec<f32>], stride: usize) -> (Vec<f64>, Vec<usize>) {
     (trace.into_iter().step_by(stride).collect(), starts)
 }
 
-/// Base 64 as data URLs want it (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte))
-            << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(word >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_has_the_vectors_of_its_rfc() {
-        let cases =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (plain, encoded) in cases {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-    }
 
     #[test]
     fn a_trace_begins_at_zero_in_every_episode() {

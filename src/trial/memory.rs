@@ -1,32 +1,43 @@
 //! How much memory trials take, known before they start: that of replay memories, beside which networks and
 //! buffers hardly count.
 
-use super::{AgentSpec, Plan};
-use crate::env::Env;
+use crate::algorithm;
+use crate::env::{Env, TimeLimit};
+use crate::experiment::{AgentSpec, EnvironmentSpec, Plan};
 use crate::format::bytes;
+use crate::policy::ObservationSpec;
 
 /// From this many bytes on, memory is worth telling.
 const NOTEWORTHY: u64 = 100_000_000;
 
-/// The memory of an experiment's trials.
+/// The memory that an experiment's trials take for samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Memory {
+pub struct MemoryEstimate {
     /// The agent whose trials take the most.
     agent: String,
     /// Bytes of each trial, the largest first.
     trials: Vec<u64>,
 }
 
-impl Memory {
+impl MemoryEstimate {
     /// What the trials of a plan take at most.
     ///
     /// # Errors
     /// Where the environment is unknown; never for a checked experiment.
     pub fn of(plan: &Plan) -> anyhow::Result<Self> {
+        // What is stored is what the policy sees; few trials of a plan differ in that.
+        let mut views: Vec<((&EnvironmentSpec, &ObservationSpec), TimeLimit)> = Vec::new();
         let mut trials = Vec::new();
         for trial in &plan.trials {
-            let (_, env) = trial.environment.build(&trial.settings.policy)?;
-            trials.push((trial.settings.memory_bytes(env.env()), trial.agent.as_str()));
+            let view = (&trial.environment, trial.settings.policy.observation());
+            let known = views.iter().position(|(other, _)| *other == view);
+            let index = known.unwrap_or(views.len());
+            if known.is_none() {
+                let (_, env) = trial.environment.build(&trial.settings.policy)?;
+                views.push((view, env));
+            }
+            let env = views[index].1.env();
+            trials.push((sample_bytes(&trial.settings, env)?, trial.agent.as_str()));
         }
         trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         Ok(Self {
@@ -80,15 +91,12 @@ impl Memory {
     }
 }
 
-impl AgentSpec {
-    /// The most bytes that a trial's replay memory takes in `env`, with the two copies that writing a
-    /// checkpoint makes (the tensors, and the file).
-    fn memory_bytes(&self, env: &dyn Env) -> u64 {
-        let Some(training) = &self.training else { return 0 };
-        let settings = crate::algorithm::settings(&training.algorithm).expect("checked");
-        let (observations, actions) = (env.observation_space(), env.action_space());
-        3 * settings.memory_bytes(&training.schedule, observations, actions)
-    }
+/// The most bytes that the samples of a trial of `agent` take in `env`.
+fn sample_bytes(agent: &AgentSpec, env: &dyn Env) -> anyhow::Result<u64> {
+    let Some(training) = &agent.training else { return Ok(0) };
+    let settings = algorithm::settings(&training.algorithm)?;
+    let (observations, actions) = (env.observation_space(), env.action_space());
+    Ok(settings.memory_bytes(&training.schedule, observations, actions))
 }
 
 #[cfg(test)]
@@ -117,31 +125,67 @@ mod tests {
 
     #[test]
     fn memory_is_replay_size_times_what_a_step_takes() {
-        let memory = Memory::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
-        assert_eq!(memory.at_a_time(1), 3 * STEP * 1_000_000);
-        assert_eq!(memory.at_a_time(2), 6 * STEP * 1_000_000);
+        let memory = MemoryEstimate::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
+        assert_eq!(memory.at_a_time(1), 2 * STEP * 1_000_000);
+        assert_eq!(memory.at_a_time(2), 4 * STEP * 1_000_000);
         // PPO keeps no replay.
         assert_eq!(memory.at_a_time(4), memory.at_a_time(2));
         assert_eq!(
             memory.statement(2).as_deref(),
-            Some("memory: replay takes up to 639 MB a trial (sac), 1,278 MB for 2 at a time")
+            Some("memory: replay takes up to 426 MB a trial (sac), 852 MB for 2 at a time")
+        );
+    }
+
+    /// What one trial of an agent takes that learns CartPole for 10,000 steps.
+    fn cartpole(observation: serde_json::Value, algorithm: serde_json::Value) -> u64 {
+        let value = json!({ "name": "memory", "environment": { "id": "CartPole-v1" }, "seeds": 3,
+            "agents": { "learner": {
+                "policy": { "type": "neural", "observation": observation },
+                "training": { "algorithm": algorithm, "schedule": { "steps": 10_000 } },
+            } } });
+        let plan = Plan::new(check(&value).expect("a valid experiment"));
+        MemoryEstimate::of(&plan).expect("a known environment").at_a_time(1)
+    }
+
+    #[test]
+    fn what_the_policy_sees_is_what_is_kept() {
+        let pixels = json!({ "type": "pixels", "width": 84, "height": 84, "stack": 4 });
+        let step = 4 * (2 * 4 * 84 * 84 + 1 + 1) + 1;
+        assert_eq!(cartpole(pixels, json!({ "name": "dqn" })), 2 * step * 10_000);
+    }
+
+    #[test]
+    fn planners_keep_samples_twice_and_copy_the_larger_ones() {
+        let replay = 4 * (2 * 4 + 1 + 1) + 1;
+        let state = json!({ "type": "state" });
+        // Observations and one-hot actions, rewards, and the samples' numbers.
+        let rewards = 4 * (4 + 2 + 1) + 8;
+        assert_eq!(
+            cartpole(state.clone(), json!({ "name": "model_free_planning" })),
+            (2 * replay + rewards) * 10_000
+        );
+        // Changes of state and ends as well.
+        let model = rewards + 4 * (4 + 1);
+        assert_eq!(
+            cartpole(state, json!({ "name": "model_based_planning" })),
+            (replay + 2 * model) * 10_000
         );
     }
 
     #[test]
     fn a_replay_is_no_larger_than_the_training_is_long() {
-        let memory = Memory::of(&plan(1_000_000, 1_000)).expect("a known environment");
-        assert_eq!(memory.at_a_time(1), 3 * STEP * 1_000);
+        let memory = MemoryEstimate::of(&plan(1_000_000, 1_000)).expect("a known environment");
+        assert_eq!(memory.at_a_time(1), 2 * STEP * 1_000);
         assert_eq!(memory.statement(2), None);
     }
 
     #[test]
     fn too_much_memory_is_told_with_what_to_do() {
-        let memory = Memory::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
+        let memory = MemoryEstimate::of(&plan(1_000_000, 2_000_000)).expect("a known environment");
         assert_eq!(memory.problem(2, 2_000_000_000), None);
-        let fewer = memory.problem(2, 1_000_000_000).expect("too much for two");
+        let fewer = memory.problem(2, 800_000_000).expect("too much for two");
         assert!(fewer.contains("use fewer --jobs"), "{fewer}");
-        let smaller = memory.problem(2, 500_000_000).expect("too much for one");
+        let smaller = memory.problem(2, 400_000_000).expect("too much for one");
         assert!(smaller.starts_with("agents.sac.training.algorithm.buffer_size: "), "{smaller}");
     }
 }
