@@ -96,7 +96,7 @@ impl History {
     /// Opens the history in `output`, making it where there is none.
     ///
     /// # Errors
-    /// Where it cannot be opened, is damaged, foreign or newer.
+    /// Fails if it cannot be opened, is damaged, foreign or newer.
     pub fn open(output: &Path) -> anyhow::Result<Self> {
         fs_err::create_dir_all(output)?;
         let path = store::history(output);
@@ -106,7 +106,7 @@ impl History {
     /// Opens the history in `output` if there is one.
     ///
     /// # Errors
-    /// Where it cannot be opened, is damaged, foreign or newer.
+    /// Fails if it cannot be opened, is damaged, foreign or newer.
     pub fn open_existing(output: &Path) -> anyhow::Result<Option<Self>> {
         let path = store::history(output);
         if !path.exists() {
@@ -135,7 +135,7 @@ impl History {
     /// Records a run; a run recorded before is replaced.
     ///
     /// # Errors
-    /// Where the database cannot be written.
+    /// Fails if the database cannot be written.
     pub fn record(&mut self, summary: &Summary) -> anyhow::Result<()> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -147,7 +147,7 @@ impl History {
     /// The recorded runs of an experiment, oldest first.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Fails if the database cannot be read.
     pub fn runs(&self, experiment: &str) -> anyhow::Result<Vec<RecordedRun>> {
         let mut statement = self.connection.prepare(
             "SELECT id, run, environment, started, finished, settings_hash, git_commit, git_dirty,
@@ -181,7 +181,7 @@ impl History {
     /// The experiments that have recorded runs, by name.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Fails if the database cannot be read.
     pub fn experiments(&self) -> anyhow::Result<Vec<String>> {
         let mut statement =
             self.connection.prepare("SELECT DISTINCT experiment FROM runs ORDER BY experiment")?;

@@ -1,33 +1,56 @@
 //! rushes: a headless reinforcement-learning experiment runner.
 //!
 //! ```text
-//! experiment.json ──Spec──▶ Plan ──Runner──▶ one child process per trial ──▶ run directory ──▶ report, check
+//! experiment.json ──Spec──▶ Plan ──Runner──▶ one process per trial ──▶ run directory ──▶ report, check
 //! ```
+//!
+//! A program of one's own is `rushes` with its own entries: see [`registry::Registry`] and [`cli::main_with`]. What
+//! it needs is documented here; the rest of the rooms (`docs/architecture.md`) are public to the tests of this
+//! repository only, and may change at any time.
+
+pub use rushes_env as env;
+pub use rushes_nn as nn;
+pub use rushes_rng as rng;
 
 pub mod algorithm;
 pub mod cli;
-pub use rushes_env as env;
-pub mod exit;
 pub mod experiment;
-pub mod export;
-pub mod format;
-pub mod history;
-pub use rushes_nn as nn;
-pub mod planning;
 pub mod policy;
-pub mod provenance;
 pub mod record;
 pub mod registry;
-pub mod regression;
-pub mod report;
-pub mod results;
-pub use rushes_rng as rng;
-pub mod run;
-pub mod runner;
-pub mod search;
-pub mod stats;
-pub mod store;
 pub mod training;
+
+#[doc(hidden)]
+pub mod exit;
+#[doc(hidden)]
+pub mod export;
+#[doc(hidden)]
+pub mod format;
+#[doc(hidden)]
+pub mod history;
+#[doc(hidden)]
+pub mod planning;
+#[doc(hidden)]
+pub mod provenance;
+#[doc(hidden)]
+pub mod regression;
+#[doc(hidden)]
+pub mod report;
+#[doc(hidden)]
+pub mod results;
+#[doc(hidden)]
+pub mod run;
+#[doc(hidden)]
+pub mod runner;
+#[doc(hidden)]
+pub mod search;
+#[doc(hidden)]
+pub mod stats;
+#[doc(hidden)]
+pub mod store;
+#[doc(hidden)]
 pub mod trial;
+#[doc(hidden)]
 pub mod validation;
+#[doc(hidden)]
 pub mod video;

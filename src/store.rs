@@ -44,7 +44,7 @@ impl RunDir {
     /// Creates the directory of a new run below `output/<experiment>/`, named by the time.
     ///
     /// # Errors
-    /// Where the directory cannot be made.
+    /// Fails if the directory cannot be made.
     pub fn create(output: &Path, experiment: &str) -> anyhow::Result<Self> {
         let parent = output.join(experiment);
         fs::create_dir_all(&parent).context("failed to create the output directory")?;
@@ -69,7 +69,7 @@ impl RunDir {
     /// Opens the directory of an existing run (`latest` is followed).
     ///
     /// # Errors
-    /// Where it is no directory with a `plan.json`.
+    /// Fails if it is no directory with a `plan.json`.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let path = fs::canonicalize(path).context("failed to open the run directory")?;
         anyhow::ensure!(
@@ -121,7 +121,7 @@ impl RunDir {
     /// Reads `plan.json`.
     ///
     /// # Errors
-    /// Where it is missing, damaged or from a newer version.
+    /// Fails if it is missing, damaged or from a newer version.
     pub fn plan(&self) -> anyhow::Result<Plan> {
         read_json(&self.path.join("plan.json"))
     }
@@ -129,7 +129,7 @@ impl RunDir {
     /// Writes `plan.json`.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> anyhow::Result<()> {
         write_json(&self.path.join("plan.json"), plan)
     }
@@ -137,7 +137,7 @@ impl RunDir {
     /// Reads `run.json`.
     ///
     /// # Errors
-    /// Where it is missing, damaged or from a newer version.
+    /// Fails if it is missing, damaged or from a newer version.
     pub fn info(&self) -> anyhow::Result<RunInfo> {
         read_json(&self.path.join("run.json"))
     }
@@ -145,7 +145,7 @@ impl RunDir {
     /// Writes `run.json`.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn write_info(&self, info: &RunInfo) -> anyhow::Result<()> {
         write_json(&self.path.join("run.json"), info)
     }
@@ -158,7 +158,7 @@ impl RunDir {
     /// Points `output/<experiment>/latest` at this run.
     ///
     /// # Errors
-    /// Where the link cannot be replaced.
+    /// Fails if the link cannot be replaced.
     pub fn mark_latest(&self) -> anyhow::Result<()> {
         let parent = self.path.parent().context("a run directory has a parent")?;
         let temporary = parent.join(format!(".latest-{}", std::process::id()));
@@ -231,7 +231,7 @@ impl TrialDir {
     /// Creates the directory and writes `trial.json`.
     ///
     /// # Errors
-    /// Where either cannot be written.
+    /// Fails if either cannot be written.
     pub fn create(&self, plan: &TrialPlan) -> anyhow::Result<()> {
         fs::create_dir_all(&self.path)?;
         write_json(&self.path.join("trial.json"), plan)
@@ -240,7 +240,7 @@ impl TrialDir {
     /// Reads `trial.json`.
     ///
     /// # Errors
-    /// Where it is missing, damaged or from a newer version.
+    /// Fails if it is missing, damaged or from a newer version.
     pub fn plan(&self) -> anyhow::Result<TrialPlan> {
         read_json(&self.path.join("trial.json"))
     }
@@ -253,7 +253,7 @@ impl TrialDir {
     /// Reads `result.json`.
     ///
     /// # Errors
-    /// Where it is missing, damaged or from a newer version.
+    /// Fails if it is missing, damaged or from a newer version.
     pub fn result(&self) -> anyhow::Result<TrialResult> {
         read_json(&self.path.join("result.json"))
     }
@@ -261,7 +261,7 @@ impl TrialDir {
     /// Writes `result.json`: the trial is over.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn write_result(&self, result: &TrialResult) -> anyhow::Result<()> {
         write_json(&self.path.join("result.json"), result)
     }
@@ -310,7 +310,7 @@ impl TrialDir {
     /// Reads the event log as far as it is whole, and says where it is not.
     ///
     /// # Errors
-    /// Where the file cannot be read at all.
+    /// Fails if the file cannot be read at all.
     pub fn events(&self) -> anyhow::Result<EventLog> {
         let text = fs::read_to_string(self.events_path())?;
         let mut log = EventLog { records: Vec::new(), damaged_line: None };
@@ -346,7 +346,7 @@ pub struct EventLog {
 /// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content.
 ///
 /// # Errors
-/// Where any of it fails; the old file is then untouched.
+/// Fails if any of it fails; the old file is then untouched.
 pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
@@ -364,7 +364,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 /// file in memory; `path` says where the file belongs, given its content.
 ///
 /// # Errors
-/// Where any of it fails; an older file is then untouched.
+/// Fails if any of it fails; an older file is then untouched.
 pub fn write_tensors(
     directory: &Path,
     tensors: &Tensors,
@@ -393,7 +393,7 @@ fn set_readable(file: &std::fs::File) -> io::Result<()> {
 /// Writes a value as indented JSON, atomically.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Fails if the file cannot be written.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
@@ -403,7 +403,7 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
 /// Reads a JSON file of this program, refusing one that a newer version wrote.
 ///
 /// # Errors
-/// Where it is missing, damaged or newer.
+/// Fails if it is missing, damaged or newer.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     #[derive(serde::Deserialize)]
     struct Version {

@@ -19,7 +19,7 @@ use crate::{algorithm, search};
 /// Reads an experiment and checks everything that can be known before it runs.
 ///
 /// # Errors
-/// Where the file cannot be read, or an [`ExperimentError`] with all that is wrong in it.
+/// Fails if the file cannot be read, or an [`ExperimentError`] with all that is wrong in it.
 pub fn load(file: &Path, overrides: &[Override]) -> anyhow::Result<Spec> {
     let text = fs::read_to_string(file).context("failed to read the experiment")?;
     let mut value: Value =

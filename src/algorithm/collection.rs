@@ -130,7 +130,7 @@ impl Collector {
     /// A collector without samples.
     ///
     /// # Errors
-    /// Where the system has no room for them.
+    /// Fails if the system has no room for them.
     pub fn new(config: CollectorConfig, setup: &Setup<'_>) -> Result<Self, OutOfMemory> {
         let replay = config.replay(setup.schedule, setup.observation_space, setup.action_space);
         Ok(Self {
@@ -148,7 +148,7 @@ impl Collector {
     /// afterwards.
     ///
     /// # Errors
-    /// Where the environment fails or the policy cannot decide.
+    /// Fails if the environment fails or the policy cannot decide.
     pub fn collect(
         &mut self,
         world: &mut World,
@@ -196,7 +196,7 @@ impl Collector {
     /// Restores what [`Collector::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
+    /// Fails if something is missing or does not fit.
     pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
         self.replay.load("samples.", state)?;
         self.exploration = state.rng("exploration")?;

@@ -32,7 +32,7 @@ pub trait Algorithm {
     /// the field's names.
     ///
     /// # Errors
-    /// Where the environment fails or a number stops being finite.
+    /// Fails if the environment fails or a number stops being finite.
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError>;
 
     /// The environments were restarted at a checkpoint: unfinished episodes are forgotten.
@@ -50,7 +50,7 @@ pub trait Algorithm {
     /// Restores what [`Algorithm::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
+    /// Fails if something is missing or does not fit.
     fn load(&mut self, state: &Tensors) -> anyhow::Result<()>;
 
     /// Saves the samples that it learned from, where they are worth keeping by themselves: the tensors of
@@ -76,7 +76,7 @@ impl<'a> Setup<'a> {
     /// The agent's network.
     ///
     /// # Errors
-    /// Where its policy is another.
+    /// Fails if its policy is another.
     pub fn network(&self) -> anyhow::Result<&'a NeuralSpec> {
         match self.policy {
             PolicySpec::Neural(network) => Ok(network),
@@ -88,7 +88,7 @@ impl<'a> Setup<'a> {
     /// and what the policy asks for else.
     ///
     /// # Errors
-    /// Where the policy is not neural.
+    /// Fails if the policy is not neural.
     pub fn head(&self) -> anyhow::Result<Head> {
         Ok(match (self.action_space, self.network()?.head) {
             (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
@@ -103,7 +103,7 @@ impl<'a> Setup<'a> {
     /// Number `index` draws from an initialisation stream of its own.
     ///
     /// # Errors
-    /// Where the policy is not neural, or the engine or the device cannot be had.
+    /// Fails if the policy is not neural, or the engine or the device cannot be had.
     pub fn build_network<T: Scalar>(
         &self,
         outputs: usize,
@@ -198,7 +198,7 @@ pub trait AlgorithmSettings {
 /// Adds an update's `losses` to `metrics`.
 ///
 /// # Errors
-/// Where one of them is not a number any more: the trial stops there.
+/// Fails if one of them is not a number any more: the trial stops there.
 pub fn report(metrics: &mut MetricMeans, losses: &[(&str, f64)]) -> Result<(), TrialError> {
     if losses.iter().any(|(_, value)| !value.is_finite()) {
         let metrics = losses.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();

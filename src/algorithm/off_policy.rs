@@ -310,7 +310,7 @@ impl<T: Scalar> Explorer<T> {
     /// Plays the steps between two updates, into the memory; the update, once learning has started.
     ///
     /// # Errors
-    /// Where the environment fails or the actor's outputs stop being finite.
+    /// Fails if the environment fails or the actor's outputs stop being finite.
     pub fn play(&mut self, world: &mut World) -> Result<Option<Update>, TrialError> {
         let ExplorerConfig { n_envs, train_freq, gradient_steps, learning_rate, .. } = self.config;
         for _ in 0..train_freq {
@@ -380,7 +380,7 @@ impl<T: Scalar> Explorer<T> {
     /// Restores what [`Explorer::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
+    /// Fails if something is missing or does not fit.
     pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         self.policy.load(state)?;
         self.replay.load("replay.", state)?;
@@ -443,7 +443,7 @@ impl<T: Scalar> Critics<T> {
     /// `count` fresh critics with `outputs` outputs each.
     ///
     /// # Errors
-    /// Where the engine or the device cannot be had.
+    /// Fails if the engine or the device cannot be had.
     pub fn new(count: usize, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let inputs = setup.observation_space.features() + setup.action_space.len();
         let mlp = mlp(setup, inputs, outputs)?;
@@ -558,7 +558,7 @@ impl<T: Scalar> Critics<T> {
     /// Restores what [`Critics::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
+    /// Fails if something is missing or does not fit.
     pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         for (i, (network, target)) in self.networks.iter_mut().zip(&mut self.targets).enumerate() {
             state.load_network(&format!("critic{i}."), &mut **network)?;

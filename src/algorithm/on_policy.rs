@@ -225,7 +225,7 @@ impl<T: Scalar> ActorCritic<T> {
     /// Fresh networks for `setup`.
     ///
     /// # Errors
-    /// Where the engine or the device cannot be had.
+    /// Fails if the engine or the device cannot be had.
     pub fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = config.policy::<T>(setup)?;
         let critic = if config.shared_trunk {
@@ -258,7 +258,7 @@ impl<T: Scalar> ActorCritic<T> {
     /// Plays `n_steps` steps in every copy and estimates advantages.
     ///
     /// # Errors
-    /// Where the environment fails or the actor's outputs stop being finite.
+    /// Fails if the environment fails or the actor's outputs stop being finite.
     pub fn collect(
         &mut self,
         world: &mut World,
@@ -490,7 +490,7 @@ impl<T: Scalar> ActorCritic<T> {
     /// Restores what [`ActorCritic::save`] saved.
     ///
     /// # Errors
-    /// Where something is missing or does not fit.
+    /// Fails if something is missing or does not fit.
     pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         self.policy.load(state)?;
         if let Some(critic) = &mut self.critic {

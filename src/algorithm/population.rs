@@ -78,7 +78,7 @@ impl Blueprint {
 }
 
 /// What a candidate's episodes came to.
-struct Verdict {
+struct Tried {
     played: Vec<Episode>,
     /// The observations that it acted on, where they are normalised.
     observations: Vec<f32>,
@@ -108,7 +108,7 @@ impl<T: Scalar> Population<T> {
     /// A fresh policy for `setup`.
     ///
     /// # Errors
-    /// Where the policy is not neural, or its engine or device cannot be had.
+    /// Fails if the policy is not neural, or its engine or device cannot be had.
     pub fn new(config: PopulationConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let blueprint = Blueprint {
             policy: setup.policy.clone(),
@@ -129,7 +129,7 @@ impl<T: Scalar> Population<T> {
     /// candidate's mean return.
     ///
     /// # Errors
-    /// Where a candidate or its environment fails.
+    /// Fails if a candidate or its environment fails.
     pub fn judge(
         &mut self,
         world: &mut World,
@@ -142,16 +142,16 @@ impl<T: Scalar> Population<T> {
         let environment = world.environment();
         let normaliser = self.policy.normaliser.as_ref();
         let next = AtomicUsize::new(0);
-        let work = || -> anyhow::Result<Vec<(usize, Result<Verdict, TrialError>)>> {
-            let mut player = Player::new(config, &blueprint.setup(), environment, normaliser)?;
-            let mut verdicts = Vec::new();
+        let work = || -> anyhow::Result<Vec<(usize, Result<Tried, TrialError>)>> {
+            let mut worker = Worker::new(config, &blueprint.setup(), environment, normaliser)?;
+            let mut tries = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(candidate) = candidates.get(index) else { return Ok(verdicts) };
-                verdicts.push((index, player.play(candidate, &seeds)));
+                let Some(candidate) = candidates.get(index) else { return Ok(tries) };
+                tries.push((index, worker.play(candidate, &seeds)));
             }
         };
-        let mut verdicts = std::thread::scope(|scope| {
+        let mut tries = std::thread::scope(|scope| {
             let threads = config.threads.min(candidates.len());
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             let mut all = Vec::new();
@@ -160,10 +160,10 @@ impl<T: Scalar> Population<T> {
             }
             anyhow::Ok(all)
         })?;
-        verdicts.sort_by_key(|(index, _)| *index);
+        tries.sort_by_key(|(index, _)| *index);
         let mut fitness = Vec::with_capacity(candidates.len());
-        for (_, verdict) in verdicts {
-            let Verdict { played, observations } = verdict?;
+        for (_, tried) in tries {
+            let Tried { played, observations } = tried?;
             let total: f64 = played.iter().map(|episode| episode.r#return).sum();
             fitness.push(total / played.len() as f64);
             world.count_episodes(&played);
@@ -176,12 +176,12 @@ impl<T: Scalar> Population<T> {
 }
 
 /// One thread's policy and environment.
-struct Player<T: Scalar> {
+struct Worker<T: Scalar> {
     policy: NetworkPolicy<T>,
     env: crate::env::TimeLimit,
 }
 
-impl<T: Scalar> Player<T> {
+impl<T: Scalar> Worker<T> {
     fn new(
         config: PopulationConfig,
         setup: &Setup<'_>,
@@ -194,23 +194,23 @@ impl<T: Scalar> Player<T> {
         Ok(Self { policy, env })
     }
 
-    fn play(&mut self, candidate: &[T], seeds: &[u64]) -> Result<Verdict, TrialError> {
+    fn play(&mut self, candidate: &[T], seeds: &[u64]) -> Result<Tried, TrialError> {
         let Self { policy, env } = self;
         policy.network.parameters_mut().copy_from_slice(candidate);
         let keep = policy.normaliser.is_some();
-        let mut verdict = Verdict { played: Vec::new(), observations: Vec::new() };
+        let mut tried = Tried { played: Vec::new(), observations: Vec::new() };
         for &seed in seeds {
             // Greedy policies draw nothing.
             let mut rng = stream(seed, Purpose::Exploration, 0);
             let watch = |view: View<'_>| -> Result<(), TrialError> {
                 if keep && view.last.is_none_or(|(_, last)| !last.done()) {
-                    verdict.observations.extend_from_slice(view.observation);
+                    tried.observations.extend_from_slice(view.observation);
                 }
                 Ok(())
             };
             let played = episode::play(env, policy, Mode::Greedy, &mut rng, seed, None, watch)?;
-            verdict.played.push(played);
+            tried.played.push(played);
         }
-        Ok(verdict)
+        Ok(tried)
     }
 }

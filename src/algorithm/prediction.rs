@@ -99,7 +99,7 @@ impl Samples {
     /// No samples, with room for `rows` of them.
     ///
     /// # Errors
-    /// Where the system has no such room.
+    /// Fails if the system has no such room.
     pub fn new(rows: usize, widths: Widths) -> Result<Self, OutOfMemory> {
         let whole = OutOfMemory { bytes: Self::bytes(rows, widths) };
         Ok(Self {

@@ -372,7 +372,7 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
     /// A fresh agent.
     ///
     /// # Errors
-    /// Where the engine or the device cannot be had.
+    /// Fails if the engine or the device cannot be had.
     pub fn new(config: SacConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let explorer = Explorer::<T>::new(config.explorer, actor(setup)?, setup)?;
         let parameters = explorer.policy.network.parameters().len();

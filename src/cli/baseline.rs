@@ -20,7 +20,7 @@ pub struct Args {
 /// Writes the baseline.
 ///
 /// # Errors
-/// Where the run cannot be read or is not complete, or the file cannot be written.
+/// Fails if the run cannot be read or is not complete, or the file cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let scores = Scores::from_summary(&results::summary(&RunDir::open(&args.run)?)?, None);
     if let Some(folder) = args.output.parent() {

@@ -29,7 +29,7 @@ pub struct Args {
 /// Prints the verdict: 0 held or improved, 1 regressed, 2 inconclusive.
 ///
 /// # Errors
-/// Where the run or the baseline cannot be read or compared, or a file cannot be written.
+/// Fails if the run or the baseline cannot be read or compared, or a file cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let baseline = Scores::read(&args.baseline)?;

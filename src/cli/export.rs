@@ -23,7 +23,7 @@ pub struct Args {
 /// Writes the files and prints where they are.
 ///
 /// # Errors
-/// Where the run cannot be read or a file cannot be written.
+/// Fails if the run cannot be read or a file cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let mut left_out = 0;

@@ -29,7 +29,7 @@ pub struct Args {
 /// Prints the history.
 ///
 /// # Errors
-/// Where the database cannot be read or has no run of the experiment.
+/// Fails if the database cannot be read or has no run of the experiment.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let history = History::open_existing(&args.output)?
         .with_context(|| format!("no run is recorded in {}", args.output.display()))?;

@@ -26,7 +26,7 @@ pub struct ReportArgs {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where nothing of a run can be read, or the report cannot be written.
+/// Fails if nothing of a run can be read, or the report cannot be written.
 pub fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let runs =
         args.runs.iter().map(|path| RunDir::open(path)).collect::<anyhow::Result<Vec<_>>>()?;

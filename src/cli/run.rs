@@ -43,7 +43,7 @@ pub struct Args {
 /// Runs the experiment and prints where its report is.
 ///
 /// # Errors
-/// Where the experiment is wrong, nothing can be written, or no video can be encoded. Failed trials are no
+/// Fails if the experiment is wrong, nothing can be written, or no video can be encoded. Failed trials are no
 /// error here but an exit code.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut spec = validation::load(&args.file, &args.overrides)?;

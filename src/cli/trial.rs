@@ -26,7 +26,7 @@ pub struct Args {
 /// Runs the trial; a failure is written down as its result.
 ///
 /// # Errors
-/// Where the trial's plan cannot be read, another process works on it, or its result cannot be written.
+/// Fails if the trial's plan cannot be read, another process works on it, or its result cannot be written.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     if args.attended {
         end_with_parent();

@@ -24,7 +24,7 @@ pub struct Args {
 /// Checks the files one by one.
 ///
 /// # Errors
-/// Where the output cannot be written.
+/// Fails if the output cannot be written.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Success;
     for file in &args.files {

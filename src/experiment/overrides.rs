@@ -28,7 +28,7 @@ impl Override {
     /// the path is reported like any other unknown field.
     ///
     /// # Errors
-    /// Where the path leads through something that is neither an object nor an array element.
+    /// Fails if the path leads through something that is neither an object nor an array element.
     pub fn apply(&self, experiment: &mut Value) -> Result<(), String> {
         let mut here = experiment;
         for (depth, part) in self.path.iter().enumerate() {

@@ -73,7 +73,7 @@ impl Plan {
     /// Adds samples with their trials; says whether there were any.
     ///
     /// # Errors
-    /// Where a value does not fit; never for a checked experiment.
+    /// Fails if a value does not fit; never for a checked experiment.
     pub fn add(&mut self, samples: Vec<Sample>) -> anyhow::Result<bool> {
         for sample in &samples {
             let settings = sample.settings(&self.experiment)?;

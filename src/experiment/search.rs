@@ -156,7 +156,6 @@ fn reduction_factor() -> u64 {
 /// What a trial is judged by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "Metric2")]
 pub enum Objective {
     /// The mean return of the evaluation after training.
     #[default]
@@ -229,7 +228,7 @@ impl Sample {
     /// The agent's settings with the values in their places.
     ///
     /// # Errors
-    /// Where a value does not fit; never for a checked experiment.
+    /// Fails if a value does not fit; never for a checked experiment.
     pub fn settings(&self, experiment: &Spec) -> anyhow::Result<AgentSpec> {
         let mut value = serde_json::to_value(experiment)?;
         for (path, new) in &self.values {

@@ -90,7 +90,7 @@ impl EnvironmentSpec {
     /// The environment's row in the table.
     ///
     /// # Errors
-    /// Where there is none; a checked experiment always has one.
+    /// Fails if there is none; a checked experiment always has one.
     pub fn spec(&self) -> anyhow::Result<Arc<EnvSpec>> {
         env::find(&self.id).with_context(|| env::unknown(&self.id))
     }
@@ -98,7 +98,7 @@ impl EnvironmentSpec {
     /// Builds the environment with its time limit, as `policy` sees it.
     ///
     /// # Errors
-    /// Where the id or the options are unknown; never for a checked experiment.
+    /// Fails if the id or the options are unknown; never for a checked experiment.
     pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(Arc<EnvSpec>, TimeLimit)> {
         let spec = self.spec()?;
         let mut env = (spec.make)(&self.options)?;

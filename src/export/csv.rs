@@ -50,7 +50,7 @@ impl Table {
 /// out of the tables that need them; how many is returned.
 ///
 /// # Errors
-/// Where the plan cannot be read or a file cannot be written.
+/// Fails if the plan cannot be read or a file cannot be written.
 pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     let mut results = Table::new(&[
         "trial",

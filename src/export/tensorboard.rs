@@ -20,7 +20,7 @@ const CRC_32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// trials had nothing to write is returned.
 ///
 /// # Errors
-/// Where the plan cannot be read or a file cannot be written.
+/// Fails if the plan cannot be read or a file cannot be written.
 pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     let started = run.info().map_or(0.0, |info| info.started.as_millisecond() as f64 / 1000.0);
     let mut left_out = 0;

@@ -149,19 +149,19 @@ pub trait Model {
     /// Puts `episodes` imagined episodes at the present state.
     ///
     /// # Errors
-    /// Where the state cannot be had.
+    /// Fails if the state cannot be had.
     fn begin(&mut self, episodes: usize, discount: f64) -> Result<(), ModelError>;
 
     /// Replaces every imagined episode by `copies` of it, one after another.
     ///
     /// # Errors
-    /// Where the state cannot be had.
+    /// Fails if the state cannot be had.
     fn branch(&mut self, copies: usize) -> Result<(), ModelError>;
 
     /// Advances every imagined episode by its flat action; `actions` holds them one after another.
     ///
     /// # Errors
-    /// Where the model fails.
+    /// Fails if the model fails.
     fn step(&mut self, actions: &[f32]) -> Result<(), ModelError>;
 
     /// Writes what each imagined episode has earned, discounted.
@@ -201,7 +201,7 @@ impl Planner {
     /// Writes the action to take at the present state of `model`.
     ///
     /// # Errors
-    /// Where the model fails or predicts something that is no number.
+    /// Fails if the model fails or predicts something that is no number.
     pub fn plan(
         &mut self,
         model: &mut dyn Model,

@@ -59,7 +59,7 @@ impl Rule {
     /// Compiles `source` for an environment.
     ///
     /// # Errors
-    /// Where it does not parse, or names a variable that does not exist.
+    /// Fails if it does not parse, or names a variable that does not exist.
     pub fn compile(source: &str, spec: &EnvSpec, env: &dyn Env) -> Result<Self, RuleError> {
         // A rule decides one action; whoever loops for ever wants to hear of it.
         const MOST_OPERATIONS: u64 = 1_000_000;

@@ -60,7 +60,7 @@ impl PolicySpec {
 /// Builds a policy that does not learn.
 ///
 /// # Errors
-/// Where its rule does not compile, its name is unknown, or it is neural.
+/// Fails if its rule does not compile, its name is unknown, or it is neural.
 pub fn fixed(
     spec: &PolicySpec,
     env_spec: &EnvSpec,

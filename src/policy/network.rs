@@ -75,7 +75,7 @@ impl<T: Scalar> NetworkPolicy<T> {
     /// Draws an action as in training: with dropout, whose masks come from `dropout`.
     ///
     /// # Errors
-    /// Where the network's outputs are not finite.
+    /// Fails if the network's outputs are not finite.
     pub fn explore(
         &mut self,
         situation: Situation<'_>,

@@ -160,7 +160,7 @@ pub struct Decision {
 /// Holds a run against a baseline.
 ///
 /// # Errors
-/// Where they are not of the same experiment and environment, or the baseline has none of the metrics.
+/// Fails if they are not of the same experiment and environment, or the baseline has none of the metrics.
 pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Result<Decision> {
     let (mut comparisons, tests) = prove(baseline, run, rule)?;
     let alpha = rule.error_rate / tests.max(1) as f64;

@@ -8,7 +8,7 @@ use super::{Decision, Verdict};
 /// One test case for each comparison: regressed is a failure, inconclusive an error.
 ///
 /// # Errors
-/// Where the XML cannot be written.
+/// Fails if the XML cannot be written.
 pub fn junit(decision: &Decision) -> anyhow::Result<String> {
     let mut suite = TestSuite::new(format!("rushes check {}", decision.experiment));
     for comparison in &decision.comparisons {

@@ -167,7 +167,7 @@ impl Scores {
     /// Checks that this can be a baseline.
     ///
     /// # Errors
-    /// Where a trial failed or has not ended, or there is nothing to compare with.
+    /// Fails if a trial failed or has not ended, or there is nothing to compare with.
     pub fn whole(&self) -> anyhow::Result<()> {
         for (name, agent) in &self.agents {
             anyhow::ensure!(
@@ -182,7 +182,7 @@ impl Scores {
     /// Reads a baseline.
     ///
     /// # Errors
-    /// Where the file is missing, damaged, of a newer version, or no baseline.
+    /// Fails if the file is missing, damaged, of a newer version, or no baseline.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -211,7 +211,7 @@ impl Scores {
     /// Writes a baseline.
     ///
     /// # Errors
-    /// Where it is not [`whole`](Self::whole) or the file cannot be written.
+    /// Fails if it is not [`whole`](Self::whole) or the file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         self.whole()?;
         store::write_atomically(path, reviewable(&serde_json::to_value(self)?).as_bytes())

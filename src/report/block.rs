@@ -173,7 +173,7 @@ impl Variant {
     /// Draws a chart in these sizes.
     ///
     /// # Errors
-    /// Where it cannot be laid out.
+    /// Fails if it cannot be laid out.
     pub fn draw(
         label: impl Into<String>,
         chart: &Chart,

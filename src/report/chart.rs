@@ -175,7 +175,7 @@ impl Chart {
     /// Draws it.
     ///
     /// # Errors
-    /// Where plotters cannot lay it out, which a size that is too small would cause.
+    /// Fails if plotters cannot lay it out, which a size that is too small would cause.
     pub fn svg(&self, size: Size) -> anyhow::Result<String> {
         let sheet = Rc::new(RefCell::new(Sheet::default()));
         let backend = Backend { sheet: Rc::clone(&sheet), size };

@@ -36,7 +36,7 @@ pub struct Options {
 /// Writes the report of one run, or one that compares several. Returns the path of the page.
 ///
 /// # Errors
-/// Where nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
+/// Fails if nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
 /// damaged are no error: the page says so.
 pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     let last = runs.last().context("expected at least one run")?;

@@ -43,7 +43,7 @@ struct Rendered {
 /// The whole page.
 ///
 /// # Errors
-/// Where a chart cannot be laid out or a template is wrong, both of which are mistakes of this program.
+/// Fails if a chart cannot be laid out or a template is wrong, both of which are mistakes of this program.
 pub fn render(report: &Report) -> anyhow::Result<String> {
     let rendered: Vec<Rendered> = SECTIONS
         .par_iter()

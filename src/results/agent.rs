@@ -52,7 +52,7 @@ impl SavedAgent {
     /// a run by the agent's name and, after a slash, the seed.
     ///
     /// # Errors
-    /// Where there is no such agent, or its file is damaged or something else.
+    /// Fails if there is no such agent, or its file is damaged or something else.
     pub fn open(path: &Path, agent: Option<&str>) -> anyhow::Result<Self> {
         if path.is_file() || !path.exists() {
             anyhow::ensure!(agent.is_none(), "{} is not a run's directory", path.display());
@@ -133,7 +133,7 @@ impl SavedAgent {
     /// Puts the agent into `environment`.
     ///
     /// # Errors
-    /// Where the environment cannot be built, its spaces are not those that the agent learned in, or the
+    /// Fails if the environment cannot be built, its spaces are not those that the agent learned in, or the
     /// agent's tensors do not fit its settings.
     pub fn play_in(&self, environment: &EnvironmentSpec) -> anyhow::Result<PlayingAgent> {
         let (env_spec, env) = environment.build(&self.settings.policy)?;

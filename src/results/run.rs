@@ -73,7 +73,7 @@ impl RunData {
     /// Reads a run's directory.
     ///
     /// # Errors
-    /// Where neither the plan nor any trial can be read.
+    /// Fails if neither the plan nor any trial can be read.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let plan = match dir.plan() {
@@ -122,7 +122,7 @@ impl RunData {
     /// nothing was, or no sample is complete.
     ///
     /// # Errors
-    /// Where a sample does not fit the experiment any more.
+    /// Fails if a sample does not fit the experiment any more.
     pub fn best_experiment(&self) -> anyhow::Result<Option<Spec>> {
         let Some(search) = &self.summary.search else { return Ok(None) };
         let mut experiment = self.plan.experiment.clone();

@@ -29,7 +29,7 @@ pub enum ProcessEnd {
 /// What comes through the pipe is for whoever watches; all of it is in the trial's files too.
 ///
 /// # Errors
-/// Where the process cannot be started or waited for.
+/// Fails if the process cannot be started or waited for.
 pub fn run(
     dir: &TrialDir,
     pause_at: Option<u64>,

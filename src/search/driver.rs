@@ -12,7 +12,7 @@ use crate::store::RunDir;
 /// Runs every trial of `plan`, which grows by the search's later rounds and is written down each time.
 ///
 /// # Errors
-/// Where a run's files cannot be read or written. Trials that fail are no error here.
+/// Fails if a run's files cannot be read or written. Trials that fail are no error here.
 pub fn run(
     run: &RunDir,
     runner: &dyn Runner,
@@ -175,5 +175,139 @@ impl Rounds<'_> {
             failed: count(TrialStatus::Failed),
             interrupted: self.interrupted(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::record::{Evaluation, Event, Record};
+    use crate::search::plan;
+
+    /// A runner in whose trials nothing runs: each earns its learning rate, as often as it is asked to.
+    struct Fake<'a> {
+        run: &'a RunDir,
+        /// Interrupts everything from this call on.
+        interrupt_at: usize,
+        /// The ids of the trials of each call, and where they had to pause.
+        calls: RefCell<Vec<(Vec<String>, Option<u64>)>>,
+    }
+
+    impl Runner for Fake<'_> {
+        fn advance(
+            &self,
+            trials: &[&TrialPlan],
+            pause_at: Option<u64>,
+        ) -> anyhow::Result<Vec<TrialStatus>> {
+            let ids = trials.iter().map(|trial| trial.id.clone()).collect();
+            self.calls.borrow_mut().push((ids, pause_at));
+            if self.calls.borrow().len() > self.interrupt_at {
+                return Ok(vec![TrialStatus::Interrupted; trials.len()]);
+            }
+            trials.iter().map(|trial| self.play(trial, pause_at)).collect()
+        }
+    }
+
+    impl Fake<'_> {
+        fn play(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
+            let training = plan.settings.training.as_ref().expect("a learner");
+            let r#return = training.algorithm.settings["learning_rate"].as_f64().expect("a number");
+            let dir = self.run.trial(&plan.id);
+            dir.create(plan)?;
+            let steps = pause_at.unwrap_or(1000);
+            let progress = Progress { episodes: 1, steps, updates: 1 };
+            let event = Event::Episode { r#return, length: steps, truncated: false };
+            let record = Record { progress, seconds: 0.0, event };
+            fs_err::write(dir.events_path(), serde_json::to_string(&record)? + "\n")?;
+            if pause_at.is_some() {
+                return Ok(TrialStatus::Paused);
+            }
+            let after = Evaluation { seed: 0, returns: vec![r#return], lengths: vec![1] };
+            let result = TrialResult { after: Some(after), progress, ..plan.empty_result() };
+            dir.write_result(&result)?;
+            Ok(TrialStatus::Completed)
+        }
+    }
+
+    /// Nobody looks.
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn expect(&self, _: usize) {}
+        fn started(&self, _: &TrialPlan) {}
+        fn event(&self, _: &TrialPlan, _: &Record) {}
+        fn ended(&self, _: &TrialPlan, _: &TrialResult) {}
+        fn stopped(&self, _: &TrialPlan) {}
+    }
+
+    /// Runs a search over these learning rates; what became of it, the plan, and the calls of the runner.
+    fn search(
+        rates: &[f64],
+        scheduler: &Value,
+        interrupt_at: usize,
+    ) -> (Tally, Plan, Vec<(Vec<String>, Option<u64>)>, Vec<bool>) {
+        let experiment = crate::validation::check(&json!({
+            "name": "searched",
+            "environment": { "id": "CartPole-v1" },
+            "agents": { "learner": {
+                "policy": { "type": "neural" },
+                "training": { "algorithm": { "name": "reinforce" }, "schedule": { "steps": 1000 } },
+            } },
+            "search": {
+                "parameters": { "agents.learner.training.algorithm.learning_rate": { "grid": rates } },
+                "scheduler": scheduler,
+            },
+        }));
+        let mut plan = plan(experiment.expect("a valid experiment")).expect("values that fit");
+        let output = tempfile::tempdir().expect("room for a run");
+        let dir = RunDir::create(output.path(), "searched").expect("a new run");
+        let fake = Fake { run: &dir, interrupt_at, calls: RefCell::default() };
+        let tally = run(&dir, &fake, &Nobody, &mut plan).expect("files can be written");
+        let over = plan.trials.iter().map(|trial| dir.trial(&trial.id).result().is_ok()).collect();
+        (tally, plan, fake.calls.into_inner(), over)
+    }
+
+    #[test]
+    fn without_a_scheduler_every_trial_is_run_to_its_end_at_once() {
+        let (tally, plan, calls, over) =
+            search(&[0.1, 0.2, 0.3], &json!({ "name": "none" }), usize::MAX);
+        assert_eq!(tally, Tally { completed: 3, failed: 0, interrupted: false });
+        assert_eq!((plan.trials.len(), over), (3, vec![true; 3]));
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].1, None);
+    }
+
+    #[test]
+    fn halving_ends_the_worse_samples_where_they_paused() {
+        let halving =
+            json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
+        let (tally, plan, calls, over) =
+            search(&[0.1, 0.5, 0.3, 0.2, 0.4, 0.6], &halving, usize::MAX);
+        assert_eq!(tally, Tally { completed: 6, failed: 0, interrupted: false });
+        assert_eq!(over, [true; 6]);
+        let ids = |samples: &[usize]| -> Vec<String> {
+            samples.iter().map(|&sample| plan.trials[sample].id.clone()).collect()
+        };
+        let everyone = ids(&[0, 1, 2, 3, 4, 5]);
+        let expected = [
+            (everyone, Some(100)),
+            (ids(&[1, 5]), Some(300)),
+            (ids(&[5]), Some(900)),
+            (ids(&[5]), None),
+        ];
+        assert_eq!(calls, expected);
+    }
+
+    #[test]
+    fn after_an_interruption_nothing_is_decided() {
+        let halving =
+            json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
+        let (tally, _, calls, over) = search(&[0.1, 0.5, 0.3], &halving, 0);
+        assert!(tally.interrupted);
+        assert_eq!((calls.len(), over), (1, vec![false; 3]));
     }
 }

@@ -23,7 +23,7 @@ impl World {
     /// episodes.
     ///
     /// # Errors
-    /// Where the environment's id or options are unknown.
+    /// Fails if the environment's id or options are unknown.
     pub fn new(
         environment: &EnvironmentSpec,
         policy: &PolicySpec,
@@ -49,7 +49,7 @@ impl World {
     /// checkpoints so far: what comes next does not depend on how training got here.
     ///
     /// # Errors
-    /// Where the environment fails.
+    /// Fails if the environment fails.
     pub fn restart(&mut self, checkpoints: u64, progress: Progress) -> Result<(), EnvError> {
         self.progress = progress;
         self.next_episode = progress.episodes;
@@ -69,7 +69,7 @@ impl World {
     /// Advances every environment by one step; `actions` holds the flat actions one after another.
     ///
     /// # Errors
-    /// Where an action is not in the action space, or the environment fails.
+    /// Fails if an action is not in the action space, or the environment fails.
     pub fn step(&mut self, actions: &[f32]) -> Result<(), EnvError> {
         self.envs.step(actions)?;
         self.progress.steps += self.envs.len() as u64;

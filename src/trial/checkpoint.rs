@@ -46,7 +46,7 @@ const POSITION: &str = "position";
 /// Writes a checkpoint and removes those that are no longer needed.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Fails if the file cannot be written.
 pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     state.insert_value(POSITION, position);
@@ -63,7 +63,7 @@ pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow
 /// Reads the newest checkpoint that is whole; `note` is told of those that are not.
 ///
 /// # Errors
-/// Where the directory cannot be read.
+/// Fails if the directory cannot be read.
 pub fn load(
     directory: &Path,
     mut note: impl FnMut(String),

@@ -10,7 +10,7 @@ use crate::training::TrialError;
 /// same chance.
 ///
 /// # Errors
-/// Where the policy or the environment fails.
+/// Fails if the policy or the environment fails.
 pub fn evaluate(
     env: &mut TimeLimit,
     policy: &mut dyn Policy,

@@ -33,7 +33,7 @@ impl<'a> Learner<'a> {
     /// A learner at the start of its training, or where `checkpoint` left it.
     ///
     /// # Errors
-    /// Where the algorithm cannot be built or the checkpoint does not fit it.
+    /// Fails if the algorithm cannot be built or the checkpoint does not fit it.
     pub fn new(
         dir: &'a TrialDir,
         plan: &'a TrialPlan,
@@ -93,7 +93,7 @@ impl<'a> Learner<'a> {
     /// where it writes a checkpoint and says nothing.
     ///
     /// # Errors
-    /// Where the trial fails.
+    /// Fails if the trial fails.
     pub fn train(
         &mut self,
         stage: &mut Stage<'_>,
@@ -180,7 +180,7 @@ impl<'a> Learner<'a> {
     /// Writes `policy.safetensors`: the policy with the settings needed to rebuild it.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn save_policy(&self) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.policy().save(&mut state);
@@ -194,7 +194,7 @@ impl<'a> Learner<'a> {
     /// Writes `dataset.safetensors`, where the algorithm keeps its samples.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn save_dataset(&self) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.save_dataset(&mut state);

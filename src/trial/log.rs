@@ -18,7 +18,7 @@ impl EventWriter {
     /// will happen again.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is shorter than `bytes`.
+    /// Fails if the file cannot be opened, or is shorter than `bytes`.
     pub fn open(trial: &TrialDir, bytes: u64) -> anyhow::Result<Self> {
         let path = trial.events_path();
         let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
@@ -36,7 +36,7 @@ impl EventWriter {
     /// Writes an event and shows it.
     ///
     /// # Errors
-    /// Where it cannot be written, for example on a full disk.
+    /// Fails if it cannot be written, for example on a full disk.
     pub fn write(&mut self, progress: Progress, seconds: f64, event: Event) -> anyhow::Result<()> {
         let record = Record { progress, seconds, event };
         let mut line = serde_json::to_string(&record)?;
@@ -51,7 +51,7 @@ impl EventWriter {
     /// Makes sure that everything so far is on the disk, and tells how many bytes that is.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Fails if it cannot be written.
     pub fn sync(&mut self) -> anyhow::Result<u64> {
         self.file.flush().context("failed to write events.jsonl")?;
         self.file.get_ref().sync_data()?;

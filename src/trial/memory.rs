@@ -23,7 +23,7 @@ impl MemoryEstimate {
     /// What the trials of a plan take at most.
     ///
     /// # Errors
-    /// Where the environment is unknown; never for a checked experiment.
+    /// Fails if the environment is unknown; never for a checked experiment.
     pub fn of(plan: &Plan) -> anyhow::Result<Self> {
         // What is stored is what the policy sees; few trials of a plan differ in that.
         let mut views: Vec<((&EnvironmentSpec, &ObservationSpec), TimeLimit)> = Vec::new();

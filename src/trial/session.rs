@@ -17,7 +17,7 @@ use crate::{policy, provenance};
 /// there is no result yet.
 ///
 /// # Errors
-/// Where the trial fails; what it had written stays.
+/// Fails if the trial fails; what it had written stays.
 pub fn run(
     dir: &TrialDir,
     plan: &TrialPlan,

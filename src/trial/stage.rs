@@ -29,7 +29,7 @@ impl<'a> Stage<'a> {
     /// Builds the environment.
     ///
     /// # Errors
-    /// Where the plan names an environment or options that this program does not know.
+    /// Fails if the plan names an environment or options that this program does not know.
     pub fn new(dir: &'a TrialDir, plan: &'a TrialPlan) -> anyhow::Result<Self> {
         let mode = match plan.evaluation.mode {
             EvaluationMode::Greedy => Mode::Greedy,
@@ -52,7 +52,7 @@ impl<'a> Stage<'a> {
     /// Plays the evaluation episodes that before and after share.
     ///
     /// # Errors
-    /// Where the policy or the environment fails.
+    /// Fails if the policy or the environment fails.
     pub fn evaluate(
         &mut self,
         policy: &mut dyn Policy,
@@ -65,7 +65,7 @@ impl<'a> Stage<'a> {
     /// Plays the episodes of an evaluation during training.
     ///
     /// # Errors
-    /// Where the policy or the environment fails.
+    /// Fails if the policy or the environment fails.
     pub fn evaluate_during_training(
         &mut self,
         policy: &mut dyn Policy,
@@ -79,7 +79,7 @@ impl<'a> Stage<'a> {
     /// Films the policy, where the plan wants a take of this moment.
     ///
     /// # Errors
-    /// Where the policy or the environment fails, or the video cannot be written.
+    /// Fails if the policy or the environment fails, or the video cannot be written.
     pub fn film(
         &mut self,
         log: &mut EventWriter,

@@ -54,7 +54,7 @@ pub enum TakeError {
 /// The environment is left in the middle of nowhere: reset it before further use.
 ///
 /// # Errors
-/// Where the environment, the policy or the video fails; the message names the file where there is one.
+/// Fails if the environment, the policy or the video fails; the message names the file where there is one.
 pub fn record_take(
     env: &mut TimeLimit,
     policy: &mut dyn Policy,

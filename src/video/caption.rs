@@ -131,7 +131,7 @@ impl Caption {
     /// `episode` counts from 0, `total` is the return so far.
     ///
     /// # Panics
-    /// Where `rgba` is not such a frame.
+    /// Panics if `rgba` is not such a frame.
     pub fn draw(&mut self, rgba: &mut [u8], episode: usize, total: f64) {
         let height = self.height + self.bar_height() as usize;
         assert_eq!(rgba.len(), self.width * height * 4, "one whole picture");

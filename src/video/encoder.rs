@@ -49,7 +49,7 @@ impl Encoder {
     /// Starts a video that will be at `path`, an existing folder's future `.mp4` file.
     ///
     /// # Errors
-    /// Where the file cannot be created or the encoder refuses the size; nothing is left behind.
+    /// Fails if the file cannot be created or the encoder refuses the size; nothing is left behind.
     pub fn create(path: &Path, config: &EncoderConfig) -> Result<Self, VideoError> {
         super::init();
         let &EncoderConfig { width, height, fps, quality, ref choice } = config;
@@ -101,10 +101,10 @@ impl Encoder {
     /// Encodes one picture: width × height × 4 bytes, red, green, blue, alpha (ignored), no gaps.
     ///
     /// # Errors
-    /// Where the disk is full or the encoder fails. The encoder is of no use after that: drop it.
+    /// Fails if the disk is full or the encoder fails. The encoder is of no use after that: drop it.
     ///
     /// # Panics
-    /// Where `rgba` is not one whole picture.
+    /// Panics if `rgba` is not one whole picture.
     pub fn push(&mut self, rgba: &[u8]) -> Result<(), VideoError> {
         assert_eq!(rgba.len(), self.width * self.height * 4, "one whole picture");
         // The encoder may still hold the last frame: then FFmpeg gives this one memory of its own.

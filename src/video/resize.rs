@@ -19,7 +19,7 @@ impl Resizer {
     /// From `(width, height)` to `(width, height)`.
     ///
     /// # Errors
-    /// Where swscale does not take the sizes.
+    /// Fails if swscale does not take the sizes.
     pub fn new(from: (u32, u32), to: (u32, u32)) -> Result<Self, ffmpeg::Error> {
         // Without the two chroma flags swscale halves the colours' resolution on the way.
         let flags = Flags::BICUBIC
@@ -42,7 +42,7 @@ impl Resizer {
     /// None that sizes checked by [`Resizer::new`] can cause.
     ///
     /// # Panics
-    /// Where `rgba` is not one whole picture.
+    /// Panics if `rgba` is not one whole picture.
     pub fn run(&mut self, rgba: &[u8]) -> Result<&mut [u8], ffmpeg::Error> {
         let (width, stride) = (self.from.width() as usize * 4, self.from.stride(0));
         assert_eq!(rgba.len(), width * self.from.height() as usize, "one whole picture");

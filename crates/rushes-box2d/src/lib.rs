@@ -248,7 +248,7 @@ impl World {
     /// An empty world.
     ///
     /// # Errors
-    /// Where memory runs out.
+    /// Fails if memory runs out.
     pub fn new(gravity: Vec2) -> Result<Self, PhysicsError> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: `raw` outlives the call, and the bridge writes a world into it or fails.
@@ -260,7 +260,7 @@ impl World {
     /// Adds a body that never moves.
     ///
     /// # Errors
-    /// Where the position is not finite.
+    /// Fails if the position is not finite.
     pub fn static_body(&mut self, position: Vec2) -> Result<BodyId, PhysicsError> {
         self.body(false, position, 0.0)
     }
@@ -268,7 +268,7 @@ impl World {
     /// Adds a body that moves.
     ///
     /// # Errors
-    /// Where the position or angle is not finite.
+    /// Fails if the position or angle is not finite.
     pub fn dynamic_body(&mut self, position: Vec2, angle: f32) -> Result<BodyId, PhysicsError> {
         self.body(true, position, angle)
     }
@@ -285,7 +285,7 @@ impl World {
     /// Attaches a shape to a body.
     ///
     /// # Errors
-    /// Where the shape is degenerate, has too many points, or the body is gone.
+    /// Fails if the shape is degenerate, has too many points, or the body is gone.
     pub fn fixture(
         &mut self,
         body: BodyId,
@@ -326,7 +326,7 @@ impl World {
     /// Joins two bodies by a hinge.
     ///
     /// # Errors
-    /// Where one of the bodies is gone.
+    /// Fails if one of the bodies is gone.
     pub fn hinge(&mut self, hinge: &Hinge) -> Result<JointId, PhysicsError> {
         let mut joint = JointId::default();
         // SAFETY: both references outlive the call; the bridge checks the bodies.
@@ -337,7 +337,7 @@ impl World {
     /// Removes a body with its fixtures, joints and contacts.
     ///
     /// # Errors
-    /// Where it is gone already.
+    /// Fails if it is gone already.
     pub fn destroy(&mut self, body: BodyId) -> Result<(), PhysicsError> {
         // SAFETY: the world is alive; the bridge checks `body`.
         check(unsafe { rushes_b2_destroy(self.raw.as_ptr(), body) })
@@ -346,7 +346,7 @@ impl World {
     /// Where a body is now.
     ///
     /// # Errors
-    /// Where it is gone.
+    /// Fails if it is gone.
     pub fn state(&mut self, body: BodyId) -> Result<BodyState, PhysicsError> {
         let mut state = BodyState::default();
         // SAFETY: the world is alive and `state` outlives the call; the bridge checks `body`.
@@ -357,7 +357,7 @@ impl World {
     /// Advances the world; see [`Tick`].
     ///
     /// # Errors
-    /// Where an assertion of the solver fails, a body or joint is gone, or a state is not finite. The world
+    /// Fails if an assertion of the solver fails, a body or joint is gone, or a state is not finite. The world
     /// is of no further use then.
     pub fn tick(&mut self, tick: Tick<'_>) -> Result<(), PhysicsError> {
         let Tick { bodies, states, .. } = tick;
@@ -389,7 +389,7 @@ impl World {
     /// relative to the body.
     ///
     /// # Errors
-    /// Where the body is gone, or a ray has no length.
+    /// Fails if the body is gone, or a ray has no length.
     pub fn cast<const N: usize>(
         &self,
         from: BodyId,

@@ -38,7 +38,7 @@ impl Canvas {
     /// An empty picture of `width` × `height` pixels.
     ///
     /// # Panics
-    /// Where a side is zero.
+    /// Panics if a side is zero.
     pub fn new(width: u32, height: u32) -> Self {
         let pixmap = Pixmap::new(width, height).expect("a canvas has at least one pixel");
         Self { pixmap, transform: Transform::identity() }
@@ -130,7 +130,7 @@ impl Canvas {
 /// A PNG file of an opaque picture: `rgba` is `width` × `height` × 4 bytes.
 ///
 /// # Panics
-/// Where `rgba` is not of that size.
+/// Panics if `rgba` is not of that size.
 pub fn png(rgba: &[u8], width: u32, height: u32) -> Vec<u8> {
     PixmapRef::from_bytes(rgba, width, height)
         .and_then(|picture| picture.encode_png().ok())

@@ -145,7 +145,7 @@ impl Recording {
     /// The environment's card.
     ///
     /// # Errors
-    /// Where there is no such environment; names the nearest.
+    /// Fails if there is no such environment; names the nearest.
     pub fn spec(&self) -> anyhow::Result<Arc<EnvSpec>> {
         registry::find(&self.env_id)
             .ok_or_else(|| anyhow::anyhow!("env_id: {}", registry::unknown(&self.env_id)))
@@ -319,7 +319,7 @@ const RESET_FIELDS: [(&str, bool); 4] = [
 /// left out.
 ///
 /// # Errors
-/// Where the recording lacks what every recording has.
+/// Fails if the recording lacks what every recording has.
 pub fn compare(recorded: &Trajectory, replayed: &Trajectory) -> anyhow::Result<Vec<Difference>> {
     let (recorded, replayed) = (serde_json::to_value(recorded)?, serde_json::to_value(replayed)?);
     for field in ["reset_obs", "obs", "reward", "terminated", "truncated", "resets"] {

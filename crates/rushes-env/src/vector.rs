@@ -45,7 +45,7 @@ impl VectorEnv {
     /// Options that the environment does not take.
     ///
     /// # Panics
-    /// Where `copies` is zero.
+    /// Panics if `copies` is zero.
     pub fn with_time_limit(
         spec: &EnvSpec,
         options: &Options,
@@ -61,7 +61,7 @@ impl VectorEnv {
     /// These copies of an environment.
     ///
     /// # Panics
-    /// Where there is none.
+    /// Panics if there is none.
     pub fn of(envs: Vec<TimeLimit>) -> Self {
         assert!(!envs.is_empty(), "a vector environment needs at least one copy");
         let copies = envs.len();
@@ -124,7 +124,7 @@ impl VectorEnv {
     /// Failures of the physics.
     ///
     /// # Panics
-    /// Where there is not one seed a copy.
+    /// Panics if there is not one seed a copy.
     pub fn reset_each(&mut self, seeds: &[u64]) -> Result<(), EnvError> {
         assert_eq!(seeds.len(), self.len(), "expected one seed a copy");
         for (i, &seed) in seeds.iter().enumerate() {
@@ -147,7 +147,7 @@ impl VectorEnv {
     /// the physics, after which the copies must be reset.
     ///
     /// # Panics
-    /// Where `actions` has another length.
+    /// Panics if `actions` has another length.
     pub fn step(&mut self, actions: &[f32]) -> Result<(), EnvError> {
         let width = self.action_space.len();
         assert_eq!(actions.len(), self.len() * width, "expected one action a copy");

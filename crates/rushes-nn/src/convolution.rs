@@ -60,7 +60,7 @@ impl CnnConfig {
     /// `mlp` behind `convolutions` that look at `image`; its inputs are set to what they give.
     ///
     /// # Panics
-    /// Where a kernel does not fit into its picture.
+    /// Panics if a kernel does not fit into its picture.
     pub fn new(image: ImageShape, convolutions: &[ConvolutionSpec], mlp: MlpConfig) -> Self {
         let features = convolutions.iter().fold(image, |image, convolution| {
             convolution.output(image).expect("kernels that fit into their pictures")

@@ -61,7 +61,7 @@ impl Moments {
     /// Takes over what [`Moments::save`] wrote.
     ///
     /// # Errors
-    /// Where a tensor is missing or of another size; nothing is changed then.
+    /// Fails if a tensor is missing or of another size; nothing is changed then.
     pub fn load(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), StateError> {
         let shape = [self.mean.len()];
         let mean = tensors.get(&format!("{prefix}mean"), &shape)?;
@@ -199,7 +199,7 @@ impl Standardiser {
     /// Takes over what [`Standardiser::save`] wrote.
     ///
     /// # Errors
-    /// Where a tensor is missing or of another size; nothing is changed then.
+    /// Fails if a tensor is missing or of another size; nothing is changed then.
     pub fn load(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), StateError> {
         let shape = [self.mean.len()];
         let mean = tensors.get(&format!("{prefix}mean"), &shape)?;

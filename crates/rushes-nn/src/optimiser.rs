@@ -157,7 +157,7 @@ impl<T: Scalar> Optimiser<T> {
     /// Takes over what [`Optimiser::save`] wrote.
     ///
     /// # Errors
-    /// Where a tensor is missing or of another size; nothing is changed then.
+    /// Fails if a tensor is missing or of another size; nothing is changed then.
     pub fn load(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), StateError> {
         let steps = tensors.get_u64(&format!("{prefix}step"))?;
         let mut buffers = self.buffers.clone();

@@ -128,7 +128,7 @@ pub struct OutOfMemory {
 /// An empty vector with room for exactly `len` numbers. The system hands out pages as they fill.
 ///
 /// # Errors
-/// Where the system has no such room; the error is `whole`, since a vector is a part of something.
+/// Fails if the system has no such room; the error is `whole`, since a vector is a part of something.
 pub fn room<N>(len: usize, whole: OutOfMemory) -> Result<Vec<N>, OutOfMemory> {
     let mut vector = Vec::new();
     vector.try_reserve_exact(len).map(|()| vector).map_err(|_| whole)
@@ -138,7 +138,7 @@ impl Replay {
     /// An empty memory. All its room, [`ReplayConfig::bytes`], is reserved at once, so that it never moves.
     ///
     /// # Errors
-    /// Where the system has no such room.
+    /// Fails if the system has no such room.
     pub fn new(config: ReplayConfig) -> Result<Self, OutOfMemory> {
         let ReplayConfig { environments, observation_len, action_len, n_steps, gamma, .. } = config;
         let capacity = config.rows();
@@ -215,7 +215,7 @@ impl Replay {
     /// prioritised sampling (1: wholly).
     ///
     /// # Panics
-    /// Where the memory is empty.
+    /// Panics if the memory is empty.
     pub fn sample(&self, size: usize, beta: f64, rng: &mut Rng, batch: &mut Batch) {
         assert!(!self.is_empty(), "an empty memory has nothing to sample");
         batch.indices.clear();
@@ -340,7 +340,7 @@ impl Replay {
     /// Takes over what [`Replay::save`] wrote.
     ///
     /// # Errors
-    /// Where a tensor is missing or of another size; the memory is to be thrown away then.
+    /// Fails if a tensor is missing or of another size; the memory is to be thrown away then.
     pub fn load(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), StateError> {
         let name = |name: &str| format!("{prefix}{name}");
         let n = tensors.get_u64(&name("len"))? as usize;

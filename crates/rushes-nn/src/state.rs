@@ -82,7 +82,7 @@ impl Tensors {
     /// Adds or replaces a value in the metadata.
     ///
     /// # Panics
-    /// Where the value has no JSON form (a map whose keys are no text).
+    /// Panics if the value has no JSON form (a map whose keys are no text).
     pub fn insert_value<V: Serialize>(&mut self, name: &str, value: &V) {
         let value = serde_json::to_value(value).expect("saved values have a JSON form");
         self.metadata.insert(name.to_owned(), value);
@@ -91,7 +91,7 @@ impl Tensors {
     /// The value of the metadata that [`Tensors::insert_value`] stored.
     ///
     /// # Errors
-    /// Where it is missing or of another type.
+    /// Fails if it is missing or of another type.
     pub fn value<V: DeserializeOwned>(&self, name: &str) -> Result<V, StateError> {
         let value = self.metadata.get(name).cloned().unwrap_or_default();
         Ok(serde_json::from_value(value)?)
@@ -106,7 +106,7 @@ impl Tensors {
     /// The random stream that [`Tensors::insert_rng`] stored.
     ///
     /// # Errors
-    /// Where it is missing or no random stream.
+    /// Fails if it is missing or no random stream.
     pub fn rng(&self, name: &str) -> Result<Rng, StateError> {
         Ok(serde_json::from_slice(self.get_bytes(name)?)?)
     }
@@ -134,7 +134,7 @@ impl Tensors {
     /// The numbers of the tensor `name`.
     ///
     /// # Errors
-    /// Where it is missing or of another type or shape.
+    /// Fails if it is missing or of another type or shape.
     pub fn get<T: Scalar>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>, StateError> {
         let mut values = Vec::new();
         self.read_into(name, shape, &mut values)?;
@@ -144,7 +144,7 @@ impl Tensors {
     /// Replaces what `values` holds by the numbers of the tensor `name`, within the room that it has.
     ///
     /// # Errors
-    /// Where the tensor is missing or of another type or shape; `values` is unchanged then.
+    /// Fails if the tensor is missing or of another type or shape; `values` is unchanged then.
     pub fn read_into<T: Scalar>(
         &self,
         name: &str,
@@ -160,7 +160,7 @@ impl Tensors {
     /// The bytes of `name`.
     ///
     /// # Errors
-    /// Where they are missing.
+    /// Fails if they are missing.
     pub fn get_bytes(&self, name: &str) -> Result<&[u8], StateError> {
         self.find(name, Dtype::U8, None)
     }
@@ -168,7 +168,7 @@ impl Tensors {
     /// The whole number `name`.
     ///
     /// # Errors
-    /// Where it is missing.
+    /// Fails if it is missing.
     pub fn get_u64(&self, name: &str) -> Result<u64, StateError> {
         let bytes = self.find(name, Dtype::U64, Some(&[]))?;
         Ok(u64::from_le_bytes(bytes.try_into().expect("one word, by its type and shape")))
@@ -217,7 +217,7 @@ impl Tensors {
     /// Gives a network the parameters that [`Tensors::insert_network`] wrote.
     ///
     /// # Errors
-    /// Where a tensor is missing or of another shape or precision; the network is unchanged then.
+    /// Fails if a tensor is missing or of another shape or precision; the network is unchanged then.
     pub fn load_network<T: Scalar>(
         &self,
         prefix: &str,
@@ -234,7 +234,7 @@ impl Tensors {
     /// The file's bytes. Equal tensors and metadata make equal bytes.
     ///
     /// # Errors
-    /// Where the format cannot hold them.
+    /// Fails if the format cannot hold them.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StateError> {
         Ok(safetensors::serialize(self.views()?, Some(self.entries()?))?)
     }
@@ -242,7 +242,7 @@ impl Tensors {
     /// Writes what [`Tensors::to_bytes`] makes into a file, without a copy of it in memory.
     ///
     /// # Errors
-    /// Where the format cannot hold the tensors or the file cannot be written.
+    /// Fails if the format cannot hold the tensors or the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), StateError> {
         let written = safetensors::serialize_to_file(self.views()?, Some(self.entries()?), path);
         written.map_err(|error| match error {
@@ -266,7 +266,7 @@ impl Tensors {
     /// Reads what [`Tensors::to_bytes`] made, or any safetensors file.
     ///
     /// # Errors
-    /// Where the bytes are not one whole file of that format.
+    /// Fails if the bytes are not one whole file of that format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
@@ -285,7 +285,7 @@ impl Tensors {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read or is damaged.
+    /// Fails if it cannot be read or is damaged.
     pub fn load(path: &Path) -> Result<Self, StateError> {
         Self::from_bytes(&fs::read(path)?)
     }

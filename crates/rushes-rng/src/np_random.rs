@@ -40,7 +40,7 @@ impl NpRandom {
     /// words, as NumPy does.
     ///
     /// # Panics
-    /// Where the range is empty, as NumPy refuses it.
+    /// Panics if the range is empty, as NumPy refuses it.
     #[inline]
     pub fn integers(&mut self, low: i64, high: i64) -> i64 {
         assert!(low < high, "the range {low}..{high} is empty");
@@ -56,7 +56,7 @@ impl NpRandom {
     /// The index that `Generator.choice(a)` takes from a list of `len` elements.
     ///
     /// # Panics
-    /// Where `len` is zero.
+    /// Panics if `len` is zero.
     #[inline]
     pub fn choice(&mut self, len: usize) -> usize {
         self.integers(0, len as i64) as usize

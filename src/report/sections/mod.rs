@@ -33,7 +33,7 @@ pub trait Section: Sync {
     /// Its content; a section without any is left out.
     ///
     /// # Errors
-    /// Where a chart cannot be laid out.
+    /// Fails if a chart cannot be laid out.
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>>;
 }
 

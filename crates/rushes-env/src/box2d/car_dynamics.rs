@@ -76,7 +76,7 @@ impl Car {
     /// Puts a car at rest into `world`.
     ///
     /// # Errors
-    /// Where the solver fails.
+    /// Fails if the solver fails.
     pub fn new(world: &mut World, angle: f64, x: f64, y: f64) -> Result<Self, EnvError> {
         let hull = world.dynamic_body((x as f32, y as f32), angle as f32)?;
         let metal = Material { density: 1.0, ..Material::default() };
@@ -145,7 +145,7 @@ impl Car {
     /// Advances engine, tyres and the world by `dt` seconds.
     ///
     /// # Errors
-    /// Where the solver fails.
+    /// Fails if the solver fails.
     pub fn step(&mut self, world: &mut World, dt: f64) -> Result<(), EnvError> {
         let mut motors = [Motor::default(); 4];
         let mut pushes = [Push::default(); 4];

@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sprites::{Cell, Facing};
-use super::tabular::{self, Model, Outcome, Tabular, World};
+use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
 use crate::spec::{EnvSpec, TOY_TEXT};
 
@@ -85,9 +85,9 @@ pub fn model(&Config { is_slippery }: &Config) -> Model {
             };
             let state = row * COLUMNS + column;
             if is_cliff(state) {
-                Outcome { probability, state: START, reward: -100.0, terminated: false }
+                Transition { probability, state: START, reward: -100.0, terminated: false }
             } else {
-                Outcome { probability, state, reward: -1.0, terminated: state == GOAL }
+                Transition { probability, state, reward: -1.0, terminated: state == GOAL }
             }
         };
         directions.iter().map(outcome).collect()

@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sprites::{Cell, Facing};
-use super::tabular::{self, Model, Outcome, Tabular, World};
+use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
 use crate::environment::Env;
 use crate::policy::Policy;
@@ -261,7 +261,7 @@ impl Lake {
         Model::new(&initial, 4, |place, action| {
             if matches!(self.tiles[place], b'G' | b'H') {
                 let stay =
-                    Outcome { probability: 1.0, state: place, reward: 0.0, terminated: true };
+                    Transition { probability: 1.0, state: place, reward: 0.0, terminated: true };
                 return vec![stay];
             }
             let directions = [(action + 3) % 4, action, (action + 1) % 4];
@@ -271,7 +271,7 @@ impl Lake {
                 let state = self.moved(place, direction);
                 let tile = self.tiles[state];
                 let reward = if tile == b'G' { 1.0 } else { 0.0 };
-                Outcome { probability, state, reward, terminated: matches!(tile, b'G' | b'H') }
+                Transition { probability, state, reward, terminated: matches!(tile, b'G' | b'H') }
             };
             directions.iter().map(outcome).collect()
         })

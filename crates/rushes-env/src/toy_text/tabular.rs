@@ -18,7 +18,7 @@ use rushes_rng::NpRandom;
 
 /// One possible result of an action.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
+pub struct Transition {
     /// How probable it is.
     pub probability: f64,
     /// The state that it leads to.
@@ -36,7 +36,7 @@ pub struct Model {
     /// The running sums of the first state's probabilities.
     initial: Vec<f64>,
     /// All outcomes, by state, then action.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<Transition>,
     /// Where the outcomes of `state * actions + action` begin, and after the last one where they end.
     starts: Vec<usize>,
 }
@@ -47,7 +47,7 @@ impl Model {
     pub fn new(
         initial: &[f64],
         actions: usize,
-        outcomes: impl Fn(usize, usize) -> Vec<Outcome>,
+        outcomes: impl Fn(usize, usize) -> Vec<Transition>,
     ) -> Self {
         let mut model = Self {
             actions,
@@ -82,7 +82,7 @@ impl Model {
 
     /// The possible results of `action` in `state`.
     #[inline]
-    pub fn outcomes(&self, state: usize, action: usize) -> &[Outcome] {
+    pub fn outcomes(&self, state: usize, action: usize) -> &[Transition] {
         let row = state * self.actions + action;
         &self.outcomes[self.starts[row]..self.starts[row + 1]]
     }
@@ -97,7 +97,7 @@ impl Model {
 
     /// Draws the result of `action` in `state`.
     #[inline]
-    fn next(&self, state: usize, action: usize, rng: &mut NpRandom) -> Outcome {
+    fn next(&self, state: usize, action: usize, rng: &mut NpRandom) -> Transition {
         let outcomes = self.outcomes(state, action);
         let draw = rng.random();
         let mut sum = 0.0;
@@ -116,7 +116,7 @@ impl Model {
         const PRECISION: f64 = 1e-10;
         let mut values = vec![0.0; self.states()];
         let worth = |values: &[f64], state: usize, action: usize| -> f64 {
-            let worth = |o: &Outcome| {
+            let worth = |o: &Transition| {
                 let future = if o.terminated { 0.0 } else { discount * values[o.state] };
                 o.probability * (o.reward + future)
             };
@@ -214,7 +214,7 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
 
     fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let action = action.index();
-        let Outcome { probability, state, reward, terminated } =
+        let Transition { probability, state, reward, terminated } =
             self.model.next(self.state, action, &mut self.np_random);
         self.state = state;
         self.probability = probability;
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn value_iteration_weighs_the_future() {
         let model = Model::new(&[1.0], 2, |_, action| {
-            let outcome = |probability, reward, terminated| Outcome {
+            let outcome = |probability, reward, terminated| Transition {
                 probability,
                 state: 0,
                 reward,

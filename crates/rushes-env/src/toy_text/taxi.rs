@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sprites::{Cell, Facing};
-use super::tabular::{self, Model, Outcome, Tabular, World};
+use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
 use crate::spec::{EnvSpec, TOY_TEXT};
 
@@ -136,7 +136,7 @@ pub fn model() -> Model {
         (0..STATES).map(|state| if waits(state) { 1.0 / count } else { 0.0 }).collect();
     Model::new(&initial, ACTIONS, |state, action| {
         let (next, reward, terminated) = Situation::decode(state).act(action);
-        vec![Outcome { probability: 1.0, state: next.encode(), reward, terminated }]
+        vec![Transition { probability: 1.0, state: next.encode(), reward, terminated }]
     })
 }
 
