@@ -11,7 +11,7 @@ default:
 # Runs an experiment: `just run experiments/cartpole.json`; further arguments go to `rushes run`.
 [no-exit-message]
 run FILE *ARGS: _ready
-    @{{ rushes }} engines "$@" | while read -r engine; do just "build-$engine"; done
+    @{{ rushes }} engines "$@" | while read -r engine; do {{ just_executable() }} "build-$engine"; done
     @{{ rushes }} run "$@"
 
 # Builds `rushes-torch`, which has the libtorch engine; `just run` does it when an experiment needs it.
@@ -22,7 +22,7 @@ build-torch: _ready
 # Runs an experiment and compares it with baselines/NAME.json; exits 1 when it got worse.
 [no-exit-message]
 check FILE *ARGS: (_has-baseline FILE) _ready
-    @{{ rushes }} run "$@"
+    @{{ just_executable() }} run "$@"
     @{{ rushes }} check "output/{{ file_stem(FILE) }}/latest" --baseline "baselines/{{ file_stem(FILE) }}.json"
 
 # Checks experiment files without running them; `--resolved` shows every default.
@@ -61,7 +61,7 @@ bench-peers *ARGS: _ready
 
 # Runs the experiments behind docs/results.md: all the tutorials, or the files given.
 reproduce *FILES: _ready
-    @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do just run "$file" || exit; done
+    @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do {{ just_executable() }} run "$file" || exit; done
 
 # Writes schemas/experiment.schema.json, which is generated from the types that read experiment files.
 schema: _ready

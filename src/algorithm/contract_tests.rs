@@ -22,10 +22,14 @@ struct Case {
 
 /// Every algorithm with its defaults made small, then the options that keep a state of their own.
 fn cases() -> Vec<Case> {
+    rushes_torch::register();
     let case = |id: &str, policy: serde_json::Value, algorithm: serde_json::Value| Case {
         environment: serde_json::from_value(json!({ "id": id })).expect("an environment"),
         policy: serde_json::from_value(policy).expect("a policy"),
-        algorithm: serde_json::from_value(algorithm).expect("an algorithm"),
+        algorithm: serde_json::from_value(algorithm)
+            .map_err(anyhow::Error::from)
+            .and_then(|spec| resolved(&spec))
+            .expect("an algorithm"),
         schedule: ScheduleSpec { steps: Some(2_000), ..ScheduleSpec::default() },
     };
     let neural = json!({ "type": "neural", "hidden": [16] });

@@ -86,6 +86,7 @@ impl SavedAgent {
             let seeded = tensors.metadata.contains_key("seed");
             let settings: AgentSpec = tensors.value("agent").context("agent")?;
             let training = settings.training.as_ref().context("agent: expected `training`")?;
+            algorithm::settings(&training.algorithm).context("agent")?;
             Ok(Self {
                 name: training.algorithm.name.clone(),
                 environment: tensors.value("environment").context("environment")?,

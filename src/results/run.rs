@@ -165,8 +165,8 @@ impl RunData {
 /// # Errors
 /// Fails if the run cannot be read, or a newer version wrote it.
 pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
-    let finished = run.info().is_ok_and(|info| info.status == RunStatus::Finished);
-    if finished && run.summary().exists() {
+    let goes_on = run.info().is_ok_and(|info| info.status != RunStatus::Finished);
+    if !goes_on && run.summary().exists() {
         return store::read_json(&run.summary()).context("failed to read the run's summary");
     }
     Ok(RunData::read(run)?.summary)

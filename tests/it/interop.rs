@@ -21,6 +21,7 @@ fn outputs<T: Scalar>(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
         ..MlpConfig::new(observations[0].len(), &policy.hidden, 2, policy.activation)
     };
     let mut rng = stream(0, Purpose::Initialisation, 0);
+    rushes_torch::register();
     let (engine, device) = (nn::Engine::AUTO, nn::Device::Cpu);
     let mut network: Box<dyn Network<T>> = match policy.observation {
         ObservationSpec::State => nn::build(&config, engine, device, &mut rng).unwrap(),

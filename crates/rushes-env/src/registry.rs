@@ -47,11 +47,9 @@ pub fn find(id: &str) -> Option<Arc<EnvSpec>> {
     all().into_iter().find(|spec| spec.id == id)
 }
 
-/// The message for an id that is not in the table: names the nearest one, or where to find all.
+/// The message for an id that is not in the table: names the nearest one, or all.
 pub fn unknown(id: &str) -> String {
     let all = all();
-    match names::nearest(id, all.iter().map(|spec| spec.id.as_str())) {
-        Some(near) => format!("unknown environment \"{id}\"; did you mean \"{near}\"?"),
-        None => format!("unknown environment \"{id}\"; `rushes envs` lists all of them"),
-    }
+    let known: Vec<_> = all.iter().map(|spec| spec.id.as_str()).collect();
+    names::unknown("environment", id, &known)
 }

@@ -129,6 +129,7 @@ mod tests {
     }
 
     fn network<T: Number>(config: &CnnConfig) -> Box<dyn Network<T>> {
+        crate::register();
         let mut rng = stream(3, Purpose::Initialisation, 0);
         build_cnn(config, Engine::AUTO, Device::Cpu, &mut rng).expect("on any CPU")
     }

@@ -93,6 +93,7 @@ mod tests {
     }
 
     fn compare<T: Scalar>(config: &MlpConfig, rows: usize, outputs_to: f64, gradients_to: f64) {
+        register();
         let initial = || stream(7, Purpose::Initialisation, 0);
         let mut native =
             build::<T>(config, Engine::NATIVE, Device::Cpu, &mut initial()).expect("on any CPU");
@@ -188,6 +189,7 @@ mod tests {
     #[test]
     fn networks_go_from_one_engine_to_the_other() {
         let config = MlpConfig::new(4, &[8, 8], 2, Activation::Tanh);
+        register();
         let make = |engine, seed| {
             let mut rng = stream(seed, Purpose::Initialisation, 0);
             build::<f32>(&config, engine, Device::Cpu, &mut rng).expect("on any CPU")
