@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::on_policy::{self, ActorCritic, ActorCriticConfig, Minibatch, Rollout, value_loss};
-use crate::env::{Env, Policy, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
@@ -20,7 +20,7 @@ use crate::training::{MetricMeans, TrialError, World};
 /// Hyperparameters of A2C.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct A2cSpec {
+pub(super) struct A2cSpec {
     /// How many copies of the environment act side by side.
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
@@ -135,7 +135,7 @@ impl AlgorithmSettings for A2cSpec {
 }
 
 /// A2C at work.
-pub struct A2c<T: Scalar> {
+pub(super) struct A2c<T: Scalar> {
     spec: A2cSpec,
     schedule: ScheduleSpec,
     agent: ActorCritic<T>,
@@ -201,7 +201,7 @@ impl<T: Scalar> A2c<T> {
 
 /// `-mean(A · ln π) - ent_coef · mean(entropy)`: returns the first mean and the entropy's, and writes the
 /// gradients at `batch.outputs` (into `batch.grad_outputs`) and at `log_std` (added to `grad_log_std`).
-pub fn policy_loss<T: Scalar>(
+pub(super) fn policy_loss<T: Scalar>(
     head: Head,
     log_std: &[T],
     batch: &mut Minibatch<T>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::population::{self, Population, PopulationConfig};
-use crate::env::{Env, Policy, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Scalar, Tensors};
@@ -22,7 +22,7 @@ use crate::training::{MetricMeans, TrialError, World};
 /// Hyperparameters of the cross-entropy method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CemSpec {
+pub(super) struct CemSpec {
     /// Candidates in a generation.
     #[schemars(range(min = 2, max = 100_000))]
     pub population_size: usize,
@@ -101,7 +101,7 @@ impl AlgorithmSettings for CemSpec {
 }
 
 /// The cross-entropy method at work.
-pub struct Cem<T: Scalar> {
+pub(super) struct Cem<T: Scalar> {
     spec: CemSpec,
     /// Its policy is the distribution's mean.
     population: Population<T>,

@@ -19,7 +19,7 @@ macro_rules! planning_settings {
             Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
         )]
         #[serde(deny_unknown_fields, default)]
-        pub struct $name {
+        pub(crate) struct $name {
             $($own)*
             /// Random steps before learning starts; rounded up to a multiple of `train_freq`.
             #[schemars(range(min = 1))]
@@ -74,7 +74,7 @@ pub(super) use planning_settings;
 
 /// What a [`Collector`] is built from.
 #[derive(Debug, Clone, Copy)]
-pub struct CollectorConfig {
+pub(super) struct CollectorConfig {
     /// The probability of a random action once something was learned.
     pub epsilon: Annealed,
     /// Steps between two rounds of learning.
@@ -89,7 +89,7 @@ pub struct CollectorConfig {
 
 impl CollectorConfig {
     /// The shape of the samples' memory.
-    pub fn replay(
+    pub(super) fn replay(
         &self,
         schedule: &ScheduleSpec,
         observations: &Space,
@@ -109,13 +109,13 @@ impl CollectorConfig {
 
 /// The most bytes that samples take at a time: as they were collected and as they are learned from, and
 /// beside both either what learning standardises or what is saved.
-pub fn memory_bytes(replay: ReplayConfig, widths: Widths) -> u64 {
+pub(super) fn memory_bytes(replay: ReplayConfig, widths: Widths) -> u64 {
     let (collected, learned) = (replay.bytes(), Samples::bytes(replay.rows(), widths));
     collected + learned + collected.max(learned)
 }
 
 /// Plays in one environment and keeps what it saw.
-pub struct Collector {
+pub(super) struct Collector {
     /// The newest samples.
     pub replay: Replay,
     config: CollectorConfig,
@@ -131,7 +131,7 @@ impl Collector {
     ///
     /// # Errors
     /// Fails if the system has no room for them.
-    pub fn new(config: CollectorConfig, setup: &Setup<'_>) -> Result<Self, OutOfMemory> {
+    pub(super) fn new(config: CollectorConfig, setup: &Setup<'_>) -> Result<Self, OutOfMemory> {
         let replay = config.replay(setup.schedule, setup.observation_space, setup.action_space);
         Ok(Self {
             replay: Replay::new(replay)?,
@@ -149,7 +149,7 @@ impl Collector {
     ///
     /// # Errors
     /// Fails if the environment fails or the policy cannot decide.
-    pub fn collect(
+    pub(super) fn collect(
         &mut self,
         world: &mut World,
         policy: &mut dyn Policy,
@@ -188,7 +188,7 @@ impl Collector {
     }
 
     /// Saves samples and random stream.
-    pub fn save(&self, state: &mut Tensors) {
+    pub(super) fn save(&self, state: &mut Tensors) {
         self.replay.save("samples.", state);
         state.insert_rng("exploration", &self.exploration);
     }
@@ -197,7 +197,7 @@ impl Collector {
     ///
     /// # Errors
     /// Fails if something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+    pub(super) fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
         self.replay.load("samples.", state)?;
         self.exploration = state.rng("exploration")?;
         Ok(())

@@ -201,7 +201,7 @@ impl<T: Scalar> LearnedPolicy for ValuePolicy<T> {
 }
 
 /// DQN at work.
-pub struct Dqn<T: Scalar> {
+pub(super) struct Dqn<T: Scalar> {
     spec: DqnSpec,
     schedule: ScheduleSpec,
     /// The network: advantages first and the state's value last where it is dueling, else action values.
@@ -355,7 +355,7 @@ impl<T: Scalar> Dqn<T> {
 
 /// How outputs become action values, and the loss at them.
 #[derive(Debug, Clone, Copy)]
-pub struct ActionValues {
+pub(super) struct ActionValues {
     /// How many actions.
     pub actions: usize,
     /// Whether a row holds the actions' advantages and then the state's value.
@@ -368,7 +368,7 @@ impl ActionValues {
     }
 
     /// Turns advantages into action values, in place: `Q = V + A - mean(A)`.
-    pub fn combine<T: Scalar>(self, outputs: &mut [T]) {
+    pub(super) fn combine<T: Scalar>(self, outputs: &mut [T]) {
         if !self.dueling {
             return;
         }
@@ -383,7 +383,7 @@ impl ActionValues {
     /// The weighted mean of the Huber losses (threshold 1) between the values of the `actions` taken and
     /// their `targets`, its gradient at the network's outputs, and the errors, value minus target.
     /// `values` are the outputs after [`ActionValues::combine`].
-    pub fn loss<T: Scalar>(
+    pub(super) fn loss<T: Scalar>(
         self,
         values: &[T],
         actions: &[f32],

@@ -67,7 +67,7 @@ impl Default for ModelFreePlanningSpec {
 /// Where candidate actions come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Proposal {
+pub(super) enum Proposal {
     /// Drawn uniformly from the action space.
     Uniform,
     /// Drawn around the last action of the episode, for smooth motion; continuous actions only.

@@ -29,7 +29,7 @@ macro_rules! off_policy_settings {
             Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
         )]
         #[serde(deny_unknown_fields, default)]
-        pub struct $name {
+        pub(crate) struct $name {
             /// How many copies of the environment act side by side.
             #[schemars(range(min = 1, max = 4096))]
             pub n_envs: usize,
@@ -99,7 +99,7 @@ pub(super) use explorer_settings;
 
 /// Steps every environment by its action in `played` and stores what happened, with the actions in
 /// `stored`. `before` is scratch.
-pub fn step(
+pub(super) fn step(
     world: &mut World,
     replay: &mut Replay,
     played: &[f32],
@@ -129,7 +129,7 @@ pub fn step(
 /// Noise added to actions in [-1, 1] while collecting.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum ActionNoise {
+pub(super) enum ActionNoise {
     /// Independent normal draws of this standard deviation.
     Normal(f64),
     /// A mean-reverting random walk of this sigma, with Stable-Baselines3's theta 0.15 and dt 0.01: it
@@ -172,7 +172,7 @@ impl ActionNoise {
 }
 
 /// What makes an algorithm for continuous actions impossible with this policy, step size and schedule on `env`.
-pub fn problems(
+pub(super) fn problems(
     name: &str,
     learning_rate: Annealed,
     policy: &PolicySpec,
@@ -197,13 +197,13 @@ pub fn problems(
 
 /// How many gradient steps an update makes: as many as there were environment steps where the `setting` is
 /// negative.
-pub fn gradient_steps(setting: i64, train_freq: usize, n_envs: usize) -> u64 {
+pub(super) fn gradient_steps(setting: i64, train_freq: usize, n_envs: usize) -> u64 {
     u64::try_from(setting).unwrap_or((train_freq * n_envs) as u64)
 }
 
 /// How an [`Explorer`] collects, and how often and fast it is learned from.
 #[derive(Debug, Clone, Copy)]
-pub struct ExplorerConfig {
+pub(super) struct ExplorerConfig {
     /// How many copies of the environment act.
     pub n_envs: usize,
     /// Steps in each environment between updates.
@@ -226,7 +226,7 @@ pub struct ExplorerConfig {
 
 impl ExplorerConfig {
     /// The replay memory's shape.
-    pub fn replay(
+    pub(super) fn replay(
         &self,
         schedule: &ScheduleSpec,
         observations: &Space,
@@ -247,7 +247,7 @@ impl ExplorerConfig {
 
 /// What an update is to do.
 #[derive(Debug, Clone, Copy)]
-pub struct Update {
+pub(super) struct Update {
     /// Steps of the optimisers.
     pub gradient_steps: u64,
     /// Their size.
@@ -255,7 +255,7 @@ pub struct Update {
 }
 
 /// An actor that explores into a replay memory. Actions in the memory are scaled to [-1, 1].
-pub struct Explorer<T: Scalar> {
+pub(super) struct Explorer<T: Scalar> {
     /// The actor.
     pub policy: SquashedPolicy<T>,
     /// What was sampled last.
@@ -282,7 +282,7 @@ impl<T: Scalar> Explorer<T> {
     ///
     /// # Errors
     /// Fails if the memory cannot be had.
-    pub fn new(
+    pub(super) fn new(
         config: ExplorerConfig,
         policy: SquashedPolicy<T>,
         setup: &Setup<'_>,
@@ -311,7 +311,7 @@ impl<T: Scalar> Explorer<T> {
     ///
     /// # Errors
     /// Fails if the environment fails or the actor's outputs stop being finite.
-    pub fn play(&mut self, world: &mut World) -> Result<Option<Update>, TrialError> {
+    pub(super) fn play(&mut self, world: &mut World) -> Result<Option<Update>, TrialError> {
         let ExplorerConfig { n_envs, train_freq, gradient_steps, learning_rate, .. } = self.config;
         for _ in 0..train_freq {
             self.step(world)?;
@@ -356,7 +356,7 @@ impl<T: Scalar> Explorer<T> {
     }
 
     /// Draws `rows` experiences into [`Explorer::batch`].
-    pub fn sample(&mut self, rows: usize) {
+    pub(super) fn sample(&mut self, rows: usize) {
         self.replay.sample(rows, 1.0, &mut self.sampling, &mut self.batch);
         let space = &self.observation_space;
         space.encode_all(&self.batch.observations, &mut self.features);
@@ -364,13 +364,13 @@ impl<T: Scalar> Explorer<T> {
     }
 
     /// The environments were restarted.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.replay.restart();
         self.noise.fill(0.0);
     }
 
     /// Saves everything that goes on from here.
-    pub fn save(&self, state: &mut Tensors) {
+    pub(super) fn save(&self, state: &mut Tensors) {
         self.policy.save(state);
         self.replay.save("replay.", state);
         state.insert_rng("exploration", &self.exploration);
@@ -381,7 +381,7 @@ impl<T: Scalar> Explorer<T> {
     ///
     /// # Errors
     /// Fails if something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+    pub(super) fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         self.policy.load(state)?;
         self.replay.load("replay.", state)?;
         self.exploration = state.rng("exploration")?;
@@ -415,7 +415,10 @@ fn build<T: Scalar>(
 ///
 /// # Errors
 /// Fails if the engine or the device cannot be had.
-pub fn actor<T: Scalar>(outputs: usize, setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+pub(super) fn actor<T: Scalar>(
+    outputs: usize,
+    setup: &Setup<'_>,
+) -> anyhow::Result<SquashedPolicy<T>> {
     let Setup { observation_space, action_space, .. } = *setup;
     let mlp = mlp(setup, observation_space.features(), outputs * action_space.len())?;
     let spec = setup.network()?;
@@ -424,13 +427,13 @@ pub fn actor<T: Scalar>(outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Squ
 }
 
 /// Moves a target network the share `tau` of its way to the network that it follows.
-pub fn follow<T: Scalar>(target: &mut dyn Network<T>, network: &dyn Network<T>, tau: f64) {
+pub(super) fn follow<T: Scalar>(target: &mut dyn Network<T>, network: &dyn Network<T>, tau: f64) {
     move_towards(target.parameters_mut(), network.parameters(), tau);
 }
 
 /// Networks that value an action in an observation, each with its target network; one optimiser steps them
 /// all. Their outputs are written critic after critic, each `rows` rows.
-pub struct Critics<T: Scalar> {
+pub(super) struct Critics<T: Scalar> {
     networks: Vec<Box<dyn Network<T>>>,
     targets: Vec<Box<dyn Network<T>>>,
     optimiser: Optimiser<T>,
@@ -444,7 +447,7 @@ impl<T: Scalar> Critics<T> {
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
-    pub fn new(count: usize, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(count: usize, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let inputs = setup.observation_space.features() + setup.action_space.len();
         let mlp = mlp(setup, inputs, outputs)?;
         let networks =
@@ -460,7 +463,7 @@ impl<T: Scalar> Critics<T> {
     }
 
     /// How many critics there are.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.networks.len()
     }
 
@@ -476,7 +479,7 @@ impl<T: Scalar> Critics<T> {
     }
 
     /// What the target networks say.
-    pub fn targets(
+    pub(super) fn targets(
         &mut self,
         rows: usize,
         features: &[f32],
@@ -493,7 +496,7 @@ impl<T: Scalar> Critics<T> {
 
     /// What the first `count` critics say, keeping what [`Critics::learn`], where it is all of them, and
     /// [`Critics::action_gradients`] need.
-    pub fn forward(
+    pub(super) fn forward(
         &mut self,
         count: usize,
         rows: usize,
@@ -510,7 +513,7 @@ impl<T: Scalar> Critics<T> {
     }
 
     /// One step of the optimiser for all critics, given a loss's gradient at the outputs of the last [`Critics::forward`].
-    pub fn learn(&mut self, grad_outputs: &[T], learning_rate: f64) {
+    pub(super) fn learn(&mut self, grad_outputs: &[T], learning_rate: f64) {
         let each = grad_outputs.len() / self.count();
         for (network, gradient) in self.networks.iter_mut().zip(grad_outputs.chunks_exact(each)) {
             network.zero_gradients();
@@ -521,7 +524,12 @@ impl<T: Scalar> Critics<T> {
     }
 
     /// A loss's gradient at the actions of the last [`Critics::forward`], given that at its outputs.
-    pub fn action_gradients(&mut self, rows: usize, grad_outputs: &[T], grad_actions: &mut [T]) {
+    pub(super) fn action_gradients(
+        &mut self,
+        rows: usize,
+        grad_outputs: &[T],
+        grad_actions: &mut [T],
+    ) {
         let network = &self.networks[0];
         let (inputs, dimensions) = (network.inputs(), grad_actions.len() / rows);
         let each = rows * network.outputs();
@@ -539,14 +547,14 @@ impl<T: Scalar> Critics<T> {
     }
 
     /// Moves the targets the share `tau` of their way.
-    pub fn follow(&mut self, tau: f64) {
+    pub(super) fn follow(&mut self, tau: f64) {
         for (target, network) in self.targets.iter_mut().zip(&self.networks) {
             follow(&mut **target, &**network, tau);
         }
     }
 
     /// Saves networks, targets and optimiser.
-    pub fn save(&self, state: &mut Tensors) {
+    pub(super) fn save(&self, state: &mut Tensors) {
         for (i, (network, target)) in self.networks.iter().zip(&self.targets).enumerate() {
             state.insert_network(&format!("critic{i}."), &**network);
             state.insert_network(&format!("critic{i}_target."), &**target);
@@ -559,7 +567,7 @@ impl<T: Scalar> Critics<T> {
     ///
     /// # Errors
     /// Fails if something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+    pub(super) fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         for (i, (network, target)) in self.networks.iter_mut().zip(&mut self.targets).enumerate() {
             state.load_network(&format!("critic{i}."), &mut **network)?;
             state.load_network(&format!("critic{i}_target."), &mut **target)?;

@@ -1,7 +1,7 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
 use super::interface::{Initial, Setup};
-use crate::env::{Env, Mode, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
 use crate::nn::random::shuffle;
@@ -12,7 +12,7 @@ use crate::training::{TrialError, World};
 
 /// What an [`ActorCritic`] is built from, beside the agent's network.
 #[derive(Debug, Clone, Copy)]
-pub struct ActorCriticConfig {
+pub(super) struct ActorCriticConfig {
     /// How many copies of the environment act.
     pub environments: usize,
     /// The discount factor.
@@ -34,7 +34,7 @@ impl ActorCriticConfig {
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
-    pub fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
+    pub(super) fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
         let head = setup.head()?;
         let network = if self.shared_trunk {
             let mut network = setup.build_network(head.outputs() + 1, orthogonal(1.0), 0)?;
@@ -61,7 +61,7 @@ fn orthogonal(output_gain: f64) -> Initial {
 }
 
 /// A stochastic policy and a value function.
-pub struct ActorCritic<T: Scalar> {
+pub(super) struct ActorCritic<T: Scalar> {
     /// The actor.
     pub policy: NetworkPolicy<T>,
     /// The critic; `None` where the actor's network has one output more, the value.
@@ -81,7 +81,7 @@ pub struct ActorCritic<T: Scalar> {
 
 /// What was seen and done between two updates. Row `t * environments + i` is copy `i` at step `t`.
 #[derive(Debug, Clone, Default)]
-pub struct Rollout<T> {
+pub(super) struct Rollout<T> {
     /// What the network saw.
     pub features: Vec<f32>,
     /// The actions drawn, before they were cut to the action space.
@@ -105,7 +105,7 @@ pub struct Rollout<T> {
 
 impl<T: Scalar> Rollout<T> {
     /// Environment steps in it.
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.rewards.len()
     }
 
@@ -122,7 +122,7 @@ impl<T: Scalar> Rollout<T> {
 
     /// 1 − Var(returns − values) / Var(returns): how much of the returns the critic foresaw. NaN where they
     /// do not vary.
-    pub fn explained_variance(&self) -> f64 {
+    pub(super) fn explained_variance(&self) -> f64 {
         let variance = |values: &dyn Fn(usize) -> f64| {
             let n = self.rows() as f64;
             let mean = (0..self.rows()).map(values).sum::<f64>() / n;
@@ -136,7 +136,7 @@ impl<T: Scalar> Rollout<T> {
 /// A part of a rollout, its rows in the order of learning, with the network's answers and the loss's
 /// gradients at them.
 #[derive(Debug, Clone, Default)]
-pub struct Minibatch<T> {
+pub(super) struct Minibatch<T> {
     /// What the network sees.
     pub features: Vec<f32>,
     /// Actions taken.
@@ -161,12 +161,12 @@ pub struct Minibatch<T> {
 
 impl<T: Scalar> Minibatch<T> {
     /// How many rows.
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.returns.len()
     }
 
     /// Copies `rows` of `rollout`.
-    pub fn gather(&mut self, rollout: &Rollout<T>, rows: &[usize]) {
+    pub(super) fn gather(&mut self, rollout: &Rollout<T>, rows: &[usize]) {
         fn copy<N: Copy>(from: &[N], rows: &[usize], total: usize, to: &mut Vec<N>) {
             let width = from.len() / total;
             to.clear();
@@ -186,26 +186,30 @@ impl<T: Scalar> Minibatch<T> {
 
 /// Row numbers in a random order, cut into minibatches; the last one may be smaller.
 #[derive(Debug, Clone, Default)]
-pub struct Order {
+pub(super) struct Order {
     rows: Vec<usize>,
 }
 
 impl Order {
     /// A new order of `rows` rows. It does not depend on the last one, so that it need not be saved.
-    pub fn shuffle(&mut self, rows: usize, rng: &mut Rng) {
+    pub(super) fn shuffle(&mut self, rows: usize, rng: &mut Rng) {
         self.rows.clear();
         self.rows.extend(0..rows);
         shuffle(rng, &mut self.rows);
     }
 
     /// The minibatches.
-    pub fn minibatches(&self, batch_size: usize) -> impl Iterator<Item = &[usize]> {
+    pub(super) fn minibatches(&self, batch_size: usize) -> impl Iterator<Item = &[usize]> {
         self.rows.chunks(batch_size)
     }
 }
 
 /// What makes an actor-critic algorithm impossible with this policy on `env`.
-pub fn problems(policy: &PolicySpec, env: &dyn Env, normalize_observations: bool) -> Vec<Problem> {
+pub(super) fn problems(
+    policy: &PolicySpec,
+    env: &dyn Env,
+    normalize_observations: bool,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     if policy.head() == Some(HeadSpec::Sigmoid) && env.action_space().discrete() != Some(2) {
         let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
@@ -226,7 +230,7 @@ impl<T: Scalar> ActorCritic<T> {
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
-    pub fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = config.policy::<T>(setup)?;
         let critic = if config.shared_trunk {
             None
@@ -251,7 +255,7 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// How the actor's outputs become actions.
-    pub fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         self.policy.head
     }
 
@@ -259,7 +263,7 @@ impl<T: Scalar> ActorCritic<T> {
     ///
     /// # Errors
     /// Fails if the environment fails or the actor's outputs stop being finite.
-    pub fn collect(
+    pub(super) fn collect(
         &mut self,
         world: &mut World,
         n_steps: usize,
@@ -393,7 +397,7 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// Fills in `batch`'s outputs and values, keeping what [`ActorCritic::backward`] needs.
-    pub fn forward(&mut self, batch: &mut Minibatch<T>) {
+    pub(super) fn forward(&mut self, batch: &mut Minibatch<T>) {
         let (rows, outputs) = (batch.rows(), self.policy.head.outputs());
         batch.outputs.resize(rows * outputs, T::zero());
         batch.values.resize(rows, T::zero());
@@ -418,13 +422,13 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// The log standard deviations with the place for their gradient, zeroed.
-    pub fn log_std(&mut self) -> (&[T], &mut [T]) {
+    pub(super) fn log_std(&mut self) -> (&[T], &mut [T]) {
         self.log_std_gradients.fill(T::zero());
         (&self.policy.log_std, &mut self.log_std_gradients)
     }
 
     /// Turns `batch`'s gradients at outputs and values into parameter gradients, replacing older ones.
-    pub fn backward(&mut self, batch: &Minibatch<T>) {
+    pub(super) fn backward(&mut self, batch: &Minibatch<T>) {
         let actor = &mut self.policy.network;
         actor.zero_gradients();
         match &mut self.critic {
@@ -448,13 +452,13 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// How many parameters there are.
-    pub fn parameter_count(&self) -> usize {
+    pub(super) fn parameter_count(&self) -> usize {
         let critic = self.critic.as_ref().map_or(0, |critic| critic.parameters().len());
         self.policy.network.parameters().len() + critic + self.policy.log_std.len()
     }
 
     /// All parameters with their gradients, for an optimiser: actor, log standard deviations, critic.
-    pub fn parameters(&mut self) -> [ParametersMut<'_, T>; 3] {
+    pub(super) fn parameters(&mut self) -> [ParametersMut<'_, T>; 3] {
         let log_std = ParametersMut {
             values: &mut self.policy.log_std,
             gradients: &mut self.log_std_gradients,
@@ -467,7 +471,7 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// The environments were restarted.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.present.clear();
         if let Some(rewards) = &mut self.rewards {
             rewards.restart();
@@ -475,7 +479,7 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// Saves everything that the next rollout depends on.
-    pub fn save(&self, state: &mut Tensors) {
+    pub(super) fn save(&self, state: &mut Tensors) {
         self.policy.save(state);
         if let Some(critic) = &self.critic {
             state.insert_network("critic.", &**critic);
@@ -491,7 +495,7 @@ impl<T: Scalar> ActorCritic<T> {
     ///
     /// # Errors
     /// Fails if something is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+    pub(super) fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         self.policy.load(state)?;
         if let Some(critic) = &mut self.critic {
             state.load_network("critic.", &mut **critic)?;
@@ -520,7 +524,7 @@ fn scale_first_outputs<T: Scalar>(network: &mut dyn Network<T>, outputs: usize, 
 
 /// The mean of the squared errors of `values`, times `weight`, and its gradient at them. With `clip` the
 /// values may not move further than that from `old_values` (Stable-Baselines3's `clip_range_vf`).
-pub fn value_loss<T: Scalar>(
+pub(super) fn value_loss<T: Scalar>(
     values: &[T],
     old_values: &[T],
     returns: &[T],
@@ -547,7 +551,7 @@ pub fn value_loss<T: Scalar>(
 }
 
 /// Shifts and scales to mean 0 and (sample) standard deviation 1; a single value stays as it is.
-pub fn normalise<T: Scalar>(values: &mut [T]) {
+pub(super) fn normalise<T: Scalar>(values: &mut [T]) {
     if values.len() < 2 {
         return;
     }
@@ -561,18 +565,18 @@ pub fn normalise<T: Scalar>(values: &mut [T]) {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use tch::{Kind, Tensor};
 
     use super::*;
     use crate::nn::random::normal;
 
     /// Every kind of head.
-    pub const HEADS: [Head; 3] =
+    pub(crate) const HEADS: [Head; 3] =
         [Head::Categorical { actions: 3 }, Head::Bernoulli, Head::Gaussian { dimensions: 2 }];
 
     /// A minibatch whose ratios lie on both sides of the clip range, with log standard deviations.
-    pub fn minibatch(head: Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
+    pub(crate) fn minibatch(head: Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
         let mut rng = stream(11, Purpose::Exploration, 0);
         let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
         let (width, len) = (head.outputs(), head.action_len());
@@ -603,14 +607,14 @@ pub mod tests {
     }
 
     /// Log-probabilities and entropies of a minibatch by libtorch's operations.
-    pub struct Reference {
+    pub(crate) struct Reference {
         outputs: Tensor,
         log_std: Tensor,
         pub log_probs: Tensor,
         pub entropies: Tensor,
     }
 
-    pub fn autograd(head: Head, batch: &Minibatch<f64>, log_std: &[f64]) -> Reference {
+    pub(crate) fn autograd(head: Head, batch: &Minibatch<f64>, log_std: &[f64]) -> Reference {
         let rows = batch.rows() as i64;
         let leaf = |values: &[f64]| Tensor::from_slice(values).set_requires_grad(true);
         let (outputs, log_std) = (leaf(&batch.outputs), leaf(log_std));
@@ -636,7 +640,7 @@ pub mod tests {
 
     impl Reference {
         /// Compares with what `backward` left.
-        pub fn assert_gradients(&self, grad_outputs: &[f64], grad_log_std: &[f64]) {
+        pub(crate) fn assert_gradients(&self, grad_outputs: &[f64], grad_log_std: &[f64]) {
             let mut pairs = vec![(grad_outputs, &self.outputs)];
             if !grad_log_std.is_empty() {
                 pairs.push((grad_log_std, &self.log_std));

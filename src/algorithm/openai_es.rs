@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::population::{self, Population, PopulationConfig};
-use crate::env::{Env, Policy, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
@@ -22,7 +22,7 @@ use crate::training::{MetricMeans, TrialError, World};
 /// Hyperparameters of OpenAI-ES.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct OpenAiEsSpec {
+pub(super) struct OpenAiEsSpec {
     /// Pairs of candidates in a generation; the two of a pair mirror each other.
     #[schemars(range(min = 1, max = 100_000))]
     pub pairs: usize,
@@ -95,7 +95,7 @@ impl AlgorithmSettings for OpenAiEsSpec {
 }
 
 /// OpenAI-ES at work.
-pub struct OpenAiEs<T: Scalar> {
+pub(super) struct OpenAiEs<T: Scalar> {
     spec: OpenAiEsSpec,
     schedule: ScheduleSpec,
     population: Population<T>,
@@ -117,7 +117,7 @@ impl<T: Scalar> OpenAiEs<T> {
 }
 
 /// The ranks of `values`, centred and scaled to [-0.5, 0.5]; equal values share the mean of their ranks.
-pub fn centred_ranks(values: &[f64]) -> Vec<f64> {
+pub(super) fn centred_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let last = (values.len() - 1).max(1) as f64;
@@ -135,7 +135,7 @@ pub fn centred_ranks(values: &[f64]) -> Vec<f64> {
 
 /// The gradient of the loss, minus the smoothed return: `weight_decay · θ - 1/(nσ) · Σ rank · ε`, where
 /// `ranks` holds those of `θ + σε` and `θ - σε` for each row of `noise`.
-pub fn gradient<T: Scalar>(
+pub(super) fn gradient<T: Scalar>(
     parameters: &[T],
     noise: &[Vec<T>],
     ranks: &[f64],

@@ -11,15 +11,15 @@ use super::on_policy;
 use crate::env::episode::{self, View};
 use crate::env::{Env, Episode, Mode, Problem, Space};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
+use crate::nn::Scalar;
 use crate::nn::normaliser::ObservationNormaliser;
-use crate::nn::{Engine, Scalar};
 use crate::policy::{NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, env_seed, stream};
 use crate::training::{TrialError, World};
 
 /// How candidates are judged.
 #[derive(Debug, Clone, Copy)]
-pub struct PopulationConfig {
+pub(super) struct PopulationConfig {
     /// Episodes that each candidate plays.
     pub episodes: u64,
     /// Threads that play them.
@@ -33,7 +33,7 @@ impl PopulationConfig {
     ///
     /// # Errors
     /// Fails if the policy is not neural, or its engine or device cannot be had.
-    pub fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
+    pub(super) fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
         let head = setup.head()?;
         let network = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
         let mut policy =
@@ -48,7 +48,7 @@ impl PopulationConfig {
 }
 
 /// A policy, and the means to judge others with the same network.
-pub struct Population<T: Scalar> {
+pub(super) struct Population<T: Scalar> {
     /// The policy that learns.
     pub policy: NetworkPolicy<T>,
     blueprint: Blueprint,
@@ -85,7 +85,7 @@ struct Tried {
 }
 
 /// What makes evolution impossible with `policy` on `env`; paths are below the agent.
-pub fn problems(
+pub(super) fn problems(
     policy: &PolicySpec,
     schedule: &ScheduleSpec,
     env: &dyn Env,
@@ -109,7 +109,7 @@ impl<T: Scalar> Population<T> {
     ///
     /// # Errors
     /// Fails if the policy is not neural, or its engine or device cannot be had.
-    pub fn new(config: PopulationConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(config: PopulationConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let blueprint = Blueprint {
             policy: setup.policy.clone(),
             schedule: setup.schedule.clone(),
@@ -121,7 +121,7 @@ impl<T: Scalar> Population<T> {
     }
 
     /// The policy's parameters.
-    pub fn parameters(&self) -> &[T] {
+    pub(super) fn parameters(&self) -> &[T] {
         self.policy.network.parameters()
     }
 
@@ -130,7 +130,7 @@ impl<T: Scalar> Population<T> {
     ///
     /// # Errors
     /// Fails if a candidate or its environment fails.
-    pub fn judge(
+    pub(super) fn judge(
         &mut self,
         world: &mut World,
         candidates: &[Vec<T>],

@@ -12,7 +12,7 @@ use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report
 use super::on_policy::{
     self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
 };
-use crate::env::{Env, Policy, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Head, Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
@@ -24,7 +24,7 @@ use crate::training::{MetricMeans, TrialError, World};
 /// Hyperparameters of PPO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct PpoSpec {
+pub(super) struct PpoSpec {
     /// How many copies of the environment act side by side.
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
@@ -157,7 +157,7 @@ impl AlgorithmSettings for PpoSpec {
 }
 
 /// PPO at work.
-pub struct Ppo<T: Scalar> {
+pub(super) struct Ppo<T: Scalar> {
     spec: PpoSpec,
     schedule: ScheduleSpec,
     agent: ActorCritic<T>,
@@ -245,7 +245,7 @@ fn learn<T: Scalar>(
 
 /// Settings of PPO's loss at the actor's outputs.
 #[derive(Debug, Clone, Copy)]
-pub struct PolicyLoss {
+pub(super) struct PolicyLoss {
     /// How far the probability ratio may move from one.
     pub clip_range: f64,
     /// Weight of the entropy bonus.
@@ -254,7 +254,7 @@ pub struct PolicyLoss {
 
 /// Means over a minibatch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Losses {
+pub(super) struct Losses {
     /// All losses, weighted.
     pub loss: f64,
     /// The clipped objective, negative.
@@ -273,7 +273,7 @@ impl PolicyLoss {
     /// `mean(-min(r A, clip(r) A)) - ent_coef · mean(entropy)`, with `r` the ratio of the action's
     /// probability to the old one: its parts, and its gradients at `batch.outputs` (into
     /// `batch.grad_outputs`) and at `log_std` (added to `grad_log_std`).
-    pub fn evaluate<T: Scalar>(
+    pub(super) fn evaluate<T: Scalar>(
         self,
         head: Head,
         log_std: &[T],

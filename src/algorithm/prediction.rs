@@ -25,7 +25,7 @@ const BATCH: usize = 1024;
 
 /// How a part of a prediction is learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
+pub(super) enum Loss {
     /// Squared error of standardised numbers.
     Squared,
     /// Cross-entropy of a probability, whose logit is the network's output.
@@ -34,7 +34,7 @@ pub enum Loss {
 
 /// Numbers of a prediction that belong together. Squared parts come before logistic ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub(super) struct Part {
     /// What it is: `NAME_loss` and `validation_NAME_loss` are its metrics.
     pub name: &'static str,
     /// How many numbers.
@@ -44,7 +44,7 @@ pub struct Part {
 }
 
 /// An ensemble of networks with the same task.
-pub struct Predictor<T: Scalar> {
+pub(super) struct Predictor<T: Scalar> {
     members: Vec<Box<dyn Network<T>>>,
     inputs: Standardiser,
     targets: Standardiser,
@@ -55,7 +55,7 @@ pub struct Predictor<T: Scalar> {
 
 /// How a [`Trainer`] teaches.
 #[derive(Debug, Clone, Copy)]
-pub struct TrainerConfig {
+pub(super) struct TrainerConfig {
     /// Samples in a minibatch.
     pub batch_size: usize,
     /// Passes over the samples each time.
@@ -67,7 +67,7 @@ pub struct TrainerConfig {
 }
 
 /// Teaches a [`Predictor`].
-pub struct Trainer<T: Scalar> {
+pub(super) struct Trainer<T: Scalar> {
     /// One for each member.
     optimisers: Vec<Optimiser<T>>,
     config: TrainerConfig,
@@ -77,7 +77,7 @@ pub struct Trainer<T: Scalar> {
 
 /// Numbers in a row of [`Samples`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Widths {
+pub(super) struct Widths {
     /// Numbers in an input.
     pub inputs: usize,
     /// Numbers in a prediction.
@@ -86,7 +86,7 @@ pub struct Widths {
 
 /// What is to be learned, row after row.
 #[derive(Debug, Clone)]
-pub struct Samples {
+pub(super) struct Samples {
     /// Inputs.
     pub inputs: Vec<f32>,
     /// What should be predicted; 0 or 1 for logistic parts.
@@ -100,7 +100,7 @@ impl Samples {
     ///
     /// # Errors
     /// Fails if the system has no such room.
-    pub fn new(rows: usize, widths: Widths) -> Result<Self, OutOfMemory> {
+    pub(super) fn new(rows: usize, widths: Widths) -> Result<Self, OutOfMemory> {
         let whole = OutOfMemory { bytes: Self::bytes(rows, widths) };
         Ok(Self {
             inputs: room(rows * widths.inputs, whole)?,
@@ -110,12 +110,12 @@ impl Samples {
     }
 
     /// Bytes that so many samples take.
-    pub fn bytes(rows: usize, Widths { inputs, targets }: Widths) -> u64 {
+    pub(super) fn bytes(rows: usize, Widths { inputs, targets }: Widths) -> u64 {
         (rows * ((inputs + targets) * size_of::<f32>() + size_of::<u64>())) as u64
     }
 
     /// Forgets all.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.inputs.clear();
         self.targets.clear();
         self.numbers.clear();
@@ -123,7 +123,7 @@ impl Samples {
 }
 
 /// Appends what a predictor sees of an observation and an action.
-pub fn encode(
+pub(super) fn encode(
     (observation_space, observation): (&Space, &[f32]),
     (action_space, action): (&Space, &[f32]),
     inputs: &mut Vec<f32>,
@@ -147,7 +147,7 @@ impl<T: Scalar> Predictor<T> {
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
-    pub fn new(members: usize, parts: &[Part], setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(members: usize, parts: &[Part], setup: &Setup<'_>) -> anyhow::Result<Self> {
         let spec = setup.network()?;
         let inputs = setup.observation_space.features() + setup.action_space.features();
         let outputs = parts.iter().map(|part| part.len).sum();
@@ -171,23 +171,28 @@ impl<T: Scalar> Predictor<T> {
     }
 
     /// The engine of the networks.
-    pub fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         self.engine
     }
 
     /// How many networks predict.
-    pub fn members(&self) -> usize {
+    pub(super) fn members(&self) -> usize {
         self.members.len()
     }
 
     /// Numbers in a prediction.
-    pub fn outputs(&self) -> usize {
+    pub(super) fn outputs(&self) -> usize {
         self.members[0].outputs()
     }
 
     /// Writes what `member` predicts of `inputs`, which are standardised in place: numbers in their own units,
     /// probabilities for logistic parts.
-    pub fn predict(&mut self, member: usize, inputs: &mut [f32], predictions: &mut Vec<f32>) {
+    pub(super) fn predict(
+        &mut self,
+        member: usize,
+        inputs: &mut [f32],
+        predictions: &mut Vec<f32>,
+    ) {
         let network = &mut self.members[member];
         let (rows, width) = (inputs.len() / network.inputs(), network.outputs());
         self.inputs.apply(inputs);
@@ -236,7 +241,7 @@ impl<T: Scalar> Predictor<T> {
     }
 
     /// Saves what predicting needs; a network alone has PyTorch's names for its tensors.
-    pub fn save(&self, state: &mut Tensors) {
+    pub(super) fn save(&self, state: &mut Tensors) {
         for (index, member) in self.members.iter().enumerate() {
             state.insert_network(&self.prefix(index), &**member);
         }
@@ -248,7 +253,7 @@ impl<T: Scalar> Predictor<T> {
     ///
     /// # Errors
     /// Fails if a tensor is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+    pub(super) fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
         for index in 0..self.members.len() {
             state.load_network(&self.prefix(index), &mut *self.members[index])?;
         }
@@ -263,7 +268,7 @@ impl<T: Scalar> Predictor<T> {
 
 impl<T: Scalar> Trainer<T> {
     /// A trainer that has taught `predictor` nothing yet. `seed` is the trial's.
-    pub fn new(config: TrainerConfig, predictor: &Predictor<T>, seed: u64) -> Self {
+    pub(super) fn new(config: TrainerConfig, predictor: &Predictor<T>, seed: u64) -> Self {
         let adam = OptimiserConfig::Adam {
             beta1: 0.9,
             beta2: 0.999,
@@ -285,7 +290,7 @@ impl<T: Scalar> Trainer<T> {
     ///
     /// # Errors
     /// Fails if a loss stops being finite.
-    pub fn fit(
+    pub(super) fn fit(
         &mut self,
         predictor: &mut Predictor<T>,
         samples: &Samples,
@@ -343,7 +348,7 @@ impl<T: Scalar> Trainer<T> {
     }
 
     /// Saves what teaching goes on from.
-    pub fn save(&self, state: &mut Tensors) {
+    pub(super) fn save(&self, state: &mut Tensors) {
         for (index, optimiser) in self.optimisers.iter().enumerate() {
             optimiser.save(&format!("optimiser{index}."), state);
         }
@@ -355,7 +360,7 @@ impl<T: Scalar> Trainer<T> {
     ///
     /// # Errors
     /// Fails if a tensor is missing or does not fit.
-    pub fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+    pub(super) fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
         for (index, optimiser) in self.optimisers.iter_mut().enumerate() {
             optimiser.load(&format!("optimiser{index}."), state)?;
         }

@@ -21,7 +21,7 @@ use crate::training::{MetricMeans, TrialError, World};
 /// Hyperparameters of tabular Q-learning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct QLearningSpec {
+pub(super) struct QLearningSpec {
     /// How far a value moves towards its target.
     pub learning_rate: Annealed,
     /// Discount factor of future rewards.

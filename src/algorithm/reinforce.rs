@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report};
 use super::on_policy;
-use crate::env::{Env, Policy, Problem, Situation, Space};
+use crate::env::{Env, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
@@ -21,7 +21,7 @@ use crate::training::{MetricMeans, TrialError, World};
 /// Hyperparameters of REINFORCE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ReinforceSpec {
+pub(super) struct ReinforceSpec {
     /// Step size of Adam.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub learning_rate: f64,
@@ -63,7 +63,7 @@ impl Default for ReinforceSpec {
 /// Over what returns are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Normalise {
+pub(super) enum Normalise {
     /// Each episode by itself.
     Episode,
     /// All episodes of an update together.
@@ -75,7 +75,7 @@ pub enum Normalise {
 /// Which standard deviation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum StandardDeviation {
+pub(super) enum StandardDeviation {
     /// Of a sample: divided by n - 1.
     Sample,
     /// Of a population: divided by n.
@@ -85,7 +85,7 @@ pub enum StandardDeviation {
 /// How the losses of an update's steps become one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Reduction {
+pub(super) enum Reduction {
     /// Added up.
     Sum,
     /// Averaged over all steps of the update.
@@ -122,7 +122,7 @@ fn policy<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
 }
 
 /// REINFORCE at work.
-pub struct Reinforce<T: Scalar> {
+pub(super) struct Reinforce<T: Scalar> {
     spec: ReinforceSpec,
     policy: NetworkPolicy<T>,
     optimiser: Optimiser<T>,

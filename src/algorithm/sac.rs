@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::off_policy::{self, Critics, Explorer, ExplorerConfig};
-use crate::env::{Env, Policy, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
@@ -91,7 +91,7 @@ impl Default for SacSpec {
 
 /// A number, or `"auto"`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Tuned {
+pub(super) enum Tuned {
     /// Found by the algorithm.
     Auto,
     /// This number.
@@ -166,13 +166,13 @@ impl AlgorithmSettings for SacSpec {
 ///
 /// # Errors
 /// Fails if the engine or the device cannot be had.
-pub fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+pub(super) fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
     off_policy::actor(2, setup)
 }
 
 /// What the outputs of an ensemble of critics mean, and how they learn. Outputs lie critic after critic, each
 /// `rows` rows.
-pub trait Valuation<T> {
+pub(super) trait Valuation<T> {
     /// Outputs of each critic.
     fn outputs(&self) -> usize;
 
@@ -190,7 +190,7 @@ pub trait Valuation<T> {
 
 /// SAC's valuation: each critic has one value, and the lowest counts.
 #[derive(Debug, Clone, Copy)]
-pub struct Lowest;
+pub(super) struct Lowest;
 
 impl Lowest {
     /// Which critic's value of each row is the lowest, the first of several.
@@ -289,7 +289,7 @@ impl<T: Scalar> Temperature<T> {
 
 /// What a [`Sac`] is built from, beside the agent's network.
 #[derive(Debug, Clone, Copy)]
-pub struct SacConfig {
+pub(super) struct SacConfig {
     /// How it collects.
     pub explorer: ExplorerConfig,
     /// Steps in a minibatch.
@@ -307,7 +307,7 @@ pub struct SacConfig {
 }
 
 /// SAC at work, with the valuation `V` (TQC brings another).
-pub struct Sac<T: Scalar, V> {
+pub(super) struct Sac<T: Scalar, V> {
     config: SacConfig,
     valuation: V,
     explorer: Explorer<T>,
@@ -373,7 +373,7 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
-    pub fn new(config: SacConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(config: SacConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let explorer = Explorer::<T>::new(config.explorer, actor(setup)?, setup)?;
         let parameters = explorer.policy.network.parameters().len();
         let dimensions = explorer.policy.dimensions();

@@ -10,7 +10,7 @@
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::off_policy::{self, Critics, Explorer, explorer_settings};
 use super::sac::{Lowest, Valuation as _};
-use crate::env::{Env, Policy, Problem, Space};
+use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
 use crate::nn::{Network, Optimiser, OptimiserConfig, Scalar, Tensors};
@@ -95,7 +95,7 @@ fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
 }
 
 /// TD3 at work.
-pub struct Td3<T: Scalar> {
+pub(super) struct Td3<T: Scalar> {
     spec: Td3Spec,
     explorer: Explorer<T>,
     target_actor: Box<dyn Network<T>>,

@@ -91,7 +91,7 @@ impl AlgorithmSettings for TqcSpec {
 
 /// TQC's valuation: each critic has quantiles of the return.
 #[derive(Debug, Clone, Copy)]
-pub struct Quantiles {
+pub(super) struct Quantiles {
     /// Quantiles of each critic.
     pub count: usize,
     /// How many of the highest are left out of the target, for each critic.

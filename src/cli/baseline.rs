@@ -9,7 +9,7 @@ use crate::store::RunDir;
 
 /// Arguments of `rushes baseline`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The run's directory, for example `output/cartpole/latest`.
     run: PathBuf,
     /// Where the baseline is written, for example `baselines/cartpole.json`.
@@ -21,7 +21,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the run cannot be read or is not complete, or the file cannot be written.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let scores = Scores::from_summary(&results::summary(&RunDir::open(&args.run)?)?, None);
     if let Some(folder) = args.output.parent() {
         fs_err::create_dir_all(folder)?;

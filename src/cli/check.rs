@@ -9,7 +9,7 @@ use crate::store::{self, RunDir};
 
 /// Arguments of `rushes check`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The run's directory, for example `output/cartpole/latest`.
     run: PathBuf,
     /// The baseline, written by `rushes baseline`.
@@ -30,7 +30,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the run or the baseline cannot be read or compared, or a file cannot be written.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let baseline = Scores::read(&args.baseline)?;
     let rule = run.plan()?.experiment.check;

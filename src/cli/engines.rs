@@ -14,7 +14,7 @@ use crate::runner::engine_program;
 const HANDED_OVER: &str = "RUSHES_HANDED_OVER";
 
 /// The engine that `error` says this program does not have.
-pub fn missing(error: &anyhow::Error) -> Option<&'static str> {
+pub(super) fn missing(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(EngineError::Missing { engine }) => Some(*engine),
         _ => None,
@@ -23,7 +23,7 @@ pub fn missing(error: &anyhow::Error) -> Option<&'static str> {
 
 /// Runs the same command line with the program that has `engine`, in this process; returns only what kept it
 /// from that.
-pub fn hand_over(engine: &str) -> anyhow::Error {
+pub(super) fn hand_over(engine: &str) -> anyhow::Error {
     match program(engine) {
         Ok(mut command) => {
             let error = command.args(env::args_os().skip(1)).env(HANDED_OVER, engine).exec();
@@ -37,7 +37,7 @@ pub fn hand_over(engine: &str) -> anyhow::Error {
 ///
 /// # Errors
 /// Fails if there is none that could do what this one does.
-pub fn program(engine: &str) -> anyhow::Result<Command> {
+pub(super) fn program(engine: &str) -> anyhow::Result<Command> {
     anyhow::ensure!(
         env::var_os(HANDED_OVER).is_none(),
         "this program was started for its engine \"{engine}\", which it does not have"

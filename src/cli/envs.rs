@@ -10,7 +10,7 @@ use crate::exit::Exit;
 
 /// List the environments, or show one's spaces, limits, options and built-in policies.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Show this environment only.
     id: Option<String>,
     /// Print JSON.
@@ -22,7 +22,7 @@ pub struct Args {
 ///
 /// # Errors
 /// An unknown id; names the nearest.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let text = match &args.id {
         Some(id) => {
             let spec = env::find(id).ok_or_else(|| anyhow::anyhow!(env::unknown(id)))?;

@@ -9,7 +9,7 @@ use crate::store::RunDir;
 /// Arguments of `rushes export`.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("format").required(true).multiple(true))]
-pub struct Args {
+pub(super) struct Args {
     /// The run's directory, for example `output/cartpole/latest`.
     run: PathBuf,
     /// Write TensorBoard event files, a folder for each trial.
@@ -24,7 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the run cannot be read or a file cannot be written.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let mut left_out = 0;
     if let Some(folder) = &args.tensorboard {

@@ -12,7 +12,7 @@ use crate::stats::{self, Bootstrap};
 
 /// Arguments of `rushes history`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The experiment's name.
     experiment: String,
     /// Where the runs are.
@@ -30,7 +30,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the database cannot be read or has no run of the experiment.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let history = History::open_existing(&args.output)?
         .with_context(|| format!("no run is recorded in {}", args.output.display()))?;
     let runs = history.runs(&args.experiment)?;

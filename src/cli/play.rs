@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::env::episode::{self, View};
-use crate::env::{Env, Episode, Info, Mode, Options, Space, names};
+use crate::env::{Env, Episode, Info, Mode, Options, Space};
 use crate::exit::Exit;
 use crate::experiment::EnvironmentSpec;
 use crate::policy::{HardCodedSpec, PolicySpec};
@@ -23,7 +23,7 @@ use crate::video::VideoConfig;
 /// earns what its trial's evaluation says.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("who").args(["policy", "random", "hard_coded", "rule"]).required(true)))]
-pub struct Args {
+pub(super) struct Args {
     /// A policy.safetensors, or the directory of a trial or a run.
     policy: Option<PathBuf>,
     /// Of a run: the agent, or AGENT/SEED; by default the only one, and its first seed.
@@ -78,7 +78,7 @@ fn option(written: &str) -> Result<(String, Value), String> {
 ///
 /// # Errors
 /// Unknown policies, environments and options, damaged files, spaces that differ, and failures on the way.
-pub fn run(args: Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let cast = cast(&args)?;
     let environment = environment(&args, &cast.environment)?;
     let mut player = cast.play_in(&environment)?;

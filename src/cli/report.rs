@@ -10,7 +10,7 @@ use crate::store::RunDir;
 
 /// Write the report of a run again, or one that compares several.
 #[derive(Args)]
-pub struct ReportArgs {
+pub(super) struct ReportArgs {
     /// Run directories, for example `output/cartpole/latest`.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
@@ -27,7 +27,7 @@ pub struct ReportArgs {
 ///
 /// # Errors
 /// Fails if nothing of a run can be read, or the report cannot be written.
-pub fn run(args: ReportArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let runs =
         args.runs.iter().map(|path| RunDir::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let options = Options { output: args.output, standalone: args.standalone };

@@ -17,7 +17,7 @@ use crate::{provenance, report, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The experiment file.
     file: PathBuf,
     /// Where runs are written, as OUTPUT/EXPERIMENT/RUN.
@@ -45,7 +45,7 @@ pub struct Args {
 /// # Errors
 /// Fails if the experiment is wrong, nothing can be written, or no video can be encoded. Failed trials are no
 /// error here but an exit code.
-pub fn run(args: Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut spec = validation::load(&args.file, &args.overrides)?;
     if args.quick {
         spec = quick(spec);
@@ -120,7 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// Fails if a searched value does not fit; never for a checked experiment.
-pub fn print_engines(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn print_engines(args: &Args) -> anyhow::Result<Exit> {
     let Ok(spec) = validation::load(&args.file, &args.overrides) else {
         return Ok(Exit::Success);
     };

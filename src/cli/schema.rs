@@ -7,7 +7,7 @@ use crate::validation::schema;
 ///
 /// # Errors
 /// None that is expected.
-pub fn run() -> anyhow::Result<Exit> {
+pub(super) fn run() -> anyhow::Result<Exit> {
     println!("{}", serde_json::to_string_pretty(&schema())?);
     Ok(Exit::Success)
 }

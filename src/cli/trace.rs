@@ -13,7 +13,7 @@ use crate::exit::Exit;
 /// Reads files with an environment's id, options, seeds and actions, replays them, and prints one JSON
 /// line a trajectory. With --verify it prints how far each field is from the recorded values instead.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Files with recorded trajectories (JSON).
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -36,7 +36,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// Broken files, unknown environments, actions outside the space; each names the file and the field.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut equal = true;
     for file in &args.files {

@@ -12,7 +12,7 @@ use crate::trial;
 
 /// Arguments of `rushes trial`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The trial's directory, holding its `trial.json`.
     directory: PathBuf,
     /// Pause at a checkpoint after so many environment steps; the trial has no result then.
@@ -27,7 +27,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the trial's plan cannot be read, another process works on it, or its result cannot be written.
-pub fn run(args: Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     if args.attended {
         end_with_parent();
     }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use crate::exit::Exit;
-use crate::experiment::{self, Override, Plan};
+use crate::experiment::Override;
 use crate::trial::MemoryEstimate;
 use crate::{provenance, search, validation};
 
 /// Arguments of `rushes validate`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Experiment files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -25,7 +25,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Fails if the output cannot be written.
-pub fn run(args: Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Success;
     for file in &args.files {
         match validation::load(file, &args.overrides) {

@@ -7,7 +7,7 @@ use crate::provenance;
 ///
 /// # Errors
 /// None that is expected.
-pub fn run() -> anyhow::Result<Exit> {
+pub(super) fn run() -> anyhow::Result<Exit> {
     println!("{}", serde_json::to_string(&provenance::versions())?);
     Ok(Exit::Success)
 }

@@ -9,7 +9,7 @@ const INITIAL_DEVIATION: f64 = 0.25;
 
 /// A distribution over sequences of actions, independent from step to step.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Distribution {
+pub(super) enum Distribution {
     /// Of a box: normal in each step and dimension, cut to the bounds.
     Normal {
         /// One a dimension.
@@ -30,7 +30,7 @@ pub enum Distribution {
 
 impl Distribution {
     /// Wide, about the middle of the action space.
-    pub fn new(space: &Space, depth: usize) -> Self {
+    pub(super) fn new(space: &Space, depth: usize) -> Self {
         if let Some(actions) = space.discrete() {
             let probabilities = vec![1.0 / actions as f64; depth * actions];
             return Self::Categorical { actions, probabilities };
@@ -43,7 +43,7 @@ impl Distribution {
 
     /// The distribution for the next decision: one step further on, its last step like a new one's, and as wide
     /// as at the start again.
-    pub fn advanced(self, space: &Space) -> Self {
+    pub(super) fn advanced(self, space: &Space) -> Self {
         let depth = match &self {
             Self::Normal { bounds, means, .. } => means.len() / bounds.len(),
             Self::Categorical { actions, probabilities } => probabilities.len() / actions,
@@ -65,7 +65,7 @@ impl Distribution {
     }
 
     /// Draws a sequence of flat actions.
-    pub fn sample(&self, rng: &mut Rng, sequence: &mut [f32]) {
+    pub(super) fn sample(&self, rng: &mut Rng, sequence: &mut [f32]) {
         match self {
             Self::Normal { bounds, means, deviations } => {
                 let moments = means.iter().zip(deviations).zip(bounds.iter().cycle());
@@ -88,7 +88,7 @@ impl Distribution {
     }
 
     /// Moves towards the sequences `elites`; `momentum` of the old distribution stays.
-    pub fn move_to<'a>(
+    pub(super) fn move_to<'a>(
         &mut self,
         elites: impl ExactSizeIterator<Item = &'a [f32]> + Clone,
         momentum: f64,
@@ -116,7 +116,7 @@ impl Distribution {
     }
 
     /// The mean or most probable first action.
-    pub fn first_action(&self, action: &mut [f32]) {
+    pub(super) fn first_action(&self, action: &mut [f32]) {
         match self {
             Self::Normal { bounds, means, .. } => {
                 for ((value, &mean), &(low, high)) in action.iter_mut().zip(means).zip(bounds) {

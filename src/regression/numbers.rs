@@ -1,7 +1,7 @@
 //! Scores and shares as the gate writes them.
 
 /// A score with as many decimals as it needs to tell.
-pub fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         large if large >= 1e7 => format!("{value:.3e}"),
@@ -13,7 +13,7 @@ pub fn number(value: f64) -> String {
 }
 
 /// "4.2 %", "38 %".
-pub fn percent(fraction: f64) -> String {
+pub(super) fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
     if percent.abs() >= 9.95 || percent == percent.trunc() {
         format!("{percent:.0} %")
@@ -23,7 +23,7 @@ pub fn percent(fraction: f64) -> String {
 }
 
 /// "+4.2 %", "−38 %".
-pub fn signed_percent(fraction: f64) -> String {
+pub(super) fn signed_percent(fraction: f64) -> String {
     // What would be printed as 0.0 has no sign.
     const NOTHING: f64 = 0.000_5;
     match fraction {

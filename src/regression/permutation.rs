@@ -18,7 +18,7 @@ use crate::rng::{Rng, SeedSequence};
 
 /// How much work an answer is worth.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
+pub(super) struct Effort {
     /// Up to this many splits are all looked at; of more, so many are drawn.
     pub splits: usize,
     /// Simulated experiments behind [`smallest_visible_drop`].
@@ -27,10 +27,10 @@ pub struct Effort {
 
 impl Effort {
     /// For verdicts.
-    pub const FULL: Self = Self { splits: 5_000, simulations: 400 };
+    pub(super) const FULL: Self = Self { splits: 5_000, simulations: 400 };
 
     /// For trying out many numbers of seeds at error rate `alpha`: as few splits as still resolve it.
-    pub fn search(alpha: f64) -> Self {
+    pub(super) fn search(alpha: f64) -> Self {
         let splits = (10.0 / alpha).clamp(1_000.0, Self::FULL.splits as f64) as usize;
         Self { splits, simulations: 100 }
     }
@@ -40,7 +40,7 @@ impl Effort {
 const ROUNDING: f64 = 1e-9;
 
 /// The ways to split n + m scores into a baseline's and a run's, the observed one left out.
-pub struct Splits {
+pub(super) struct Splits {
     run_size: usize,
     /// The members of the run, `run_size` for each split. Indices below the baseline's size are scores of
     /// the baseline.
@@ -50,7 +50,7 @@ pub struct Splits {
 impl Splits {
     /// All of them, or as many as `effort` says, drawn at random, where there are more. `None` where a
     /// side is empty or has more than 10,000 seeds, the most that an experiment may have.
-    pub fn new(baseline_size: usize, run_size: usize, effort: Effort) -> Option<Self> {
+    pub(super) fn new(baseline_size: usize, run_size: usize, effort: Effort) -> Option<Self> {
         const MOST_SEEDS: usize = 10_000;
         let sizes = 1..=MOST_SEEDS;
         if !sizes.contains(&baseline_size) || !sizes.contains(&run_size) {
@@ -65,7 +65,7 @@ impl Splits {
     }
 
     /// How many splits there are, the observed one included.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.members.len() / self.run_size + 1
     }
 
@@ -135,14 +135,14 @@ fn drawn_splits(total: usize, chosen: usize, count: usize) -> Vec<u16> {
 }
 
 /// What the scores of a baseline and a run say about the drop between them.
-pub struct Test {
+pub(super) struct Test {
     /// Ascending; the observed split is not in it.
     drops: Vec<f64>,
 }
 
 impl Test {
     /// Tests a run against a baseline. More is better; scores are about 1 in size.
-    pub fn new(splits: &Splits, baseline: &[f64], run: &[f64]) -> Self {
+    pub(super) fn new(splits: &Splits, baseline: &[f64], run: &[f64]) -> Self {
         let mut drops = Vec::new();
         splits.drops(baseline, run, &mut drops);
         drops.sort_unstable_by(f64::total_cmp);
@@ -151,20 +151,20 @@ impl Test {
 
     /// How probable a split at least as bad as the observed one is, if the true drop is `margin`: small
     /// values say that the run is worse by more than that.
-    pub fn worse(&self, margin: f64) -> f64 {
+    pub(super) fn worse(&self, margin: f64) -> f64 {
         let as_bad = self.drops.partition_point(|&drop| drop <= margin + ROUNDING);
         (1 + as_bad) as f64 / (1 + self.drops.len()) as f64
     }
 
     /// The same for "better by more than `margin`".
-    pub fn better(&self, margin: f64) -> f64 {
+    pub(super) fn better(&self, margin: f64) -> f64 {
         let unlike = self.drops.partition_point(|&drop| drop < -margin - ROUNDING);
         (1 + self.drops.len() - unlike) as f64 / (1 + self.drops.len()) as f64
     }
 
     /// The largest drop that is exceeded at error rate `alpha`, and the smallest that is not reached;
     /// infinite where the splits are too few to say.
-    pub fn bounds(&self, alpha: f64) -> (f64, f64) {
+    pub(super) fn bounds(&self, alpha: f64) -> (f64, f64) {
         match allowed(alpha, self.drops.len() + 1) {
             Some(rank) if rank < self.drops.len() => {
                 (self.drops[rank], self.drops[self.drops.len() - 1 - rank])
@@ -188,7 +188,7 @@ fn allowed(alpha: f64, splits: usize) -> Option<usize> {
 ///
 /// Experiments are simulated by drawing from the residuals. A true drop moves every split's drop alike,
 /// so that each simulated experiment has one drop from which on it is found.
-pub fn smallest_visible_drop(
+pub(super) fn smallest_visible_drop(
     splits: &Splits,
     baseline_size: usize,
     residuals: &[f64],
@@ -221,7 +221,7 @@ pub fn smallest_visible_drop(
 
 /// How the scores of several groups scatter around their own means, widened for the degrees of freedom
 /// that the means have used up. A group of one says nothing.
-pub fn residuals(groups: &[&[f64]]) -> Vec<f64> {
+pub(super) fn residuals(groups: &[&[f64]]) -> Vec<f64> {
     let mut residuals = Vec::new();
     for scores in groups.iter().filter(|scores| scores.len() > 1) {
         let count = scores.len() as f64;

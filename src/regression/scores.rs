@@ -305,7 +305,7 @@ fn mean_curve(curves: &[Vec<(f64, f64)>], until: f64) -> Option<CurveSummary> {
 }
 
 /// "seed 3", "seeds 1, 2 and 3".
-pub fn seeds_in_words(seeds: &[u64]) -> String {
+pub(super) fn seeds_in_words(seeds: &[u64]) -> String {
     let words: Vec<_> = seeds.iter().map(u64::to_string).collect();
     match &words[..] {
         [] => "no seeds".into(),

@@ -49,7 +49,7 @@ pub fn text(decision: &Decision) -> String {
 }
 
 /// One line: the verdict, and against what.
-pub fn headline(decision: &Decision) -> String {
+pub(super) fn headline(decision: &Decision) -> String {
     format!(
         "{}: {} (run {} against baseline {})",
         decision.experiment,
@@ -60,7 +60,7 @@ pub fn headline(decision: &Decision) -> String {
 }
 
 /// How many comparisons got each verdict: "1 regressed, 2 held".
-pub fn counts(decision: &Decision) -> String {
+pub(super) fn counts(decision: &Decision) -> String {
     let count =
         |verdict: Verdict| decision.comparisons.iter().filter(|c| c.verdict == verdict).count();
     let counts: Vec<_> =
@@ -73,7 +73,7 @@ pub fn counts(decision: &Decision) -> String {
 }
 
 /// The rule in a sentence.
-pub fn rule(decision: &Decision) -> String {
+pub(super) fn rule(decision: &Decision) -> String {
     let rule = &decision.rule;
     let plural = if decision.tests == 1 { "" } else { "s" };
     format!(
@@ -88,7 +88,7 @@ pub fn rule(decision: &Decision) -> String {
 }
 
 /// "481.3 ± 12.0 (5 seeds)".
-pub fn score(side: Side) -> String {
+pub(super) fn score(side: Side) -> String {
     let scatter = side.std.map(|std| format!(" ± {}", number(std))).unwrap_or_default();
     let plural = if side.seeds == 1 { "" } else { "s" };
     format!("{}{scatter} ({} seed{plural})", number(side.mean), side.seeds)

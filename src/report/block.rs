@@ -9,7 +9,7 @@ use crate::format;
 /// A piece of a section.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Block {
+pub(super) enum Block {
     /// A paragraph.
     Text {
         /// The words.
@@ -56,14 +56,14 @@ pub enum Block {
 
 impl Block {
     /// A paragraph.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
 }
 
 /// A label and its value.
 #[derive(Debug, Clone, Serialize)]
-pub struct Fact {
+pub(super) struct Fact {
     /// What it is.
     pub label: String,
     /// What it is here.
@@ -74,19 +74,19 @@ pub struct Fact {
 
 impl Fact {
     /// A value in words.
-    pub fn new(label: impl Into<String>, value: impl Into<String>) -> Self {
+    pub(super) fn new(label: impl Into<String>, value: impl Into<String>) -> Self {
         Self { label: label.into(), value: value.into(), code: false }
     }
 
     /// A value that is code.
-    pub fn code(label: impl Into<String>, value: impl Into<String>) -> Self {
+    pub(super) fn code(label: impl Into<String>, value: impl Into<String>) -> Self {
         Self { code: true, ..Self::new(label, value) }
     }
 }
 
 /// A table whose first column names its rows.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Table {
+pub(super) struct Table {
     /// What it shows; every table has one, since it may be read aloud.
     pub caption: String,
     /// The columns' titles; `true` for those that hold numbers.
@@ -97,7 +97,7 @@ pub struct Table {
 
 /// A row of a table.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Row {
+pub(super) struct Row {
     /// Its cells, the first one its name.
     pub cells: Vec<Cell>,
     /// CSS classes: `baseline`, `changed`, `failed`.
@@ -106,7 +106,7 @@ pub struct Row {
 
 /// A cell of a table.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Cell {
+pub(super) struct Cell {
     /// The words or the number.
     pub text: String,
     /// Less important words below.
@@ -119,29 +119,29 @@ pub struct Cell {
 
 impl Cell {
     /// Plain words.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 
     /// Code.
-    pub fn code(text: impl Into<String>) -> Self {
+    pub(super) fn code(text: impl Into<String>) -> Self {
         Self { code: true, ..Self::new(text) }
     }
 
     /// A number, or a dash where there is none.
-    pub fn number(value: Option<f64>, decimals: usize) -> Self {
+    pub(super) fn number(value: Option<f64>, decimals: usize) -> Self {
         Self::new(value.map_or("–".into(), |value| format::fixed(value, decimals)))
     }
 
     /// The same with less important words below.
-    pub fn with_note(self, note: impl Into<String>) -> Self {
+    pub(super) fn with_note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 }
 
 /// A chart with what belongs to it.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Figure {
+pub(super) struct Figure {
     /// Its id on the page, unique.
     pub id: String,
     /// Its title.
@@ -160,7 +160,7 @@ pub struct Figure {
 
 /// One drawing of a figure.
 #[derive(Debug, Clone, Serialize)]
-pub struct Variant {
+pub(super) struct Variant {
     /// What tells it from the others.
     pub label: String,
     /// The drawing in each of its sizes.
@@ -174,7 +174,7 @@ impl Variant {
     ///
     /// # Errors
     /// Fails if it cannot be laid out.
-    pub fn draw(
+    pub(super) fn draw(
         label: impl Into<String>,
         chart: &Chart,
         sizes: &[Size],
@@ -187,7 +187,7 @@ impl Variant {
 
 /// A line's name and look.
 #[derive(Debug, Clone, Serialize)]
-pub struct LegendEntry {
+pub(super) struct LegendEntry {
     /// The series' number, which its lines carry as `data-series`.
     pub series: usize,
     /// Its name.

@@ -27,7 +27,7 @@ const TICK_SIZE: f64 = 11.0;
 /// A chart's size in pixels. Each chart is drawn for wide and for narrow pages, because shrinking one
 /// drawing would shrink its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
+pub(super) struct Size {
     /// The class that the page shows or hides it by.
     pub name: &'static str,
     /// Pixels across.
@@ -37,17 +37,17 @@ pub struct Size {
 }
 
 /// Charts over the whole width, for wide and for narrow pages.
-pub const FULL: [Size; 2] = [
+pub(super) const FULL: [Size; 2] = [
     Size { name: "wide", width: 900, height: 340 },
     Size { name: "narrow", width: 358, height: 260 },
 ];
 
 /// Charts of which several stand in a row.
-pub const SMALL: [Size; 1] = [Size { name: "any", width: 358, height: 190 }];
+pub(super) const SMALL: [Size; 1] = [Size { name: "any", width: 358, height: 190 }];
 
 /// One axis.
 #[derive(Debug, Clone)]
-pub struct Axis {
+pub(super) struct Axis {
     /// What it shows, with its unit.
     pub label: String,
     /// Where it begins.
@@ -60,7 +60,7 @@ pub struct Axis {
 
 /// How an axis is labelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ticks {
+pub(super) enum Ticks {
     /// Plain numbers.
     Number,
     /// Per cent of one.
@@ -73,7 +73,7 @@ pub enum Ticks {
 
 impl Axis {
     /// An axis that shows all of `values`, with some air above and below.
-    pub fn around(label: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn around(label: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Self {
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.into_iter().filter(|value| value.is_finite()) {
             min = min.min(value);
@@ -89,7 +89,7 @@ impl Axis {
     }
 
     /// An axis from zero to `max`.
-    pub fn from_zero(label: impl Into<String>, max: f64) -> Self {
+    pub(super) fn from_zero(label: impl Into<String>, max: f64) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         Self { label: label.into(), min: 0.0, max, ticks: Ticks::Number }
     }
@@ -105,7 +105,7 @@ impl Axis {
 
 /// Something drawn; later layers cover earlier ones. `class` holds CSS classes.
 #[derive(Debug, Clone)]
-pub enum Layer {
+pub(super) enum Layer {
     /// A line through points; `data` becomes `data-…` attributes.
     Line {
         /// CSS classes.
@@ -160,7 +160,7 @@ pub enum Layer {
 
 /// A chart, before it has a size.
 #[derive(Debug, Clone)]
-pub struct Chart {
+pub(super) struct Chart {
     /// What it shows, for those who cannot see it.
     pub description: String,
     /// The axis to the right.
@@ -176,7 +176,7 @@ impl Chart {
     ///
     /// # Errors
     /// Fails if plotters cannot lay it out, which a size that is too small would cause.
-    pub fn svg(&self, size: Size) -> anyhow::Result<String> {
+    pub(super) fn svg(&self, size: Size) -> anyhow::Result<String> {
         let sheet = Rc::new(RefCell::new(Sheet::default()));
         let backend = Backend { sheet: Rc::clone(&sheet), size };
         let plot = self

@@ -15,7 +15,7 @@ const LEARNER_COLORS: usize = 8;
 const BASELINE_COLORS: usize = 3;
 
 /// Everything that sections draw from.
-pub struct Report {
+pub(super) struct Report {
     /// The runs, in the order they were given.
     pub runs: Vec<RunData>,
     /// What each run is held against.
@@ -30,7 +30,7 @@ pub struct Report {
 
 /// An agent in a run.
 #[derive(Debug, Clone)]
-pub struct Series {
+pub(super) struct Series {
     /// The run's number.
     pub run: usize,
     /// The agent's number in the run's summary.
@@ -51,7 +51,7 @@ pub struct Series {
 
 impl Report {
     /// Gives every agent its place and its colour.
-    pub fn new(mut runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
+    pub(super) fn new(mut runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
         let past = runs.iter_mut().map(Past::read).collect();
         let several = runs.len() > 1;
         let mut palette = Palette::new(&runs);
@@ -85,61 +85,61 @@ impl Report {
     }
 
     /// Whether runs are compared.
-    pub fn several(&self) -> bool {
+    pub(super) fn several(&self) -> bool {
         self.runs.len() > 1
     }
 
     /// The summary of a series.
-    pub fn summary(&self, series: &Series) -> &AgentSummary {
+    pub(super) fn summary(&self, series: &Series) -> &AgentSummary {
         &self.runs[series.run].summary.agents[series.agent]
     }
 
     /// The trials of a series.
-    pub fn trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
+    pub(super) fn trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
         self.runs[series.run].trials_of(&series.name)
     }
 
     /// The trials of a series with those of all its samples, where it was searched for.
-    pub fn all_trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
+    pub(super) fn all_trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
         self.runs[series.run].trials.iter().filter(|trial| trial.plan.agent == series.name)
     }
 
     /// Every return of every seed's evaluation after training.
-    pub fn final_returns(&self, series: &Series) -> Vec<f64> {
+    pub(super) fn final_returns(&self, series: &Series) -> Vec<f64> {
         let seeds = &self.summary(series).seeds;
         seeds.iter().flat_map(|seed| seed.final_returns.iter().copied()).collect()
     }
 
     /// The reward threshold that all runs agree on.
-    pub fn threshold(&self) -> Option<f64> {
+    pub(super) fn threshold(&self) -> Option<f64> {
         let first = self.runs.first()?.summary.reward_threshold;
         self.runs.iter().all(|run| run.summary.reward_threshold == first).then_some(first)?
     }
 
     /// The agents that learn.
-    pub fn learners(&self) -> impl Iterator<Item = (usize, &Series)> {
+    pub(super) fn learners(&self) -> impl Iterator<Item = (usize, &Series)> {
         self.series.iter().enumerate().filter(|(_, series)| series.learns)
     }
 
     /// A link from the page to a file.
-    pub fn link(&self, file: &Path) -> String {
+    pub(super) fn link(&self, file: &Path) -> String {
         link(file, &self.folder)
     }
 }
 
 impl Series {
     /// The cell that names it.
-    pub fn cell(&self) -> Cell {
+    pub(super) fn cell(&self) -> Cell {
         Cell { swatch: self.class.clone(), ..Cell::new(self.label.clone()) }
     }
 
     /// Its entry in a legend.
-    pub fn legend(&self, number: usize) -> LegendEntry {
+    pub(super) fn legend(&self, number: usize) -> LegendEntry {
         LegendEntry { series: number, label: self.label.clone(), class: self.class.clone() }
     }
 
     /// The mean over seeds of the evaluation after training.
-    pub fn mean(&self) -> Option<f64> {
+    pub(super) fn mean(&self) -> Option<f64> {
         stats::mean(&self.scores)
     }
 }
@@ -181,7 +181,7 @@ impl Palette {
 }
 
 /// A run's letter in comparisons.
-pub fn letter(run: usize) -> String {
+pub(super) fn letter(run: usize) -> String {
     match u8::try_from(run) {
         Ok(n @ 0..26) => char::from(b'A' + n).to_string(),
         _ => format!("R{}", run + 1),

@@ -44,7 +44,7 @@ struct Rendered {
 ///
 /// # Errors
 /// Fails if a chart cannot be laid out or a template is wrong, both of which are mistakes of this program.
-pub fn render(report: &Report) -> anyhow::Result<String> {
+pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     let rendered: Vec<Rendered> = SECTIONS
         .par_iter()
         .map(|section| {

@@ -12,7 +12,7 @@ use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, ScheduleSpec
 use crate::nn::Tensors;
 use crate::policy::{self, LearnedPolicy, PolicySpec};
 use crate::record::Progress;
-use crate::store::{self, RunDir, TrialDir};
+use crate::store::{RunDir, TrialDir};
 
 /// An agent that can be played, with what it was made for.
 pub struct SavedAgent {

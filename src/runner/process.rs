@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::store::TrialDir;
 
 /// How a trial's process ended.
-pub enum ProcessEnd {
+pub(super) enum ProcessEnd {
     /// By itself.
     Exited(ExitStatus),
     /// Killed after its time was up.
@@ -30,7 +30,7 @@ pub enum ProcessEnd {
 ///
 /// # Errors
 /// Fails if the process cannot be started or waited for.
-pub fn run(
+pub(super) fn run(
     dir: &TrialDir,
     pause_at: Option<u64>,
     timeout: Option<Duration>,
@@ -131,7 +131,7 @@ pub fn end_with_parent() {
 }
 
 /// What a process that left no result has to say: its end, and the last thing it printed.
-pub fn explain(dir: &TrialDir, ending: &ProcessEnd) -> String {
+pub(super) fn explain(dir: &TrialDir, ending: &ProcessEnd) -> String {
     let how = match ending {
         ProcessEnd::Exited(status) => {
             format!("the trial's process ended without a result ({status})")

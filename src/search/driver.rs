@@ -188,13 +188,15 @@ mod tests {
     use crate::record::{Evaluation, Event, Record};
     use crate::search::plan;
 
+    /// The ids of the trials of a call, and where they had to pause.
+    type Call = (Vec<String>, Option<u64>);
+
     /// A runner in whose trials nothing runs: each earns its learning rate, as often as it is asked to.
     struct Fake<'a> {
         run: &'a RunDir,
         /// Interrupts everything from this call on.
         interrupt_at: usize,
-        /// The ids of the trials of each call, and where they had to pause.
-        calls: RefCell<Vec<(Vec<String>, Option<u64>)>>,
+        calls: RefCell<Vec<Call>>,
     }
 
     impl Runner for Fake<'_> {
@@ -244,12 +246,13 @@ mod tests {
         fn stopped(&self, _: &TrialPlan) {}
     }
 
-    /// Runs a search over these learning rates; what became of it, the plan, and the calls of the runner.
+    /// Runs a search over these learning rates; what became of it, the plan, the calls of the runner, and which
+    /// trials are over.
     fn search(
         rates: &[f64],
         scheduler: &Value,
         interrupt_at: usize,
-    ) -> (Tally, Plan, Vec<(Vec<String>, Option<u64>)>, Vec<bool>) {
+    ) -> (Tally, Plan, Vec<Call>, Vec<bool>) {
         let experiment = crate::validation::check(&json!({
             "name": "searched",
             "environment": { "id": "CartPole-v1" },

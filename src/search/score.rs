@@ -38,7 +38,7 @@ pub fn trial_score(
 }
 
 /// Whether the search's scheduler ended this trial.
-pub fn stopped_by_search(result: &TrialResult) -> bool {
+pub(super) fn stopped_by_search(result: &TrialResult) -> bool {
     result.outcome.stop_reason() == Some(StopReason::Pruned)
 }
 

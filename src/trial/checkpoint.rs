@@ -23,7 +23,7 @@ const KEPT: usize = 2;
 
 /// Where training stood when a checkpoint was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Position {
+pub(super) struct Position {
     /// The checkpoint's number, counted from 1; seeds of the restarting environments follow from it.
     pub number: u64,
     /// How far training had come.
@@ -47,7 +47,11 @@ const POSITION: &str = "position";
 ///
 /// # Errors
 /// Fails if the file cannot be written.
-pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow::Result<()> {
+pub(super) fn save(
+    directory: &Path,
+    position: &Position,
+    mut state: Tensors,
+) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     state.insert_value(POSITION, position);
     store::write_tensors(directory, &state, |file| {
@@ -64,7 +68,7 @@ pub fn save(directory: &Path, position: &Position, mut state: Tensors) -> anyhow
 ///
 /// # Errors
 /// Fails if the directory cannot be read.
-pub fn load(
+pub(super) fn load(
     directory: &Path,
     mut note: impl FnMut(String),
 ) -> anyhow::Result<Option<(Position, Tensors)>> {

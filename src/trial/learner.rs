@@ -16,7 +16,7 @@ use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
 /// An agent in training.
-pub struct Learner<'a> {
+pub(super) struct Learner<'a> {
     dir: &'a TrialDir,
     plan: &'a TrialPlan,
     schedule: &'a ScheduleSpec,
@@ -34,7 +34,7 @@ impl<'a> Learner<'a> {
     ///
     /// # Errors
     /// Fails if the algorithm cannot be built or the checkpoint does not fit it.
-    pub fn new(
+    pub(super) fn new(
         dir: &'a TrialDir,
         plan: &'a TrialPlan,
         training: &'a TrainingSpec,
@@ -94,7 +94,7 @@ impl<'a> Learner<'a> {
     ///
     /// # Errors
     /// Fails if the trial fails.
-    pub fn train(
+    pub(super) fn train(
         &mut self,
         stage: &mut Stage<'_>,
         log: &mut EventWriter,
@@ -158,22 +158,22 @@ impl<'a> Learner<'a> {
     }
 
     /// How far training has come.
-    pub fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         self.world.progress()
     }
 
     /// Wall-clock seconds of training so far.
-    pub fn seconds(&self) -> f64 {
+    pub(super) fn seconds(&self) -> f64 {
         self.clock.seconds()
     }
 
     /// The engine that computes the networks.
-    pub fn engine(&self) -> String {
+    pub(super) fn engine(&self) -> String {
         self.algorithm.policy().engine()
     }
 
     /// The policy as it is now.
-    pub fn policy_mut(&mut self) -> &mut dyn Policy {
+    pub(super) fn policy_mut(&mut self) -> &mut dyn Policy {
         self.algorithm.policy_mut()
     }
 
@@ -181,7 +181,7 @@ impl<'a> Learner<'a> {
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn save_policy(&self) -> anyhow::Result<()> {
+    pub(super) fn save_policy(&self) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.policy().save(&mut state);
         state.insert_value("agent", &self.plan.settings);
@@ -195,7 +195,7 @@ impl<'a> Learner<'a> {
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn save_dataset(&self) -> anyhow::Result<()> {
+    pub(super) fn save_dataset(&self) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.save_dataset(&mut state);
         if state.is_empty() {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use fs_err::{File, OpenOptions};
 
 /// Appends to `events.jsonl`; lines are gathered and reach the disk with [`EventWriter::sync`] at the latest.
-pub struct EventWriter {
+pub(super) struct EventWriter {
     file: BufWriter<File>,
     bytes: u64,
 }
@@ -19,7 +19,7 @@ impl EventWriter {
     ///
     /// # Errors
     /// Fails if the file cannot be opened, or is shorter than `bytes`.
-    pub fn open(trial: &TrialDir, bytes: u64) -> anyhow::Result<Self> {
+    pub(super) fn open(trial: &TrialDir, bytes: u64) -> anyhow::Result<Self> {
         let path = trial.events_path();
         let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
         let length = file.metadata()?.len();
@@ -37,7 +37,12 @@ impl EventWriter {
     ///
     /// # Errors
     /// Fails if it cannot be written, for example on a full disk.
-    pub fn write(&mut self, progress: Progress, seconds: f64, event: Event) -> anyhow::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        progress: Progress,
+        seconds: f64,
+        event: Event,
+    ) -> anyhow::Result<()> {
         let record = Record { progress, seconds, event };
         let mut line = serde_json::to_string(&record)?;
         line.push('\n');
@@ -52,7 +57,7 @@ impl EventWriter {
     ///
     /// # Errors
     /// Fails if it cannot be written.
-    pub fn sync(&mut self) -> anyhow::Result<u64> {
+    pub(super) fn sync(&mut self) -> anyhow::Result<u64> {
         self.file.flush().context("failed to write events.jsonl")?;
         self.file.get_ref().sync_data()?;
         Ok(self.bytes)

@@ -17,7 +17,7 @@ use crate::trial::{Scene, record_take};
 const TRAINING_EVALUATION_OFFSET: u64 = 500_000_000;
 
 /// The environment that evaluations and takes are played in.
-pub struct Stage<'a> {
+pub(super) struct Stage<'a> {
     dir: &'a TrialDir,
     plan: &'a TrialPlan,
     env_spec: Arc<EnvSpec>,
@@ -30,7 +30,7 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Fails if the plan names an environment or options that this program does not know.
-    pub fn new(dir: &'a TrialDir, plan: &'a TrialPlan) -> anyhow::Result<Self> {
+    pub(super) fn new(dir: &'a TrialDir, plan: &'a TrialPlan) -> anyhow::Result<Self> {
         let mode = match plan.evaluation.mode {
             EvaluationMode::Greedy => Mode::Greedy,
             EvaluationMode::Explore => Mode::Explore,
@@ -40,12 +40,12 @@ impl<'a> Stage<'a> {
     }
 
     /// The environment, between episodes.
-    pub fn env(&self) -> &dyn Env {
+    pub(super) fn env(&self) -> &dyn Env {
         self.env.env()
     }
 
     /// The environment's row in the table.
-    pub fn env_spec(&self) -> &EnvSpec {
+    pub(super) fn env_spec(&self) -> &EnvSpec {
         &self.env_spec
     }
 
@@ -53,7 +53,7 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Fails if the policy or the environment fails.
-    pub fn evaluate(
+    pub(super) fn evaluate(
         &mut self,
         policy: &mut dyn Policy,
         episodes: u64,
@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Fails if the policy or the environment fails.
-    pub fn evaluate_during_training(
+    pub(super) fn evaluate_during_training(
         &mut self,
         policy: &mut dyn Policy,
     ) -> Result<Evaluation, TrialError> {
@@ -80,7 +80,7 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Fails if the policy or the environment fails, or the video cannot be written.
-    pub fn film(
+    pub(super) fn film(
         &mut self,
         log: &mut EventWriter,
         policy: &mut dyn Policy,

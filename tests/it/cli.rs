@@ -6,25 +6,25 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// The binary with these arguments, not started yet.
-pub fn rushes(arguments: &[&str]) -> Command {
+pub(crate) fn rushes(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rushes"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
 }
 
 /// Runs the binary to its end.
-pub fn output(arguments: &[&str]) -> Output {
+pub(crate) fn output(arguments: &[&str]) -> Output {
     rushes(arguments).output().expect("the binary starts")
 }
 
 /// Exit code and stderr of a run of the binary.
-pub fn failure(arguments: &[&str]) -> (i32, String) {
+pub(crate) fn failure(arguments: &[&str]) -> (i32, String) {
     let output = output(arguments);
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// Runs `experiments/smoke.json` into `directory`, cut to what a test needs, and returns the run directory.
-pub fn run_smoke(directory: &Path, more: &[&str]) -> PathBuf {
+pub(crate) fn run_smoke(directory: &Path, more: &[&str]) -> PathBuf {
     let directory_text = directory.to_str().expect("temporary paths are text");
     let mut arguments = vec!["run", "experiments/smoke.json", "--output", directory_text];
     arguments.extend(more);
@@ -37,7 +37,7 @@ pub fn run_smoke(directory: &Path, more: &[&str]) -> PathBuf {
 }
 
 /// A trial's history without what the clock decides.
-pub fn events(trial: &Path) -> Vec<Value> {
+pub(crate) fn events(trial: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(trial.join("events.jsonl")).expect("a trial has events");
     let without_clock = |line: &str| {
         let mut event: Value = serde_json::from_str(line).expect("a line is an event");
@@ -48,7 +48,7 @@ pub fn events(trial: &Path) -> Vec<Value> {
 }
 
 /// Everything of a run that has to be the same however it was run: the events and the policies.
-pub fn essence(run: &Path) -> Vec<(String, Vec<Value>, Option<Vec<u8>>)> {
+pub(crate) fn essence(run: &Path) -> Vec<(String, Vec<Value>, Option<Vec<u8>>)> {
     let mut trials: Vec<_> = std::fs::read_dir(run.join("trials"))
         .expect("a run has trials")
         .map(|entry| entry.expect("a directory can be listed").path())

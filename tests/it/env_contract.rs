@@ -49,7 +49,7 @@ impl Play {
     }
 }
 
-pub fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
+pub(crate) fn sample(space: &Space, rng: &mut NpRandom) -> Vec<f32> {
     match space {
         Space::Discrete { n } => vec![rng.choice(*n) as f32],
         Space::Box { low, high, .. } => low

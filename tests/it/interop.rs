@@ -37,7 +37,7 @@ fn outputs<T: Scalar>(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
 }
 
 /// A Python with what the programs below `tests/interop` import, and the program `name` there.
-pub fn python_program(name: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn python_program(name: &str) -> (PathBuf, PathBuf) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let environment = root.join(".deps/test-venv");
     // Written when all packages are there.

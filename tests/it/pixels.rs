@@ -59,7 +59,7 @@ fn every_environment_can_be_observed_by_its_picture() {
     ];
     for spec in &env::all() {
         for pixels in &patches {
-            let env = look(&spec, pixels);
+            let env = look(spec, pixels);
             let space = env.env().observation_space().clone();
             let (seen, rewards, picture) = play(env, 3, 40);
             for observation in &seen {
@@ -68,7 +68,7 @@ fn every_environment_can_be_observed_by_its_picture() {
             // Not everywhere does something happen inside the window.
             let varied = seen.iter().any(|observation| *observation != seen[0]);
             assert!(varied || pixels.crop.is_some(), "{}: nothing is seen to move", spec.id);
-            let again = play(look(&spec, pixels), 3, 40);
+            let again = play(look(spec, pixels), 3, 40);
             assert!(again.0 == seen, "{}: the same seed looks different", spec.id);
             // Looking changes neither what happens nor what is filmed.
             let alone = play(TimeLimit::new(make(spec), spec.max_episode_steps), 3, 40);
@@ -108,7 +108,7 @@ fn a_patch_is_the_picture_made_small() {
             crop: Some(Crop { width: width / 10 * 10, height: height / 10 * 10 }),
             ..PixelsSpec::default()
         };
-        let mut env = look(&spec, &pixels);
+        let mut env = look(spec, &pixels);
         let mut patch = vec![0.0; env.env().observation_space().len()];
         env.reset(Some(5), &mut patch).expect(&spec.id);
         save(&spec.id, &pixels, &patch);

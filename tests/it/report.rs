@@ -10,7 +10,7 @@ use rushes::record::{
 };
 use rushes::report::{self, Options};
 use rushes::results::{PolicyKind, RunData, Summary};
-use rushes::store::{self, RunDir};
+use rushes::store::RunDir;
 use rushes::video::Codec;
 use serde_json::{Value, json};
 

@@ -9,26 +9,26 @@ use std::hint::black_box;
 
 /// `numpy.sign(x)`: 0 for 0.
 #[inline]
-pub fn sign(x: f64) -> f64 {
+pub(crate) fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 /// `x ** 2` of a float64 scalar: a call of the C library's `pow`, which differs from `x * x` in the last bit
 /// once in a thousand times. (The exponent is hidden, or the compiler makes a product of it.)
 #[inline]
-pub fn squared(x: f64) -> f64 {
+pub(crate) fn squared(x: f64) -> f64 {
     x.powf(black_box(2.0))
 }
 
 /// `x ** 2` of a float32 scalar, likewise.
 #[inline]
-pub fn squared_f32(x: f32) -> f32 {
+pub(crate) fn squared_f32(x: f32) -> f32 {
     x.powf(black_box(2.0))
 }
 
 /// `(numpy.sin(x), numpy.cos(x))` of a float32, which NumPy computes by itself: reduction by π/2 in three
 /// parts, then polynomials (`numpy/_core/src/umath/loops_trigonometric.dispatch.cpp`).
-pub fn sin_cos_f32(x: f32) -> (f32, f32) {
+pub(crate) fn sin_cos_f32(x: f32) -> (f32, f32) {
     /// 2/π and the parts of -π/2, as NumPy rounds them.
     const TWO_OVER_PI: f32 = f32::from_bits(0x3f22_f983);
     const PIO2: [f32; 3] =

@@ -28,14 +28,14 @@ const SQUARE: usize = 8;
 const MAX_TILE: usize = 6 * 4 * SLACK;
 
 /// A zeroed buffer of `len` numbers plus [`SLACK`].
-pub fn with_slack<T: Scalar>(len: usize) -> Vec<T> {
+pub(crate) fn with_slack<T: Scalar>(len: usize) -> Vec<T> {
     vec![T::zero(); len + SLACK]
 }
 
 /// The left operand of a product: element (i, k) is `data[i * row_stride + k * column_stride]`, so that a
 /// transposed matrix is a matter of strides.
 #[derive(Clone, Copy)]
-pub struct Left<'a, T> {
+pub(crate) struct Left<'a, T> {
     pub data: &'a [T],
     pub row_stride: usize,
     pub column_stride: usize,
@@ -43,7 +43,7 @@ pub struct Left<'a, T> {
 
 /// The right operand of a product.
 #[derive(Clone, Copy)]
-pub enum Right<'a, T> {
+pub(crate) enum Right<'a, T> {
     /// Row-major, `depth × columns`, with [`SLACK`] behind its end. Slow where it is wider than a tile (see
     /// [`fits_tile`]) and read by many rows.
     Rows(&'a [T]),
@@ -52,7 +52,7 @@ pub enum Right<'a, T> {
 }
 
 /// A right operand cut into panels as wide as a tile, each stored row after row.
-pub struct Packed<T> {
+pub(crate) struct Packed<T> {
     data: Vec<T>,
 }
 
@@ -64,18 +64,18 @@ impl<T> Default for Packed<T> {
 
 impl<T: Scalar> Packed<T> {
     /// Takes in a `depth × columns` matrix, row-major.
-    pub fn pack(&mut self, depth: usize, columns: usize, matrix: &[T]) {
+    pub(crate) fn pack(&mut self, depth: usize, columns: usize, matrix: &[T]) {
         dispatch(Pack { depth, columns, matrix, transposed: false, packed: &mut self.data });
     }
 
     /// Takes in the transpose of a `columns × depth` matrix, row-major.
-    pub fn pack_transposed(&mut self, depth: usize, columns: usize, matrix: &[T]) {
+    pub(crate) fn pack_transposed(&mut self, depth: usize, columns: usize, matrix: &[T]) {
         dispatch(Pack { depth, columns, matrix, transposed: true, packed: &mut self.data });
     }
 }
 
 /// Whether a matrix of so many columns is no wider than a tile.
-pub fn fits_tile<T: Scalar>(columns: usize) -> bool {
+pub(crate) fn fits_tile<T: Scalar>(columns: usize) -> bool {
     struct Width<T>(std::marker::PhantomData<T>);
     impl<T: Scalar> Task for Width<T> {
         type Output = usize;
@@ -160,7 +160,7 @@ fn transpose<T: Scalar>(depth: usize, columns: usize, matrix: &[T], stride: usiz
 
 /// What [`product`] does with the destination before it adds.
 #[derive(Clone, Copy)]
-pub enum Start<'a, T> {
+pub(crate) enum Start<'a, T> {
     /// Overwrite it: begin from zero.
     Zero,
     /// Add to what is there.
@@ -170,7 +170,7 @@ pub enum Start<'a, T> {
 }
 
 /// `destination[rows × columns] = start + left[rows × depth] · right[depth × columns]`, row-major.
-pub fn product<T: Scalar>(
+pub(crate) fn product<T: Scalar>(
     rows: usize,
     columns: usize,
     depth: usize,
@@ -405,7 +405,7 @@ unsafe fn outer<T: Scalar, V: Vector<T>, const ROWS: usize, const WIDE: usize>(
 }
 
 /// Applies `activation` to every number.
-pub fn activate<T: Scalar>(activation: Activation, values: &mut [T]) {
+pub(crate) fn activate<T: Scalar>(activation: Activation, values: &mut [T]) {
     if activation != Activation::Linear {
         dispatch(Activate { activation, values });
     }
@@ -448,7 +448,7 @@ fn each<T: Scalar>(values: &mut [T], f: impl Fn(T) -> T) {
 
 /// Multiplies `gradients` (with respect to the activation's outputs) by the activation's derivative.
 /// `before` is what the activation saw; [`Activation::Silu`] alone reads it.
-pub fn deactivate<T: Scalar>(
+pub(crate) fn deactivate<T: Scalar>(
     activation: Activation,
     before: &[T],
     after: &[T],
@@ -499,7 +499,7 @@ fn pairs<T: Scalar>(gradients: &mut [T], values: &[T], derivative: impl Fn(T) ->
 }
 
 /// Adds the `rows` rows of `matrix` (row-major, `sums.len()` columns, with [`SLACK`]) to `sums`.
-pub fn add_rows<T: Scalar>(rows: usize, matrix: &[T], sums: &mut [T]) {
+pub(crate) fn add_rows<T: Scalar>(rows: usize, matrix: &[T], sums: &mut [T]) {
     let ones = Left { data: &[T::one()], row_stride: 0, column_stride: 0 };
     product(1, sums.len(), rows, ones, Right::Rows(matrix), Start::Accumulate, sums);
 }
@@ -507,7 +507,7 @@ pub fn add_rows<T: Scalar>(rows: usize, matrix: &[T], sums: &mut [T]) {
 /// `destination[i, j] = bias[j] + left row i · right row j`, all row-major, both operands with `depth`
 /// columns: the product with a transposed right operand of few rows, whose register-wide columns would be
 /// mostly empty.
-pub fn narrow_product<T: Scalar>(
+pub(crate) fn narrow_product<T: Scalar>(
     rows: usize,
     depth: usize,
     left: &[T],
@@ -523,7 +523,7 @@ pub fn narrow_product<T: Scalar>(
 }
 
 /// The most columns that [`narrow_product`] takes.
-pub const NARROW: usize = 4;
+pub(crate) const NARROW: usize = 4;
 
 struct Narrow<'a, T> {
     rows: usize,
@@ -576,14 +576,14 @@ impl<T: Scalar> Narrow<'_, T> {
 }
 
 /// `values *= factors`, element by element.
-pub fn multiply<T: Scalar>(values: &mut [T], factors: &[T]) {
+pub(crate) fn multiply<T: Scalar>(values: &mut [T], factors: &[T]) {
     for (value, &factor) in values.iter_mut().zip(factors) {
         *value *= factor;
     }
 }
 
 /// Adds the transpose of `matrix` (row-major, `rows × columns`) to `sums` (`columns × rows`).
-pub fn add_transposed<T: Scalar>(rows: usize, columns: usize, matrix: &[T], sums: &mut [T]) {
+pub(crate) fn add_transposed<T: Scalar>(rows: usize, columns: usize, matrix: &[T], sums: &mut [T]) {
     for (i, row) in matrix.chunks_exact(columns).take(rows).enumerate() {
         for (j, &value) in row.iter().enumerate() {
             sums[j * rows + i] += value;

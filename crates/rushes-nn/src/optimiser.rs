@@ -60,16 +60,16 @@ pub enum OptimiserConfig {
 }
 
 mod defaults {
-    pub fn beta1() -> f64 {
+    pub(super) fn beta1() -> f64 {
         0.9
     }
-    pub fn beta2() -> f64 {
+    pub(super) fn beta2() -> f64 {
         0.999
     }
-    pub fn epsilon() -> f64 {
+    pub(super) fn epsilon() -> f64 {
         1e-8
     }
-    pub fn alpha() -> f64 {
+    pub(super) fn alpha() -> f64 {
         0.99
     }
 }

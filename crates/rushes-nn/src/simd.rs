@@ -44,7 +44,7 @@ pub trait Isa: 'static {
 }
 
 /// Work that is compiled for every instruction set.
-pub trait Task {
+pub(crate) trait Task {
     /// What it returns.
     type Output;
     /// Does the work. Implementations must be `#[inline(always)]`.
@@ -54,7 +54,7 @@ pub trait Task {
 /// Runs `task` with the best instruction set of this processor. The choice is the same for the life of
 /// the process.
 #[inline]
-pub fn dispatch<K: Task>(task: K) -> K::Output {
+pub(crate) fn dispatch<K: Task>(task: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         // The standard library caches both answers.
@@ -107,11 +107,11 @@ pub fn on_every_level(test: impl Fn(Level)) {
 }
 
 /// What every processor of the target has: SSE2 on x86-64, NEON with fused multiply-add on aarch64.
-pub struct Baseline;
+pub(crate) struct Baseline;
 
 /// A register as the compiler vectorises it.
 #[derive(Clone, Copy)]
-pub struct Portable<T, const N: usize>([T; N]);
+pub(crate) struct Portable<T, const N: usize>([T; N]);
 
 /// Whether the baseline multiplies and adds in one instruction; elsewhere `mul_add` is a slow call.
 const BASELINE_FMA: bool = cfg!(target_arch = "aarch64");
@@ -178,20 +178,20 @@ mod x86 {
 
     use super::{Isa, Task, Vector};
 
-    pub struct Avx512;
-    pub struct Avx2;
+    pub(super) struct Avx512;
+    pub(super) struct Avx2;
 
     /// # Safety
     /// The processor must have these features.
     #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
-    pub unsafe fn run_avx512<K: Task>(task: K) -> K::Output {
+    pub(super) unsafe fn run_avx512<K: Task>(task: K) -> K::Output {
         task.run::<Avx512>()
     }
 
     /// # Safety
     /// The processor must have these features.
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn run_avx2<K: Task>(task: K) -> K::Output {
+    pub(super) unsafe fn run_avx2<K: Task>(task: K) -> K::Output {
         task.run::<Avx2>()
     }
 

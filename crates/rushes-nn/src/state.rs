@@ -294,9 +294,6 @@ impl Tensors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, MlpConfig};
-    use crate::{Device, Engine, build};
-    use rushes_rng::{Purpose, stream};
 
     #[test]
     fn a_file_holds_everything_and_equal_states_make_equal_files() {

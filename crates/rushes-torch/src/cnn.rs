@@ -9,7 +9,7 @@ use rushes_nn::network::{Network, ParametersMut, TensorInfo};
 use rushes_rng::Rng;
 
 /// A convolutional network of the libtorch engine.
-pub struct TorchCnn<T> {
+pub(crate) struct TorchCnn<T> {
     config: CnnConfig,
     layout: Vec<TensorInfo>,
     parameters: Vec<T>,
@@ -19,7 +19,7 @@ pub struct TorchCnn<T> {
 
 impl<T: Number> TorchCnn<T> {
     /// A network with these parameters ([`CnnConfig::initial_parameters`] or as many) on `device`.
-    pub fn new(config: CnnConfig, parameters: Vec<T>, device: tch::Device) -> Self {
+    pub(crate) fn new(config: CnnConfig, parameters: Vec<T>, device: tch::Device) -> Self {
         let layout = config.layout();
         Self {
             graph: Graph::new(&parameters, &layout, device),

@@ -9,9 +9,9 @@ mod cnn;
 mod graph;
 mod mlp;
 
-pub use cnn::TorchCnn;
+use cnn::TorchCnn;
 use graph::Number;
-pub use mlp::TorchMlp;
+use mlp::TorchMlp;
 
 /// libtorch as an engine.
 pub struct Torch;

@@ -6,7 +6,7 @@ use rushes_nn::network::{MlpConfig, Network, ParametersMut, TensorInfo};
 use rushes_rng::Rng;
 
 /// A multi-layer perceptron of the libtorch engine.
-pub struct TorchMlp<T> {
+pub(crate) struct TorchMlp<T> {
     /// Owns the parameters, and acts.
     native: NativeMlp<T>,
     layers: FullyConnected<T>,
@@ -15,7 +15,7 @@ pub struct TorchMlp<T> {
 
 impl<T: Number> TorchMlp<T> {
     /// A network with these parameters ([`MlpConfig::parameter_count`] of them) on `device`.
-    pub fn new(config: MlpConfig, parameters: Vec<T>, device: tch::Device) -> Self {
+    pub(crate) fn new(config: MlpConfig, parameters: Vec<T>, device: tch::Device) -> Self {
         Self {
             graph: Graph::new(&parameters, &config.layout(), device),
             layers: FullyConnected::new(config.layers()),

@@ -7,7 +7,7 @@ use crate::report::model::{Report, Series, letter};
 use crate::stats::{self, Bootstrap};
 
 /// The section.
-pub struct Comparison;
+pub(super) struct Comparison;
 
 impl Section for Comparison {
     fn id(&self) -> &'static str {

@@ -20,7 +20,7 @@ const MOST_SEED_SWITCHES: usize = 60;
 const TABLE_ROWS: usize = 11;
 
 /// The section.
-pub struct Curves;
+pub(super) struct Curves;
 
 impl Section for Curves {
     fn id(&self) -> &'static str {

@@ -10,7 +10,7 @@ use crate::report::model::Report;
 use crate::results::aggregate::{self, Against};
 
 /// The section.
-pub struct Diagnostics;
+pub(super) struct Diagnostics;
 
 impl Section for Diagnostics {
     fn id(&self) -> &'static str {

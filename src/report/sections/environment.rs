@@ -8,7 +8,7 @@ use crate::report::model::Report;
 use crate::results::RunData;
 
 /// The section.
-pub struct Environment;
+pub(super) struct Environment;
 
 impl Section for Environment {
     fn id(&self) -> &'static str {

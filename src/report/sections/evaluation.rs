@@ -13,7 +13,7 @@ const BINS: usize = 48;
 const MOST_ROWS: usize = 40;
 
 /// The section.
-pub struct Evaluation;
+pub(super) struct Evaluation;
 
 impl Section for Evaluation {
     fn id(&self) -> &'static str {

@@ -10,7 +10,7 @@ use crate::results::Trial;
 const MOST_LOGS: usize = 20;
 
 /// The section.
-pub struct Failures;
+pub(super) struct Failures;
 
 impl Section for Failures {
     fn id(&self) -> &'static str {

@@ -16,7 +16,7 @@ use crate::stats::{self, Bootstrap, Interval};
 const MOST_RUNS: usize = 30;
 
 /// The section.
-pub struct History;
+pub(super) struct History;
 
 /// An agent's scores in one run of the history.
 struct Point {

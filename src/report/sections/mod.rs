@@ -15,12 +15,12 @@ mod reproduce;
 mod search;
 mod settings;
 mod speed;
-pub mod takes;
+pub(super) mod takes;
 mod threshold;
-pub mod verdict;
+pub(super) mod verdict;
 
 /// A part of the page with a title.
-pub trait Section: Sync {
+pub(super) trait Section: Sync {
     /// Its anchor.
     fn id(&self) -> &'static str;
 
@@ -38,7 +38,7 @@ pub trait Section: Sync {
 }
 
 /// Every section, in the order of the page.
-pub static SECTIONS: &[&dyn Section] = &[
+pub(super) static SECTIONS: &[&dyn Section] = &[
     &failures::Failures,
     &takes::Takes,
     &search::Search,

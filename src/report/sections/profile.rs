@@ -12,7 +12,7 @@ use crate::{format, stats};
 const POINTS: usize = 150;
 
 /// The section.
-pub struct Profile;
+pub(super) struct Profile;
 
 impl Section for Profile {
     fn id(&self) -> &'static str {

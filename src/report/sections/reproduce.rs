@@ -6,7 +6,7 @@ use crate::report::model::{Report, letter};
 use crate::results::RunData;
 
 /// The section.
-pub struct Reproduce;
+pub(super) struct Reproduce;
 
 impl Section for Reproduce {
     fn id(&self) -> &'static str {

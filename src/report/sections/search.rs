@@ -14,7 +14,7 @@ use crate::search::Standing;
 use crate::stats::{self, Bootstrap, Interval};
 
 /// The section.
-pub struct Search;
+pub(super) struct Search;
 
 /// So many samples are listed; the others unfold.
 const LISTED: usize = 20;

@@ -11,7 +11,7 @@ use crate::report::model::{Report, letter};
 use crate::results::RunData;
 
 /// The section.
-pub struct Settings;
+pub(super) struct Settings;
 
 impl Section for Settings {
     fn id(&self) -> &'static str {

@@ -6,7 +6,7 @@ use crate::report::model::Report;
 use crate::{format, stats};
 
 /// The section.
-pub struct Speed;
+pub(super) struct Speed;
 
 impl Section for Speed {
     fn id(&self) -> &'static str {

@@ -18,7 +18,7 @@ const MOST_OTHERS: usize = 4;
 const TRACE_BUDGET: usize = 150_000;
 
 /// The section.
-pub struct Takes;
+pub(crate) struct Takes;
 
 /// A take with where it belongs.
 struct Found<'a> {

@@ -11,7 +11,7 @@ use crate::results::{Reached, SeedSummary};
 use crate::{format, stats};
 
 /// The section.
-pub struct Threshold;
+pub(super) struct Threshold;
 
 impl Section for Threshold {
     fn id(&self) -> &'static str {

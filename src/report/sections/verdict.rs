@@ -12,7 +12,7 @@ const MOST_FIGURES: usize = 8;
 
 /// The headline and what supports it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// One sentence.
     pub headline: String,
     /// `good`, `mixed`, `bad` or `open`: how the page marks it.
@@ -25,7 +25,7 @@ pub struct Verdict {
 
 /// One agent's return.
 #[derive(Debug, Clone, Serialize)]
-pub struct KeyFigure {
+pub(crate) struct KeyFigure {
     label: String,
     class: String,
     value: String,
@@ -33,7 +33,7 @@ pub struct KeyFigure {
 }
 
 /// Reads the verdict off the runs.
-pub fn verdict(report: &Report) -> Verdict {
+pub(crate) fn verdict(report: &Report) -> Verdict {
     let scored = || report.series.iter().filter(|series| !series.scores.is_empty());
     let (headline, mut tone) = if report.several() { comparison(report) } else { single(report) };
     let mut points = Vec::new();

@@ -46,7 +46,6 @@ use super::policies;
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Info, Step, Trace};
 use crate::numpy::sign;
-use crate::problem::Problem;
 use crate::space::{Action, Space};
 use crate::spec::{BOX2D, BuiltinPolicy, EnvSpec, constants};
 use rushes_box2d::{

@@ -11,7 +11,7 @@ use rushes_box2d::{
 };
 
 /// Metres a unit of the drawings below.
-pub const SIZE: f64 = 0.02;
+pub(super) const SIZE: f64 = 0.02;
 const ENGINE_POWER: f64 = 100_000_000.0 * SIZE * SIZE;
 const WHEEL_MOMENT_OF_INERTIA: f64 = 4000.0 * SIZE * SIZE;
 /// The most force between a tyre and the road, in newtons; grass has 60 % of it.
@@ -20,12 +20,12 @@ const FRICTION_LIMIT: f64 = 1_000_000.0 * SIZE * SIZE;
 const SLIP_FORCE: f64 = 205_000.0 * SIZE * SIZE;
 /// Radians a second that full brakes take off a wheel in a step.
 const BRAKE_FORCE: f64 = 15.0;
-pub const WHEEL_R: f64 = 27.0;
-pub const WHEEL_W: f64 = 14.0;
+pub(super) const WHEEL_R: f64 = 27.0;
+pub(super) const WHEEL_W: f64 = 14.0;
 const WHEEL_POSITIONS: [(f64, f64); 4] =
     [(-55.0, 80.0), (55.0, 80.0), (-55.0, -82.0), (55.0, -82.0)];
 /// The convex parts of the hull.
-pub const HULL: [&[(f64, f64)]; 4] = [
+pub(super) const HULL: [&[(f64, f64)]; 4] = [
     &[(-60.0, 130.0), (60.0, 130.0), (60.0, 110.0), (-60.0, 110.0)],
     &[(-15.0, 120.0), (15.0, 120.0), (20.0, 20.0), (-20.0, 20.0)],
     &[
@@ -43,7 +43,7 @@ pub const HULL: [&[(f64, f64)]; 4] = [
 const STEER_TORQUE: f64 = 180.0 * 900.0 * SIZE * SIZE;
 
 /// One car in a world.
-pub struct Car {
+pub(super) struct Car {
     /// The hull, then the wheels: front left, front right, rear left, rear right.
     pub bodies: [BodyId; 5],
     /// Where these are.
@@ -56,7 +56,7 @@ pub struct Car {
 
 /// What the solver does not know of a wheel.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wheel {
+pub(super) struct Wheel {
     joint: JointId,
     gas: f64,
     brake: f64,
@@ -77,7 +77,7 @@ impl Car {
     ///
     /// # Errors
     /// Fails if the solver fails.
-    pub fn new(world: &mut World, angle: f64, x: f64, y: f64) -> Result<Self, EnvError> {
+    pub(super) fn new(world: &mut World, angle: f64, x: f64, y: f64) -> Result<Self, EnvError> {
         let hull = world.dynamic_body((x as f32, y as f32), angle as f32)?;
         let metal = Material { density: 1.0, ..Material::default() };
         for part in HULL {
@@ -116,14 +116,14 @@ impl Car {
     }
 
     /// Turns the front wheels towards `steer`, 1 being fully right.
-    pub fn steer(&mut self, steer: f64) {
+    pub(super) fn steer(&mut self, steer: f64) {
         for wheel in &mut self.wheels[..2] {
             wheel.steer = steer;
         }
     }
 
     /// Opens the throttle of the rear wheels, gradually; closes it at once.
-    pub fn gas(&mut self, gas: f64) {
+    pub(super) fn gas(&mut self, gas: f64) {
         let gas = gas.clamp(0.0, 1.0);
         for wheel in &mut self.wheels[2..] {
             wheel.gas += (gas - wheel.gas).min(0.1);
@@ -131,14 +131,14 @@ impl Car {
     }
 
     /// Brakes all wheels; from 0.9 on they lock.
-    pub fn brake(&mut self, brake: f64) {
+    pub(super) fn brake(&mut self, brake: f64) {
         for wheel in &mut self.wheels {
             wheel.brake = brake;
         }
     }
 
     /// The angle that wheel `i` is steered to.
-    pub fn steering_angle(&self, i: usize) -> f32 {
+    pub(super) fn steering_angle(&self, i: usize) -> f32 {
         self.states[1 + i].angle - self.states[0].angle
     }
 
@@ -146,7 +146,7 @@ impl Car {
     ///
     /// # Errors
     /// Fails if the solver fails.
-    pub fn step(&mut self, world: &mut World, dt: f64) -> Result<(), EnvError> {
+    pub(super) fn step(&mut self, world: &mut World, dt: f64) -> Result<(), EnvError> {
         let mut motors = [Motor::default(); 4];
         let mut pushes = [Push::default(); 4];
         for i in 0..4 {
@@ -231,7 +231,7 @@ impl Wheel {
 }
 
 /// The corners of a wheel's part from `front` to `rear`, of its radius.
-pub fn wheel_corners(front: f64, rear: f64) -> [Vec2; 4] {
+pub(super) fn wheel_corners(front: f64, rear: f64) -> [Vec2; 4] {
     [(-1.0, front), (1.0, front), (1.0, rear), (-1.0, rear)]
         .map(|(x, y)| ((x * WHEEL_W * SIZE) as f32, (WHEEL_R * y * SIZE) as f32))
 }
@@ -240,14 +240,14 @@ const SKID_MARKS: usize = 30;
 const SKID_POINTS: usize = 30;
 
 /// The last marks that skidding tyres left.
-pub struct Skids {
+pub(super) struct Skids {
     marks: [Skid; SKID_MARKS],
     begun: usize,
 }
 
 /// One mark.
 #[derive(Clone, Copy)]
-pub struct Skid {
+pub(super) struct Skid {
     points: [Vec2; SKID_POINTS],
     len: usize,
     /// Whether it is on grass.
@@ -281,7 +281,7 @@ impl Skids {
     }
 
     /// All marks, each with its points.
-    pub fn iter(&self) -> impl Iterator<Item = (&Skid, &[Vec2])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Skid, &[Vec2])> {
         self.marks.iter().filter(|mark| mark.len > 0).map(|mark| (mark, &mark.points[..mark.len]))
     }
 }

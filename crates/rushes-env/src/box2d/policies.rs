@@ -6,7 +6,7 @@ use rushes_rng::Rng;
 
 /// Gymnasium's `heuristic` of `lunar_lander.py`: an angle that points at the pad, a height that falls with the
 /// distance, and PD control of both. Serves discrete and continuous actions.
-pub struct LanderHeuristic;
+pub(super) struct LanderHeuristic;
 
 impl LanderHeuristic {
     /// How much to turn, and how much to rise.
@@ -55,7 +55,7 @@ impl Policy for LanderHeuristic {
 
 /// Gymnasium's `BipedalWalkerHeuristics`: a state machine in which one leg swings forward, is put down, and
 /// the other pushes off. It keeps the hull upright by PD control and knows no balance.
-pub struct WalkerHeuristic {
+pub(super) struct WalkerHeuristic {
     phase: Phase,
     moving: usize,
     supporting_knee_angle: f32,
@@ -152,7 +152,7 @@ impl Policy for WalkerHeuristic {
 /// A rule on contact flags and knee speeds, as beginners' tutorials write one for BipedalWalker: a leg on the
 /// ground drives its hip back and straightens its knee, a leg in the air swings forward with a bent knee, and
 /// a knee that already moves that way is given half the torque. It is an example of a rule, and falls soon.
-pub struct ContactFlags;
+pub(super) struct ContactFlags;
 
 impl Policy for ContactFlags {
     fn act(
@@ -175,7 +175,7 @@ impl Policy for ContactFlags {
 
 /// Follows the road of CarRacing by its pixels: finds the grey ones in a few rows ahead of the car, steers at
 /// their middle, and slows down for turns. Knows the ordinary colours only.
-pub struct RoadFollower;
+pub(super) struct RoadFollower;
 
 /// Side of the picture, and the column that the car is in.
 const PICTURE: usize = 96;

@@ -80,13 +80,13 @@ mod hill {
     use crate::draw::Color;
     use crate::space::Space;
 
-    pub const MIN_POSITION: f64 = -1.2;
-    pub const MAX_POSITION: f64 = 0.6;
-    pub const MAX_SPEED: f64 = 0.07;
-    pub const FRAME: (u32, u32) = (600, 400);
+    pub(super) const MIN_POSITION: f64 = -1.2;
+    pub(super) const MAX_POSITION: f64 = 0.6;
+    pub(super) const MAX_SPEED: f64 = 0.07;
+    pub(super) const FRAME: (u32, u32) = (600, 400);
 
     /// Position and velocity.
-    pub fn observation_space() -> Space {
+    pub(super) fn observation_space() -> Space {
         Space::Box {
             low: vec![MIN_POSITION as f32, -MAX_SPEED as f32],
             high: vec![MAX_POSITION as f32, MAX_SPEED as f32],
@@ -104,13 +104,13 @@ mod hill {
     const CLEARANCE: f32 = 10.0;
 
     /// The place of the car in the picture.
-    pub fn focus(position: f32) -> (f32, f32) {
+    pub(super) fn focus(position: f32) -> (f32, f32) {
         let x = (position - MIN_POSITION as f32) * SCALE;
         (x, FRAME.1 as f32 - CLEARANCE - height(position) * SCALE)
     }
 
     /// The hill, the car at `position` and the flag at `goal`.
-    pub fn draw(upright: &mut Upright<'_>, position: f32, goal: f32) {
+    pub(super) fn draw(upright: &mut Upright<'_>, position: f32, goal: f32) {
         const CAR: (f32, f32) = (40.0, 20.0);
         const POINTS: usize = 100;
         let left = MIN_POSITION as f32;

@@ -55,12 +55,12 @@ fn advance(letter: char) -> f32 {
 }
 
 /// The width of `text` with blocks of `pixel` pixels.
-pub fn width(text: &str, pixel: f32) -> f32 {
+pub(super) fn width(text: &str, pixel: f32) -> f32 {
     pixel * (text.chars().map(advance).sum::<f32>() - 1.0)
 }
 
 /// Writes `text` with its top left corner at `(x, y)`.
-pub fn write(canvas: &mut Canvas, text: &str, (x, y): (f32, f32), pixel: f32, color: Color) {
+pub(super) fn write(canvas: &mut Canvas, text: &str, (x, y): (f32, f32), pixel: f32, color: Color) {
     // A little wider than its place, as the reference's bold letters.
     let block = 1.2 * pixel;
     // One path for all, so that no seam shows between neighbours.

@@ -7,7 +7,7 @@ use crate::draw::{Canvas, Color};
 
 /// Where a figure looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Facing {
+pub(super) enum Facing {
     /// Away from the viewer.
     Up,
     /// Towards the viewer.
@@ -19,7 +19,13 @@ pub enum Facing {
 }
 
 /// A rectangle with round corners.
-pub fn rounded(canvas: &mut Canvas, at: (f32, f32), size: (f32, f32), radius: f32, color: Color) {
+pub(super) fn rounded(
+    canvas: &mut Canvas,
+    at: (f32, f32),
+    size: (f32, f32),
+    radius: f32,
+    color: Color,
+) {
     let ((x, y), (w, h)) = (at, size);
     let r = radius.min(w / 2.0).min(h / 2.0);
     let mut path = PathBuilder::new();
@@ -45,7 +51,7 @@ fn ellipse(canvas: &mut Canvas, x: f32, y: f32, w: f32, h: f32, color: Color) {
 }
 
 /// A tile of a world. Shapes inside are placed on a grid of 16 by 16.
-pub struct Cell<'a> {
+pub(super) struct Cell<'a> {
     canvas: &'a mut Canvas,
     corner: (f32, f32),
     size: (f32, f32),
@@ -56,12 +62,12 @@ const ELF: ((f32, f32), f32) = ((8.0, 9.0), 0.76);
 
 impl<'a> Cell<'a> {
     /// The tile with its top left corner and size in pixels.
-    pub fn new(canvas: &'a mut Canvas, corner: (u32, u32), size: (u32, u32)) -> Self {
+    pub(super) fn new(canvas: &'a mut Canvas, corner: (u32, u32), size: (u32, u32)) -> Self {
         Self::raised(canvas, corner, size, 0.0)
     }
 
     /// The tile moved up by a share of its height.
-    pub fn raised(
+    pub(super) fn raised(
         canvas: &'a mut Canvas,
         corner: (u32, u32),
         size: (u32, u32),
@@ -99,7 +105,7 @@ impl<'a> Cell<'a> {
     }
 
     /// A border of one pixel.
-    pub fn frame(&mut self, color: Color) {
+    pub(super) fn frame(&mut self, color: Color) {
         let ((x, y), (w, h)) = (self.corner, self.size);
         let corners = [
             (x + 0.5, y + 0.5),
@@ -111,7 +117,7 @@ impl<'a> Cell<'a> {
     }
 
     /// Snow with a few drifts.
-    pub fn ice(&mut self) {
+    pub(super) fn ice(&mut self) {
         self.rect(0.0, 0.0, 16.0, 16.0, Color::rgb(246, 250, 254));
         let drift = Color::rgb(200, 224, 252);
         let drifts = [
@@ -133,7 +139,7 @@ impl<'a> Cell<'a> {
     }
 
     /// A hole in the ice.
-    pub fn hole(&mut self) {
+    pub(super) fn hole(&mut self) {
         self.oval(0.8, 1.8, 14.4, 13.4, Color::rgb(38, 120, 190));
         self.oval(1.3, 2.8, 13.4, 11.9, Color::rgb(92, 214, 247));
         let gleam = Color::rgb(190, 244, 252);
@@ -146,7 +152,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The hole that the elf fell into.
-    pub fn cracked_hole(&mut self) {
+    pub(super) fn cracked_hole(&mut self) {
         self.hole();
         let dark = Color::rgb(20, 60, 110);
         self.oval(4.5, 6.0, 7.0, 5.0, dark);
@@ -157,7 +163,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The stool at the start.
-    pub fn stool(&mut self) {
+    pub(super) fn stool(&mut self) {
         let (dark, wood) = (Color::rgb(62, 34, 44), Color::rgb(128, 74, 80));
         self.rect(6.0, 5.6, 4.0, 5.2, dark);
         self.rect(6.4, 6.0, 3.2, 2.8, wood);
@@ -166,7 +172,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The goal: a present with a ribbon.
-    pub fn present(&mut self) {
+    pub(super) fn present(&mut self) {
         let (edge, paper) = (Color::rgb(52, 40, 48), Color::rgb(122, 82, 70));
         let ribbon = Color::rgb(244, 152, 48);
         self.rect(3.6, 4.4, 9.0, 8.0, edge);
@@ -185,7 +191,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The player.
-    pub fn elf(&mut self, facing: Facing) {
+    pub(super) fn elf(&mut self, facing: Facing) {
         self.shrunk(ELF).large_elf(facing);
     }
 
@@ -210,7 +216,7 @@ impl<'a> Cell<'a> {
     }
 
     /// A meadow; neighbouring tiles alternate in shade.
-    pub fn grass(&mut self, light: bool) {
+    pub(super) fn grass(&mut self, light: bool) {
         let (edge, meadow) = if light {
             (Color::rgb(88, 178, 62), Color::rgb(112, 206, 78))
         } else {
@@ -229,7 +235,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The rim of the cliff at the bottom of a meadow.
-    pub fn cliff_edge(&mut self) {
+    pub(super) fn cliff_edge(&mut self) {
         let (rim, rock) = (Color::rgb(58, 38, 46), Color::rgb(132, 76, 76));
         self.rect(0.0, 11.2, 16.0, 0.6, rim);
         self.rect(0.0, 11.8, 16.0, 4.2, rock);
@@ -239,13 +245,13 @@ impl<'a> Cell<'a> {
     }
 
     /// The abyss.
-    pub fn cliff(&mut self) {
+    pub(super) fn cliff(&mut self) {
         self.rect(0.0, 0.0, 16.0, 16.0, Color::rgb(52, 24, 34));
         self.rect(0.0, 0.0, 16.0, 2.4, Color::rgb(104, 58, 64));
     }
 
     /// The goal on the cliff: a cookie.
-    pub fn cookie(&mut self) {
+    pub(super) fn cookie(&mut self) {
         self.oval(4.4, 4.4, 7.2, 7.2, Color::rgb(104, 58, 44));
         self.oval(4.8, 4.6, 6.4, 6.4, Color::rgb(232, 164, 92));
         for (x, y) in [(6.0, 6.0), (8.8, 5.8), (7.4, 7.8), (5.8, 9.0), (9.4, 8.6)] {
@@ -254,7 +260,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The passenger.
-    pub fn passenger(&mut self) {
+    pub(super) fn passenger(&mut self) {
         let dark = Color::rgb(66, 36, 38);
         self.oval(5.0, 1.2, 6.2, 5.6, dark);
         self.rect(5.9, 3.6, 4.4, 2.8, Color::rgb(240, 184, 140));
@@ -266,7 +272,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The destination: a house, somewhat transparent.
-    pub fn hotel(&mut self) {
+    pub(super) fn hotel(&mut self) {
         const ALPHA: u8 = 200;
         let wall = Color(226, 178, 128, ALPHA);
         let (frame, glass) = (Color(120, 62, 66, ALPHA), Color(108, 158, 196, ALPHA));
@@ -282,7 +288,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The taxi.
-    pub fn taxi(&mut self, facing: Facing) {
+    pub(super) fn taxi(&mut self, facing: Facing) {
         let (yellow, shade) = (Color::rgb(250, 198, 24), Color::rgb(190, 132, 20));
         let (dark, glass) = (Color::rgb(44, 40, 44), Color::rgb(74, 92, 104));
         match facing {
@@ -318,7 +324,7 @@ impl<'a> Cell<'a> {
 }
 
 /// A playing card, face up: its rank in two corners and, by its value, its suits or its letter.
-pub fn card(
+pub(super) fn card(
     canvas: &mut Canvas,
     at: (f32, f32),
     size: (f32, f32),
@@ -405,7 +411,7 @@ fn card_body(canvas: &mut Canvas, at: (f32, f32), size: (f32, f32)) {
 }
 
 /// A playing card, face down.
-pub fn card_back(canvas: &mut Canvas, at: (f32, f32), size: (f32, f32)) {
+pub(super) fn card_back(canvas: &mut Canvas, at: (f32, f32), size: (f32, f32)) {
     let red = Color::rgb(186, 98, 108);
     card_body(canvas, at, size);
     let inset = |by: f32| ((at.0 + by, at.1 + by), (size.0 - 2.0 * by, size.1 - 2.0 * by));
