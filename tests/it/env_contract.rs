@@ -71,7 +71,7 @@ fn ids_are_unique_and_found() {
         assert!(std::sync::Arc::ptr_eq(&env::find(&spec.id).expect("found"), spec), "{}", spec.id);
     }
     assert!(env::find("CartPole").is_none());
-    assert!(env::unknown("cartpole-v1").contains("did you mean \"CartPole-v1\""));
+    assert!(env::unknown("cartpole-v1").contains("did you mean `CartPole-v1`"));
     assert!(!env::unknown("???").contains("did you mean"));
 }
 
