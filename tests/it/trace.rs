@@ -162,5 +162,5 @@ fn envs_lists_shows_and_suggests() {
     }
     let unknown = rushes(&["envs", "CartPole-v2"]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(stderr(&unknown).contains("did you mean \"CartPole-v"), "{}", stderr(&unknown));
+    assert!(stderr(&unknown).contains("did you mean `CartPole-v"), "{}", stderr(&unknown));
 }
