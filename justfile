@@ -46,9 +46,15 @@ test-browser: _ready _test-tools
     @{{ rushes }} run experiments/smoke.json --output target/browser
     @node tests/browser/report.mjs target/browser/smoke/latest/index.html --screenshots target/browser/screenshots
 
+# Builds the programs of examples/ outside of this checkout, without libtorch, and tries what they can do.
+test-outside: _ready
+    @tests/outside/run
+
 # Checks formatting and lints.
 lint: _ready _torch
     cargo fmt --check
+    cargo fmt --check --manifest-path examples/own-environment/Cargo.toml
+    cargo fmt --check --manifest-path examples/own-algorithm/Cargo.toml
     cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 
 # Measures our own speed; ARGS go to `cargo bench`.

@@ -12,15 +12,26 @@ use crate::algorithm::{self, AlgorithmEntry};
 use crate::env::{self, BuiltinPolicy, EnvSpec};
 use crate::nn::{self, NetworkEngine};
 
-/// Entries for the tables of this process, on top of the shipped ones.
+/// Entries for the tables of this process, on top of the shipped ones. The `main.rs` of a program of one's own:
 ///
 /// ```no_run
-/// # use rushes::{cli, registry::Registry};
-/// # fn corridor() -> rushes::env::EnvSpec { unimplemented!() }
-/// fn main() -> std::process::ExitCode {
-///     cli::main_with(Registry::standard().environment(corridor()))
+/// use std::process::ExitCode;
+///
+/// use rushes::{cli, registry::Registry};
+/// # mod thermostat { pub fn v0() -> rushes::env::EnvSpec { unimplemented!() } }
+/// # mod one_plus_one { pub fn entry() -> rushes::algorithm::AlgorithmEntry { unimplemented!() } }
+///
+/// fn main() -> ExitCode {
+///     let registry = Registry::standard()
+///         .environment(thermostat::v0())
+///         .algorithm(one_plus_one::entry());
+///     cli::main_with(registry)
 /// }
 /// ```
+///
+/// `thermostat::v0()` is an [`EnvSpec`] whose `make` builds an [`Env`](crate::env::Env), and `one_plus_one::entry()` an
+/// [`AlgorithmEntry`] of hyperparameters that are an [`AlgorithmSettings`](crate::algorithm::AlgorithmSettings):
+/// `examples/own-environment` and `examples/own-algorithm` have both in full.
 #[derive(Default)]
 pub struct Registry {
     environments: Vec<EnvSpec>,

@@ -5,31 +5,44 @@ use crate::experiment::ScheduleSpec;
 use crate::nn::{
     self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
 };
-use crate::policy::{HeadSpec, LearnedPolicy, NeuralSpec, ObservationSpec, PolicySpec};
+use crate::policy::{
+    HeadSpec, LearnedPolicy, NetworkPolicy, NeuralSpec, ObservationSpec, PolicySpec,
+};
 use crate::rng::{Purpose, stream};
 use crate::training::{MetricMeans, TrialError, World};
 
-/// Boxes what is made for `$T`, the floating-point type that the agent's network asks for.
+/// `Ok` of the boxed value that is made for `T`, the floating-point type that the agent's network asks for; for
+/// [`AlgorithmSettings::build_policy`] and [`AlgorithmSettings::build`].
+///
+/// ```
+/// use rushes::algorithm::{Initial, Setup, by_precision};
+/// use rushes::policy::LearnedPolicy;
+///
+/// fn build_policy(setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+///     by_precision!(setup, T => setup.build_network_policy::<T>(Initial::PYTORCH)?)
+/// }
+/// ```
+#[macro_export]
 macro_rules! by_precision {
     ($setup:expr, $T:ident => $make:expr) => {
         match $setup.network()?.precision {
-            crate::nn::Precision::Float32 => {
+            $crate::nn::Precision::Float32 => {
                 type $T = f32;
                 Ok(Box::new($make))
             }
-            crate::nn::Precision::Float64 => {
+            $crate::nn::Precision::Float64 => {
                 type $T = f64;
                 Ok(Box::new($make))
             }
         }
     };
 }
-pub(crate) use by_precision;
+pub use by_precision;
 
 /// A learning algorithm at work: it owns its networks, its optimiser and its random streams.
 pub trait Algorithm {
-    /// Collects experience from `world` and updates the policy once. Diagnostics go into `metrics` under
-    /// the field's names.
+    /// Collects experience from `world` ([`World::step`] or [`World::play`]), updates the policy once and says so
+    /// ([`World::count_update`]). Diagnostics go into `metrics` under the field's names; [`report`] adds them.
     ///
     /// # Errors
     /// Fails if the environment fails or a number stops being finite.
@@ -44,7 +57,8 @@ pub trait Algorithm {
     /// The policy as it is now, to act with in evaluations and takes.
     fn policy_mut(&mut self) -> &mut dyn LearnedPolicy;
 
-    /// Saves everything that the next iteration depends on.
+    /// Saves everything that the next iteration depends on, random streams included: a resumed run then equals one
+    /// that was never interrupted.
     fn save(&self, state: &mut Tensors);
 
     /// Restores what [`Algorithm::save`] saved.
@@ -97,6 +111,19 @@ impl<'a> Setup<'a> {
                 Head::Categorical { actions: space.discrete().unwrap_or(1) }
             }
         })
+    }
+
+    /// A fresh policy that acts by a network of the agent's shape, as its head says.
+    ///
+    /// # Errors
+    /// Fails if the agent's policy is not neural, or the engine or the device cannot be had.
+    pub fn build_network_policy<T: Scalar>(
+        &self,
+        initial: Initial,
+    ) -> anyhow::Result<NetworkPolicy<T>> {
+        let head = self.head()?;
+        let network = self.build_network(head.outputs(), initial, 0)?;
+        Ok(NetworkPolicy::new(network, head, self.observation_space, self.action_space))
     }
 
     /// A fresh network of the agent's shape from observations to `outputs`, and the engine that computes it.
@@ -152,7 +179,9 @@ impl Initial {
     pub const PYTORCH: Self = Self { default: Initialisation::Pytorch, output_gain: 1.0 };
 }
 
-/// What the hyperparameters of every algorithm can do.
+/// What the hyperparameters of every algorithm can do. Those of one algorithm are a type with a default for every
+/// field, `#[serde(deny_unknown_fields, default)]` and a `JsonSchema` derived from it, which experiment files are held
+/// against: ranges stand in `#[schemars(range(…))]`, and descriptions are the fields' documentation.
 pub trait AlgorithmSettings {
     /// How many environments it collects from at a time.
     fn environments(&self) -> usize {
@@ -173,9 +202,10 @@ pub trait AlgorithmSettings {
     fn supports(&self, actions: &Space) -> bool;
 
     /// What makes the algorithm impossible with this policy on `env`, beyond [`Self::supports`]; paths are
-    /// below the agent.
-    fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, env: &dyn Env)
-    -> Vec<Problem>;
+    /// below the agent. By default only [`head_problem`].
+    fn problems(&self, policy: &PolicySpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
+        head_problem(policy, env).into_iter().collect()
+    }
 
     /// The most bytes that a trial's replay memory takes; 0 for an algorithm without one.
     fn memory_bytes(&self, _: &ScheduleSpec, _observations: &Space, _actions: &Space) -> u64 {
@@ -195,7 +225,17 @@ pub trait AlgorithmSettings {
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>>;
 }
 
-/// Adds an update's `losses` to `metrics`.
+/// What is wrong with how a neural policy's outputs become actions of `env`; paths are below the agent.
+pub fn head_problem(policy: &PolicySpec, env: &dyn Env) -> Option<Problem> {
+    let actions = env.action_space();
+    (policy.head() == Some(HeadSpec::Sigmoid) && actions.discrete() != Some(2)).then(|| {
+        let message = format!("sigmoid decides between 2 actions, not {actions}");
+        Problem::new(&["policy", "head"], message)
+    })
+}
+
+/// Adds an update's `losses`, or other named numbers, to `metrics`: their means go into the event log, the report's
+/// charts and the exports.
 ///
 /// # Errors
 /// Fails if one of them is not a number any more: the trial stops there.

@@ -4,6 +4,8 @@
 //! update. Adding one means that file and one line in the table of `table.rs`, or a call of
 //! [`register`] from another crate; the schema, the checks of experiment files and the contract tests follow from it.
 //!
+//! `examples/own-algorithm` is an algorithm of a program of its own.
+//!
 //! Hyperparameters that several algorithms have are declared once: those of replay memories in `off_policy.rs`,
 //! those of planning in `collection.rs`, SAC's and TQC's in `sac.rs`. Each algorithm lists all of its own with
 //! their defaults.
@@ -30,5 +32,7 @@ mod table;
 mod td3;
 mod tqc;
 
-pub use interface::{Algorithm, AlgorithmSettings, Initial, Setup, report};
+pub use interface::{
+    Algorithm, AlgorithmSettings, Initial, Setup, by_precision, head_problem, report,
+};
 pub use table::{AlgorithmEntry, all, problems, register, resolved, schemas, settings};

@@ -1,12 +1,12 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
-use super::interface::{Initial, Setup};
+use super::interface::{Initial, Setup, head_problem};
 use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
 use crate::nn::random::shuffle;
 use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
-use crate::policy::{HeadSpec, LearnedPolicy as _, NetworkPolicy, PolicySpec};
+use crate::policy::{LearnedPolicy as _, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{TrialError, World};
 
@@ -210,11 +210,7 @@ pub(super) fn problems(
     env: &dyn Env,
     normalize_observations: bool,
 ) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if policy.head() == Some(HeadSpec::Sigmoid) && env.action_space().discrete() != Some(2) {
-        let message = format!("sigmoid decides between 2 actions, not {}", env.action_space());
-        problems.push(Problem::new(&["policy", "head"], message));
-    }
+    let mut problems: Vec<_> = head_problem(policy, env).into_iter().collect();
     let observations = env.observation_space();
     if normalize_observations && !matches!(observations, Space::Box { .. }) {
         let message =

@@ -34,10 +34,7 @@ impl PopulationConfig {
     /// # Errors
     /// Fails if the policy is not neural, or its engine or device cannot be had.
     pub(super) fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
-        let head = setup.head()?;
-        let network = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
-        let mut policy =
-            NetworkPolicy::new(network, head, setup.observation_space, setup.action_space);
+        let mut policy = setup.build_network_policy::<T>(Initial::PYTORCH)?;
         // The parameters are varied, not the actions.
         policy.log_std.fill(T::neg_infinity());
         policy.normaliser = self

@@ -9,12 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report};
-use super::on_policy;
-use crate::env::{Env, Problem, Situation, Space};
-use crate::experiment::ScheduleSpec;
+use crate::env::{Situation, Space};
 use crate::nn::heads::EvaluationGradient;
 use crate::nn::{Optimiser, OptimiserConfig, Scalar, Tensors, clip_gradient_norm};
-use crate::policy::{LearnedPolicy, NetworkPolicy, PolicySpec};
+use crate::policy::{LearnedPolicy, NetworkPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{MetricMeans, TrialError, World};
 
@@ -101,24 +99,13 @@ impl AlgorithmSettings for ReinforceSpec {
         actions.discrete().is_some()
     }
 
-    fn problems(&self, policy: &PolicySpec, _: &ScheduleSpec, env: &dyn Env) -> Vec<Problem> {
-        on_policy::problems(policy, env, false)
-    }
-
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
-        by_precision!(setup, T => policy::<T>(setup)?)
+        by_precision!(setup, T => setup.build_network_policy::<T>(Initial::PYTORCH)?)
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
         by_precision!(setup, T => Reinforce::<T>::new(self.clone(), setup)?)
     }
-}
-
-/// A fresh policy for `setup`.
-fn policy<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
-    let head = setup.head()?;
-    let network = setup.build_network(head.outputs(), Initial::PYTORCH, 0)?;
-    Ok(NetworkPolicy::new(network, head, setup.observation_space, setup.action_space))
 }
 
 /// REINFORCE at work.
@@ -143,7 +130,7 @@ struct Batch {
 
 impl<T: Scalar> Reinforce<T> {
     fn new(spec: ReinforceSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let policy = policy::<T>(setup)?;
+        let policy = setup.build_network_policy::<T>(Initial::PYTORCH)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
             optimiser: Optimiser::new(adam, policy.network.parameters().len()),

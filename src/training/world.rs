@@ -1,15 +1,20 @@
 //! The training environments, with what the training loop counts of them.
 
-use crate::env::{Env, EnvError, Episode, Space, VectorEnv};
+use crate::env::{Env, EnvError, Episode, Mode, Policy, Space, TimeLimit, VectorEnv, episode};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::policy::PolicySpec;
 use crate::record::Progress;
-use crate::rng;
+use crate::rng::{self, Rng};
+
+use super::TrialError;
 
 /// What an algorithm collects experience from: vectorised environments that count what happens in them.
 pub struct World {
     environment: EnvironmentSpec,
+    policy: PolicySpec,
     envs: VectorEnv,
+    /// Where whole episodes are played, once one was.
+    stage: Option<TimeLimit>,
     progress: Progress,
     finished: Vec<(Progress, Episode)>,
     seed: u64,
@@ -36,7 +41,9 @@ impl World {
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             environment: environment.clone(),
+            policy: policy.clone(),
             envs: VectorEnv::of(envs),
+            stage: None,
             progress: Progress::default(),
             finished: Vec::new(),
             seed,
@@ -80,6 +87,29 @@ impl World {
             self.plan_seed(copy);
         }
         Ok(())
+    }
+
+    /// Plays the whole episode that begins with `seed` and counts it, for algorithms that judge policies by their
+    /// returns. It is played apart from the environments of [`World::step`] and depends on nothing but `seed`,
+    /// `policy` and `rng`.
+    ///
+    /// # Errors
+    /// Fails if the environment or the policy does.
+    pub fn play(
+        &mut self,
+        policy: &mut dyn Policy,
+        mode: Mode,
+        rng: &mut Rng,
+        seed: u64,
+    ) -> Result<Episode, TrialError> {
+        let env = match &mut self.stage {
+            Some(env) => env,
+            stage => stage.insert(self.environment.build(&self.policy)?.1),
+        };
+        let watch = |_: episode::View<'_>| Ok::<_, TrialError>(());
+        let played = episode::play(env, policy, mode, rng, seed, None, watch)?;
+        self.count_episodes(&[played]);
+        Ok(played)
     }
 
     /// Counts whole episodes that were played elsewhere, in this order, for algorithms that judge policies

@@ -51,7 +51,11 @@ pub struct EnvSpec {
 
 impl EnvSpec {
     /// The card of an environment whose options are a `C`, without limit, threshold, constants and policies, at
-    /// 30 frames a second.
+    /// 30 frames a second: the rest is filled in with `..EnvSpec::new(id, make)`.
+    ///
+    /// `C` is an object, by default that of an experiment file without options. Its documentation and defaults are
+    /// what `rushes envs ID` shows, and with `#[serde(deny_unknown_fields)]` a misspelt option is refused. A range is
+    /// for `make` to check, which fails with a [`Problem`] at the option's name.
     pub fn new<C: DeserializeOwned + JsonSchema>(
         id: &str,
         make: impl Fn(C) -> Result<Box<dyn Env>, Problem> + Send + Sync + 'static,
@@ -104,7 +108,7 @@ impl BuiltinPolicy {
 }
 
 /// [`EnvSpec::constants`] from a table.
-pub(crate) fn constants(table: &[(&str, f64)]) -> Vec<(String, f64)> {
+pub fn constants(table: &[(&str, f64)]) -> Vec<(String, f64)> {
     table.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
 }
 
