@@ -8,9 +8,10 @@ use super::checkpoint::{self, Position};
 use super::log::EventWriter;
 use super::stage::Stage;
 use crate::algorithm::{self, Algorithm, Setup};
-use crate::env::{Episode, Policy};
+use crate::env::Episode;
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
+use crate::policy::LearnedPolicy;
 use crate::record::{Event, Moment, Progress, StopReason};
 use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
@@ -172,9 +173,26 @@ impl<'a> Learner<'a> {
         self.algorithm.policy().engine()
     }
 
-    /// The policy as it is now.
-    pub(super) fn policy_mut(&mut self) -> &mut dyn Policy {
-        self.algorithm.policy_mut()
+    /// What was learned, by itself: replay, optimisers and batches give their memory back before anything is
+    /// filmed, and what plays is what a policy file holds.
+    ///
+    /// # Errors
+    /// Fails if the policy cannot be built again.
+    pub(super) fn into_policy(self) -> Result<Box<dyn LearnedPolicy>, TrialError> {
+        let Self { plan, schedule, algorithm, world, .. } = self;
+        let training = plan.settings.training.as_ref().context("a learner has a training")?;
+        let mut state = Tensors::default();
+        algorithm.policy().save(&mut state);
+        drop(algorithm);
+        let mut policy = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
+            policy: &plan.settings.policy,
+            schedule,
+            observation_space: world.observation_space(),
+            action_space: world.action_space(),
+            seed: plan.seed,
+        })?;
+        policy.load(&state).context("the policy does not fit what it saved")?;
+        Ok(policy)
     }
 
     /// Writes `policy.safetensors`: the policy with the settings needed to rebuild it.

@@ -48,10 +48,10 @@ pub fn run(
             result.engine = Some(learner.engine());
             learner.save_policy()?;
             learner.save_dataset()?;
-            let policy = learner.policy_mut();
-            result.after = Some(stage.evaluate(policy, plan.evaluation.episodes)?);
+            let mut policy = learner.into_policy()?;
+            result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
             let (progress, seconds) = (result.progress, result.training_seconds);
-            stage.film(&mut log, policy, Moment::After, progress, seconds)?;
+            stage.film(&mut log, &mut *policy, Moment::After, progress, seconds)?;
         }
         None => {
             let env = stage.env();
