@@ -10,7 +10,7 @@
 //!
 //! Every file that a reader may find is complete: it is written beside its place, synced and renamed.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -228,6 +228,12 @@ impl TrialDir {
         lock(&self.path.join("trial.lock"))
     }
 
+    /// Whether a process works on the trial at present.
+    pub fn is_locked(&self) -> bool {
+        let file = File::open(self.path.join("trial.lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Creates the directory and writes `trial.json`.
     ///
     /// # Errors
@@ -258,12 +264,21 @@ impl TrialDir {
         read_json(&self.path.join("result.json"))
     }
 
-    /// Writes `result.json`: the trial is over.
+    /// Writes `result.json`: the trial is over, however an earlier attempt ended.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
     pub fn write_result(&self, result: &TrialResult) -> anyhow::Result<()> {
-        write_json(&self.path.join("result.json"), result)
+        write_json(&self.path.join("result.json"), result)?;
+        self.remove("exit.json")
+    }
+
+    /// Removes a file, where there is one.
+    fn remove(&self, file: &str) -> anyhow::Result<()> {
+        match fs::remove_file(self.path.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Writes `exit.json`: the trial's process ended without a result.
@@ -298,13 +313,8 @@ impl TrialDir {
     /// # Errors
     /// Fails if a file cannot be removed.
     pub fn reopen(&self) -> anyhow::Result<()> {
-        for file in ["result.json", "exit.json"] {
-            match fs::remove_file(self.path.join(file)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
+        self.remove("result.json")?;
+        self.remove("exit.json")
     }
 
     /// Reads the event log as far as it is whole, and says where it is not.

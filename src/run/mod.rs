@@ -83,7 +83,14 @@ impl Run {
              was started with, or start a new run",
             dir.path().display()
         );
-        Self::locked(dir, plan)
+        let run = Self::locked(dir, plan)?;
+        // What an earlier attempt came to counts no longer. A run whose circumstances were lost goes on without.
+        if let Ok(mut info) = run.dir.info() {
+            info.status = RunStatus::Running;
+            info.finished = None;
+            run.dir.write_info(&info)?;
+        }
+        Ok(run)
     }
 
     fn locked(dir: RunDir, plan: Plan) -> anyhow::Result<Self> {

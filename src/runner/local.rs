@@ -12,6 +12,9 @@ use crate::experiment::TrialPlan;
 use crate::record::TrialResult;
 use crate::store::RunDir;
 
+/// How long to wait before looking again whether another process still works on a trial.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Runs trials as child processes of this machine.
 pub struct Local<'a> {
     /// Where the run's files are.
@@ -50,6 +53,10 @@ impl Runner for Local<'_> {
 impl Local<'_> {
     fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
         let dir = self.run.trial(&plan.id);
+        // A trial that somebody started alone, or that outlives a killed run for a moment, is not touched.
+        while dir.is_locked() && !self.interrupted.load(Ordering::Relaxed) {
+            std::thread::sleep(PATIENCE);
+        }
         if let Ok(result) = dir.result()
             && !result.outcome.failed()
         {

@@ -275,3 +275,27 @@ fn a_report_below_a_relative_path_links_to_its_own_videos() {
     let page = std::fs::read_to_string(run.join("index.html")).unwrap();
     assert!(page.contains(r#"src="trials/reinforce--s0/after.mp4""#), "the link is not relative");
 }
+
+#[test]
+fn a_trial_that_another_process_works_on_is_waited_for_and_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let trial = trial_of(directory.path());
+    let mut run = start_long(directory.path(), false);
+    wait_for_checkpoint(&trial, 3);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    wait_for_lock(&trial);
+    let mut alone = crate::cli::rushes(&["trial", trial.to_str().unwrap()])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_checkpoint(&trial, 6);
+    assert!(start_long(directory.path(), true).wait().unwrap().success());
+    assert!(alone.wait().unwrap().success(), "the trial was disturbed");
+    assert!(!trial.join("exit.json").exists());
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
+    let run = |directory: &Path| essence(&directory.join("smoke/latest"));
+    assert_eq!(run(directory.path()), run(whole.path()));
+}
