@@ -8,6 +8,7 @@ use fs_err as fs;
 use serde_json::Value;
 
 use crate::env::{self, Env, EnvSpec, Problem};
+use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec,
     Spec, StopSpec, Target, repeated_keys, schema, search_problems as search_spec_problems,
@@ -48,7 +49,12 @@ pub fn schema() -> Value {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
-    let problems = schema::problems(value, &schema());
+    check_with(value, &ExperimentValidator::new(schema()))
+}
+
+/// [`check`] with a validator at hand: a search's check comes back here for every extreme value.
+fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Vec<Problem>> {
+    let problems = validator.problems(value);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -64,7 +70,7 @@ pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
     }
     let mut problems = semantic_problems(&spec);
     if problems.is_empty() {
-        problems = search_problems(&spec);
+        problems = search_problems(&spec, validator);
     }
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
 }
@@ -105,9 +111,9 @@ fn too_many(agents: usize, spec: &Spec) -> Option<Problem> {
 }
 
 /// What is wrong with the search of an experiment that is right without it.
-fn search_problems(spec: &Spec) -> Vec<Problem> {
+fn search_problems(spec: &Spec, validator: &ExperimentValidator) -> Vec<Problem> {
     let threshold = spec.environment.spec().ok().and_then(|env| env.reward_threshold);
-    let check = |value: &Value| check(value).err().unwrap_or_default();
+    let check = |value: &Value| check_with(value, validator).err().unwrap_or_default();
     let mut problems = search_spec_problems(spec, threshold.is_some(), check);
     if problems.is_empty() && spec.search.is_some() {
         let samples = search::next_samples(spec, &[]);

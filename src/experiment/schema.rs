@@ -1,7 +1,7 @@
 //! The JSON Schema of experiment files, and holding a file against it.
 
-use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{ValidationError, Validator};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -23,14 +23,28 @@ pub fn schema(algorithms: &[AlgorithmSchema], environments: &[String]) -> Value 
     schema
 }
 
-/// Everything in `experiment` that `schema` does not allow.
-///
-/// # Panics
-/// Panics if `schema` is not a valid JSON Schema, which that of [`schema()`] is.
-pub fn problems(experiment: &Value, schema: &Value) -> Vec<Problem> {
-    let validator =
-        jsonschema::validator_for(schema).expect("the generated schema is a valid schema");
-    validator.iter_errors(experiment).flat_map(|error| explain(&error, schema)).collect()
+/// A schema made ready to hold many experiments against.
+pub struct ExperimentValidator {
+    schema: Value,
+    validator: Validator,
+}
+
+impl ExperimentValidator {
+    /// Compiles `schema`.
+    ///
+    /// # Panics
+    /// Panics if `schema` is not a valid JSON Schema, which that of [`schema()`] is.
+    pub fn new(schema: Value) -> Self {
+        let validator =
+            jsonschema::validator_for(&schema).expect("the generated schema is a valid schema");
+        Self { schema, validator }
+    }
+
+    /// Everything in `experiment` that the schema does not allow.
+    pub fn problems(&self, experiment: &Value) -> Vec<Problem> {
+        let errors = self.validator.iter_errors(experiment);
+        errors.flat_map(|error| explain(&error, &self.schema)).collect()
+    }
 }
 
 /// Puts one violation into words; a violated choice becomes the problems of the branch that was meant.
