@@ -11,10 +11,10 @@ use crate::env::{self, Env, EnvSpec, Problem};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec,
-    Spec, StopSpec, Target, repeated_keys, schema, search_problems as search_spec_problems,
+    Spec, StopSpec, Target, Views, repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
-use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec, Rule};
+use crate::policy::{HardCodedSpec, PolicySpec, Rule};
 use crate::{algorithm, search};
 
 /// Reads an experiment and checks everything that can be known before it runs.
@@ -92,11 +92,8 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         }
     };
     for (name, agent) in &spec.agents {
-        let mut found = agent_problems(agent, &spec.environment, &env_spec, &*env);
-        for problem in &mut found {
-            problem.path.splice(0..0, ["agents".to_owned(), name.clone()]);
-        }
-        problems.extend(found);
+        let found = agent_problems(agent, &spec.environment, &env_spec, &*env);
+        problems.extend(found.into_iter().map(|problem| problem.below(&["agents", name])));
     }
     problems
 }
@@ -150,19 +147,10 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
 /// Fails if an environment cannot be built; never for a checked experiment.
 pub fn missing_engines(plan: &Plan) -> anyhow::Result<BTreeSet<Engine>> {
     let mut missing = BTreeSet::new();
-    let mut features: Vec<(&ObservationSpec, usize)> = Vec::new();
+    let mut views = Views::default();
     for trial in &plan.trials {
         let PolicySpec::Neural(network) = &trial.settings.policy else { continue };
-        let known = features.iter().find(|(observation, _)| **observation == network.observation);
-        let inputs = match known {
-            Some((_, inputs)) => *inputs,
-            None => {
-                let (_, env) = trial.environment.build(&trial.settings.policy)?;
-                let inputs = env.env().observation_space().features();
-                features.push((&network.observation, inputs));
-                inputs
-            }
-        };
+        let inputs = views.of(trial)?.observation_space().features();
         missing.extend(network.engine(inputs).ok().filter(|engine| !engine.is_here()));
     }
     Ok(missing)
@@ -177,10 +165,8 @@ fn agent_problems(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let PolicySpec::Neural(network) = &agent.policy {
-        problems.extend(network.problems(env));
-        for problem in &mut problems {
-            problem.path.insert(0, "policy".to_owned());
-        }
+        let found = network.problems(env);
+        problems.extend(found.into_iter().map(|problem| problem.below(&["policy"])));
     }
     match (&agent.policy, &agent.training) {
         (PolicySpec::HardCoded(policy), _) => {

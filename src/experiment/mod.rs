@@ -13,7 +13,7 @@ pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
 pub use check::{CheckSpec, Metric};
 pub use error::{ExperimentError, repeated_keys};
 pub use overrides::Override;
-pub use plan::{Plan, TrialPlan};
+pub use plan::{Plan, TrialPlan, Views};
 pub use search::{
     Direction, Objective, ParameterSpec, Sample, SamplerSpec, SchedulerSpec, SearchSpec,
     problems as search_problems,

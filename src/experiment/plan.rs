@@ -6,6 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::search::Sample;
 use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
+use crate::env::{Env, TimeLimit};
+use crate::policy::ObservationSpec;
 use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, TrialResult};
 
 /// `plan.json`: written before the first trial starts.
@@ -165,6 +167,29 @@ fn settings_hash(experiment: &Spec) -> String {
     let deciding = Value::from(deciding);
     let digest = Sha256::digest(deciding.to_string().as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The environments of a plan's trials as their policies see them; few trials of a plan differ in that.
+#[derive(Default)]
+pub struct Views<'p> {
+    built: Vec<((&'p EnvironmentSpec, &'p ObservationSpec), TimeLimit)>,
+}
+
+impl<'p> Views<'p> {
+    /// What `trial` sees, built on first use.
+    ///
+    /// # Errors
+    /// Fails if the environment cannot be built; never for a checked experiment.
+    pub fn of(&mut self, trial: &'p TrialPlan) -> anyhow::Result<&dyn Env> {
+        let seen = (&trial.environment, trial.settings.policy.observation());
+        let known = self.built.iter().position(|(other, _)| *other == seen);
+        let index = known.unwrap_or(self.built.len());
+        if known.is_none() {
+            let (_, env) = trial.environment.build(&trial.settings.policy)?;
+            self.built.push((seen, env));
+        }
+        Ok(self.built[index].1.env())
+    }
 }
 
 #[cfg(test)]

@@ -88,10 +88,8 @@ impl NeuralSpec {
                 "convolutions look at pictures: add \"observation\": { \"type\": \"pixels\" }";
             return vec![Problem::new(&["convolutions"], message)];
         };
-        let mut problems = pixels.problems(env.frame_size());
-        for problem in &mut problems {
-            problem.path.insert(0, "observation".to_owned());
-        }
+        let found = pixels.problems(env.frame_size()).into_iter();
+        let mut problems: Vec<_> = found.map(|problem| problem.below(&["observation"])).collect();
         let mut image = pixels.shape();
         for (i, convolution) in self.convolutions.iter().enumerate() {
             let [_, height, width] = image;

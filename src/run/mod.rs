@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use indexmap::IndexMap;
@@ -138,14 +138,9 @@ impl Run {
         }
         let results = RunData::read(&self.dir)?;
         results.write()?;
-        let recorded =
-            History::open(&self.output()).and_then(|mut history| history.record(&results.summary));
+        let recorded = History::open(&self.dir.output())
+            .and_then(|mut history| history.record(&results.summary));
         let failed = |error| format!("this run is not in the history: {error:#}");
         Ok(recorded.err().map(failed).into_iter().collect())
-    }
-
-    /// The output directory that the run lies in.
-    fn output(&self) -> PathBuf {
-        self.dir.output()
     }
 }

@@ -2,10 +2,9 @@
 //! buffers hardly count.
 
 use crate::algorithm;
-use crate::env::{Env, TimeLimit};
-use crate::experiment::{AgentSpec, EnvironmentSpec, Plan};
+use crate::env::Env;
+use crate::experiment::{AgentSpec, Plan, Views};
 use crate::format::bytes;
-use crate::policy::ObservationSpec;
 
 /// From this many bytes on, memory is worth telling.
 const NOTEWORTHY: u64 = 100_000_000;
@@ -25,19 +24,12 @@ impl MemoryEstimate {
     /// # Errors
     /// Fails if the environment is unknown; never for a checked experiment.
     pub fn of(plan: &Plan) -> anyhow::Result<Self> {
-        // What is stored is what the policy sees; few trials of a plan differ in that.
-        let mut views: Vec<((&EnvironmentSpec, &ObservationSpec), TimeLimit)> = Vec::new();
+        let mut views = Views::default();
         let mut trials = Vec::new();
         for trial in &plan.trials {
-            let view = (&trial.environment, trial.settings.policy.observation());
-            let known = views.iter().position(|(other, _)| *other == view);
-            let index = known.unwrap_or(views.len());
-            if known.is_none() {
-                let (_, env) = trial.environment.build(&trial.settings.policy)?;
-                views.push((view, env));
-            }
-            let env = views[index].1.env();
-            trials.push((sample_bytes(&trial.settings, env)?, trial.agent.as_str()));
+            // What is stored is what the policy sees.
+            let bytes = sample_bytes(&trial.settings, views.of(trial)?)?;
+            trials.push((bytes, trial.agent.as_str()));
         }
         trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         Ok(Self {
