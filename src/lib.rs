@@ -21,6 +21,8 @@ pub mod registry;
 pub mod training;
 
 #[doc(hidden)]
+pub mod console;
+#[doc(hidden)]
 pub mod exit;
 #[doc(hidden)]
 pub mod export;

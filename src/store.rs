@@ -46,7 +46,12 @@ impl RunDir {
     /// # Errors
     /// Fails if the directory cannot be made.
     pub fn create(output: &Path, experiment: &str) -> anyhow::Result<Self> {
-        let parent = output.join(experiment);
+        let parent = std::path::absolute(output)?.join(experiment);
+        anyhow::ensure!(
+            parent.to_str().is_some(),
+            "{} is not valid UTF-8, which the names of videos have to be; choose another --output",
+            parent.display()
+        );
         fs::create_dir_all(&parent).context("failed to create the output directory")?;
         let time = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
         // Two runs may start within the same second.
@@ -115,7 +120,7 @@ impl RunDir {
     /// # Errors
     /// Fails if another process holds the lock.
     pub fn lock(&self) -> anyhow::Result<File> {
-        lock(&self.path.join("run.lock"))
+        lock(&self.path, "run.lock")
     }
 
     /// Reads `plan.json`.
@@ -158,13 +163,20 @@ impl RunDir {
     /// Points `output/<experiment>/latest` at this run.
     ///
     /// # Errors
-    /// Fails if the link cannot be replaced.
+    /// Fails if the link cannot be replaced: something else than a link is there, or the file system knows no links.
     pub fn mark_latest(&self) -> anyhow::Result<()> {
-        let parent = self.path.parent().context("a run directory has a parent")?;
-        let temporary = parent.join(format!(".latest-{}", std::process::id()));
-        fs::os::unix::fs::symlink(self.name(), &temporary)?;
-        fs::rename(&temporary, parent.join("latest"))?;
-        Ok(())
+        let latest = self.path.with_file_name("latest");
+        let replace = || -> anyhow::Result<()> {
+            let is_link = |found: std::fs::Metadata| found.is_symlink();
+            anyhow::ensure!(
+                fs::symlink_metadata(&latest).ok().is_none_or(is_link),
+                "a file or a folder of that name is in the way; move it away"
+            );
+            let beside = self.path.join(format!("{TEMPORARY}latest"));
+            fs::os::unix::fs::symlink(self.name(), &beside)?;
+            Ok(fs::rename(&beside, &latest)?)
+        };
+        replace().with_context(|| format!("{} does not point at this run", latest.display()))
     }
 }
 
@@ -225,7 +237,9 @@ impl TrialDir {
     /// # Errors
     /// Fails if another process holds the lock.
     pub fn lock(&self) -> anyhow::Result<File> {
-        lock(&self.path.join("trial.lock"))
+        let file = lock(&self.path, "trial.lock")?;
+        remove_temporaries(&self.checkpoints());
+        Ok(file)
     }
 
     /// Whether a process works on the trial at present.
@@ -337,11 +351,44 @@ impl TrialDir {
     }
 }
 
-/// Opens and locks a file; whoever drops it, or dies, unlocks it.
-fn lock(path: &Path) -> anyhow::Result<File> {
-    let file = fs::File::create(path)?.into_file();
-    file.try_lock().with_context(|| format!("{} is locked", path.display()))?;
+/// Locks a directory by a file in it, and removes what a killed process had not finished there. Whoever drops the
+/// file, or dies, unlocks it.
+fn lock(directory: &Path, name: &str) -> anyhow::Result<File> {
+    let path = directory.join(name);
+    let file = fs::File::create(&path)?.into_file();
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            anyhow::bail!(
+                "another rushes is working in {}; wait for it to end",
+                directory.display()
+            )
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+        }
+    }
+    remove_temporaries(directory);
     Ok(file)
+}
+
+/// How the names of files begin that are not whole yet, those that the safetensors crate makes included.
+const TEMPORARY: &str = ".tmp";
+
+/// Removes temporary files as far as possible: they cost room, nothing else.
+fn remove_temporaries(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// A file that is still to get its content and its name, with the permissions that the umask leaves.
+fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(directory)
 }
 
 /// What could be read of an event log.
@@ -360,12 +407,10 @@ pub struct EventLog {
 pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(directory)?;
+        let mut file = temporary(directory)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        set_readable(file.as_file())?;
-        file.persist(path)?;
-        Ok(())
+        std::fs::rename(&file, path)
     };
     write().with_context(|| format!("failed to write {}", path.display()))
 }
@@ -381,23 +426,17 @@ pub fn write_tensors(
     path: impl FnOnce(&std::fs::File) -> io::Result<PathBuf>,
 ) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
-        let beside = tempfile::Builder::new().prefix(".tmp-").tempfile_in(directory)?;
-        let beside = beside.into_temp_path();
-        tensors.write(&beside)?;
+        let beside = temporary(directory)?;
+        let permissions = beside.as_file().metadata()?.permissions();
+        // The file is replaced by another one, which is private to its owner.
+        tensors.write(beside.path())?;
         let file = std::fs::File::open(&beside)?;
+        file.set_permissions(permissions)?;
         let path = path(&file)?;
         file.sync_all()?;
-        set_readable(&file)?;
-        beside.persist(path)?;
-        Ok(())
+        Ok(std::fs::rename(&beside, path)?)
     };
     write().with_context(|| format!("failed to write tensors into {}", directory.display()))
-}
-
-/// Temporary files are private to their owner; results are for everyone the umask lets read.
-fn set_readable(file: &std::fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 /// Writes a value as indented JSON, atomically.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::console;
 use crate::exit::Exit;
 use crate::regression::Scores;
 use crate::results;
@@ -28,6 +29,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     scores.write(&args.output)?;
     let seeds = scores.agents.values().map(|agent| agent.seeds.len()).max().unwrap_or_default();
-    println!("{} ({} agents, {seeds} seeds)", args.output.display(), scores.agents.len());
+    let agents = scores.agents.len();
+    console::print(format_args!("{} ({agents} agents, {seeds} seeds)", args.output.display()))?;
     Ok(Exit::Success)
 }

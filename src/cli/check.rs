@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::console;
 use crate::exit::Exit;
 use crate::regression::{self, Scores, Verdict};
 use crate::results;
@@ -43,9 +44,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         store::write_atomically(path, regression::markdown(&decision).as_bytes())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&decision)?);
+        console::print(serde_json::to_string_pretty(&decision)?)?;
     } else {
-        print!("{}", regression::text(&decision));
+        console::print(regression::text(&decision))?;
     }
     Ok(match decision.verdict {
         Verdict::Held | Verdict::Improved => Exit::Success,

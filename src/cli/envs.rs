@@ -1,10 +1,10 @@
 //! `rushes envs`: which environments there are, and one's card.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::console;
 use crate::env::{self, EnvSpec, Options, Space};
 use crate::exit::Exit;
 
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             if args.json { format!("{:#}\n", Value::from(cards)) } else { list_text(&cards)? }
         }
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    console::print(text)?;
     Ok(Exit::Success)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::console;
 use crate::exit::Exit;
 use crate::export::{csv, tensorboard};
 use crate::store::RunDir;
@@ -29,14 +30,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut left_out = 0;
     if let Some(folder) = &args.tensorboard {
         left_out = tensorboard::export(&run, folder)?;
-        println!("{}", folder.display());
+        console::print(folder.display())?;
     }
     if let Some(folder) = &args.csv {
         left_out = csv::export(&run, folder)?;
-        println!("{}", folder.display());
+        console::print(folder.display())?;
     }
     if left_out > 0 {
-        eprintln!("note: {left_out} trials without a readable result were left out");
+        console::message(format_args!(
+            "note: {left_out} trials without a readable result were left out"
+        ));
     }
     Ok(Exit::Success)
 }

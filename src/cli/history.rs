@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use crate::console;
 use crate::exit::Exit;
 use crate::experiment::Metric;
 use crate::export::csv::Table;
@@ -43,11 +44,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         );
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&runs)?);
+        console::print(serde_json::to_string_pretty(&runs)?)?;
     } else if args.csv {
-        print!("{}", csv(&runs));
+        console::print(csv(&runs))?;
     } else {
-        print!("{}", text(&runs));
+        console::print(text(&runs))?;
     }
     Ok(Exit::Success)
 }

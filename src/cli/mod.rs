@@ -2,9 +2,11 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::console;
 use crate::exit::Exit;
 use crate::registry::Registry;
 
@@ -70,8 +72,8 @@ pub fn main() -> ExitCode {
 /// `rushes` with the entries of `registry` in schema, `envs`, validation, search, films and report: parses the
 /// command line, runs the subcommand and prints its error, if any, to stderr.
 pub fn main_with(registry: Registry) -> ExitCode {
-    if let Err(error) = registry.install() {
-        eprintln!("error: {error:#}");
+    if let Err(error) = set_up(registry) {
+        console::message(format_args!("error: {error:#}"));
         return ExitCode::from(Exit::Input as u8);
     }
     let cli = match Cli::try_parse() {
@@ -108,8 +110,16 @@ pub fn main_with(registry: Registry) -> ExitCode {
             None => error,
         },
     };
-    eprintln!("error: {error:#}");
+    console::message(format_args!("error: {error:#}"));
     ExitCode::from(Exit::Input as u8)
+}
+
+/// What every command needs.
+fn set_up(registry: Registry) -> anyhow::Result<()> {
+    // Unhandled, the signal ends the process at its file size limit (`ulimit -f`) without a word; handled, the write
+    // fails and says so.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+    registry.install()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,11 +1,12 @@
 //! `rushes play`: episodes of a trained or a hard-coded policy, printed and filmed.
 
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::console::{self, Output};
 use crate::env::episode::{self, View};
 use crate::env::{Env, Episode, Info, Mode, Options, Space};
 use crate::exit::Exit;
@@ -89,9 +90,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let last = last.ok_or_else(|| anyhow::anyhow!("--seed {first} is too large to count up"))?;
     let seeds: Vec<u64> = (first..=last).collect();
 
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Output::new();
     if !args.json {
-        writeln!(out, "{}\n", title(&args, &cast, &environment))?;
+        writeln!(out, "{}\n", console::printable(&title(&args, &cast, &environment)))?;
     }
     let played = play(&args, &cast, &mut player, &seeds, &mut out)?;
     if args.json {
@@ -171,7 +172,11 @@ fn play(
                 trained_steps: cast.trained_steps(),
                 poster: None,
             };
-            let watch = |view: &View<'_>| audience.watch(view, out);
+            // The film is what was asked for, whether or not anybody reads along.
+            let watch = |view: &View<'_>| match audience.watch(view, out) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                watched => watched,
+            };
             record_take(env, policy, chance, &scene, &VideoConfig::default(), path, watch)?;
         }
         None => {

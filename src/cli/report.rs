@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::console;
 use crate::exit::Exit;
 use crate::report::{self, Options};
 use crate::store::RunDir;
@@ -31,6 +32,6 @@ pub(super) fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let runs =
         args.runs.iter().map(|path| RunDir::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let options = Options { output: args.output, standalone: args.standalone };
-    println!("{}", report::render(&runs, &options)?.display());
+    console::print(report::render(&runs, &options)?.display())?;
     Ok(Exit::Success)
 }

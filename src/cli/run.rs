@@ -13,7 +13,7 @@ use crate::experiment::Override;
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{Display, Local};
 use crate::trial::MemoryEstimate;
-use crate::{provenance, report, search, validation, video};
+use crate::{console, provenance, report, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
@@ -53,7 +53,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
         if let Some(note) = &choice.note {
-            eprintln!("note: {note}");
+            console::message(format_args!("note: {note}"));
         }
     }
     let plan = search::plan(spec)?;
@@ -89,9 +89,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         .context("failed to watch for Ctrl-C")?;
 
     let name = &run.plan().experiment.name;
-    eprintln!("{name}: {} trials, {jobs} at a time", run.plan().trials.len());
+    let trials = run.plan().trials.len();
+    console::message(format_args!("{name}: {trials} trials, {jobs} at a time"));
     if let Some(statement) = memory.statement(jobs) {
-        eprintln!("{statement}");
+        console::message(statement);
     }
     let dir = run.dir().clone();
     let runner = Local { run: &dir, jobs, timeout, interrupted: &interrupted, observer: &display };
@@ -99,19 +100,22 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     display.close();
     let tally = tally?;
     for warning in run.close(tally)? {
-        eprintln!("warning: {warning}");
+        console::message(format_args!("warning: {warning}"));
     }
     if tally.interrupted {
         let (file, dir) = (args.file.display(), dir.path().display());
-        eprintln!("interrupted; go on with: rushes run {file} --resume={dir}");
+        console::message(format_args!("interrupted; go on with: rushes run {file} --resume={dir}"));
         return Ok(Exit::Interrupted);
     }
     let report = report::render(std::slice::from_ref(&dir), &report::Options::default())?;
     if tally.failed > 0 {
         let trials = run.plan().trials.len();
-        eprintln!("{} of {trials} trials failed; the report says why", tally.failed);
+        console::message(format_args!(
+            "{} of {trials} trials failed; the report says why",
+            tally.failed
+        ));
     }
-    println!("{}", report.display());
+    console::print(report.display())?;
     Ok(if tally.failed > 0 { Exit::Failed } else { Exit::Success })
 }
 
@@ -126,7 +130,7 @@ pub(super) fn print_engines(args: &Args) -> anyhow::Result<Exit> {
     };
     let spec = if args.quick { quick(spec) } else { spec };
     for engine in validation::missing_engines(&search::plan(spec)?)? {
-        println!("{engine}");
+        console::print(engine)?;
     }
     Ok(Exit::Success)
 }

@@ -1,5 +1,6 @@
 //! `rushes schema`: the JSON Schema of experiment files.
 
+use crate::console;
 use crate::exit::Exit;
 use crate::validation::schema;
 
@@ -8,6 +9,6 @@ use crate::validation::schema;
 /// # Errors
 /// None that is expected.
 pub(super) fn run() -> anyhow::Result<Exit> {
-    println!("{}", serde_json::to_string_pretty(&schema())?);
+    console::print(serde_json::to_string_pretty(&schema())?)?;
     Ok(Exit::Success)
 }

@@ -1,10 +1,12 @@
 //! `rushes trace`: replay recorded trajectories, print them or verify them.
 
-use std::io::{BufWriter, Write};
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::console::{self, Output};
 use crate::env::trace::{Difference, Recording, compare};
 use crate::exit::Exit;
 
@@ -37,32 +39,30 @@ fn tolerance(text: &str) -> Result<f64, String> {
 /// # Errors
 /// Broken files, unknown environments, actions outside the space; each names the file and the field.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
     let mut equal = true;
     for file in &args.files {
         let recording = Recording::read(file)?;
         let name = || file.display().to_string();
         if args.verify {
-            equal &= verify(&mut out, file, &recording, args.tolerance).with_context(name)?;
+            let (text, ok) = verify(file, &recording, args.tolerance).with_context(name)?;
+            console::print(text)?;
+            equal &= ok;
         } else {
+            let mut out = Output::new();
             for index in 0..recording.trajectories.len() {
                 let replayed = recording.replay(index).with_context(name)?;
                 serde_json::to_writer(&mut out, &replayed)?;
                 writeln!(out)?;
             }
+            out.flush()?;
         }
     }
-    out.flush()?;
     Ok(if equal { Exit::Success } else { Exit::Failed })
 }
 
-/// Prints the largest difference of each field; whether all are within the tolerance.
-fn verify(
-    out: &mut impl Write,
-    file: &Path,
-    recording: &Recording,
-    tolerance: f64,
-) -> anyhow::Result<bool> {
+/// The largest difference of each field as text, and whether all are within the tolerance.
+fn verify(file: &Path, recording: &Recording, tolerance: f64) -> anyhow::Result<(String, bool)> {
+    let mut text = String::new();
     let mut worst: Vec<Difference> = Vec::new();
     for (index, recorded) in recording.trajectories.iter().enumerate() {
         let place = || format!("trajectories[{index}]");
@@ -83,7 +83,7 @@ fn verify(
     let verdict = if ok { "ok" } else { "DIFFERS" };
     let trajectories = recording.trajectories.len();
     writeln!(
-        out,
+        text,
         "{}: {verdict} ({}, {trajectories} trajectories, {steps} steps)",
         file.display(),
         recording.env_id
@@ -92,10 +92,10 @@ fn verify(
         let mark = if difference.exceeds(tolerance) { '!' } else { ' ' };
         let Difference { field, largest, place, .. } = difference;
         if *largest == 0.0 {
-            writeln!(out, "{mark} {field:<18} equal")?;
+            writeln!(text, "{mark} {field:<18} equal")?;
         } else {
-            writeln!(out, "{mark} {field:<18} {largest:<8.1e}  {place}")?;
+            writeln!(text, "{mark} {field:<18} {largest:<8.1e}  {place}")?;
         }
     }
-    Ok(ok)
+    Ok((text, ok))
 }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use super::engines;
 use crate::exit::Exit;
 use crate::runner::end_with_parent;
@@ -33,7 +31,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let dir = TrialDir::new(args.directory);
     let plan = dir.plan()?;
-    let _lock = dir.lock().context("another process is running this trial; wait for it to end")?;
+    let _lock = dir.lock()?;
     let outcome = trial::run(&dir, &plan, args.pause_at);
     let (result, exit) = match outcome {
         Ok(None) => return Ok(Exit::Success),

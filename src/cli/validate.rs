@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::exit::Exit;
 use crate::experiment::Override;
 use crate::trial::MemoryEstimate;
-use crate::{provenance, search, validation};
+use crate::{console, provenance, search, validation};
 
 /// Arguments of `rushes validate`.
 #[derive(clap::Args)]
@@ -29,24 +29,28 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Success;
     for file in &args.files {
         match validation::load(file, &args.overrides) {
-            Ok(spec) if args.resolved => println!("{}", serde_json::to_string_pretty(&spec)?),
+            Ok(spec) if args.resolved => console::print(serde_json::to_string_pretty(&spec)?)?,
             Ok(spec) => {
                 let plan = search::plan(spec)?;
                 let agents = plan.experiment.agents.len();
-                println!("{}: {agents} agents, {} trials", file.display(), plan.trials.len());
+                let trials = plan.trials.len();
+                console::print(format_args!(
+                    "{}: {agents} agents, {trials} trials",
+                    file.display()
+                ))?;
                 let memory = MemoryEstimate::of(&plan)?;
                 if let Some(statement) = memory.statement(1) {
-                    println!("{statement}");
+                    console::print(statement)?;
                 }
                 // Another machine may have more.
                 if let Some(problem) =
                     provenance::memory_bytes().and_then(|has| memory.problem(1, has))
                 {
-                    eprintln!("warning: {}: {problem}", file.display());
+                    console::message(format_args!("warning: {}: {problem}", file.display()));
                 }
             }
             Err(error) => {
-                eprintln!("{error:#}");
+                console::message(format_args!("{error:#}"));
                 exit = Exit::Input;
             }
         }

@@ -9,7 +9,6 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::Context as _;
 use indexmap::IndexMap;
 
 use crate::experiment::{Override, Plan};
@@ -30,6 +29,8 @@ pub use quick::quick;
 pub struct Run {
     dir: RunDir,
     plan: Plan,
+    /// What could not be done and costs no run.
+    warnings: Vec<String>,
     _lock: File,
 }
 
@@ -59,7 +60,7 @@ impl Run {
             status: RunStatus::Running,
             started: jiff::Timestamp::now(),
             finished: None,
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect(),
             experiment_file: from.file.display().to_string(),
             overrides: from.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
             jobs: from.jobs,
@@ -67,8 +68,9 @@ impl Run {
             git: provenance::git(from.file.parent().unwrap_or(Path::new("."))),
             machine: provenance::machine(),
         })?;
-        dir.mark_latest()?;
-        Self::locked(dir, plan)
+        let mut run = Self::locked(dir, plan)?;
+        run.warnings.extend(run.dir.mark_latest().err().map(|error| format!("{error:#}")));
+        Ok(run)
     }
 
     /// Opens a run to go on with, which has to be one of the same experiment.
@@ -94,11 +96,8 @@ impl Run {
     }
 
     fn locked(dir: RunDir, plan: Plan) -> anyhow::Result<Self> {
-        let lock = dir.lock();
-        let lock = lock
-            .ok()
-            .with_context(|| format!("another rushes is working on {}", dir.path().display()))?;
-        Ok(Self { dir, plan, _lock: lock })
+        let lock = dir.lock()?;
+        Ok(Self { dir, plan, warnings: Vec::new(), _lock: lock })
     }
 
     /// Its directory.
@@ -124,23 +123,24 @@ impl Run {
     }
 
     /// Writes down how the run ended and, where all trials are over, what it came to, and records it in the
-    /// history. Gives what could not be done of the latter: it costs no run.
+    /// history. Gives what could not be done beside the run itself: it costs no run.
     ///
     /// # Errors
     /// Fails if a file of the run cannot be written.
-    pub fn close(&self, tally: Tally) -> anyhow::Result<Vec<String>> {
+    pub fn close(&mut self, tally: Tally) -> anyhow::Result<Vec<String>> {
         let mut info = self.dir.info()?;
         info.status = if tally.interrupted { RunStatus::Interrupted } else { RunStatus::Finished };
         info.finished = Some(jiff::Timestamp::now());
         self.dir.write_info(&info)?;
         if tally.interrupted {
-            return Ok(Vec::new());
+            return Ok(std::mem::take(&mut self.warnings));
         }
         let results = RunData::read(&self.dir)?;
         results.write()?;
         let recorded = History::open(&self.dir.output())
             .and_then(|mut history| history.record(&results.summary));
         let failed = |error| format!("this run is not in the history: {error:#}");
-        Ok(recorded.err().map(failed).into_iter().collect())
+        self.warnings.extend(recorded.err().map(failed));
+        Ok(std::mem::take(&mut self.warnings))
     }
 }

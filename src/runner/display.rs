@@ -1,12 +1,12 @@
 //! What a user sees while trials run: bars on a terminal, plain lines elsewhere.
 
 use std::collections::HashMap;
-use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Observer;
+use crate::console;
 use crate::experiment::{Plan, ScheduleSpec, TrialPlan};
 use crate::record::{Event, Outcome, Progress, Record, TrialResult};
 use crate::stats::MovingMean;
@@ -28,9 +28,10 @@ struct Shown {
 }
 
 impl Display {
-    /// A display for `plan`: bars where stderr is a terminal and `plain` is not set.
+    /// A display for `plan`: bars where stderr is a terminal that can show them and `plain` is not set.
     pub fn new(plan: &Plan, plain: bool) -> Self {
-        let bars = (!plain && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        // Hidden where stderr is no terminal, or one that cannot move its cursor (`TERM=dumb`).
+        let bars = Some(MultiProgress::new()).filter(|bars| !plain && !bars.is_hidden());
         let total = match &bars {
             Some(bars) => {
                 let style = ProgressStyle::with_template("{bar:30} {pos}/{len} trials {elapsed}");
@@ -72,8 +73,8 @@ impl Display {
     fn line(&self, line: &str) {
         match &self.bars {
             // A terminal that went away is no reason to stop.
-            Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            Some(bars) => drop(bars.println(console::printable(line))),
+            None => console::message(line),
         }
     }
 

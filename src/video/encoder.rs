@@ -66,8 +66,14 @@ impl Encoder {
 
         let part = PartFile::create(path)?;
         let failed = |action| VideoError::ffmpeg(action, path);
-        let mut output =
-            format::output_as(&super::url(&part.path)?, "mp4").map_err(failed("create"))?;
+        let url = super::url(&part.path)?;
+        let mut output = loop {
+            // FFmpeg makes an interrupted system call again when it writes, but not when it opens.
+            match format::output_as(&url, "mp4") {
+                Err(ffmpeg::Error::Other { errno: ffmpeg::error::EINTR }) => {}
+                opened => break opened.map_err(failed("create"))?,
+            }
+        };
         let video = open(&choice.encoder, &settings).map_err(failed("start the encoder for"))?;
         output
             .add_stream_with(&video)

@@ -8,6 +8,7 @@ use std::path::Path;
 
 /// The rooms of `src/`, from the ground up: each may name those before it.
 const ROOMS: &[&str] = &[
+    "console",
     "exit",
     "format",
     "stats",

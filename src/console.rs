@@ -1,0 +1,81 @@
+//! The only module that prints: results to standard output, messages to standard error.
+//!
+//! `println!` and `eprintln!` panic when a reader went away (`| head -1`), a terminal was closed or a disk is full, in
+//! the middle of a training too; clippy refuses them everywhere else. What a name from a file may hold cannot move the
+//! cursor or colour the terminal: control characters are shown as escapes.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+/// Prints a result, with a line end where `text` has none. A reader that went away has seen enough: this is no error,
+/// so that the exit code stays the command's own.
+///
+/// # Errors
+/// Fails if standard output cannot be written, for example on a full disk.
+pub fn print(text: impl Display) -> anyhow::Result<()> {
+    let text = text.to_string();
+    let text = printable(text.strip_suffix('\n').unwrap_or(&text));
+    let mut out = Output::new();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Standard output for what is printed as it comes, line after line. It tells of a reader that went away
+/// ([`io::ErrorKind::BrokenPipe`]), so that nobody works for nobody.
+pub struct Output(BufWriter<StdoutLock<'static>>);
+
+/// Says where what an I/O error tells happened.
+fn at_output(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("failed to write to standard output: {error}"))
+}
+
+impl Output {
+    /// Standard output, locked and buffered.
+    #[expect(clippy::new_without_default, reason = "it takes a lock")]
+    pub fn new() -> Self {
+        Self(BufWriter::new(io::stdout().lock()))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(at_output)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(at_output)
+    }
+}
+
+/// Prints a message to standard error. One that cannot be printed is lost: nothing waits for it.
+pub fn message(text: impl Display) {
+    let text = text.to_string();
+    let _ = writeln!(io::stderr(), "{}", printable(&text));
+}
+
+/// `text` with its control characters, line ends and tabs aside, as escapes.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let harmless = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+    if text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|character| match harmless(character) {
+        true => character.to_string(),
+        false => character.escape_default().to_string(),
+    });
+    Cow::Owned(escaped.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_as_escapes() {
+        assert_eq!(printable("a\tb\nmüde"), "a\tb\nmüde");
+        assert_eq!(printable("\u{1b}[31mred\u{7}\r\u{9b}1m"), "\\u{1b}[31mred\\u{7}\\r\\u{9b}1m");
+    }
+}
