@@ -44,7 +44,7 @@ fn commands(folder: &Path) -> Vec<(Vec<String>, i32)> {
     let golden = "tests/goldens/CartPole-v1.json";
     let recording = std::fs::read_to_string(golden).expect("a golden");
     let mut recording: Value = serde_json::from_str(&recording).expect("JSON");
-    recording["trajectories"][0]["rewards"][0] = 7.into();
+    recording["trajectories"][0]["reward"][0] = 7.into();
     let wrong = path("wrong.json");
     std::fs::write(&wrong, recording.to_string()).expect("it can be written");
     let output = folder.to_str().expect("temporary paths are text");
