@@ -10,6 +10,7 @@ mod env_goldens;
 mod env_policies;
 mod experiments;
 mod export;
+mod gate;
 mod interop;
 mod learning;
 mod pixels;
