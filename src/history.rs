@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indexmap::IndexMap;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use crate::experiment::Metric;
@@ -24,6 +25,9 @@ const VERSION: i64 = 1;
 const APPLICATION: i64 = 0x7275_7368;
 /// How long a process waits for another one that is writing.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a path in an address of SQLite's is written without.
+const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
 const TABLES: &str = "
 CREATE TABLE runs (
@@ -56,7 +60,7 @@ CREATE TABLE scores (
 pub struct RecordedRun {
     /// The run's directory name.
     pub run: String,
-    /// The environment's id.
+    /// The environment, as [`Summary::environment`] has it.
     pub environment: String,
     /// When it was started, UTC.
     pub started: Option<jiff::Timestamp>,
@@ -103,17 +107,33 @@ impl History {
         Self::open_at(&path, OpenFlags::default()).with_context(|| refused(&path))
     }
 
-    /// Opens the history in `output` if there is one.
+    /// Opens the history in `output` to read it, if there is one. Where it cannot be written, it is read as it was when
+    /// its last writer closed it.
     ///
     /// # Errors
-    /// Fails if it cannot be opened, is damaged, foreign or newer.
+    /// Fails if it cannot be read, is damaged, foreign or newer.
     pub fn open_existing(output: &Path) -> anyhow::Result<Option<Self>> {
         let path = store::history(output);
         if !path.exists() {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::open_at(&path, flags).with_context(|| refused(&path)).map(Some)
+        let opened = match Self::open_at(&path, flags) {
+            Err(error) if cannot_write(&error) => Self::open_unchanging(&path),
+            opened => opened,
+        };
+        opened.with_context(|| refused(&path)).map(Some)
+    }
+
+    /// Opens a history that cannot be written: reading one in the ordinary way, too, writes files beside it.
+    fn open_unchanging(path: &Path) -> anyhow::Result<Self> {
+        let path = utf8_percent_encode(path.to_str().context("its path is not UTF-8")?, PATH);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)?;
+        check(&connection)?;
+        Ok(Self { connection })
     }
 
     fn open_at(path: &Path, flags: OpenFlags) -> anyhow::Result<Self> {
@@ -220,29 +240,44 @@ fn refused(path: &Path) -> String {
     )
 }
 
-/// Makes sure that the database is ours and whole; makes the tables in an empty one, and says whether it
-/// did.
+/// Whether a database could not be opened because it, or the folder around it, cannot be written.
+fn cannot_write(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied))
+}
+
+/// Makes the tables in an empty database, and says whether it did; makes sure that any other is ours and whole.
 fn prepare(transaction: &Transaction<'_>) -> anyhow::Result<bool> {
-    let pragma = |name: &str| -> rusqlite::Result<i64> {
-        transaction.pragma_query_value(None, name, |r| r.get(0))
-    };
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    if tables == 0 && application == 0 && version == 0 {
+    if tables == 0
+        && (pragma(transaction, "application_id")?, pragma(transaction, "user_version")?) == (0, 0)
+    {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         return Ok(true);
     }
+    check(transaction)?;
+    Ok(false)
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// Makes sure that a database is ours and whole.
+fn check(connection: &Connection) -> anyhow::Result<()> {
+    let application = pragma(connection, "application_id")?;
+    let version = pragma(connection, "user_version")?;
     anyhow::ensure!(application == APPLICATION, "it is another program's database");
     anyhow::ensure!(
         version <= VERSION,
         "it has version {version}, this program knows up to {VERSION}; use a newer rushes"
     );
-    let health: String = transaction.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     anyhow::ensure!(health == "ok", "it is damaged: {health}");
-    Ok(false)
+    Ok(())
 }
 
 fn insert(transaction: &Transaction<'_>, summary: &Summary) -> anyhow::Result<()> {

@@ -4,13 +4,43 @@
 //! [`TrialResult`] and is written last, so that its presence means the trial is over. Every field is
 //! documented for other programs in `docs/output-format.md`.
 
+use std::path::{Component, Path};
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::format;
 use crate::video::Codec;
 
 /// The version of the on-disk layout (`docs/output-format.md`).
 pub const FORMAT_VERSION: u32 = 1;
+
+/// A file of a run directory, which may be somebody else's.
+pub trait Stored {
+    /// The fields of it that name files and directories of the run, with what they say. Names become paths, so that
+    /// each has to be a [`plain_name`].
+    fn file_names(&self) -> Vec<(&'static str, &str)>;
+}
+
+/// A name that leads out of the run directory, or nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is no plain file name; the run may be made to reach files outside of its directory and is not read"
+)]
+pub struct UnsafeName(String);
+
+/// Checks that a name is one of a file or directory right where it is looked for.
+///
+/// # Errors
+/// Fails if it is empty, has several parts, or leads upwards.
+pub fn plain_name(name: &str) -> Result<(), UnsafeName> {
+    let mut parts = Path::new(name).components();
+    let plain = match (parts.next(), parts.next()) {
+        (Some(Component::Normal(only)), None) => only == name && !name.contains(['\\', '\0']),
+        _ => false,
+    };
+    if plain { Ok(()) } else { Err(UnsafeName(format::shorten(name, 60))) }
+}
 
 /// How far training has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +223,24 @@ pub struct TrialResult {
     pub peak_memory_bytes: Option<u64>,
 }
 
+impl Stored for Record {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        match &self.event {
+            Event::Take(take) => vec![("file", &take.file), ("poster", &take.poster)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Stored for TrialResult {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        let takes = self.takes.iter().flat_map(|take| {
+            [("takes[].file", take.file.as_str()), ("takes[].poster", &take.poster)]
+        });
+        std::iter::once(("id", self.id.as_str())).chain(takes).collect()
+    }
+}
+
 impl TrialResult {
     /// Takes over what the event log tells: takes, notes, the evaluation before training (whose first episode has
     /// this seed), and how far training came where the result does not know.
@@ -225,6 +273,12 @@ pub struct ProcessExit {
     pub format_version: u32,
     /// What is known of it, for people.
     pub error: String,
+}
+
+impl Stored for ProcessExit {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
 }
 
 /// How a trial ended.
@@ -287,6 +341,12 @@ pub struct RunInfo {
     pub machine: IndexMap<String, String>,
 }
 
+impl Stored for RunInfo {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        vec![("run", &self.run)]
+    }
+}
+
 /// The state of the git repository around an experiment file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitInfo {
@@ -306,4 +366,19 @@ pub enum RunStatus {
     Interrupted,
     /// All trials are over.
     Finished,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_name;
+
+    #[test]
+    fn only_plain_names_are_file_names() {
+        for name in ["ppo--s0", "a b.mp4", "..x", "ä", "-"] {
+            assert!(plain_name(name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "/", "/etc", "../x", "a/b", "a/", "./a", "a\\b", "a\0b"] {
+            assert!(plain_name(name).is_err(), "{name:?}");
+        }
+    }
 }

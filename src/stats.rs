@@ -19,6 +19,16 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// The mean of the new values less that of the old ones: 0 where it is no more than sums of such values round by.
+/// `None` where there are no values on a side.
+pub fn difference_of_means(old: &[f64], new: &[f64]) -> Option<f64> {
+    /// The rounding of a mean over thousands of values, as a part of the largest.
+    const ROUNDING: f64 = 1e-12;
+    let difference = mean(new)? - mean(old)?;
+    let largest = old.iter().chain(new).fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    Some(if difference.abs() <= ROUNDING * largest { 0.0 } else { difference })
+}
+
 /// The mean of the last values of a sequence.
 #[derive(Debug, Clone)]
 pub struct MovingMean {
@@ -312,6 +322,17 @@ mod tests {
     fn close(value: Option<f64>, expected: f64) {
         let value = value.expect("defined");
         assert!((value - expected).abs() <= 1e-12 * expected.abs(), "{value} is not {expected}");
+    }
+
+    #[test]
+    fn differences_within_rounding_are_none() {
+        let (old, new) = ([0.1, 0.2, 0.3], [0.3, 0.2, 0.1]);
+        assert_ne!(mean(&old), mean(&new), "the sums have to round differently");
+        assert_eq!(difference_of_means(&old, &new), Some(0.0));
+        // Not the means' size counts but that of what was summed.
+        assert_eq!(difference_of_means(&[1e6, -1e6, 1e-7], &[1e6, -1e6, 0.0]), Some(0.0));
+        assert_eq!(difference_of_means(&[1e-9], &[2e-9]), Some(1e-9));
+        assert_eq!(difference_of_means(&[], &new), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The only module that knows paths under `output/`.
 //!
 //! ```text
-//! output/<experiment>/<run>/plan.json run.json index.html summary.json [best.json]
+//! output/<experiment>/<run>/plan.json run.json index.html summary.json [best.json] [baseline.json]
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
 //!                                           checkpoint/ stderr.log result.json or exit.json}
 //! output/<experiment>/latest → <run>
@@ -21,8 +21,9 @@ use serde::de::DeserializeOwned;
 
 use crate::experiment::{Plan, TrialPlan};
 use crate::nn::Tensors;
-use crate::record::FORMAT_VERSION;
-use crate::record::{Outcome, ProcessExit, Record, RunInfo, TrialResult};
+use crate::record::{
+    FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult, plain_name,
+};
 
 /// The database of all runs below an output directory.
 pub fn history(output: &Path) -> PathBuf {
@@ -113,6 +114,11 @@ impl RunDir {
     /// The experiment with the best settings that its search found.
     pub fn best(&self) -> PathBuf {
         self.path.join("best.json")
+    }
+
+    /// The baseline that the run is checked against, where it was started with one.
+    pub fn baseline(&self) -> PathBuf {
+        self.path.join("baseline.json")
     }
 
     /// Locks the run, so that two processes never work on it, for as long as the file is open.
@@ -334,18 +340,21 @@ impl TrialDir {
     /// Reads the event log as far as it is whole, and says where it is not.
     ///
     /// # Errors
-    /// Fails if the file cannot be read at all.
+    /// Fails if the file cannot be read at all, or has an [`UnsafeName`](crate::record::UnsafeName).
     pub fn events(&self) -> anyhow::Result<EventLog> {
         let text = fs::read_to_string(self.events_path())?;
         let mut log = EventLog { records: Vec::new(), damaged_line: None };
         for (index, line) in text.split_inclusive('\n').enumerate() {
-            match serde_json::from_str(line) {
+            match serde_json::from_str::<Record>(line) {
                 Ok(record) if line.ends_with('\n') => log.records.push(record),
                 _ => {
                     log.damaged_line = Some(index + 1);
                     break;
                 }
             }
+        }
+        for record in &log.records {
+            check_names(&self.events_path(), record)?;
         }
         Ok(log)
     }
@@ -449,11 +458,11 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
-/// Reads a JSON file of this program, refusing one that a newer version wrote.
+/// Reads a JSON file of this program, refusing one that a newer version wrote or whose names lead out of its run.
 ///
 /// # Errors
-/// Fails if it is missing, damaged or newer.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+/// Fails if it is missing, damaged, newer or has an [`UnsafeName`](crate::record::UnsafeName).
+pub fn read_json<T: DeserializeOwned + Stored>(path: &Path) -> anyhow::Result<T> {
     #[derive(serde::Deserialize)]
     struct Version {
         format_version: u32,
@@ -466,5 +475,14 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
         "{} has format version {format_version}, this program reads up to {FORMAT_VERSION}; use a newer rushes",
         path.display()
     );
-    serde_json::from_str(&text).with_context(damaged)
+    let value: T = serde_json::from_str(&text).with_context(damaged)?;
+    check_names(path, &value)?;
+    Ok(value)
+}
+
+fn check_names(file: &Path, content: &impl Stored) -> anyhow::Result<()> {
+    for (field, name) in content.file_names() {
+        plain_name(name).with_context(|| format!("{}: {field}", file.display()))?;
+    }
+    Ok(())
 }

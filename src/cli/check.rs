@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::console;
 use crate::exit::Exit;
-use crate::regression::{self, Scores, Verdict};
+use crate::regression::{self, Decision, Scores, Verdict};
 use crate::results;
 use crate::store::{self, RunDir};
 
@@ -16,15 +16,38 @@ pub(super) struct Args {
     /// The baseline, written by `rushes baseline`.
     #[arg(long, value_name = "FILE")]
     baseline: PathBuf,
-    /// Write JUnit XML too.
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-    /// Write Markdown too, for a comment or a step's summary.
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// Print the decision as JSON instead of text.
     #[arg(long)]
     json: bool,
+}
+
+/// Files that a decision is written into.
+#[derive(clap::Args)]
+pub(super) struct Files {
+    /// Write the verdict as JUnit XML too.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write the verdict as Markdown too, for a comment or a step's summary.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+impl Files {
+    /// Writes those that were asked for.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be written.
+    pub(super) fn write(&self, decision: &Decision) -> anyhow::Result<()> {
+        if let Some(path) = &self.junit {
+            store::write_atomically(path, regression::junit(decision)?.as_bytes())?;
+        }
+        if let Some(path) = &self.markdown {
+            store::write_atomically(path, regression::markdown(decision).as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 /// Prints the verdict: 0 held or improved, 1 regressed, 2 inconclusive.
@@ -34,23 +57,21 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let baseline = Scores::read(&args.baseline)?;
-    let rule = run.plan()?.experiment.check;
-    let scores = Scores::from_summary(&results::summary(&run)?, Some(&baseline));
-    let decision = regression::decide(&baseline, &scores, &rule)?;
-    if let Some(path) = &args.junit {
-        store::write_atomically(path, regression::junit(&decision)?.as_bytes())?;
-    }
-    if let Some(path) = &args.markdown {
-        store::write_atomically(path, regression::markdown(&decision).as_bytes())?;
-    }
+    let decision = regression::decide_run(&baseline, &run, &results::summary(&run)?)?;
+    args.files.write(&decision)?;
     if args.json {
         console::print(serde_json::to_string_pretty(&decision)?)?;
     } else {
         console::print(regression::text(&decision))?;
     }
-    Ok(match decision.verdict {
+    Ok(exit(decision.verdict))
+}
+
+/// The exit code that a verdict stands for.
+pub(super) fn exit(verdict: Verdict) -> Exit {
+    match verdict {
         Verdict::Held | Verdict::Improved => Exit::Success,
         Verdict::Regressed => Exit::Failed,
         Verdict::Inconclusive => Exit::Input,
-    })
+    }
 }

@@ -65,6 +65,7 @@ fn csv(runs: &[RecordedRun]) -> String {
         "metric",
         "seed",
         "score",
+        "environment",
     ]);
     for run in runs {
         let commit = run.git.as_ref().map(|git| git.commit.clone()).unwrap_or_default();
@@ -82,6 +83,7 @@ fn csv(runs: &[RecordedRun]) -> String {
                     &series.metric.name(),
                     seed,
                     score,
+                    &run.environment,
                 ]);
             }
         }
@@ -101,7 +103,8 @@ fn text(runs: &[RecordedRun]) -> String {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
-        lines.push(format!("{} ({commit}, settings {}{failed})", run.run, run.settings_hash));
+        let RecordedRun { run: name, environment, settings_hash, .. } = run;
+        lines.push(format!("{name} ({environment}, {commit}, settings {settings_hash}{failed})"));
         for series in run.series.iter().filter(|series| series.metric == Metric::Return) {
             let mean = stats::mean(&series.scores).unwrap_or_default();
             let interval = Bootstrap::default()

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::engines;
+use super::{check, engines};
 use crate::exit::Exit;
 use crate::experiment::Override;
+use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{Display, Local};
 use crate::trial::MemoryEstimate;
-use crate::{console, provenance, report, search, validation, video};
+use crate::{console, provenance, report, results, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("verdict").args(["junit", "markdown"]).multiple(true).requires("check"))]
 pub(super) struct Args {
     /// The experiment file.
     file: PathBuf,
@@ -35,6 +37,12 @@ pub(super) struct Args {
     /// Go on with an interrupted run of this experiment: the latest one, or the given directory.
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
+    /// Check the run against a baseline in the end, print the verdict and put it into the report; the exit code is
+    /// that of `rushes check`, unless trials failed.
+    #[arg(long, value_name = "BASELINE")]
+    check: Option<PathBuf>,
+    #[command(flatten)]
+    files: check::Files,
     /// Plain lines instead of progress bars, on a terminal too.
     #[arg(long)]
     plain: bool,
@@ -43,8 +51,8 @@ pub(super) struct Args {
 /// Runs the experiment and prints where its report is.
 ///
 /// # Errors
-/// Fails if the experiment is wrong, nothing can be written, or no video can be encoded. Failed trials are no
-/// error here but an exit code.
+/// Fails if the experiment or the baseline is wrong, nothing can be written, or no video can be encoded. Failed trials
+/// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut spec = validation::load(&args.file, &args.overrides)?;
     if args.quick {
@@ -55,6 +63,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         if let Some(note) = &choice.note {
             console::message(format_args!("note: {note}"));
         }
+    }
+    let baseline = args.check.as_deref().map(Scores::read).transpose()?;
+    if let Some(baseline) = &baseline {
+        regression::comparable(baseline, &spec.environment.task())?;
     }
     let plan = search::plan(spec)?;
     let mut versions = provenance::versions();
@@ -82,6 +94,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             Run::resume(run.as_deref().unwrap_or(&latest), plan)?
         }
     };
+    if let Some(baseline) = &baseline {
+        baseline.write(&run.dir().baseline())?;
+    }
 
     let interrupted = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&interrupted);
@@ -116,7 +131,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         ));
     }
     console::print(report.display())?;
-    Ok(if tally.failed > 0 { Exit::Failed } else { Exit::Success })
+    let verdict = match dir.baseline().exists() {
+        true => {
+            let baseline = Scores::read(&dir.baseline())?;
+            let decision = regression::decide_run(&baseline, &dir, &results::summary(&dir)?)?;
+            args.files.write(&decision)?;
+            console::print(regression::text(&decision))?;
+            check::exit(decision.verdict)
+        }
+        false => Exit::Success,
+    };
+    Ok(if tally.failed > 0 { Exit::Failed } else { verdict })
 }
 
 /// Prints the engines that an experiment needs and this program does not have, one a line. An experiment that

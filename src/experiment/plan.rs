@@ -8,7 +8,7 @@ use super::search::Sample;
 use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
 use crate::env::{Env, TimeLimit};
 use crate::policy::ObservationSpec;
-use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, TrialResult};
+use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, Stored, TrialResult};
 
 /// `plan.json`: written before the first trial starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,19 @@ pub struct TrialPlan {
     pub evaluation: EvaluationSpec,
     /// What is filmed.
     pub recording: RecordingSpec,
+}
+
+impl Stored for Plan {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        let trials = self.trials.iter().map(|trial| ("trials[].id", trial.id.as_str()));
+        std::iter::once(("experiment.name", self.experiment.name.as_str())).chain(trials).collect()
+    }
+}
+
+impl Stored for TrialPlan {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        vec![("id", &self.id)]
+    }
 }
 
 impl Plan {

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
 
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
@@ -87,6 +88,31 @@ pub struct EnvironmentSpec {
 }
 
 impl EnvironmentSpec {
+    /// The task: the id and, as a constructor's arguments, what differs from the registered environment. Returns can
+    /// be compared where it is the same.
+    pub fn task(&self) -> String {
+        let registered = env::find(&self.id);
+        let schema = registered.as_ref().map(|env| (env.options_schema)().to_value());
+        let is_default = |name: &str, value: &Value| {
+            let default = schema.as_ref().and_then(|s| s["properties"][name].get("default"));
+            default.is_some_and(|default| match (default.as_f64(), value.as_f64()) {
+                (Some(default), Some(value)) => default == value,
+                _ => default == value,
+            })
+        };
+        let options = self.options.iter().filter(|(name, value)| !is_default(name, value));
+        let mut arguments: Vec<String> =
+            options.map(|(name, value)| format!("{name}={value}")).collect();
+        arguments.sort_unstable();
+        let limit = registered.and_then(|env| env.max_episode_steps);
+        let own = self.max_episode_steps.filter(|own| limit != Some(*own));
+        arguments.extend(own.map(|steps| format!("max_episode_steps={steps}")));
+        match &arguments[..] {
+            [] => self.id.clone(),
+            _ => format!("{}({})", self.id, arguments.join(", ")),
+        }
+    }
+
     /// The environment's row in the table.
     ///
     /// # Errors

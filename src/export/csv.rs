@@ -4,6 +4,8 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
+use super::{Finished, finished};
+use crate::experiment::TrialPlan;
 use crate::record::{Evaluation, Event, Outcome, Progress, Record};
 use crate::store::{self, RunDir};
 
@@ -50,7 +52,7 @@ impl Table {
 /// out of the tables that need them; how many is returned.
 ///
 /// # Errors
-/// Fails if the plan cannot be read or a file cannot be written.
+/// Fails if the plan cannot be read, no trial has a result, or a file cannot be written.
 pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     let mut results = Table::new(&[
         "trial",
@@ -63,6 +65,8 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
         "training_seconds",
         "mean_return_before",
         "mean_return_after",
+        "run",
+        "environment",
     ]);
     let mut evaluations = Table::new(&[
         "trial", "agent", "seed", "moment", "episodes", "steps", "episode", "return", "length",
@@ -82,14 +86,10 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     let mut updates = Table::new(&[
         "trial", "agent", "seed", "episodes", "steps", "updates", "seconds", "metric", "value",
     ]);
-    let mut left_out = 0;
-    for trial in run.plan()?.trials {
-        let dir = run.trial(&trial.id);
-        let Ok(result) = dir.result() else {
-            left_out += 1;
-            continue;
-        };
-        let (id, agent, seed) = (&trial.id, &trial.agent, trial.seed);
+    let plan = run.plan()?;
+    let trials = finished(run, &plan)?;
+    for trial in &trials {
+        let Finished { plan: TrialPlan { id, agent, seed, environment, .. }, result, .. } = trial;
         let mean = |evaluation: &Option<Evaluation>| {
             let returns = evaluation.as_ref().map(|evaluation| &evaluation.returns[..]);
             let mean = returns.and_then(crate::stats::mean);
@@ -103,7 +103,7 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
         results.row(&[
             id,
             agent,
-            &seed,
+            seed,
             &status,
             &progress.episodes,
             &progress.steps,
@@ -111,27 +111,26 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
             &result.training_seconds,
             &mean(&result.before),
             &mean(&result.after),
+            &run.name(),
+            &environment.task(),
         ]);
         let mut evaluated =
             |moment: &str, (done, steps): (u64, u64), returns: &[f64], lengths: &[u64]| {
                 for (index, (value, length)) in returns.iter().zip(lengths).enumerate() {
                     evaluations
-                        .row(&[id, agent, &seed, &moment, &done, &steps, &index, value, length]);
+                        .row(&[id, agent, seed, &moment, &done, &steps, &index, value, length]);
                 }
             };
-        // Policies that do not learn may have no event log.
-        let records = dir.events().map(|log| log.records).unwrap_or_default();
-        for Record { progress, seconds, event } in &records {
+        for Record { progress, seconds, event } in &trial.records()? {
             let (done, steps, updated) = (progress.episodes, progress.steps, progress.updates);
             match event {
                 Event::Episode { r#return, length, truncated } => episodes.row(&[
-                    id, agent, &seed, &done, &steps, &updated, seconds, r#return, length, truncated,
+                    id, agent, seed, &done, &steps, &updated, seconds, r#return, length, truncated,
                 ]),
                 Event::Update { metrics } => {
                     for (name, value) in metrics {
-                        updates.row(&[
-                            id, agent, &seed, &done, &steps, &updated, seconds, name, value,
-                        ]);
+                        updates
+                            .row(&[id, agent, seed, &done, &steps, &updated, seconds, name, value]);
                     }
                 }
                 Event::Evaluation { returns, lengths } => {
@@ -156,7 +155,7 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     ] {
         store::write_atomically(&folder.join(name), table.finish().as_bytes())?;
     }
-    Ok(left_out)
+    Ok(plan.trials.len() - trials.len())
 }
 
 #[cfg(test)]

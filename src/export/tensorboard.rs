@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crc::{CRC_32_ISCSI, Crc};
 
+use super::finished;
 use crate::record::{Event, Record};
 use crate::stats;
 use crate::store::{self, RunDir};
@@ -16,28 +17,26 @@ use crate::store::{self, RunDir};
 /// With Castagnoli's polynomial.
 const CRC_32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// Writes `folder/TRIAL/events.out.tfevents.TIME.rushes` for every trial, replacing older ones. How many
-/// trials had nothing to write is returned.
+/// Writes `folder/EXPERIMENT/RUN/TRIAL/events.out.tfevents.TIME.rushes` for every trial, replacing older ones. A
+/// folder's events are one curve to TensorBoard, so that every run has folders of its own. How many trials had nothing
+/// to write is returned.
 ///
 /// # Errors
-/// Fails if the plan cannot be read or a file cannot be written.
+/// Fails if the plan cannot be read, no trial has a result, or a file cannot be written.
 pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     let started = run.info().map_or(0.0, |info| info.started.as_millisecond() as f64 / 1000.0);
-    let mut left_out = 0;
-    for trial in run.plan()?.trials {
-        let dir = run.trial(&trial.id);
-        let Ok(result) = dir.result() else {
-            left_out += 1;
-            continue;
-        };
+    let plan = run.plan()?;
+    let folder = folder.join(&plan.experiment.name).join(run.name());
+    let trials = finished(run, &plan)?;
+    for trial in &trials {
+        let result = &trial.result;
         let mut events = EventFile::new(started);
         let mean_return = |events: &mut EventFile, step: u64, time: f64, returns: &[f64]| {
             if let Some(mean) = stats::mean(returns) {
                 events.scalar(started + time, step, "evaluation/mean_return", mean);
             }
         };
-        let records = dir.events().map(|log| log.records).unwrap_or_default();
-        for Record { progress, seconds, event } in &records {
+        for Record { progress, seconds, event } in &trial.records()? {
             let (time, step) = (started + seconds, progress.steps);
             match event {
                 Event::Episode { r#return, length, .. } => {
@@ -59,12 +58,12 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
             let (step, time) = (result.progress.steps, result.training_seconds);
             mean_return(&mut events, step, time, &after.returns);
         }
-        let trial_folder = folder.join(&trial.id);
+        let trial_folder = folder.join(&trial.plan.id);
         fs_err::create_dir_all(&trial_folder)?;
         let name = format!("events.out.tfevents.{started:010.0}.rushes");
         store::write_atomically(&trial_folder.join(name), &events.bytes)?;
     }
-    Ok(left_out)
+    Ok(plan.trials.len() - trials.len())
 }
 
 /// An event file in the making.

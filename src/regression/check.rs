@@ -2,22 +2,24 @@
 //!
 //! Every agent and metric of the baseline is compared on its own. Scores are divided by the range between
 //! the random agent's and the agent's own baseline score, so that 1 is everything that was learned, and
-//! then tested for "worse by more than the margin" ([`super::permutation`]). Holm's correction over the
+//! then tested for "worse by more than the margin" ([`super::test`]). Holm's correction over the
 //! comparisons keeps the error rate for the whole gate. Whoever is neither proven worse nor proven better
 //! is *held* only if the gate would have seen the drop that it has to see, or if the scores rule it out.
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::AgentScores;
 use super::numbers::{number, percent};
-use super::permutation::{Effort, Splits, Test, residuals, smallest_visible_drop};
+use super::permutation::{Effort, Splits};
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
+use super::test::{Test, residuals, smallest_visible_drop};
 use crate::experiment::{CheckSpec, Metric};
-use crate::results::PolicyKind;
+use crate::results::{PolicyKind, Summary};
 use crate::stats;
+use crate::store::RunDir;
 
 /// Drops nearer to each other than this part of the range are the same, up to rounding.
 const ROUNDING: f64 = 1e-9;
@@ -55,7 +57,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// The permutation test.
+    /// The permutation test and Welch's, which have to agree.
     Test,
     /// A fixed rule plays the same episodes: any difference is a change, not chance.
     Exact,
@@ -157,10 +159,25 @@ pub struct Decision {
     pub notes: Vec<String>,
 }
 
+/// Whether a run in this environment can be held against the baseline: returns of other tasks mean something else.
+///
+/// # Errors
+/// Fails if it cannot.
+pub fn comparable(baseline: &Scores, environment: &str) -> anyhow::Result<()> {
+    let theirs = &baseline.environment;
+    anyhow::ensure!(
+        environment == theirs,
+        "the baseline is of the environment `{theirs}`, the run of `{environment}`; they cannot be compared: check \
+         against a baseline of this environment, or write one with `rushes baseline RUN -o FILE`"
+    );
+    Ok(())
+}
+
 /// Holds a run against a baseline.
 ///
 /// # Errors
-/// Fails if they are not of the same experiment and environment, or the baseline has none of the metrics.
+/// Fails if they are not of the same environment, a number is too large to compute with, or the baseline has none of
+/// the metrics.
 pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Result<Decision> {
     let (mut comparisons, tests) = prove(baseline, run, rule)?;
     let alpha = rule.error_rate / tests.max(1) as f64;
@@ -186,6 +203,15 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
     })
 }
 
+/// Holds a run against a baseline by the rule of its own experiment.
+///
+/// # Errors
+/// Fails if the plan, which has the rule, cannot be read, or [`decide`] does.
+pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow::Result<Decision> {
+    let plan = run.plan().context("failed to read the rule that the run is checked by")?;
+    decide(baseline, &Scores::from_summary(summary, Some(baseline)), &plan.experiment.check)
+}
+
 fn settings_changed(baseline: &Scores, run: &Scores) -> bool {
     baseline.recorded.settings_hash != run.recorded.settings_hash
 }
@@ -197,15 +223,9 @@ fn prove(
     run: &Scores,
     rule: &CheckSpec,
 ) -> anyhow::Result<(Vec<Comparison>, usize)> {
-    for (what, ours, theirs) in [
-        ("experiment", &run.experiment, &baseline.experiment),
-        ("environment", &run.environment, &baseline.environment),
-    ] {
-        anyhow::ensure!(
-            ours == theirs,
-            "the baseline is of the {what} `{theirs}`, the run of `{ours}`; they cannot be compared"
-        );
-    }
+    comparable(baseline, &run.environment)?;
+    baseline.measurable().context("the baseline cannot be compared with")?;
+    run.measurable().context("the run cannot be compared")?;
     let mut comparisons = Vec::new();
     for (name, agent) in &baseline.agents {
         for &metric in &rule.metrics {
@@ -213,7 +233,8 @@ fn prove(
             // A seed that gave up after few, short episodes was not quick: never is twice the most that any
             // seed took, as in PAR2 scores. It is the same on both sides, so that which side a seed is on
             // stays a matter of chance.
-            let never = 2 * agent.most_steps().max(current.map_or(0, AgentScores::most_steps));
+            let most = agent.most_steps().max(current.map_or(0, AgentScores::most_steps));
+            let never = most.saturating_mul(2);
             let Some(scores) = agent.scores(metric, never) else { continue };
             let range = range(baseline, agent, metric, &scores, rule);
             let current_scores = current.and_then(|agent| agent.scores(metric, never));
@@ -268,8 +289,7 @@ impl Comparison {
         let run = side(current_scores);
         let baseline = side(scores).expect("a baseline's agent has seeds");
         let scaled = Scaled { baseline: scale(scores), run: scale(current_scores) };
-        let means = (stats::mean(&scaled.baseline), stats::mean(&scaled.run));
-        let change = if let (Some(before), Some(now)) = means { Some(now - before) } else { None };
+        let change = stats::difference_of_means(&scaled.baseline, &scaled.run);
         Self {
             agent: name.to_owned(),
             metric,
@@ -301,7 +321,7 @@ impl Comparison {
                 let (margin, power) = (rule.margin, rule.power);
                 smallest_visible_drop(
                     &splits,
-                    baseline.len(),
+                    (baseline.len(), run.len()),
                     &residuals,
                     margin,
                     alpha,
@@ -478,7 +498,7 @@ fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNe
             let residuals = if residuals.is_empty() { &[0.0][..] } else { &residuals };
             let drop = smallest_visible_drop(
                 &splits,
-                baseline,
+                (baseline, run),
                 residuals,
                 rule.margin,
                 alpha,
@@ -515,11 +535,12 @@ fn explain(comparison: &Comparison, run: &Scores, rule: &CheckSpec) -> String {
     let Comparison { change, range, metric, .. } = comparison;
     let change = change.unwrap_or(0.0);
     let by = format!("{} ({} of the range)", number(change.abs() * range), percent(change.abs()));
-    let moved = match (change < 0.0, metric) {
-        (true, Metric::StepsToThreshold) => format!("takes longer by {by}"),
-        (false, Metric::StepsToThreshold) => format!("takes less by {by}"),
-        (true, _) => format!("fell by {by}"),
-        (false, _) => format!("rose by {by}"),
+    let moved = match (change, metric) {
+        (0.0, _) => "unchanged".to_owned(),
+        (..0.0, Metric::StepsToThreshold) => format!("takes longer by {by}"),
+        (_, Metric::StepsToThreshold) => format!("takes less by {by}"),
+        (..0.0, _) => format!("fell by {by}"),
+        (_, _) => format!("rose by {by}"),
     };
     let visible = match comparison.smallest_visible_drop {
         Some(drop) => format!("drops from {} on would have been seen", percent(drop)),
@@ -538,9 +559,9 @@ fn explain(comparison: &Comparison, run: &Scores, rule: &CheckSpec) -> String {
                 _ => failed,
             }
         }
-        (Evidence::Exact, Verdict::Held) if change == 0.0 => "the same to the last digit".into(),
+        (Evidence::Exact, Verdict::Held) if change == 0.0 => "unchanged".into(),
         (Evidence::Exact, _) => format!("{moved}; this rule's episodes are not left to chance"),
-        (Evidence::Identical, _) => "the same to the last digit, seed by seed".into(),
+        (Evidence::Identical, _) => "unchanged, seed by seed to the last digit".into(),
         (Evidence::Test, Verdict::Held) if comparison.would_have_seen(rule) => {
             format!("within the scatter; {visible}")
         }
@@ -574,6 +595,12 @@ fn explain(comparison: &Comparison, run: &Scores, rule: &CheckSpec) -> String {
 
 fn notes(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> Vec<String> {
     let mut notes = Vec::new();
+    if baseline.experiment != run.experiment {
+        notes.push(format!(
+            "the baseline is of the experiment {}, the run of {}",
+            baseline.experiment, run.experiment
+        ));
+    }
     let (before, now) = (&baseline.recorded, &run.recorded);
     if before.settings_hash != now.settings_hash {
         notes.push(format!(
@@ -690,32 +717,39 @@ mod tests {
         }
     }
 
+    /// Seeds that scatter, a side of a comparison.
+    type Group = (u64, Scatter);
+
     /// A random agent at 0, a fixed rule, and learners around 1, the first of which has dropped.
-    fn simulate(scatter: Scatter, drop: f64, rng: &mut Rng) -> Scores {
+    fn simulate((seeds, scatter): Group, drop: f64, rng: &mut Rng) -> Scores {
         let mut agents = vec![
-            ("random".into(), PolicyKind::Random, (0..SEEDS).map(|_| 0.01 * normal(rng)).collect()),
-            ("rule".into(), PolicyKind::HardCoded, vec![0.3; SEEDS as usize]),
+            ("random".into(), PolicyKind::Random, (0..seeds).map(|_| 0.01 * normal(rng)).collect()),
+            ("rule".into(), PolicyKind::HardCoded, vec![0.3; seeds as usize]),
         ];
         for learner in 0..LEARNERS {
             let drop = if learner == 0 { drop } else { 0.0 };
-            let scores = (0..SEEDS).map(|_| scatter.draw(rng) - drop).collect();
+            let scores = (0..seeds).map(|_| scatter.draw(rng) - drop).collect();
             agents.push((format!("learner {learner}"), PolicyKind::Neural, scores));
         }
         scores(agents)
     }
 
     /// How often `found` holds of the comparisons of a baseline with a run whose first learner dropped.
-    fn rate(scatter: Scatter, drop: f64, found: fn(&[Comparison]) -> bool) -> f64 {
+    fn rate(before: Group, now: Group, drop: f64, found: fn(&[Comparison]) -> bool) -> f64 {
         let rule = CheckSpec::default();
         let hits = (0..REPETITIONS).into_par_iter().filter(|&repetition| {
             let mut rng = SeedSequence::new(&[repetition, 2024]).pcg64();
-            let baseline = simulate(scatter, 0.0, &mut rng);
-            let run = simulate(scatter, drop, &mut rng);
+            let baseline = simulate(before, 0.0, &mut rng);
+            let run = simulate(now, drop, &mut rng);
             let (comparisons, tests) = prove(&baseline, &run, &rule).expect("comparable");
             assert_eq!(tests, LEARNERS + 1);
             found(&comparisons)
         });
         hits.count() as f64 / REPETITIONS as f64
+    }
+
+    fn false_alarms(before: Group, now: Group) -> f64 {
+        rate(before, now, 0.0, |all| all.iter().any(|c| c.verdict == Verdict::Regressed))
     }
 
     /// The promise: an unchanged experiment with other seeds is called regressed in at most 1 run of 20,
@@ -732,10 +766,30 @@ mod tests {
             Scatter::NeverLearn(0.2),
             Scatter::NeverLearn(0.5),
         ] {
-            let alarms =
-                rate(scatter, 0.0, |all| all.iter().any(|c| c.verdict == Verdict::Regressed));
+            let alarms = false_alarms((SEEDS, scatter), (SEEDS, scatter));
             println!("{scatter:?}: {:.2} % false alarms", alarms * 100.0);
             assert!(alarms <= 0.05, "{scatter:?}: {alarms}");
+        }
+    }
+
+    /// The same promise where the scatter has changed and the mean has not, which a permutation test of means alone
+    /// breaks: many quiet seeds against few noisy ones.
+    #[test]
+    fn a_run_that_only_scatters_more_rarely_raises_an_alarm() {
+        let quiet = Scatter::Normal(0.03);
+        for (before, now) in [
+            ((10, quiet), (3, Scatter::Normal(0.3))),
+            ((10, quiet), (5, Scatter::Normal(0.3))),
+            ((20, quiet), (4, Scatter::Normal(0.3))),
+            ((20, quiet), (2, Scatter::Normal(0.3))),
+            ((5, quiet), (5, Scatter::Normal(0.3))),
+            ((10, quiet), (3, Scatter::TailDown(0.3))),
+            ((10, quiet), (3, Scatter::TwoHumps(0.3))),
+            ((10, Scatter::Normal(0.3)), (3, quiet)),
+        ] {
+            let alarms = false_alarms(before, now);
+            println!("{before:?} against {now:?}: {:.2} % false alarms", alarms * 100.0);
+            assert!(alarms <= 0.05, "{before:?} against {now:?}: {alarms}");
         }
     }
 
@@ -744,7 +798,8 @@ mod tests {
     #[test]
     fn a_real_drop_is_caught() {
         for scatter in [Scatter::Normal(0.05), Scatter::TailDown(0.05), Scatter::TwoHumps(0.05)] {
-            let caught = rate(scatter, 0.2, |all| {
+            let group = (SEEDS, scatter);
+            let caught = rate(group, group, 0.2, |all| {
                 let dropped = all.iter().find(|c| c.agent == "learner 0");
                 dropped.is_some_and(|c| c.verdict == Verdict::Regressed)
             });
@@ -767,8 +822,8 @@ mod tests {
         ] {
             let held = (0..REPETITIONS).into_par_iter().filter(|&repetition| {
                 let mut rng = SeedSequence::new(&[repetition, 7]).pcg64();
-                let baseline = simulate(scatter, 0.0, &mut rng);
-                let run = simulate(scatter, 0.0, &mut rng);
+                let baseline = simulate((SEEDS, scatter), 0.0, &mut rng);
+                let run = simulate((SEEDS, scatter), 0.0, &mut rng);
                 let (mut comparisons, tests) = prove(&baseline, &run, &rule).expect("comparable");
                 comparisons.iter_mut().all(|comparison| {
                     comparison.measure_sight(&rule, rule.error_rate / tests as f64);

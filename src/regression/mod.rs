@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A run and a baseline are the same thing, [`Scores`]; [`decide`] compares two of them and touches no
-//! file. The rule, its assumptions and how to read the verdicts: `docs/check.md`.
+//! file. A run that was started with a baseline (`rushes run --check`) keeps it, so that whoever goes on with the run
+//! or writes its report again comes to the same verdict. The rule, its assumptions and how to read the verdicts: `docs/check.md`.
 
 mod check;
 mod junit;
@@ -14,10 +15,13 @@ mod markdown;
 mod numbers;
 mod permutation;
 mod scores;
+mod test;
 mod text;
+mod welch;
 
-pub use check::{Comparison, Decision, Evidence, Side, Verdict, decide};
+pub use check::{Comparison, Decision, Evidence, Side, Verdict, comparable, decide, decide_run};
 pub use junit::junit;
 pub use markdown::markdown;
+pub use numbers::{percent, signed_percent};
 pub use scores::{AgentScores, BASELINE_VERSION, Recorded, Scores, SeedScores, TimeScore};
-pub use text::text;
+pub use text::{rule, score, summary, text};

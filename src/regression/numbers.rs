@@ -13,9 +13,10 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// "4.2 %", "38 %".
-pub(super) fn percent(fraction: f64) -> String {
+pub fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
-    if percent.abs() >= 9.95 || percent == percent.trunc() {
+    let whole = (percent - percent.round()).abs() < 1e-6;
+    if percent.abs() >= 9.95 || whole {
         format!("{percent:.0} %")
     } else {
         format!("{percent:.1} %")
@@ -23,7 +24,7 @@ pub(super) fn percent(fraction: f64) -> String {
 }
 
 /// "+4.2 %", "−38 %".
-pub(super) fn signed_percent(fraction: f64) -> String {
+pub fn signed_percent(fraction: f64) -> String {
     // What would be printed as 0.0 has no sign.
     const NOTHING: f64 = 0.000_5;
     match fraction {

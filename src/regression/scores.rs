@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::Metric;
 use crate::record::{GitInfo, Outcome};
 use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
-use crate::{stats, store};
+use crate::{format, stats, store};
 
 /// The version of the baseline file. Older ones are read, newer ones refused.
 pub const BASELINE_VERSION: u32 = 1;
@@ -27,7 +27,7 @@ pub struct Scores {
     pub baseline_version: u32,
     /// The experiment's name.
     pub experiment: String,
-    /// The environment's id.
+    /// The environment, as [`Summary::environment`] has it.
     pub environment: String,
     /// The run that the scores are from.
     pub recorded: Recorded,
@@ -217,7 +217,34 @@ impl Scores {
         store::write_atomically(path, reviewable(&serde_json::to_value(self)?).as_bytes())
     }
 
+    /// Checks that sums and squares of the scores do not overflow: nothing could be told of such numbers.
+    ///
+    /// # Errors
+    /// Fails if a score is too large or no number.
+    pub(super) fn measurable(&self) -> anyhow::Result<()> {
+        const MOST: f64 = 1e100;
+        for (name, agent) in &self.agents {
+            let agent_name = format::shorten(name, 60);
+            let check = |what: &str, value: f64| {
+                anyhow::ensure!(
+                    value.abs() <= MOST,
+                    "agent `{agent_name}` has the {what} {value:e}; expected a number of at most {MOST:e} in size"
+                );
+                Ok(())
+            };
+            agent.untrained.map_or(Ok(()), |mean| check("untrained mean return", mean))?;
+            for seed in &agent.seeds {
+                let returns = seed.returns.iter().map(|&value| ("return", value));
+                for (what, value) in returns.chain(seed.area.map(|area| ("area", area))) {
+                    check(what, value).with_context(|| format!("seed {}", seed.seed))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn valid(&self) -> anyhow::Result<()> {
+        self.measurable()?;
         anyhow::ensure!(!self.agents.is_empty(), "it has no agents");
         for (name, agent) in &self.agents {
             anyhow::ensure!(!agent.seeds.is_empty(), "agent `{name}` has no seeds");

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use super::check::Side;
 use super::numbers::{number, percent, signed_percent};
 use super::{Decision, Verdict};
+use crate::format;
+
+/// Longer names of agents are cut.
+const LONGEST_NAME: usize = 40;
 
 /// The decision as aligned text.
 pub fn text(decision: &Decision) -> String {
@@ -12,7 +16,7 @@ pub fn text(decision: &Decision) -> String {
     let mut rows = vec![header.map(str::to_owned)];
     for comparison in &decision.comparisons {
         rows.push([
-            comparison.agent.clone(),
+            format::shorten(&comparison.agent, LONGEST_NAME),
             comparison.metric.to_string(),
             score(comparison.baseline),
             comparison.run.map_or("–".into(), score),
@@ -37,14 +41,15 @@ pub fn text(decision: &Decision) -> String {
     let mut worst_first: Vec<_> = decision.comparisons.iter().collect();
     worst_first.sort_by_key(|comparison| std::cmp::Reverse(comparison.verdict));
     for comparison in worst_first {
-        let (agent, metric) = (&comparison.agent, comparison.metric);
+        let agent = format::shorten(&comparison.agent, LONGEST_NAME);
+        let metric = comparison.metric;
         let verdict = comparison.verdict.word();
         let _ = writeln!(text, "{verdict}: {agent}, {metric}: {}", comparison.explanation);
     }
     for note in &decision.notes {
         let _ = writeln!(text, "note: {note}");
     }
-    let _ = writeln!(text, "{}\n{}", counts(decision), rule(decision));
+    let _ = writeln!(text, "{}\nverdict: {}", rule(decision), summary(decision));
     text
 }
 
@@ -57,6 +62,11 @@ pub(super) fn headline(decision: &Decision) -> String {
         decision.run.run,
         decision.baseline.run
     )
+}
+
+/// The verdict and what it is made of: "regressed (1 regressed, 2 held)".
+pub fn summary(decision: &Decision) -> String {
+    format!("{} ({})", decision.verdict.word(), counts(decision))
 }
 
 /// How many comparisons got each verdict: "1 regressed, 2 held".
@@ -73,7 +83,7 @@ pub(super) fn counts(decision: &Decision) -> String {
 }
 
 /// The rule in a sentence.
-pub(super) fn rule(decision: &Decision) -> String {
+pub fn rule(decision: &Decision) -> String {
     let rule = &decision.rule;
     let plural = if decision.tests == 1 { "" } else { "s" };
     format!(
@@ -88,7 +98,7 @@ pub(super) fn rule(decision: &Decision) -> String {
 }
 
 /// "481.3 ± 12.0 (5 seeds)".
-pub(super) fn score(side: Side) -> String {
+pub fn score(side: Side) -> String {
     let scatter = side.std.map(|std| format!(" ± {}", number(std))).unwrap_or_default();
     let plural = if side.seeds == 1 { "" } else { "s" };
     format!("{}{scatter} ({} seed{plural})", number(side.mean), side.seeds)

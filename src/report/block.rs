@@ -59,6 +59,14 @@ impl Block {
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
+
+    /// The same with `suffix` behind a figure's id, for a page that has the figure several times.
+    pub(super) fn with_suffix(mut self, suffix: usize) -> Self {
+        if let Self::Figure(figure) = &mut self {
+            figure.id.push_str(&format!("-{suffix}"));
+        }
+        self
+    }
 }
 
 /// A label and its value.

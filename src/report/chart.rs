@@ -313,7 +313,9 @@ fn draw_layer(
             root.draw(&PathElement::new([(left, at), (right, at)], BLACK))?;
             pen("class=\"rule-label\"".into());
             let style = label_style(Pos::new(HPos::Right, VPos::Bottom));
-            root.draw_text(label, &style, (right - 2 * SCALE, at - 3 * SCALE))?;
+            let most = if right - left < 500 * SCALE { 40 } else { 80 };
+            let label = format::shorten(label, most);
+            root.draw_text(&label, &style, (right - 2 * SCALE, at - 3 * SCALE))?;
         }
         Layer::Column { x, name, ticks } => {
             let [left, right, top, bottom] = plot;

@@ -1,11 +1,14 @@
 //! The runs that a report shows, and the series (an agent in a run) that all its sections speak of.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use indexmap::IndexSet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::block::{Cell, LegendEntry};
 use super::past::Past;
+use crate::regression::Decision;
 use crate::results::{AgentSummary, PolicyKind, RunData, SeedSummary, Trial};
 use crate::stats;
 
@@ -15,12 +18,13 @@ const LEARNER_COLORS: usize = 8;
 const BASELINE_COLORS: usize = 3;
 
 /// Everything that sections draw from.
+#[derive(Clone)]
 pub(super) struct Report {
     /// The runs, in the order they were given.
-    pub runs: Vec<RunData>,
+    pub runs: Arc<[RunData]>,
     /// What each run is held against.
-    pub(super) past: Vec<Past>,
-    /// Every agent of every run.
+    pub(super) past: Arc<[Past]>,
+    /// Every agent of every run, or of those in one environment ([`Report::environments`]).
     pub series: Vec<Series>,
     /// The directory that the page will lie in: links are relative to it.
     pub folder: PathBuf,
@@ -81,7 +85,30 @@ impl Report {
             }
         }
         series.sort_by_key(|one| (names.iter().position(|name| *name == one.name), one.run));
-        Self { runs, past, series, folder, standalone }
+        Self { runs: runs.into(), past, series, folder, standalone }
+    }
+
+    /// The environments of the runs, in the order they were given, and the report as far as each one goes.
+    pub(super) fn environments(&self) -> Vec<(&str, Self)> {
+        let names: IndexSet<&str> =
+            self.runs.iter().map(|run| run.summary.environment.as_str()).collect();
+        let of = |name: &str| {
+            let here = |one: &&Series| self.runs[one.run].summary.environment == name;
+            Self { series: self.series.iter().filter(here).cloned().collect(), ..self.clone() }
+        };
+        names.into_iter().map(|name| (name, of(name))).collect()
+    }
+
+    /// The verdict against the baseline, where the page is of one run that is checked.
+    pub(super) fn decision(&self) -> Option<&Decision> {
+        let [past] = &self.past[..] else { return None };
+        past.decision.as_ref()
+    }
+
+    /// The first and the last of the runs that the series are of.
+    pub(super) fn ends(&self) -> (usize, usize) {
+        let runs = || self.series.iter().map(|one| one.run);
+        (runs().min().unwrap_or(0), runs().max().unwrap_or(0))
     }
 
     /// Whether runs are compared.
@@ -110,10 +137,12 @@ impl Report {
         seeds.iter().flat_map(|seed| seed.final_returns.iter().copied()).collect()
     }
 
-    /// The reward threshold that all runs agree on.
+    /// The reward threshold that the runs of all series agree on.
     pub(super) fn threshold(&self) -> Option<f64> {
-        let first = self.runs.first()?.summary.reward_threshold;
-        self.runs.iter().all(|run| run.summary.reward_threshold == first).then_some(first)?
+        let mut thresholds =
+            self.series.iter().map(|one| self.runs[one.run].summary.reward_threshold);
+        let first = thresholds.next()?;
+        thresholds.all(|threshold| threshold == first).then_some(first)?
     }
 
     /// The agents that learn.

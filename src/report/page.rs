@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::block::{Block, Fact};
 use super::model::{Report, letter};
-use super::sections::{self, SECTIONS};
+use super::sections::{self, SECTIONS, Section};
 use crate::format;
 use crate::record::RunStatus;
 
@@ -48,12 +48,11 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     let rendered: Vec<Rendered> = SECTIONS
         .par_iter()
         .map(|section| {
-            let blocks = section.blocks(report)?;
             Ok(Rendered {
                 id: section.id(),
                 title: section.title(),
                 lead: section.lead(report),
-                blocks,
+                blocks: blocks(*section, report)?,
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?
@@ -91,6 +90,23 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         version: env!("CARGO_PKG_VERSION"),
     };
     Ok(environment.get_template("base.html")?.render(Serde(&page))?)
+}
+
+/// A section's content; where it compares, once for each environment.
+fn blocks(section: &dyn Section, report: &Report) -> anyhow::Result<Vec<Block>> {
+    let environments = report.environments();
+    if environments.len() < 2 || !section.compares() {
+        return section.blocks(report);
+    }
+    let mut blocks = Vec::new();
+    for (index, (name, part)) in environments.iter().enumerate() {
+        let inside = section.blocks(part)?;
+        if !inside.is_empty() {
+            blocks.push(Block::Heading { text: (*name).to_owned() });
+            blocks.extend(inside.into_iter().map(|block| block.with_suffix(index + 1)));
+        }
+    }
+    Ok(blocks)
 }
 
 fn title(report: &Report) -> String {

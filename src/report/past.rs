@@ -1,7 +1,7 @@
 //! What a run is held against on its page: the experiment's earlier runs, and its baseline.
 
 use crate::history::{History, RecordedRun};
-use crate::regression::Scores;
+use crate::regression::{self, Decision, Scores};
 use crate::results::RunData;
 use crate::store;
 
@@ -10,28 +10,36 @@ use crate::store;
 pub(super) struct Past {
     /// The recorded runs of the experiment, from the history beside the runs.
     pub(super) runs: Vec<RecordedRun>,
-    /// The experiment's baseline: `baselines/NAME.json` below the working directory.
+    /// The baseline that the run is checked against, else the experiment's: `baselines/NAME.json` below the working
+    /// directory.
     pub(super) baseline: Option<Scores>,
+    /// The verdict, where the run is checked.
+    pub(super) decision: Option<Decision>,
 }
 
 impl Past {
     /// Reads what lies beside `run`; what cannot be read becomes one of the run's notes.
     pub(super) fn read(run: &mut RunData) -> Self {
         let name = &run.plan.experiment.name;
+        let mut notes = Vec::new();
         let recorded = History::open_existing(&run.dir.output())
             .and_then(|history| history.map_or(Ok(Vec::new()), |history| history.runs(name)));
         let runs = recorded.unwrap_or_else(|error| {
-            run.notes.push(format!("earlier runs are not shown: {error:#}"));
+            notes.push(format!("earlier runs are not shown: {error:#}"));
             Vec::new()
         });
-        let file = store::baseline(name);
-        let baseline = match file.exists().then(|| Scores::read(&file)).transpose() {
-            Ok(baseline) => baseline,
-            Err(error) => {
-                run.notes.push(format!("the baseline is not shown: {error:#}"));
-                None
-            }
-        };
-        Self { runs, baseline }
+        let checked = run.dir.baseline().exists();
+        let file = if checked { run.dir.baseline() } else { store::baseline(name) };
+        let read = (checked || file.exists()).then(|| Scores::read(&file)).transpose();
+        let baseline = read.unwrap_or_else(|error| {
+            notes.push(format!("the baseline is not shown: {error:#}"));
+            None
+        });
+        let decision = baseline.as_ref().filter(|_| checked).and_then(|baseline| {
+            let decided = regression::decide_run(baseline, &run.dir, &run.summary);
+            decided.map_err(|error| notes.push(format!("the run is not checked: {error:#}"))).ok()
+        });
+        run.notes.extend(notes);
+        Self { runs, baseline, decision }
     }
 }

@@ -21,7 +21,9 @@ use crate::env::EnvSpec;
 use crate::experiment::{Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
-use crate::record::{Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult};
+use crate::record::{
+    Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult, UnsafeName,
+};
 use crate::search::{self, SampleScore, Standing};
 use crate::stats::MovingMean;
 use crate::store::{self, RunDir, TrialDir};
@@ -73,11 +75,12 @@ impl RunData {
     /// Reads a run's directory.
     ///
     /// # Errors
-    /// Fails if neither the plan nor any trial can be read.
+    /// Fails if neither the plan nor any trial can be read, or a name leads out of the run's directory.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let plan = match dir.plan() {
             Ok(plan) => plan,
+            Err(error) if error.is::<UnsafeName>() => return Err(error),
             Err(error) => {
                 let plan = plan_from_trials(dir).ok_or_else(|| {
                     error.context("failed to read the run's plan, and no trial's could stand in")
@@ -110,7 +113,7 @@ impl RunData {
         let threshold = env.as_ref().and_then(|env| env.reward_threshold);
         let trials: Vec<Trial> = (plan.trials.par_iter())
             .map(|trial| Trial::read(dir, &plan, trial, threshold))
-            .collect();
+            .collect::<anyhow::Result<_>>()?;
         for trial in &trials {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
@@ -173,11 +176,17 @@ pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
 }
 
 impl Trial {
-    fn read(run: &RunDir, whole: &Plan, plan: &TrialPlan, threshold: Option<f64>) -> Self {
+    fn read(
+        run: &RunDir,
+        whole: &Plan,
+        plan: &TrialPlan,
+        threshold: Option<f64>,
+    ) -> anyhow::Result<Self> {
         let dir = run.trial(&plan.id);
         let mut notes = Vec::new();
         let result = match dir.result() {
             Ok(result) => Some(result),
+            Err(error) if error.is::<UnsafeName>() => return Err(error),
             Err(error) => {
                 if dir.finished() {
                     notes.push(format!(
@@ -197,6 +206,7 @@ impl Trial {
                 }
                 log.records
             }
+            Some(Err(error)) if error.is::<UnsafeName>() => return Err(error),
             Some(Err(error)) => {
                 notes
                     .push(format!("the events could not be read ({})", in_run(run.path(), &error)));
@@ -230,7 +240,7 @@ impl Trial {
         let stderr = if failed { tail(&dir.stderr()) } else { String::new() };
         let summary =
             seed_summary(plan, result.as_ref(), read.training, read.evaluations, read.reached);
-        Self {
+        Ok(Self {
             plan: plan.clone(),
             result,
             takes,
@@ -240,7 +250,7 @@ impl Trial {
             notes,
             score,
             summary,
-        }
+        })
     }
 
     /// What went wrong, where something did.
@@ -372,7 +382,7 @@ fn summarise(
         finished: info.and_then(|info| info.finished),
         versions: info.map(|info| info.versions.clone()).unwrap_or_default(),
         git: info.and_then(|info| info.git.clone()),
-        environment: plan.experiment.environment.id.clone(),
+        environment: plan.experiment.environment.task(),
         reward_threshold,
         agents: agents.collect(),
         search,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::experiment::{Direction, Objective};
-use crate::record::{GitInfo, Outcome, Progress, RunStatus};
+use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
 use crate::search::{SampleScore, Standing};
 
 /// `summary.json`.
@@ -32,7 +32,8 @@ pub struct Summary {
     pub versions: IndexMap<String, String>,
     /// The commit of the folder that holds the experiment file, where it is in a git repository.
     pub git: Option<GitInfo>,
-    /// The environment's id.
+    /// The environment as [`crate::experiment::EnvironmentSpec::task`] names it: its id alone where nothing differs
+    /// from the registered one.
     pub environment: String,
     /// The mean return at which the environment counts as solved, where it defines one.
     pub reward_threshold: Option<f64>,
@@ -41,6 +42,15 @@ pub struct Summary {
     /// What the experiment's search came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchSummary>,
+}
+
+impl Stored for Summary {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        let seeds = self.agents.iter().flat_map(|agent| &agent.seeds);
+        let trials = seeds.map(|seed| ("agents[].seeds[].trial", seed.trial.as_str()));
+        let own = [("experiment", self.experiment.as_str()), ("run", &self.run)];
+        own.into_iter().chain(trials).collect()
+    }
 }
 
 /// What a search came to.

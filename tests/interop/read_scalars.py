@@ -2,7 +2,7 @@
 
     python read_scalars.py DIR > scalars.json
 
-Prints {trial: {tag: [[step, value], …]}}. Needs tensorboard.
+Prints {folder: {tag: [[step, value], …]}} for every folder with event files. Needs tensorboard.
 """
 
 import json
@@ -21,4 +21,5 @@ def scalars(folder):
 
 if __name__ == "__main__":
     root = pathlib.Path(sys.argv[1])
-    json.dump({trial.name: scalars(trial) for trial in sorted(root.iterdir())}, sys.stdout)
+    folders = sorted({file.parent for file in root.rglob("*.tfevents.*")})
+    json.dump({str(folder.relative_to(root)): scalars(folder) for folder in folders}, sys.stdout)

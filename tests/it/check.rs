@@ -99,7 +99,7 @@ impl Run {
         let learns = *policy == PolicyKind::Neural;
         let seeds = scores.iter().zip(self.first_seed..).map(|(&score, seed)| SeedSummary {
             seed,
-            trial: format!("{name}--s{seed}"),
+            trial: format!("agent--s{seed}"),
             outcome: Some(if self.failed == Some((name, seed)) {
                 Outcome::Failed { error: "killed".into() }
             } else {
@@ -186,10 +186,10 @@ fn an_unchanged_run_with_other_seeds_is_held() {
     reinforce  return  471.4 ± 13.4 (5 seeds)  474.5 ± 12.5 (5 seeds)  +0.7 %  9.0 %      held
 
     held: random, return: within the scatter; drops from 2.4 % on would have been seen
-    held: lean, return: the same to the last digit
+    held: lean, return: unchanged
     held: reinforce, return: within the scatter; drops from 9.0 % on would have been seen
-    3 held
     changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 2 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    verdict: held (3 held)
     "#);
 }
 
@@ -206,14 +206,14 @@ fn a_drop_is_a_regression_in_every_format() {
     agent      metric  baseline                run                     change  sees from  verdict
     random     return  22.0 ± 0.791 (5 seeds)  22.0 ± 0.935 (5 seeds)  0 %     2.5 %      held
     lean       return  42.0 ± 0 (5 seeds)      42.0 ± 0 (5 seeds)      0 %     2 %        held
-    reinforce  return  471.4 ± 13.4 (5 seeds)  355.9 ± 14.1 (5 seeds)  −26 %   9.8 %      regressed
+    reinforce  return  471.4 ± 13.4 (5 seeds)  355.9 ± 14.1 (5 seeds)  −26 %   10 %       regressed
 
     regressed: reinforce, return: fell by 115.5 (26 % of the range), at least 21 %
     held: random, return: within the scatter; drops from 2.5 % on would have been seen
     held: lean, return: within the scatter; drops from 2 % on would have been seen
     note: the experiment has changed since the baseline was written: its settings hash was 5e771465, now c0ffee
-    1 regressed, 2 held
     changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 3 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    verdict: regressed (1 regressed, 2 held)
     "#);
     let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
     insta::assert_snapshot!(file("j.xml"), @r#"
@@ -248,7 +248,7 @@ fn a_drop_is_a_regression_in_every_format() {
     |---|---|---|---|---|---|---|
     | ✅ held | random | return | 22.0 ± 0.791 (5 seeds) | 22.0 ± 0.935 (5 seeds) | 0 % | 2.5 % |
     | ✅ held | lean | return | 42.0 ± 0 (5 seeds) | 42.0 ± 0 (5 seeds) | 0 % | 2 % |
-    | ❌ regressed | reinforce | return | 471.4 ± 13.4 (5 seeds) | 355.9 ± 14.1 (5 seeds) | −26 % | 9.8 % |
+    | ❌ regressed | reinforce | return | 471.4 ± 13.4 (5 seeds) | 355.9 ± 14.1 (5 seeds) | −26 % | 10 % |
 
     - **random**, return: within the scatter; drops from 2.5 % on would have been seen
     - **lean**, return: within the scatter; drops from 2 % on would have been seen
@@ -271,6 +271,45 @@ fn a_drop_is_a_regression_in_every_format() {
     assert_eq!(json["comparisons"][2]["verdict"], "regressed");
 }
 
+/// The means of a number's copies round differently, depending on how many there are.
+#[test]
+fn what_differs_only_by_rounding_is_unchanged() {
+    let mut before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM[..3], &OTHER_LEARNED[..3]);
+    before.agents[1].2 = vec![0.1; 5];
+    after.agents[1].2 = vec![0.1; 3];
+    let (folder, output) = check(&before, &after, &["--markdown", "m.md"]);
+    let text = stdout(&output);
+    assert!(text.contains("held: lean, return: unchanged\n"), "{text}");
+    let markdown = std::fs::read_to_string(folder.path().join("m.md")).expect("a file");
+    assert!(markdown.contains("**lean**, return: unchanged\n"), "{markdown}");
+}
+
+/// Scores that computing with overflows on are refused, the run's too.
+#[test]
+fn numbers_too_large_to_compare_are_refused() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
+    after.agents[2].2[1] = 1.7e308;
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    let expected = "the run cannot be compared: seed 101: agent `reinforce` has the return 1.7e308";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+}
+
+#[test]
+fn a_run_whose_plan_cannot_be_read_is_not_checked() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let (folder, _) = check(&before, &Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED), &[]);
+    std::fs::write(folder.path().join("after/plan.json"), "{").expect("a file");
+    let arguments = ["check", "after", "--baseline", "baselines/cartpole.json"];
+    let output = rushes(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    let message = stderr(&output);
+    assert!(message.contains("failed to read the rule that the run is checked by"), "{message}");
+    assert!(message.contains("plan.json is damaged"), "{message}");
+}
+
 #[test]
 fn one_seed_cannot_tell_and_says_how_many_can() {
     let before = Run::new("before", &RANDOM, &LEARNED);
@@ -287,9 +326,9 @@ fn one_seed_cannot_tell_and_says_how_many_can() {
 
     inconclusive: random, return: no drop, however large, would have been seen; to see one of 20 %, 3 seeds in the run (it has 1) are needed
     inconclusive: reinforce, return: no drop, however large, would have been seen; to see one of 20 %, 3 seeds in the run (it has 1) are needed
-    held: lean, return: the same to the last digit
-    2 inconclusive, 1 held
+    held: lean, return: unchanged
     changes are fractions of the range between random and baseline; worse by 2 % is tolerated; 2 tests together raise a false alarm at most 5 % of the time; "sees from" is the smallest drop found 90 % of the time
+    verdict: inconclusive (2 inconclusive, 1 held)
     "#);
 }
 
@@ -303,7 +342,7 @@ fn the_same_numbers_again_are_held_however_few() {
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     let text = stdout(&output);
     assert!(
-        text.contains("held: reinforce, return: the same to the last digit, seed by seed"),
+        text.contains("held: reinforce, return: unchanged, seed by seed to the last digit"),
         "{text}"
     );
 }
@@ -491,12 +530,20 @@ fn broken_baselines_are_refused_with_a_message() {
         ),
         (changed("/agents/random/policy", json!("magic")), "agents.random.policy: unknown variant"),
         (
-            changed("/experiment", json!("pendulum")),
-            "the baseline is of the experiment `pendulum`, the run of `cartpole`",
+            changed("/agents/random/seeds/1/returns", json!([1.7e308, -1.7e308])),
+            "bad.json is damaged: seed 1: agent `random` has the return 1.7e308; expected a number of at most 1e100",
+        ),
+        (
+            changed("/agents/reinforce/seeds/0/area", json!(-1.7e308)),
+            "bad.json is damaged: seed 0: agent `reinforce` has the area -1.7e308",
+        ),
+        (
+            changed("/agents/reinforce/untrained", json!(1.7e308)),
+            "agent `reinforce` has the untrained mean return 1.7e308",
         ),
         (
             changed("/environment", json!("CartPole-v0")),
-            "the baseline is of the environment `CartPole-v0`, the run of `CartPole-v1`",
+            "the baseline is of the environment `CartPole-v0`, the run of `CartPole-v1`; they cannot be compared",
         ),
     ];
     for (text, expected) in cases {
@@ -537,11 +584,11 @@ fn history_lists_what_was_recorded() {
     }
     let text = rushes(folder.path(), &["history", "cartpole", "--output", "."]);
     insta::assert_snapshot!(stdout(&text), @r"
-    after (no commit, settings 5e771465)
+    after (CartPole-v1, no commit, settings 5e771465)
       random                    22.00 [21.40, 22.60] (5 seeds)
       lean                      42.00 [42.00, 42.00] (5 seeds)
       reinforce                355.90 [346.00, 367.70] (5 seeds)
-    before (no commit, settings 5e771465)
+    before (CartPole-v1, no commit, settings 5e771465)
       random                    22.00 [21.40, 22.60] (5 seeds)
       lean                      42.00 [42.00, 42.00] (5 seeds)
       reinforce                471.40 [461.20, 481.60] (5 seeds)
@@ -550,7 +597,9 @@ fn history_lists_what_was_recorded() {
     let csv = rushes(folder.path(), &["history", "cartpole", "--output", ".", "--csv"]);
     let csv = stdout(&csv);
     assert!(
-        csv.contains("\r\nbefore,2026-01-02T03:04:05Z,,,5e771465,0,reinforce,return,0,471\r\n"),
+        csv.contains(
+            "\r\nbefore,2026-01-02T03:04:05Z,,,5e771465,0,reinforce,return,0,471,CartPole-v1\r\n"
+        ),
         "{csv}"
     );
     // Two runs of three agents with a return and one agent with two more scores, five seeds each.
@@ -558,8 +607,38 @@ fn history_lists_what_was_recorded() {
     let json = rushes(folder.path(), &["history", "cartpole", "--output", ".", "--json"]);
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json[1]["series"][0]["scores"], json!(RANDOM));
+    assert!(csv.contains(",environment\r\n") && csv.contains(",CartPole-v1\r\n"), "{csv}");
     let unknown = rushes(folder.path(), &["history", "pendulum", "--output", "."]);
     assert!(stderr(&unknown).contains("there are runs of cartpole"), "{}", stderr(&unknown));
+}
+
+#[test]
+fn a_history_that_cannot_be_written_is_read() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+
+    // With characters that an address of SQLite's gives a meaning.
+    let outer = tempfile::tempdir().expect("a temporary folder");
+    let folder = outer.path().join("50% of #1?");
+    let run = Run::new("before", &RANDOM, &LEARNED).write(&folder);
+    let summary: Summary = store::read_json(&run.join("summary.json")).expect("a summary");
+    History::open(&folder).expect("a new history").record(&summary).expect("recorded");
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    mode(&store::history(&folder), 0o444);
+    mode(&folder, 0o555);
+    mode(outer.path(), 0o755);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rushes"));
+    command.args(["history", "cartpole", "--output", "."]).current_dir(&folder);
+    if std::fs::metadata(&folder).expect("a folder").uid() == 0 {
+        // Root may write anywhere.
+        command.uid(65534);
+    }
+    let output = command.output().expect("the program starts");
+    mode(&folder, 0o755);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("before (CartPole-v1"), "{}", stdout(&output));
 }
 
 /// A seed that gave up early is no quick one: never reaching the threshold is the worst there is.

@@ -117,8 +117,9 @@ fn csv_files_hold_every_event_once() {
     };
     assert_eq!(
         file("results.csv"),
-        "trial,agent,seed,status,episodes,steps,updates,training_seconds,mean_return_before,mean_return_after\n\
-         net--s0,net,0,completed,2,50,2,1,9.5,51\n"
+        "trial,agent,seed,status,episodes,steps,updates,training_seconds,mean_return_before,mean_return_after,\
+         run,environment\n\
+         net--s0,net,0,completed,2,50,2,1,9.5,51,run,CartPole-v1\n"
     );
     assert_eq!(
         file("episodes.csv"),
@@ -160,7 +161,7 @@ fn tensorboard_reads_the_scalars_back() {
         .output()
         .expect("Python starts");
     let scalars: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let expected = json!({ "net--s0": {
+    let expected = json!({ "export/run/net--s0": {
         "evaluation/mean_return": [[0, 9.5], [50, 41.0], [50, 51.0]],
         "episode/return": [[20, 20.0], [50, 30.0]],
         "episode/length": [[20, 20.0], [50, 30.0]],
@@ -168,3 +169,95 @@ fn tensorboard_reads_the_scalars_back() {
     } });
     assert_eq!(scalars, expected);
 }
+
+#[test]
+fn every_run_has_folders_of_its_own_in_tensorboard() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = run(folder.path());
+    export(folder.path(), &["--tensorboard", "tb"]);
+    std::fs::rename(&first, folder.path().join("other")).expect("a run");
+    let second = run(folder.path());
+    export(folder.path(), &["--tensorboard", "tb"]);
+    for name in [second.file_name().expect("a name"), "other".as_ref()] {
+        let trial = folder.path().join("tb/export").join(name).join("net--s0");
+        if name == "other" {
+            assert!(!trial.exists(), "it was exported under the name it had");
+        } else {
+            assert_eq!(std::fs::read_dir(trial).expect("a folder").count(), 1);
+        }
+    }
+    let again = Command::new(env!("CARGO_BIN_EXE_rushes"))
+        .current_dir(folder.path())
+        .args(["export", "other", "--tensorboard", "tb"])
+        .status();
+    assert!(again.expect("the program starts").success());
+    for name in ["run", "other"] {
+        let trial = folder.path().join("tb/export").join(name).join("net--s0");
+        assert_eq!(std::fs::read_dir(trial).expect("a folder").count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_run_without_results_is_not_exported() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let result = run(folder.path()).join("trials/net--s0/result.json");
+    std::fs::remove_file(result).expect("a result");
+    for format in ["--tensorboard", "--csv"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_rushes"))
+            .current_dir(folder.path())
+            .args(["export", "run", format, "out"])
+            .output()
+            .expect("the program starts");
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("has a readable result yet; nothing was written"), "{message}");
+        assert!(!folder.path().join("out").exists());
+    }
+}
+
+#[test]
+fn names_that_lead_out_of_a_run_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plan = run(folder.path()).join("plan.json");
+    let good = std::fs::read_to_string(&plan).expect("a plan");
+    for (pointer, name) in [
+        ("/trials/0/id", "../../../../escaped"),
+        ("/trials/1/id", "/tmp/escaped"),
+        ("/trials/0/id", ""),
+        ("/experiment/name", "../escaped"),
+    ] {
+        let mut changed: Value = serde_json::from_str(&good).expect("JSON");
+        *changed.pointer_mut(pointer).expect("a name") = json!(name);
+        std::fs::write(&plan, changed.to_string()).expect("a plan");
+        for arguments in [
+            &["export", "run", "--tensorboard", "out/a/b/c"][..],
+            &["export", "run", "--csv", "out/a/b/c"],
+            &["play", "run", "net"],
+            &["report", "run"],
+            &["check", "run", "--baseline", "b.json"],
+            &["baseline", "run", "-o", "b.json"],
+        ] {
+            if arguments[0] == "check" {
+                std::fs::write(folder.path().join("b.json"), BASELINE).expect("a file");
+            }
+            let output = Command::new(env!("CARGO_BIN_EXE_rushes"))
+                .current_dir(folder.path())
+                .args(arguments)
+                .output()
+                .expect("the program starts");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+            let field =
+                pointer.replace("/trials/0/", "trials[].").replace("/trials/1/", "trials[].");
+            let field = field.replace("/experiment/", "experiment.");
+            let expected = format!("plan.json: {field}: {name:?} is no plain file name");
+            assert!(message.contains(&expected), "{arguments:?}: {message}");
+        }
+        assert!(!folder.path().join("out").exists());
+    }
+}
+
+/// Any baseline: it is not looked at.
+const BASELINE: &str = r#"{"baseline_version": 1, "experiment": "export", "environment": "CartPole-v1",
+    "recorded": {"run": "r", "started": null, "settings_hash": "0", "git": null, "versions": {}},
+    "agents": {"net": {"policy": "neural", "learns": true, "seeds": [{"seed": 0, "returns": [1.0]}]}}}"#;

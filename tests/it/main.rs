@@ -12,6 +12,7 @@ mod env_policies;
 mod experiments;
 mod export;
 mod faults;
+mod gate;
 mod interop;
 mod learning;
 mod pixels;

@@ -398,6 +398,116 @@ fn runs_are_compared() {
     );
 }
 
+/// The experiment in another environment, or the same one with other settings.
+fn within(environment: Value, learned: f64) -> MadeUp {
+    let mut spec = experiment(three_agents(), 5);
+    spec["environment"] = environment;
+    MadeUp::new(spec, learned)
+}
+
+fn compared(runs: &[&MadeUp]) -> String {
+    let runs: Vec<RunDir> = runs.iter().map(|made_up| made_up.run.clone()).collect();
+    let path = report::render(&runs, &Options::default()).unwrap();
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn runs_of_different_environments_are_not_compared() {
+    let cart_pole = json!({ "id": "CartPole-v1" });
+    let good = within(cart_pole.clone(), 490.0);
+    let acrobot = within(json!({ "id": "Acrobot-v1" }), 100.0);
+    let bad = within(cart_pole, 200.0);
+
+    let page = compared(&[&good, &acrobot]);
+    insta::assert_snapshot!(headline(&page), @"Every run is of another environment; nothing is compared.");
+    let section = between(&page, "<section class=\"section\" id=\"comparison\"", "</section>");
+    assert!(section.contains("Only run A is") && section.contains("Only run B is"), "{section}");
+    assert!(!page.contains("A → B") && !page.contains("are worse") && !page.contains("is worse"));
+    // Figures are drawn for each environment.
+    for id in ["training-return", "performance-profile", "return-distribution"] {
+        let figure = |suffix: &str| page.matches(&format!("id=\"{id}{suffix}\"")).count();
+        assert_eq!((figure("-1"), figure("-2"), figure("")), (1, 1, 0), "{id}");
+    }
+    // Acrobot's best baseline is not CartPole's.
+    let evaluation = between(&page, "<section class=\"section\" id=\"evaluation\"", "</section>");
+    assert!(evaluation.contains("+470.0") && evaluation.contains("+80.0"), "{evaluation}");
+
+    let page = compared(&[&good, &acrobot, &bad]);
+    insta::assert_snapshot!(headline(&page), @"CartPole-v1: reinforce is worse in run C than in run A.");
+    assert!(page.contains("A → C") && !page.contains("A → B") && !page.contains("B → C"));
+}
+
+#[test]
+fn options_and_time_limits_make_another_environment_and_defaults_do_not() {
+    let plain = within(json!({ "id": "CartPole-v1" }), 490.0);
+    for same in [
+        json!({ "id": "CartPole-v1", "max_episode_steps": 500 }),
+        json!({ "id": "CartPole-v1", "options": { "sutton_barto_reward": false } }),
+    ] {
+        let page = compared(&[&plain, &within(same, 200.0)]);
+        assert_eq!(headline(&page), "reinforce is worse in run B than in run A.");
+    }
+    for (other, name) in [
+        (json!({ "max_episode_steps": 200 }), "CartPole-v1(max_episode_steps=200)"),
+        (
+            json!({ "options": { "sutton_barto_reward": true }, "max_episode_steps": 200 }),
+            "CartPole-v1(sutton_barto_reward=true, max_episode_steps=200)",
+        ),
+    ] {
+        let mut environment = other;
+        environment["id"] = json!("CartPole-v1");
+        let page = compared(&[&plain, &within(environment, 200.0)]);
+        assert_eq!(headline(&page), "Every run is of another environment; nothing is compared.");
+        assert!(page.contains(name), "the page does not name {name}");
+    }
+}
+
+#[test]
+fn a_run_whose_names_lead_out_of_it_is_refused() {
+    let secret = tempfile::tempdir().unwrap();
+    std::fs::write(secret.path().join("secret"), "private").unwrap();
+    let elsewhere = secret.path().join("secret").to_string_lossy().into_owned();
+    let refused = |made_up: &MadeUp| {
+        for standalone in [false, true] {
+            let output = Some(made_up.run.path().join("page.html"));
+            let options = Options { output, standalone };
+            let error = report::render(std::slice::from_ref(&made_up.run), &options).unwrap_err();
+            assert!(format!("{error:#}").contains("is no plain file name"), "{error:#}");
+            assert!(!made_up.run.path().join("page.html").exists());
+        }
+    };
+    for field in ["file", "poster"] {
+        for name in [elsewhere.as_str(), "../../plan.json", ".."] {
+            let made_up = MadeUp::new(experiment(three_agents(), 1), 490.0);
+            let trial = made_up.run.trial("reinforce--s0");
+            let mut result = serde_json::to_value(trial.result().unwrap()).unwrap();
+            result["takes"][0][field] = json!(name);
+            std::fs::write(trial.file("result.json"), result.to_string()).unwrap();
+            refused(&made_up);
+
+            // A trial without a result is known by its events.
+            let mut take = result["takes"][0].clone();
+            for (key, value) in [("event", "take"), ("moment", "before")] {
+                take[key] = json!(value);
+            }
+            for key in ["episodes", "steps", "updates", "seconds"] {
+                take[key] = json!(0);
+            }
+            std::fs::remove_file(trial.file("result.json")).unwrap();
+            std::fs::write(trial.events_path(), format!("{take}\n")).unwrap();
+            refused(&made_up);
+        }
+    }
+    // A plain name may still be a link.
+    let made_up = MadeUp::new(experiment(three_agents(), 1), 490.0);
+    let video = made_up.trial("reinforce--s0", "after.mp4");
+    std::fs::remove_file(&video).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &video).unwrap();
+    let options = Options { standalone: true, ..Options::default() };
+    let error = report::render(std::slice::from_ref(&made_up.run), &options).unwrap_err();
+    assert!(error.to_string().contains("is a link out of the run's directory"), "{error:#}");
+}
+
 #[test]
 fn verdicts_say_no_more_than_is_known() {
     let verdict = |agents: Value, seeds, learned| {

@@ -19,6 +19,9 @@ impl Section for Comparison {
     }
 
     fn lead(&self, report: &Report) -> String {
+        if report.environments().len() > 1 {
+            return "Runs are compared with those of the same environment.".into();
+        }
         let hash = report.runs.first().map(|run| &run.summary.settings_hash);
         let same = report.runs.iter().all(|run| Some(&run.summary.settings_hash) == hash);
         match same {
@@ -30,16 +33,27 @@ impl Section for Comparison {
         }
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         if !report.several() {
             return Ok(Vec::new());
         }
-        let first: Vec<&Series> = report.series.iter().filter(|series| series.run == 0).collect();
+        let (first_run, last_run) = report.ends();
+        if first_run == last_run {
+            let run = letter(first_run);
+            return Ok(vec![Block::text(format!("Only run {run} is of this environment."))]);
+        }
+        let first = report.series.iter().filter(|series| series.run == first_run);
         let all = report.series.iter().flat_map(|series| series.scores.iter().copied());
         let decimals = format::decimals(all);
         let mut rows = Vec::new();
         for old in first {
-            for new in report.series.iter().filter(|new| new.run > 0 && new.name == old.name) {
+            for new in
+                report.series.iter().filter(|new| new.run > first_run && new.name == old.name)
+            {
                 rows.push(row(old, new, decimals));
             }
         }
@@ -67,9 +81,9 @@ impl Section for Comparison {
 
 fn row(old: &Series, new: &Series, decimals: usize) -> Row {
     let bootstrap = Bootstrap::default();
-    let difference = old.mean().zip(new.mean()).map(|(old, new)| new - old);
+    let difference = stats::difference_of_means(&old.scores, &new.scores);
     let interval = bootstrap.stratified(&[&old.scores, &new.scores], |strata| {
-        Some(stats::mean(&strata[1])? - stats::mean(&strata[0])?)
+        stats::difference_of_means(&strata[0], &strata[1])
     });
     let improvement = stats::probability_of_improvement(&new.scores, &old.scores);
     let range = bootstrap.improvement(&new.scores, &old.scores);

@@ -35,6 +35,10 @@ impl Section for Curves {
         "Thin lines are seeds; thick lines are their interquartile mean with its 95 % bootstrap interval.".into()
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut windows: Vec<usize> =
             report.learners().map(|(_, series)| report.summary(series).curve_window).collect();

@@ -27,6 +27,10 @@ impl Section for Diagnostics {
             .into()
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let names: IndexSet<&str> = (report.runs.iter().flat_map(|run| &run.trials))
             .flat_map(|trial| trial.metrics.keys().map(String::as_str))

@@ -1,5 +1,7 @@
 //! The environment's card, from the table of environments.
 
+use indexmap::IndexSet;
+
 use super::Section;
 use crate::env::Space;
 use crate::format;
@@ -20,16 +22,16 @@ impl Section for Environment {
     }
 
     fn lead(&self, report: &Report) -> String {
-        match report.runs.first().and_then(|run| run.env.as_ref()) {
-            Some(env) => format!("{}: {}.", env.id, env.summary),
-            None => String::new(),
-        }
+        let cards = report.runs.iter().filter_map(|run| run.env.as_ref());
+        let leads: IndexSet<String> =
+            cards.map(|env| format!("{}: {}.", env.id, env.summary)).collect();
+        leads.into_iter().collect::<Vec<_>>().join(" ")
     }
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut blocks = Vec::new();
         let mut seen = Vec::new();
-        for run in &report.runs {
+        for run in report.runs.iter() {
             let environment = &run.plan.experiment.environment;
             if !seen.contains(&environment) {
                 seen.push(environment);

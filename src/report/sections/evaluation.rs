@@ -28,6 +28,10 @@ impl Section for Evaluation {
         "Every agent plays the same episodes, none of which occur in training.".into()
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let series: Vec<_> = report
             .series
@@ -90,7 +94,8 @@ fn table(report: &Report, series: &[(usize, &Series)]) -> Table {
         cells.push(Cell::number(returns.iter().copied().min_by(f64::total_cmp), decimals));
         cells.push(Cell::number(returns.iter().copied().max_by(f64::total_cmp), decimals));
         if let Some(baseline) = baseline {
-            let over = series.mean().filter(|_| series.learns).map(|mean| mean - baseline);
+            let over = stats::difference_of_means(&[baseline], &series.scores);
+            let over = over.filter(|_| series.learns);
             let mut cell = Cell::number(over, decimals);
             if over.is_some_and(|over| over > 0.0) {
                 cell.text.insert(0, '+');

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Section;
 use crate::experiment::Metric;
 use crate::format;
+use crate::regression::Scores;
 use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size};
 use crate::report::model::{Report, Series};
@@ -28,7 +29,9 @@ struct Point {
 struct Entry<'a> {
     run: &'a str,
     other_settings: bool,
-    /// One for every series of the report, `None` where the run had no such agent.
+    /// The environment, where it is not this run's.
+    other_environment: Option<&'a str>,
+    /// One for every series of the report, `None` where the run had no such agent or was in another environment.
     points: Vec<Option<Point>>,
 }
 
@@ -77,7 +80,7 @@ impl Section for History {
             });
             layers.push(Layer::Dots { class: series.class.clone(), points: means, data });
         }
-        for (agent, mean) in baseline_means(past, &report.series) {
+        for (agent, mean) in baseline_means(run, past, &report.series) {
             layers.push(Layer::Rule { y: mean, label: format!("baseline of {agent}") });
         }
         let values = entries.iter().flat_map(|entry| entry.points.iter().flatten());
@@ -114,9 +117,14 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
         .map(|past| Entry {
             run: &past.run,
             other_settings: past.settings_hash != run.summary.settings_hash,
+            other_environment: Some(past.environment.as_str())
+                .filter(|environment| *environment != run.summary.environment),
             points: series
                 .iter()
                 .map(|one| {
+                    if past.environment != run.summary.environment {
+                        return None;
+                    }
                     let found = past.series.iter().find(|recorded| {
                         recorded.agent == one.name && recorded.metric == Metric::Return
                     })?;
@@ -128,7 +136,8 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
     // Names of runs are times: they sort as the runs were started.
     let place = entries.partition_point(|entry| entry.run < here);
     let points = series.iter().map(|one| point(&one.scores)).collect();
-    entries.insert(place, Entry { run: here, other_settings: false, points });
+    let this = Entry { run: here, other_settings: false, other_environment: None, points };
+    entries.insert(place, this);
     let surplus = entries.len().saturating_sub(MOST_RUNS);
     entries.drain(..surplus.min(place));
     entries
@@ -140,8 +149,9 @@ fn point(scores: &[f64]) -> Option<Point> {
 }
 
 /// What the experiment's baseline says of the agents that learn.
-fn baseline_means<'a>(past: &Past, series: &'a [Series]) -> Vec<(&'a str, f64)> {
-    let Some(baseline) = &past.baseline else { return Vec::new() };
+fn baseline_means<'a>(run: &RunData, past: &Past, series: &'a [Series]) -> Vec<(&'a str, f64)> {
+    let comparable = |baseline: &&Scores| baseline.environment == run.summary.environment;
+    let Some(baseline) = past.baseline.as_ref().filter(comparable) else { return Vec::new() };
     let mean = |one: &'a Series| {
         let scores = baseline.agents.get(&one.name)?;
         let means: Option<Vec<f64>> =
@@ -156,9 +166,11 @@ fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
         report.past[0].baseline.as_ref().map(|baseline| baseline.recorded.run.as_str());
     let rows = entries.iter().map(|entry| {
         let mut notes = Vec::new();
-        notes.extend((entry.run == run.summary.run).then_some("this run"));
-        notes.extend((baseline_run == Some(entry.run)).then_some("the baseline"));
-        notes.extend(entry.other_settings.then_some("other settings"));
+        notes.extend((entry.run == run.summary.run).then_some("this run".to_owned()));
+        notes.extend((baseline_run == Some(entry.run)).then_some("the baseline".to_owned()));
+        notes.extend(entry.other_environment.map(|name| format!("in {name}, not compared")));
+        let other_settings = entry.other_settings && entry.other_environment.is_none();
+        notes.extend(other_settings.then_some("other settings".to_owned()));
         let mut cells = vec![Cell::code(entry.run).with_note(notes.join(", "))];
         cells.extend(entry.points.iter().map(|point| match point {
             None => Cell::new("–"),

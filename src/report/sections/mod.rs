@@ -9,6 +9,7 @@ mod diagnostics;
 mod environment;
 mod evaluation;
 mod failures;
+mod gate;
 mod history;
 mod profile;
 mod reproduce;
@@ -30,6 +31,11 @@ pub(super) trait Section: Sync {
     /// A sentence beside the title.
     fn lead(&self, report: &Report) -> String;
 
+    /// Whether it holds agents against each other, which only those of one environment can be.
+    fn compares(&self) -> bool {
+        false
+    }
+
     /// Its content; a section without any is left out.
     ///
     /// # Errors
@@ -40,6 +46,7 @@ pub(super) trait Section: Sync {
 /// Every section, in the order of the page.
 pub(super) static SECTIONS: &[&dyn Section] = &[
     &failures::Failures,
+    &gate::Gate,
     &takes::Takes,
     &search::Search,
     &comparison::Comparison,

@@ -29,6 +29,10 @@ impl Section for Profile {
             .into()
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let series: Vec<_> = report
             .series

@@ -21,6 +21,10 @@ impl Section for Speed {
         "Medians over seeds. Speed leaves evaluations and filming out.".into()
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let rows: Vec<Row> = report
             .learners()

@@ -23,10 +23,15 @@ impl Section for Threshold {
     }
 
     fn lead(&self, report: &Report) -> String {
-        let threshold = report.threshold().map(format::number).unwrap_or_default();
+        let threshold = report.threshold().map(format::number);
+        let threshold = threshold.unwrap_or("its environment's reward threshold".into());
         format!(
             "A seed arrives when the mean of its training curve's whole window first reaches {threshold}."
         )
+    }
+
+    fn compares(&self) -> bool {
+        true
     }
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {

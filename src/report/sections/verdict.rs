@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::format;
 use crate::record::RunStatus;
+use crate::regression;
 use crate::report::model::{Report, Series, letter};
 use crate::stats::{self, Bootstrap};
 
@@ -40,6 +41,14 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     if !report.several() {
         points.extend(threshold(report));
     }
+    if let Some(decision) = report.decision() {
+        points.push(format!("Against the baseline: {}.", regression::summary(decision)));
+        tone = match (decision.verdict, tone) {
+            (regression::Verdict::Regressed, _) => "bad",
+            (regression::Verdict::Inconclusive, "good") => "mixed",
+            (_, tone) => tone,
+        };
+    }
     for (index, run) in report.runs.iter().enumerate() {
         let of = if report.several() { format!("Run {}: ", letter(index)) } else { String::new() };
         let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
@@ -68,7 +77,10 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     }
     let decimals = format::decimals(scored().flat_map(|series| series.scores.iter().copied()));
     let mut shown: Vec<&Series> = scored().collect();
-    if shown.len() > MOST_FIGURES {
+    let several_environments = report.environments().len() > 1;
+    if several_environments {
+        shown.truncate(MOST_FIGURES);
+    } else if shown.len() > MOST_FIGURES {
         // The best ones, in the order of the experiment.
         let mut means: Vec<f64> = shown.iter().filter_map(|series| series.mean()).collect();
         means.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -76,7 +88,10 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     }
     let figures = shown.into_iter().map(|series| {
         let interval = Bootstrap::default().interval(&series.scores, stats::mean);
-        let seeds = format::plural(series.scores.len(), "seed");
+        let mut seeds = format::plural(series.scores.len(), "seed");
+        if several_environments {
+            seeds.push_str(&format!(" in {}", report.runs[series.run].summary.environment));
+        }
         KeyFigure {
             label: series.label.clone(),
             class: series.class.clone(),
@@ -125,7 +140,9 @@ fn single(report: &Report) -> (String, &'static str) {
         }
         (Some((top, mean)), None) => match stats::mean(&top.before) {
             Some(before) => {
-                let (word, tone) = if mean > before { ("up", "good") } else { ("not up", "bad") };
+                let up =
+                    stats::difference_of_means(&top.before, &top.scores).is_some_and(|d| d > 0.0);
+                let (word, tone) = if up { ("up", "good") } else { ("not up", "bad") };
                 (
                     format!(
                         "{} returns {} after training, {word} from {} before.",
@@ -150,7 +167,7 @@ fn single(report: &Report) -> (String, &'static str) {
                 rival.label
             );
             match (winners.len(), learned.len()) {
-                (0, 1) if mean > other => (
+                (0, 1) if above(mean, other) => (
                     format!("{} is ahead of the baselines, but not clearly: {figures}.", top.label),
                     "mixed",
                 ),
@@ -189,7 +206,12 @@ fn beats(series: &Series, rival: &Series) -> bool {
         let mean = series.mean().unwrap_or(f64::NAN);
         bootstrap.interval(&series.scores, stats::mean).map_or((mean, mean), |i| (i.low, i.high))
     };
-    ends(series).0 > ends(rival).1
+    above(ends(series).0, ends(rival).1)
+}
+
+/// Whether a mean is above another by more than rounding.
+fn above(mean: f64, other: f64) -> bool {
+    stats::difference_of_means(&[other], &[mean]).is_some_and(|difference| difference > 0.0)
 }
 
 fn threshold(report: &Report) -> Option<String> {
@@ -228,13 +250,40 @@ fn threshold(report: &Report) -> Option<String> {
     })
 }
 
-/// The first run against the last one, for the agents that both have.
+/// The first run against the last one of each environment, for the agents that both have.
 fn comparison(report: &Report) -> (String, &'static str) {
-    let last = report.runs.len() - 1;
+    let environments = report.environments();
+    if let [(_, only)] = &environments[..] {
+        return first_and_last(only);
+    }
+    let several = |part: &&(&str, Report)| part.1.ends().0 < part.1.ends().1;
+    let found: Vec<(String, &'static str)> = (environments.iter().filter(several))
+        .map(|(name, part)| {
+            let (sentence, tone) = first_and_last(part);
+            (format!("{name}: {sentence}"), tone)
+        })
+        .collect();
+    let sentences: Vec<&str> = found.iter().map(|(sentence, _)| sentence.as_str()).collect();
+    let has = |tone| found.iter().any(|(_, found)| *found == tone);
+    let tone = match (has("good"), has("bad"), has("mixed")) {
+        (_, _, true) | (true, true, _) => "mixed",
+        (true, false, false) => "good",
+        (false, true, false) => "bad",
+        (false, false, false) => "open",
+    };
+    match &sentences[..] {
+        [] => ("Every run is of another environment; nothing is compared.".into(), tone),
+        _ => (sentences.join(" "), tone),
+    }
+}
+
+/// The first run against the last one of one environment.
+fn first_and_last(report: &Report) -> (String, &'static str) {
+    let (first, last) = report.ends();
     let mut better = Vec::new();
     let mut worse = Vec::new();
     let mut level = 0;
-    for (_, old) in report.learners().filter(|(_, series)| series.run == 0) {
+    for (_, old) in report.learners().filter(|(_, series)| series.run == first) {
         let Some(new) = report.series.iter().find(|s| s.run == last && s.name == old.name) else {
             continue;
         };
@@ -249,14 +298,14 @@ fn comparison(report: &Report) -> (String, &'static str) {
             level += 1;
         }
     }
-    let against = format!("in run {} than in run {}", letter(last), letter(0));
+    let against = format!("in run {} than in run {}", letter(last), letter(first));
     let is = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
     match (better.is_empty(), worse.is_empty()) {
         (true, true) if level == 0 => {
             ("The runs share no evaluated agent that learns.".into(), "open")
         }
         (true, true) => (
-            format!("No clear difference between run {} and run {}.", letter(0), letter(last)),
+            format!("No clear difference between run {} and run {}.", letter(first), letter(last)),
             "open",
         ),
         (false, true) => {

@@ -1,0 +1,169 @@
+//! The test of "worse by more than", and what it can see.
+//!
+//! Two tests have to agree. The permutation test is exact for scores of any distribution, but only if the run's is the
+//! baseline's: with many quiet seeds against few noisy ones it calls chance a drop. Welch's test allows for scatters
+//! that differ, but assumes that means are normal. A drop that both find is a false alarm no more often than either
+//! of them raises one. Both compare the drop with a bound, so that the agreement, too, has one bound for every error
+//! rate: the p-value is the larger one, the interval reaches as far as the wider one.
+
+use rand::RngExt as _;
+
+use super::permutation::{Permutation, Splits};
+use super::welch::Welch;
+use crate::rng::{Rng, SeedSequence};
+
+/// What the scores of a baseline and a run say about the drop between them.
+pub(super) struct Test {
+    permutation: Permutation,
+    /// Nothing where a side has too few scores, so that no drop is proven.
+    welch: Option<Welch>,
+}
+
+impl Test {
+    /// Tests a run against a baseline. More is better; scores are about 1 in size.
+    pub(super) fn new(splits: &Splits, baseline: &[f64], run: &[f64]) -> Self {
+        let permutation = Permutation::new(splits, baseline, run);
+        Self { permutation, welch: Welch::new(baseline, run) }
+    }
+
+    /// How probable scores at least as bad as these are, if the true drop is `margin`: small values say that the run
+    /// is worse by more than that.
+    pub(super) fn worse(&self, margin: f64) -> f64 {
+        let welch = self.welch.as_ref().map_or(1.0, |welch| welch.worse(margin));
+        self.permutation.worse(margin).max(welch)
+    }
+
+    /// The same for "better by more than `margin`".
+    pub(super) fn better(&self, margin: f64) -> f64 {
+        let welch = self.welch.as_ref().map_or(1.0, |welch| welch.better(margin));
+        self.permutation.better(margin).max(welch)
+    }
+
+    /// The largest drop that is exceeded at error rate `alpha`, and the smallest that is not reached; infinite where
+    /// the seeds are too few to say.
+    pub(super) fn bounds(&self, alpha: f64) -> (f64, f64) {
+        let everything = (f64::NEG_INFINITY, f64::INFINITY);
+        let welch = self.welch.as_ref().map_or(everything, |welch| welch.bounds(alpha));
+        let permutation = self.permutation.bounds(alpha);
+        (permutation.0.min(welch.0), permutation.1.max(welch.1))
+    }
+}
+
+/// The smallest true drop that a test with so many seeds finds (proves larger than `margin` at error rate
+/// `alpha`) with probability `power`, where scores scatter around their mean as `residuals` do. Infinite
+/// where no drop is large enough: too few seeds for the error rate, or no residuals to judge by.
+///
+/// Experiments are simulated by drawing from the residuals. A true drop moves the bounds of both tests alike,
+/// so that each simulated experiment has one drop from which on it is found.
+pub(super) fn smallest_visible_drop(
+    splits: &Splits,
+    (baseline_size, run_size): (usize, usize),
+    residuals: &[f64],
+    margin: f64,
+    alpha: f64,
+    power: f64,
+    simulations: usize,
+) -> f64 {
+    if residuals.is_empty() {
+        return f64::INFINITY;
+    }
+    let mut rng: Rng = SeedSequence::new(&[simulations as u64]).pcg64();
+    let mut draw = |count: usize| -> Vec<f64> {
+        (0..count).map(|_| residuals[rng.random_range(0..residuals.len())]).collect()
+    };
+    let mut drops = Vec::new();
+    let mut visible: Vec<f64> = (0..simulations)
+        .map(|_| {
+            let (baseline, run) = (draw(baseline_size), draw(run_size));
+            let welch = Welch::new(&baseline, &run);
+            let welch = welch.map_or(f64::NEG_INFINITY, |welch| welch.bounds(alpha).0);
+            margin - splits.least_drop(&baseline, &run, alpha, &mut drops).min(welch)
+        })
+        .collect();
+    visible.sort_unstable_by(f64::total_cmp);
+    let index = (power * simulations as f64).ceil() as usize - 1;
+    visible[index.min(simulations - 1)]
+}
+
+/// How the scores of several groups scatter around their own means, widened for the degrees of freedom
+/// that the means have used up. A group of one says nothing.
+pub(super) fn residuals(groups: &[&[f64]]) -> Vec<f64> {
+    let mut residuals = Vec::new();
+    for scores in groups.iter().filter(|scores| scores.len() > 1) {
+        let count = scores.len() as f64;
+        let mean = scores.iter().sum::<f64>() / count;
+        let widening = (count / (count - 1.0)).sqrt();
+        residuals.extend(scores.iter().map(|score| (score - mean) * widening));
+    }
+    residuals
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::regression::permutation::Effort;
+
+    fn splits(baseline: usize, run: usize) -> Splits {
+        Splits::new(baseline, run, Effort::FULL).expect("seeds")
+    }
+
+    #[test]
+    fn one_seed_sees_nothing() {
+        let residuals = residuals(&[&[0.91, 1.02, 0.97, 1.10, 0.99]]);
+        let splits = splits(5, 1);
+        let drop = smallest_visible_drop(&splits, (5, 1), &residuals, 0.02, 0.05, 0.9, 400);
+        assert_eq!(drop, f64::INFINITY);
+    }
+
+    /// Drops of exactly the size that is said to be visible are found about as often as promised, in
+    /// experiments that were not used to find that size.
+    #[test]
+    fn the_smallest_visible_drop_is_found_as_often_as_promised() {
+        let splits = splits(5, 5);
+        let residuals: Vec<f64> = (-20..=20).map(|step| f64::from(step) / 200.0).collect();
+        let visible = smallest_visible_drop(&splits, (5, 5), &residuals, 0.02, 0.05, 0.9, 400);
+        let mut rng = SeedSequence::new(&[77]).pcg64();
+        let mut scores = |mean: f64| -> Vec<f64> {
+            (0..5).map(|_| mean + residuals[rng.random_range(0..residuals.len())]).collect()
+        };
+        const REPETITIONS: usize = 4000;
+        let found = (0..REPETITIONS)
+            .filter(|_| {
+                let (baseline, run) = (scores(1.0), scores(1.0 - visible));
+                Test::new(&splits, &baseline, &run).worse(0.02) <= 0.05
+            })
+            .count();
+        let rate = found as f64 / REPETITIONS as f64;
+        assert!((0.87..=0.93).contains(&rate), "found {rate}");
+    }
+
+    proptest! {
+        /// The proof that the gate's error rate holds at every margin rests on this.
+        #[test]
+        fn a_run_that_is_better_throughout_never_looks_worse(
+            baseline in prop::collection::vec(-1.0f64..1.0, 1..7),
+            run in prop::collection::vec(-1.0f64..1.0, 1..7),
+            gain in 0.0f64..1.0,
+            margin in 0.0f64..0.5,
+        ) {
+            let splits = splits(baseline.len(), run.len());
+            let better: Vec<f64> = run.iter().map(|score| score + gain).collect();
+            let before = Test::new(&splits, &baseline, &run).worse(margin);
+            prop_assert!(Test::new(&splits, &baseline, &better).worse(margin) >= before - 1e-12);
+        }
+
+        #[test]
+        fn bounds_and_p_values_agree(
+            baseline in prop::collection::vec(-1.0f64..1.0, 4..7),
+            run in prop::collection::vec(-1.0f64..1.0, 4..7),
+            alpha in 0.02f64..0.3,
+        ) {
+            let test = Test::new(&splits(baseline.len(), run.len()), &baseline, &run);
+            let (low, high) = test.bounds(alpha);
+            prop_assert!(test.worse(low - 1e-6) <= alpha && test.worse(low + 1e-6) > alpha);
+            prop_assert!(test.better(-high - 1e-6) <= alpha && test.better(-high + 1e-6) > alpha);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `rushes run FILE --check BASELINE`: the run that was asked for is the one that is checked.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cli::rushes;
+
+const LEAN: &str = "if obs[2] + obs[3] > 0.0 { 1 } else { 0 }";
+
+/// A folder with an experiment whose file has another name than it, and its baseline.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let experiment = json!({
+            "name": "gated",
+            "environment": { "id": "CartPole-v1" },
+            "seeds": 5,
+            "agents": {
+                "random": { "policy": { "type": "random" } },
+                "lean": { "policy": { "type": "hard-coded", "rule": LEAN } },
+            },
+            "evaluation": { "episodes": 3 },
+            "recording": { "after": false },
+        });
+        std::fs::write(place.path("a file.json"), experiment.to_string()).expect("a file");
+        let good = place.run(&["--output", "first"]);
+        assert_eq!(code(&good), 0, "{}", stderr(&good));
+        let written = place.rushes(&["baseline", "first/gated/latest", "-o", "baseline.json"]);
+        assert_eq!(code(&written), 0, "{}", stderr(&written));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn rushes(&self, arguments: &[&str]) -> Output {
+        rushes(arguments).current_dir(self.folder.path()).output().expect("the program starts")
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        self.rushes(&[&["run", "a file.json"], more].concat())
+    }
+
+    fn check(&self, more: &[&str]) -> Output {
+        self.run(&[&["--check", "baseline.json"], more].concat())
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The path of the report, the first line, and the verdict, the last one.
+fn ends(output: &Output) -> (PathBuf, String) {
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    let mut lines = text.lines();
+    let report = lines.next().expect("the report's path").into();
+    (report, lines.last().expect("a verdict").to_owned())
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn what_ran_is_what_is_checked() {
+    let place = Place::new();
+    let held = place.check(&["--output", "second"]);
+    assert_eq!(code(&held), 0, "{}", stderr(&held));
+    assert_eq!(ends(&held).1, "verdict: held (2 held)");
+
+    // Elsewhere, under another name, and worse: a run under the old name and place would be held.
+    let worse = place.check(&[
+        "--output",
+        "third",
+        "--set",
+        "name=other",
+        "--set",
+        "agents.lean.policy.rule=\"0\"",
+        "--markdown",
+        "m.md",
+        "--junit",
+        "j.xml",
+    ]);
+    assert_eq!(code(&worse), 1, "{}", stderr(&worse));
+    let (report, verdict) = ends(&worse);
+    assert_eq!(verdict, "verdict: regressed (1 regressed, 1 held)");
+    let run = std::fs::canonicalize(place.path("third/other/latest")).expect("a run");
+    assert_eq!(report, run.join("index.html"));
+    let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = String::from_utf8_lossy(&worse.stdout);
+    assert!(text.contains(&format!("other: REGRESSED (run {name} against baseline ")), "{text}");
+    assert!(text.contains("note: the baseline is of the experiment gated, the run of other"));
+    assert!(read(&place.path("m.md")).contains("❌ other: regressed"));
+    assert!(read(&place.path("j.xml")).contains("failures=\"1\""));
+    let page = read(&report);
+    assert!(page.contains("<section class=\"section\" id=\"gate\""));
+    assert!(page.contains("Against the baseline: regressed (1 regressed, 1 held)."));
+
+    // The run keeps what it was checked against: written again without the baseline at hand, the report says the same.
+    std::fs::remove_file(place.path("baseline.json")).expect("a file");
+    let again = place.rushes(&["report", "third/other/latest", "-o", "again.html"]);
+    assert_eq!(code(&again), 0, "{}", stderr(&again));
+    assert!(read(&place.path("again.html")).contains("regressed (1 regressed, 1 held)."));
+}
+
+#[test]
+fn a_resumed_run_is_checked_too() {
+    let place = Place::new();
+    let worse = ["--set", "agents.lean.policy.rule=\"0\""];
+    let first = place.check(&[&worse[..], &["--output", "second"]].concat());
+    assert_eq!(code(&first), 1, "{}", stderr(&first));
+    let resume = ["--output", "second", "--resume"];
+    for check in [&[][..], &["--check", "baseline.json"]] {
+        let resumed = place.run(&[&worse[..], &resume, check].concat());
+        assert_eq!(code(&resumed), 1, "{}", stderr(&resumed));
+        assert_eq!(ends(&resumed).1, "verdict: regressed (1 regressed, 1 held)");
+    }
+    let unchecked = place.run(&["--output", "first", "--resume", "--check", "baseline.json"]);
+    assert_eq!((code(&unchecked), ends(&unchecked).1.as_str()), (0, "verdict: held (2 held)"));
+}
+
+#[test]
+fn what_cannot_be_checked_is_not_run() {
+    let place = Place::new();
+    let mut other: Value = serde_json::from_str(&read(&place.path("baseline.json"))).expect("JSON");
+    other["environment"] = json!("Acrobot-v1");
+    std::fs::write(place.path("acrobot.json"), other.to_string()).expect("a file");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--check", "none.json"], "failed to read the baseline"),
+        (
+            &["--check", "acrobot.json"],
+            "the baseline is of the environment `Acrobot-v1`, the run of `CartPole-v1`",
+        ),
+        (
+            &["--check", "baseline.json", "--set", "environment.max_episode_steps=100"],
+            "the baseline is of the environment `CartPole-v1`, the run of \
+             `CartPole-v1(max_episode_steps=100)`",
+        ),
+        (&["--markdown", "m.md"], "--check"),
+    ];
+    for (arguments, expected) in cases {
+        let refused = place.run(&[arguments, &["--output", "none"]].concat());
+        let expected_code = if arguments[0] == "--markdown" { 3 } else { 2 };
+        assert_eq!(code(&refused), expected_code, "{arguments:?}");
+        assert!(stderr(&refused).contains(expected), "{}", stderr(&refused));
+        assert!(!place.path("none").exists(), "{arguments:?} made a run");
+    }
+    // What the environment is by default is no other environment.
+    let same = place.check(&["--output", "same", "--set", "environment.max_episode_steps=500"]);
+    assert_eq!(code(&same), 0, "{}", stderr(&same));
+}
+
+#[test]
+fn a_failed_trial_keeps_its_exit_code() {
+    let place = Place::new();
+    let failed = place.check(&[
+        "--output",
+        "second",
+        "--set",
+        "trial_timeout_seconds=0.1",
+        "--set",
+        "agents.lean.policy.rule=\"let x = 0; while x < 1000000000 { x += 1; } 0\"",
+    ]);
+    assert_eq!(code(&failed), 1, "{}", stderr(&failed));
+    assert!(ends(&failed).1.starts_with("verdict: inconclusive"), "{}", ends(&failed).1);
+}
