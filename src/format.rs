@@ -21,6 +21,26 @@ pub fn number(value: f64) -> String {
     format!("{}{text}", sign(value))
 }
 
+/// An error as a terminal shows it: without characters that move its cursor, and cut in the middle where a file's
+/// contents made it long.
+pub fn message(error: &str) -> String {
+    const LONGEST: usize = 3500;
+    let control = |c: char| c.is_control() && c != '\n';
+    let plain: String = if error.contains(control) {
+        let escaped =
+            |c: char| if control(c) { c.escape_default().to_string() } else { c.to_string() };
+        error.chars().map(escaped).collect()
+    } else {
+        error.to_owned()
+    };
+    if plain.len() <= LONGEST {
+        return plain;
+    }
+    let head = plain.floor_char_boundary(LONGEST / 2);
+    let tail = plain.ceil_char_boundary(plain.len() - LONGEST / 2);
+    format!("{} […] {}", &plain[..head], &plain[tail..])
+}
+
 /// A number to a fixed number of decimals, for columns that should line up.
 pub fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
@@ -155,6 +175,14 @@ fn grouped(value: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_short_and_move_no_cursor() {
+        assert_eq!(message("a\u{1b}[2J\nb\u{9b}"), "a\\u{1b}[2J\nb\\u{9b}");
+        let long = message(&format!("file.json: {} in `name`", "ä\u{7}".repeat(1_000_000)));
+        assert!(long.len() < 4096, "{}", long.len());
+        assert!(long.starts_with("file.json: ä") && long.ends_with("in `name`"), "{long}");
+    }
 
     #[test]
     fn numbers_are_short_and_exact_enough() {

@@ -19,6 +19,7 @@ use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::env::input;
 use crate::experiment::{Plan, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::FORMAT_VERSION;
@@ -123,7 +124,11 @@ impl RunDir {
     /// # Errors
     /// Fails if it is missing, damaged or from a newer version.
     pub fn plan(&self) -> anyhow::Result<Plan> {
-        read_json(&self.path.join("plan.json"))
+        let plan: Plan = read_json(&self.path.join("plan.json"))?;
+        for agent in plan.experiment.agents.keys() {
+            plain(agent, &self.path)?;
+        }
+        Ok(plan)
     }
 
     /// Writes `plan.json`.
@@ -248,7 +253,9 @@ impl TrialDir {
     /// # Errors
     /// Fails if it is missing, damaged or from a newer version.
     pub fn plan(&self) -> anyhow::Result<TrialPlan> {
-        read_json(&self.path.join("trial.json"))
+        let plan: TrialPlan = read_json(&self.path.join("trial.json"))?;
+        plain(&plan.agent, &self.path)?;
+        Ok(plan)
     }
 
     /// Whether the trial is over.
@@ -410,6 +417,13 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
+/// Refuses a directory from elsewhere with names that would move a terminal's cursor.
+fn plain(name: &str, dir: &Path) -> anyhow::Result<()> {
+    let message = || format!("{}: an agent's name has control characters: {name:?}", dir.display());
+    anyhow::ensure!(!name.contains(char::is_control), message());
+    Ok(())
+}
+
 /// Reads a JSON file of this program, refusing one that a newer version wrote.
 ///
 /// # Errors
@@ -419,7 +433,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     struct Version {
         format_version: u32,
     }
-    let text = fs::read_to_string(path)?;
+    let text = input::read_text(path)?;
     let damaged = || format!("{} is damaged", path.display());
     let Version { format_version } = serde_json::from_str(&text).with_context(damaged)?;
     anyhow::ensure!(

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::format::message;
 use crate::registry::Registry;
 
 mod baseline;
@@ -71,7 +72,7 @@ pub fn main() -> ExitCode {
 /// command line, runs the subcommand and prints its error, if any, to stderr.
 pub fn main_with(registry: Registry) -> ExitCode {
     if let Err(error) = registry.install() {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", message(&format!("{error:#}")));
         return ExitCode::from(Exit::Input as u8);
     }
     let cli = match Cli::try_parse() {
@@ -108,7 +109,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
             None => error,
         },
     };
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", message(&format!("{error:#}")));
     ExitCode::from(Exit::Input as u8)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::exit::Exit;
 use crate::experiment::Override;
+use crate::format::message;
 use crate::trial::MemoryEstimate;
 use crate::{provenance, search, validation};
 
@@ -46,7 +47,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
                 }
             }
             Err(error) => {
-                eprintln!("{error:#}");
+                eprintln!("{}", message(&format!("{error:#}")));
                 exit = Exit::Input;
             }
         }

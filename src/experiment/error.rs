@@ -58,9 +58,14 @@ impl ExperimentError {
 
 impl fmt::Display for ExperimentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // More than anyone mends at a time.
+        const MOST: usize = 20;
         for (index, (position, problem)) in self.problems.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
+            }
+            if index == MOST {
+                return write!(f, "and {} problems more", self.problems.len() - MOST);
             }
             write!(f, "{}", self.file.display())?;
             if let Some((line, column)) = position {

@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Observer;
 use crate::experiment::{Plan, ScheduleSpec, TrialPlan};
+use crate::format;
 use crate::record::{Event, Outcome, Progress, Record, TrialResult};
 use crate::stats::MovingMean;
 
@@ -111,7 +112,7 @@ impl Observer for Display {
         self.stopped(plan);
         self.total.inc(1);
         let outcome = match (&result.outcome, &result.after) {
-            (Outcome::Failed { error }, _) => format!("FAILED: {error}"),
+            (Outcome::Failed { error }, _) => format!("FAILED: {}", format::message(error)),
             (Outcome::Completed { .. }, Some(after)) => {
                 let mean = after.returns.iter().sum::<f64>() / after.returns.len() as f64;
                 let trained = match plan.settings.training {
