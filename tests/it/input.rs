@@ -321,3 +321,59 @@ fn a_policy_of_absurd_size_is_refused() {
         assert!(stderr.contains("policy.safetensors"), "{stderr}");
     }
 }
+
+#[test]
+fn networks_that_nothing_computes_are_refused() {
+    let pixels = json!({ "type": "pixels", "width": 40, "height": 40 });
+    let convolutions = json!([{ "channels": 4, "kernel": 4 }]);
+    for (policy, expected) in [
+        (
+            json!({ "engine": "native", "device": "cuda" }),
+            "policy.engine: engine \"native\" computes on the CPU",
+        ),
+        (
+            json!({ "engine": "native", "device": "cuda", "observation": pixels }),
+            "computes on the CPU",
+        ),
+        (
+            json!({ "engine": "native", "observation": pixels, "convolutions": convolutions }),
+            "no convolutions",
+        ),
+        (
+            json!({ "hidden": vec![8192; 16] }),
+            "policy.hidden: these layers have 1006665728 weights",
+        ),
+    ] {
+        let mut policy = policy;
+        policy["type"] = json!("neural");
+        let message =
+            resolved(with(&[("/agents/ppo-0.1/policy", policy)]), &[]).expect_err(expected);
+        assert!(message.contains(expected), "{message}");
+    }
+    let devices = json!({ "parameters": { "agents.\"ppo-0.1\".policy.device": { "grid": ["cpu", "cuda"] } } });
+    let policy = json!({ "type": "neural", "engine": "native" });
+    let searched = with(&[("/search", devices), ("/agents/ppo-0.1/policy", policy)]);
+    let message = resolved(searched, &[]).expect_err("a sample on the GPU");
+    assert!(message.contains("computes on the CPU"), "{message}");
+}
+
+#[test]
+fn updates_that_no_memory_holds_are_refused() {
+    for (algorithm, field) in [
+        (json!({ "name": "ppo", "n_envs": 4096, "n_steps": 1_000_000 }), "n_steps"),
+        (json!({ "name": "a2c", "n_envs": 4096, "n_steps": 1_000_000 }), "n_steps"),
+        (json!({ "name": "cem", "population_size": 100_000 }), "population_size"),
+        (json!({ "name": "openai_es", "pairs": 100_000 }), "pairs"),
+    ] {
+        let policy = json!({ "type": "neural", "hidden": [64, 64] });
+        let content = with(&[
+            ("/agents/ppo-0.1/training/algorithm", algorithm.clone()),
+            ("/agents/ppo-0.1/policy", policy),
+        ]);
+        let message = resolved(content, &[]).expect_err(field);
+        assert!(
+            message.contains(&format!("training.algorithm.{field}: an update would hold")),
+            "{message}"
+        );
+    }
+}

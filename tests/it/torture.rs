@@ -80,12 +80,12 @@ impl Mutator {
                 fields.insert(name.clone(), value.clone());
             }
             (2, Value::Object(fields)) if !fields.is_empty() => {
-                let index = rng.random_range(0..fields.len());
-                fields.shift_remove_index(index);
+                let name = key(fields, rng);
+                fields.shift_remove(&name);
             }
             (3, Value::Object(fields)) if !fields.is_empty() => {
-                let (name, value) =
-                    fields.shift_remove_index(rng.random_range(0..fields.len())).expect("within");
+                let name = key(fields, rng);
+                let value = fields.shift_remove(&name).unwrap_or_default();
                 fields.insert(misspelt(&name, rng), value);
             }
             (0..=1, Value::Array(elements)) if !elements.is_empty() => {
@@ -101,6 +101,12 @@ impl Mutator {
             _ => *target = self.values[rng.random_range(0..self.values.len())].clone(),
         }
     }
+}
+
+/// The name of some member.
+fn key(fields: &Map<String, Value>, rng: &mut Rng) -> String {
+    let index = rng.random_range(0..fields.len());
+    fields.keys().nth(index).cloned().unwrap_or_default()
 }
 
 /// How many values a document has, itself among them.
@@ -436,6 +442,12 @@ fn mutated_experiments_are_refused_in_words_or_run() {
     watch.conclude("experiments");
 }
 
+/// Runs a program of the system.
+fn system(program: &str, arguments: &[&str]) {
+    let status = std::process::Command::new(program).args(arguments).status();
+    assert!(status.is_ok_and(|status| status.success()), "{program} {arguments:?}");
+}
+
 /// Runs an accepted mutant, cut short.
 fn run_quickly(folder: &Path, number: u64, text: &str) -> Result<(), String> {
     let file = folder.join(format!("{number}.json"));
@@ -462,9 +474,7 @@ fn run_quickly(folder: &Path, number: u64, text: &str) -> Result<(), String> {
             break false;
         }
         if began.elapsed() > Duration::from_secs(20) {
-            let interrupt =
-                std::process::Command::new("kill").args(["-INT", &child.id().to_string()]);
-            { interrupt }.status().expect("a signal");
+            system("kill", &["-INT", &child.id().to_string()]);
             break true;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -531,14 +541,10 @@ fn mutated_files_of_runs_are_refused_in_words() {
     let copies: Vec<_> = (0..threads())
         .map(|thread| {
             let copy = folder.path().join(format!("copy-{thread}"));
-            let copied = std::process::Command::new("cp")
-                .arg("-r")
-                .arg(&output_folder.join("smoke"))
-                .arg(output_folder.join("history.sqlite"))
-                .arg(folder.path().join("baseline.json"))
-                .arg(&copy);
             std::fs::create_dir(&copy).unwrap();
-            assert!({ copied }.status().unwrap().success());
+            let inside = |name: &str| output_folder.join(name).to_str().unwrap().to_owned();
+            let parts = ["smoke", "history.sqlite", "baseline.json"].map(inside);
+            system("cp", &["-r", &parts[0], &parts[1], &parts[2], copy.to_str().unwrap()]);
             copy
         })
         .collect();
