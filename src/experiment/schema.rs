@@ -243,7 +243,11 @@ fn choice(
     let (Some((field, _)), names) =
         (tags.first(), tags.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>())
     else {
-        return vec![Problem { path: path.to_vec(), message: short(&error.to_string()) }];
+        let message = match expected_types(error, branches) {
+            types if types.is_empty() => short(&error.to_string()),
+            types => format!("expected {}, found {}", types.join(" or "), found(error.instance())),
+        };
+        return vec![Problem { path: path.to_vec(), message }];
     };
     let mut path = path.to_vec();
     // A choice between plain words has no field.
@@ -261,6 +265,26 @@ fn choice(
         None => format!("expected one of {}", names.join(", ")),
     };
     vec![Problem { path, message }]
+}
+
+/// The types that the branches of a choice want in its place; null, which stands for leaving it out, last.
+fn expected_types(
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+) -> Vec<String> {
+    let here = error.instance_path().as_str();
+    let inner = branches.iter().flatten().filter(|inner| inner.instance_path().as_str() == here);
+    let mut types: Vec<_> = inner
+        .filter_map(|inner| match inner.kind() {
+            Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => {
+                Some(type_name(&kind.to_string()))
+            }
+            _ => None,
+        })
+        .collect();
+    types.sort_by_key(|name| name == "null");
+    types.dedup();
+    types
 }
 
 /// The properties that the violated `additionalProperties` would have allowed.
