@@ -278,7 +278,8 @@ pub fn problems(
             let agents: Vec<_> =
                 spec.agents.keys().map(|agent| path::join(&["agents", agent])).collect();
             Some(format!(
-                "expected a path inside an agent: one of {}, then a dot and a field",
+                "expected a path inside an agent: one of {}, then a dot and a field; a name with a dot stands in \
+                 quotes",
                 names::list(&agents)
             ))
         } else {

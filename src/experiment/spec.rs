@@ -22,7 +22,7 @@ use crate::video::VideoConfig;
 /// The most trials that one experiment may have.
 pub const MAX_TRIALS: usize = 10_000;
 /// The longest time that may be set, about 30 years.
-const MAX_SECONDS: f64 = 1e9;
+const MAX_SECONDS: u64 = 1_000_000_000;
 /// What agents may be called: any text without characters that move a terminal's cursor.
 pub(super) const AGENT_NAME: &str = r"^\P{Cc}+$";
 
