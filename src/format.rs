@@ -36,8 +36,9 @@ pub fn message(error: &str) -> String {
     if plain.len() <= LONGEST {
         return plain;
     }
-    let head = plain.floor_char_boundary(LONGEST / 2);
-    let tail = plain.ceil_char_boundary(plain.len() - LONGEST / 2);
+    let boundary =
+        |near: usize| (0..=near).rev().find(|&at| plain.is_char_boundary(at)).unwrap_or(0);
+    let (head, tail) = (boundary(LONGEST / 2), boundary(plain.len() - LONGEST / 2));
     format!("{} […] {}", &plain[..head], &plain[tail..])
 }
 

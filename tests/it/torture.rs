@@ -145,7 +145,8 @@ fn near(number: &serde_json::Number, rng: &mut Rng) -> Value {
 }
 
 fn misspelt(text: &str, rng: &mut Rng) -> String {
-    let at = text.floor_char_boundary(rng.random_range(0..=text.len()));
+    let near = rng.random_range(0..=text.len());
+    let at = (0..=near).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let inserted = ["", ".", "\"", "\u{1b}[2J", "é", "../", "\0", " ", "=", "{}"];
     let inserted = inserted[rng.random_range(0..inserted.len())];
     let cut = rng.random_range(0..4) == 0;
