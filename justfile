@@ -53,6 +53,11 @@ test-browser: _ready _test-tools
 test-outside: _ready
     @tests/outside/run
 
+# Repeats a campaign of tests/torture with what nobody would do: `just torture files --mutants 10000 --seed 1`.
+[no-exit-message]
+torture KIND *ARGS: _ready
+    @shift; tests/torture/{{ KIND }} "$@"
+
 # Checks formatting and lints.
 lint: _ready _torch
     cargo fmt --check

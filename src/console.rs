@@ -53,7 +53,20 @@ impl Write for Output {
 /// Prints a message to standard error. One that cannot be printed is lost: nothing waits for it.
 pub fn message(text: impl Display) {
     let text = text.to_string();
-    let _ = writeln!(io::stderr(), "{}", printable(&text));
+    let _ = writeln!(io::stderr(), "{}", brief(&text));
+}
+
+/// `text` as a message shows it: [`printable`], and cut in the middle where what a file holds made it long.
+pub fn brief(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 3500;
+    let text = printable(text);
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let boundary =
+        |near: usize| (0..=near).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let (head, tail) = (boundary(LONGEST / 2), boundary(text.len() - LONGEST / 2));
+    Cow::Owned(format!("{} […] {}", &text[..head], &text[tail..]))
 }
 
 /// `text` with its control characters, line ends and tabs aside, as escapes.
@@ -77,5 +90,12 @@ mod tests {
     fn control_characters_are_shown_as_escapes() {
         assert_eq!(printable("a\tb\nmüde"), "a\tb\nmüde");
         assert_eq!(printable("\u{1b}[31mred\u{7}\r\u{9b}1m"), "\\u{1b}[31mred\\u{7}\\r\\u{9b}1m");
+    }
+    #[test]
+    fn long_messages_are_cut_in_the_middle() {
+        let long =
+            brief(&format!("file.json: {} in `name`", "ä\u{7}".repeat(1_000_000))).into_owned();
+        assert!(long.len() < 4096, "{}", long.len());
+        assert!(long.starts_with("file.json: ä") && long.ends_with("in `name`"), "{long}");
     }
 }

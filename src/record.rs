@@ -32,11 +32,13 @@ pub struct UnsafeName(String);
 /// Checks that a name is one of a file or directory right where it is looked for.
 ///
 /// # Errors
-/// Fails if it is empty, has several parts, or leads upwards.
+/// Fails if it is empty, has several parts or control characters, or leads upwards.
 pub fn plain_name(name: &str) -> Result<(), UnsafeName> {
     let mut parts = Path::new(name).components();
     let plain = match (parts.next(), parts.next()) {
-        (Some(Component::Normal(only)), None) => only == name && !name.contains(['\\', '\0']),
+        (Some(Component::Normal(only)), None) => {
+            only == name && !name.contains('\\') && !name.contains(char::is_control)
+        }
         _ => false,
     };
     if plain { Ok(()) } else { Err(UnsafeName(format::shorten(name, 60))) }
@@ -377,7 +379,9 @@ mod tests {
         for name in ["ppo--s0", "a b.mp4", "..x", "ä", "-"] {
             assert!(plain_name(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", "/", "/etc", "../x", "a/b", "a/", "./a", "a\\b", "a\0b"] {
+        for name in
+            ["", ".", "..", "/", "/etc", "../x", "a/b", "a/", "./a", "a\\b", "a\0b", "a\u{1b}[2J"]
+        {
             assert!(plain_name(name).is_err(), "{name:?}");
         }
     }

@@ -19,6 +19,7 @@ use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::env::input;
 use crate::experiment::{Plan, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::{
@@ -467,7 +468,7 @@ pub fn read_json<T: DeserializeOwned + Stored>(path: &Path) -> anyhow::Result<T>
     struct Version {
         format_version: u32,
     }
-    let text = fs::read_to_string(path)?;
+    let text = input::read_text(path)?;
     let damaged = || format!("{} is damaged", path.display());
     let Version { format_version } = serde_json::from_str(&text).with_context(damaged)?;
     anyhow::ensure!(

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
-use fs_err as fs;
 use serde_json::Value;
 
-use crate::env::{self, Env, EnvSpec, Problem};
+use crate::env::{self, Env, EnvSpec, Problem, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec,
@@ -15,27 +14,46 @@ use crate::experiment::{
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
-use crate::{algorithm, search};
+use crate::{algorithm, search, store};
 
 /// Reads an experiment and checks everything that can be known before it runs.
 ///
 /// # Errors
 /// Fails if the file cannot be read, or an [`ExperimentError`] with all that is wrong in it.
 pub fn load(file: &Path, overrides: &[Override]) -> anyhow::Result<Spec> {
-    let text = fs::read_to_string(file).context("failed to read the experiment")?;
+    let text = input::read_text(file).context("failed to read the experiment")?;
+    parse(file, &text, overrides, &validator())
+}
+
+/// [`load`] of the text that is in `file`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    file: &Path,
+    text: &str,
+    overrides: &[Override],
+    validator: &ExperimentValidator,
+) -> anyhow::Result<Spec> {
     let mut value: Value =
-        serde_json::from_str(&text).map_err(|error| ExperimentError::syntax(file, &error))?;
+        serde_json::from_str(text).map_err(|error| ExperimentError::syntax(file, &error))?;
     for change in overrides {
-        change
-            .apply(&mut value)
-            .map_err(|message| anyhow::anyhow!("--set {}: {message}", change.as_written()))?;
+        change.apply(&mut value).map_err(|message| {
+            anyhow::anyhow!("--set {}: {message}", names::short(change.as_written()))
+        })?;
     }
-    check(&value)
+    input::whole_numbers(&mut value);
+    check_with(&value, validator)
         .and_then(|spec| {
-            let repeated = repeated_keys(&text);
+            let repeated = repeated_keys(text);
             if repeated.is_empty() { Ok(spec) } else { Err(repeated) }
         })
-        .map_err(|problems| ExperimentError::locate(file, &text, problems).into())
+        .map_err(|problems| ExperimentError::locate(file, text, problems).into())
+}
+
+/// The compiled [`schema`].
+pub fn validator() -> ExperimentValidator {
+    ExperimentValidator::new(schema())
 }
 
 /// The JSON Schema of experiment files, with the algorithms and environments of this process.
@@ -49,7 +67,7 @@ pub fn schema() -> Value {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn check(value: &Value) -> Result<Spec, Vec<Problem>> {
-    check_with(value, &ExperimentValidator::new(schema()))
+    check_with(value, &validator())
 }
 
 /// [`check`] with a validator at hand: a search's check comes back here for every extreme value.
@@ -58,10 +76,8 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
     if !problems.is_empty() {
         return Err(problems);
     }
-    let mut spec: Spec = serde_path_to_error::deserialize(value).map_err(|error| {
-        let path: Vec<_> = error.path().to_string().split('.').map(str::to_owned).collect();
-        vec![Problem { path, message: error.into_inner().to_string() }]
-    })?;
+    let mut spec: Spec =
+        serde_path_to_error::deserialize(value).map_err(|error| vec![Problem::of_serde(&error)])?;
     for (name, agent) in &mut spec.agents {
         let Some(training) = &mut agent.training else { continue };
         training.algorithm = algorithm::resolved(&training.algorithm).map_err(|error| {
@@ -78,7 +94,8 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
 /// What no schema can know: names of the tables, and combinations that cannot work.
 fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     let mut problems = spec.check.problems();
-    problems.extend(too_many(spec.agents.len(), spec));
+    problems.extend(name_problem(&spec.name));
+    problems.extend(too_many(&["seeds"], spec.agents.len() as u64, spec));
     let Some(env_spec) = env::find(&spec.environment.id) else {
         let message = env::unknown(&spec.environment.id);
         problems.push(Problem::new(&["environment", "id"], message));
@@ -91,6 +108,10 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
             return problems;
         }
     };
+    if spec.films() {
+        let problem = spec.recording.video.problem(env.frame_size(), env_spec.render_fps);
+        problems.extend(problem.map(|problem| problem.below(&["recording", "video"])));
+    }
     for (name, agent) in &spec.agents {
         let found = agent_problems(agent, &spec.environment, &env_spec, &*env);
         problems.extend(found.into_iter().map(|problem| problem.below(&["agents", name])));
@@ -98,26 +119,55 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     problems
 }
 
-fn too_many(agents: usize, spec: &Spec) -> Option<Problem> {
-    let trials = agents.saturating_mul(spec.seeds.0.len());
-    (trials > MAX_TRIALS).then(|| {
+/// The history of all experiments lies beside their folders.
+fn name_problem(name: &str) -> Option<Problem> {
+    let history = store::history(Path::new(""));
+    // The database's journals have longer names, and not every file system tells capitals from small letters.
+    let taken = history.to_str().is_some_and(|own| name.to_lowercase().starts_with(own));
+    taken.then(|| {
         let message =
-            format!("{trials} trials are more than the {MAX_TRIALS} that one experiment may have");
-        Problem::new(&["seeds"], message)
+            format!("{} is the database of all runs; choose another name", history.display());
+        Problem::new(&["name"], message)
     })
+}
+
+/// So many agents and samples with the seeds of `spec`; `place` is what there is too much of.
+fn too_many(place: &[&str], agents: u64, spec: &Spec) -> Option<Problem> {
+    let seeds = spec.seeds.0.len() as u64;
+    let trials = agents.saturating_mul(seeds);
+    (trials > MAX_TRIALS as u64).then(|| {
+        let least = if trials == u64::MAX { "at least " } else { "" };
+        let message = format!(
+            "{least}{trials} trials ({seeds} for every agent and sample) are more than the {MAX_TRIALS} that one \
+             experiment may have"
+        );
+        Problem::new(place, message)
+    })
+}
+
+/// More samples than an experiment may have, counted before any is drawn.
+fn too_many_samples(spec: &Spec) -> Option<Problem> {
+    let search = spec.search.as_ref()?;
+    let agents = spec.agents.keys();
+    let all = agents.map(|agent| if search.searches(agent) { search.count(agent) } else { 1 });
+    let mut problem = too_many(&["search", "parameters"], all.fold(0, u64::saturating_add), spec)?;
+    problem.message.push_str(
+        ": fewer values in `grid` (or `integer`), a smaller `samples`, or draws by `choice`",
+    );
+    Some(problem)
 }
 
 /// What is wrong with the search of an experiment that is right without it.
 fn search_problems(spec: &Spec, validator: &ExperimentValidator) -> Vec<Problem> {
     let threshold = spec.environment.spec().ok().and_then(|env| env.reward_threshold);
     let check = |value: &Value| check_with(value, validator).err().unwrap_or_default();
+    if let Some(problem) = too_many_samples(spec) {
+        return vec![problem];
+    }
     let mut problems = search_spec_problems(spec, threshold.is_some(), check);
-    if problems.is_empty() && spec.search.is_some() {
+    if problems.is_empty() {
         let samples = search::next_samples(spec, &[]);
-        problems.extend(too_many(samples.len(), spec));
-        if problems.is_empty() {
-            problems.extend(samples.iter().find_map(|sample| sample_problem(spec, sample)));
-        }
+        problems.extend(samples.iter().find_map(|sample| sample_problem(spec, sample)));
     }
     problems
 }
@@ -127,7 +177,8 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
     let wrong = |message: String| {
         let values: Vec<_> =
             sample.values.iter().map(|(p, value)| format!("{p}={value}")).collect();
-        let message = format!("{} do not go together: {message}", values.join(", "));
+        let values: Vec<_> = values.iter().map(|value| names::short(value)).collect();
+        let message = format!("{} do not go together: {message}", names::list(&values));
         Problem::new(&["search", "parameters"], message)
     };
     let env_spec = spec.environment.spec().ok()?;

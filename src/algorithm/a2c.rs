@@ -122,6 +122,7 @@ impl AlgorithmSettings for A2cSpec {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
         let annealed = [("learning_rate", Some(self.learning_rate))];
         problems.extend(annealed::problems(&annealed, schedule));
+        problems.extend(on_policy::rollout_problem(env, self.n_envs, self.n_steps));
         problems
     }
 

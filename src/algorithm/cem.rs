@@ -88,7 +88,8 @@ impl AlgorithmSettings for CemSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        population::problems(policy, schedule, env, self.normalize_observations)
+        let candidates = ("population_size", self.population_size);
+        population::problems(policy, schedule, env, self.normalize_observations, candidates)
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {

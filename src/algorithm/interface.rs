@@ -234,6 +234,20 @@ pub fn head_problem(policy: &PolicySpec, env: &dyn Env) -> Option<Problem> {
     })
 }
 
+/// Why an update cannot hold `count` rows of `width` numbers; `field` is the algorithm's setting that they are too
+/// many by. Counted here since nothing is reserved beforehand, as a replay memory is.
+pub(super) fn size_problem(field: &str, count: usize, width: u64) -> Option<Problem> {
+    // A gigabyte in single precision.
+    const MOST: u64 = 250_000_000;
+    let numbers = (count as u64).saturating_mul(width);
+    (numbers > MOST).then(|| {
+        let message = format!(
+            "an update would hold {count} × {width} numbers, more than {MOST}: use a smaller value"
+        );
+        Problem::new(&["training", "algorithm", field], message)
+    })
+}
+
 /// Adds an update's `losses`, or other named numbers, to `metrics`: their means go into the event log, the report's
 /// charts and the exports.
 ///

@@ -1,6 +1,6 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
-use super::interface::{Initial, Setup, head_problem};
+use super::interface::{Initial, Setup, head_problem, size_problem};
 use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
@@ -219,6 +219,17 @@ pub(super) fn problems(
         problems.push(Problem::new(&path, message));
     }
     problems
+}
+
+/// Why a rollout of so many steps in each of `environments` copies of `env` is too long.
+pub(super) fn rollout_problem(
+    env: &dyn Env,
+    environments: usize,
+    n_steps: usize,
+) -> Option<Problem> {
+    // Beside what was seen and done: rewards, values, advantages, returns and the like.
+    let width = env.observation_space().features() + env.action_space().len() + 8;
+    size_problem("n_steps", environments.saturating_mul(n_steps), width as u64)
 }
 
 impl<T: Scalar> ActorCritic<T> {

@@ -79,7 +79,10 @@ impl AlgorithmSettings for OpenAiEsSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        let mut problems = population::problems(policy, schedule, env, self.normalize_observations);
+        // The noise of each pair, and both its candidates.
+        let candidates = ("pairs", 3 * self.pairs);
+        let mut problems =
+            population::problems(policy, schedule, env, self.normalize_observations, candidates);
         let annealed = [("learning_rate", Some(self.learning_rate))];
         problems.extend(annealed::problems(&annealed, schedule));
         problems

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::interface::{Initial, Setup};
+use super::interface::{Initial, Setup, size_problem};
 use super::on_policy;
 use crate::env::episode::{self, View};
 use crate::env::{Env, Episode, Mode, Problem, Space};
@@ -87,8 +87,13 @@ pub(super) fn problems(
     schedule: &ScheduleSpec,
     env: &dyn Env,
     normalize_observations: bool,
+    (field, candidates): (&str, usize),
 ) -> Vec<Problem> {
     let mut problems = on_policy::problems(policy, env, normalize_observations);
+    if let PolicySpec::Neural(network) = policy {
+        let parameters = network.fewest_parameters(env.observation_space().features());
+        problems.extend(size_problem(field, candidates, parameters));
+    }
     if matches!(policy, PolicySpec::Neural(network) if network.dropout > 0.0) {
         let message = "candidates play without dropout: use 0";
         problems.push(Problem::new(&["policy", "dropout"], message));

@@ -144,6 +144,7 @@ impl AlgorithmSettings for PpoSpec {
             ("clip_range_vf", self.clip_range_vf),
         ];
         problems.extend(annealed::problems(&annealed, schedule));
+        problems.extend(on_policy::rollout_problem(env, self.n_envs, self.n_steps));
         problems
     }
 

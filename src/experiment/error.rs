@@ -1,6 +1,6 @@
 //! What is wrong with an experiment, and where.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use jsonc_parser::ast::{ObjectProp, Value};
@@ -58,17 +58,24 @@ impl ExperimentError {
 
 impl fmt::Display for ExperimentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Bytes; more than anyone mends at a time.
+        const ENOUGH: usize = 2_000;
+        let mut text = String::new();
         for (index, (position, problem)) in self.problems.iter().enumerate() {
             if index > 0 {
-                writeln!(f)?;
+                text.push('\n');
             }
-            write!(f, "{}", self.file.display())?;
+            if text.len() > ENOUGH {
+                write!(text, "and {} problems more", self.problems.len() - index)?;
+                break;
+            }
+            write!(text, "{}", self.file.display())?;
             if let Some((line, column)) = position {
-                write!(f, ":{line}:{column}")?;
+                write!(text, ":{line}:{column}")?;
             }
-            write!(f, ": {problem}")?;
+            write!(text, ": {problem}")?;
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 

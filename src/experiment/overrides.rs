@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-/// One override: a dotted path and the value to put there.
+use crate::env::{names, path};
+
+/// One override: a path (see [`path::parse`]) and the value to put there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Override {
     path: Vec<String>,
@@ -13,10 +15,16 @@ pub struct Override {
 }
 
 impl Override {
-    /// Puts `value` at `path`, names joined by dots.
-    pub fn new(path: &str, value: Value) -> Self {
+    /// Puts `value` at `path`.
+    ///
+    /// # Errors
+    /// Fails if the path is broken.
+    pub fn new(path: &str, value: Value) -> Result<Self, String> {
         let written = format!("{path}={value}");
-        Self { path: path.split('.').map(str::to_owned).collect(), value, written }
+        match path::parse(path)? {
+            (path, "") => Ok(Self { path, value, written }),
+            _ => Err("expected a path without a value".into()),
+        }
     }
 
     /// The override as the user wrote it.
@@ -28,13 +36,20 @@ impl Override {
     /// the path is reported like any other unknown field.
     ///
     /// # Errors
-    /// Fails if the path leads through something that is neither an object nor an array element.
+    /// Fails if the path leads through something that is neither an object nor an array element, or past a name
+    /// that has a dot itself.
     pub fn apply(&self, experiment: &mut Value) -> Result<(), String> {
         let mut here = experiment;
         for (depth, part) in self.path.iter().enumerate() {
-            let place = self.path[..depth].join(".");
+            let place = path::join(&self.path[..depth]);
             here = match here {
-                Value::Object(object) => object.entry(part).or_insert(Value::Null),
+                Value::Object(object) => {
+                    if let Some(name) = dotted_name(object, &self.path[depth..]) {
+                        let meant = path::join(&[name]);
+                        return Err(format!("`{place}` has no `{part}`; write `{place}.{meant}`"));
+                    }
+                    object.entry(part).or_insert(Value::Null)
+                }
                 Value::Null => {
                     *here = Value::Object(Map::from_iter([(part.clone(), Value::Null)]));
                     &mut here[part.as_str()]
@@ -46,6 +61,7 @@ impl Override {
                     )?
                 }
                 other => {
+                    let other = names::short(&other.to_string());
                     return Err(format!("`{place}` is {other}, which has no field `{part}`"));
                 }
             };
@@ -55,17 +71,24 @@ impl Override {
     }
 }
 
+/// The name with dots in it that the beginning of `path` spells without quotes.
+fn dotted_name<'o>(object: &'o Map<String, Value>, path: &[String]) -> Option<&'o str> {
+    if object.contains_key(&path[0]) {
+        return None;
+    }
+    let unquoted = path.join(".") + ".";
+    let meant = |name: &&String| unquoted.starts_with(&format!("{name}."));
+    object.keys().find(meant).map(String::as_str)
+}
+
 impl FromStr for Override {
     type Err = String;
 
     fn from_str(written: &str) -> Result<Self, String> {
-        let (path, value) = written
-            .split_once('=')
-            .ok_or("expected PATH=VALUE, for example agents.ppo.training.algorithm.gamma=0.98")?;
-        let path: Vec<_> = path.split('.').map(str::to_owned).collect();
-        if path.iter().any(String::is_empty) {
-            return Err("expected a path of names joined by dots before the `=`".into());
-        }
+        const FORM: &str = "expected PATH=VALUE, for example agents.ppo.training.algorithm.gamma=0.98, with names \
+                            that have a dot in quotes: 'agents.\"ppo-0.1\".policy.hidden=[32]'";
+        let (path, value) = path::parse(written).map_err(|error| format!("{error}; {FORM}"))?;
+        let value = value.strip_prefix('=').ok_or(FORM)?;
         // What is no JSON is a string, so that nobody has to quote quotes in a shell.
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
         Ok(Self { path, value, written: written.to_owned() })

@@ -1,14 +1,14 @@
 //! The JSON Schema of experiment files, and holding a file against it.
 
 use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::{ValidationError, Validator};
+use jsonschema::{Keyword, ValidationError, Validator};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::algorithm::AlgorithmSchema;
-use super::spec::Spec;
+use super::spec::{AGENT_NAME, Spec};
 use crate::env::Problem;
-use crate::env::names::unknown;
+use crate::env::names::{list, short, unknown};
 
 /// The schema of experiment files: [`Spec`] with these algorithms, with every environment's options left open
 /// (they are checked by the environment itself), and the ids of `environments` for editors to offer.
@@ -35,8 +35,10 @@ impl ExperimentValidator {
     /// # Panics
     /// Panics if `schema` is not a valid JSON Schema, which that of [`schema()`] is.
     pub fn new(schema: Value) -> Self {
-        let validator =
-            jsonschema::validator_for(&schema).expect("the generated schema is a valid schema");
+        let validator = jsonschema::options()
+            .with_keyword("format", |_, format, _| Ok(Box::new(WholeNumber::new(format))))
+            .build(&schema)
+            .expect("the generated schema is a valid schema");
         Self { schema, validator }
     }
 
@@ -44,6 +46,50 @@ impl ExperimentValidator {
     pub fn problems(&self, experiment: &Value) -> Vec<Problem> {
         let errors = self.validator.iter_errors(experiment);
         errors.flat_map(|error| explain(&error, &self.schema)).collect()
+    }
+}
+
+/// The keyword `format` as schemars writes it beside numbers: the type that they are read into. What is no whole
+/// number at all is the keyword `type`'s business.
+struct WholeNumber {
+    /// The largest one; `None` for other formats.
+    most: Option<u64>,
+}
+
+impl WholeNumber {
+    fn new(format: &Value) -> Self {
+        let most = match format.as_str() {
+            Some("uint8") => Some(u64::from(u8::MAX)),
+            Some("uint32") => Some(u64::from(u32::MAX)),
+            Some("uint64" | "uint") => Some(u64::MAX),
+            Some("int64") => Some(i64::MAX as u64),
+            _ => None,
+        };
+        Self { most }
+    }
+}
+
+impl Keyword<'_> for WholeNumber {
+    fn validate<'i>(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
+        let (Some(most), Value::Number(number)) = (self.most, instance) else { return Ok(()) };
+        let whole = number.as_f64().is_none_or(|number| number.fract() == 0.0);
+        if number.is_f64() && whole {
+            let message = format!(
+                "expected a whole number of which every digit counts, found {number}: write its digits, without \
+                 point and exponent, up to {most}"
+            );
+            return Err(ValidationError::custom(message));
+        }
+        if number.as_u64().is_some_and(|number| number > most) {
+            return Err(ValidationError::custom(format!(
+                "expected at most {most}, found {number}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn is_valid(&self, instance: &Value) -> bool {
+        self.validate(instance).is_ok()
     }
 }
 
@@ -77,7 +123,7 @@ fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<Problem> {
                 options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             match error.instance().as_str() {
                 Some(name) => at(unknown("value", name, &options)),
-                None => at(format!("expected one of {}, found {found}", options.join(", "))),
+                None => at(format!("expected one of {}, found {found}", list(&options))),
             }
         }
         Kind::Type { kind } => {
@@ -121,10 +167,17 @@ fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<Problem> {
         Kind::Pattern { pattern } if pattern == "^auto$" => {
             at(format!("expected a number or \"auto\", found {found}"))
         }
+        Kind::Pattern { pattern } if pattern == AGENT_NAME => {
+            at(format!("expected a name without control characters, found {found}"))
+        }
         Kind::Pattern { pattern } => {
             at(format!("expected a text matching {pattern}, found {found}"))
         }
-        _ => at(error.to_string()),
+        Kind::PropertyNames { error } => {
+            explain(error, schema).into_iter().map(|problem| problem.below(&path)).collect()
+        }
+        Kind::Custom { message, .. } => at(message.clone()),
+        _ => at(short(&error.to_string())),
     }
 }
 
@@ -190,7 +243,11 @@ fn choice(
     let (Some((field, _)), names) =
         (tags.first(), tags.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>())
     else {
-        return vec![Problem { path: path.to_vec(), message: error.to_string() }];
+        let message = match expected_types(error, branches) {
+            types if types.is_empty() => short(&error.to_string()),
+            types => format!("expected {}, found {}", types.join(" or "), found(error.instance())),
+        };
+        return vec![Problem { path: path.to_vec(), message }];
     };
     let mut path = path.to_vec();
     // A choice between plain words has no field.
@@ -208,6 +265,26 @@ fn choice(
         None => format!("expected one of {}", names.join(", ")),
     };
     vec![Problem { path, message }]
+}
+
+/// The types that the branches of a choice want in its place; null, which stands for leaving it out, last.
+fn expected_types(
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+) -> Vec<String> {
+    let here = error.instance_path().as_str();
+    let inner = branches.iter().flatten().filter(|inner| inner.instance_path().as_str() == here);
+    let mut types: Vec<_> = inner
+        .filter_map(|inner| match inner.kind() {
+            Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => {
+                Some(type_name(&kind.to_string()))
+            }
+            _ => None,
+        })
+        .collect();
+    types.sort_by_key(|name| name == "null");
+    types.dedup();
+    types
 }
 
 /// The properties that the violated `additionalProperties` would have allowed.
@@ -232,11 +309,5 @@ fn type_name(kind: &str) -> String {
 
 /// A value for an error message, cut where it is long.
 fn found(value: &Value) -> String {
-    const LONGEST: usize = 60;
-    let text = value.to_string();
-    if text.chars().count() <= LONGEST {
-        return text;
-    }
-    let cut: String = text.chars().take(LONGEST).collect();
-    format!("{cut}…")
+    short(&value.to_string())
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{AgentSpec, Override, Spec};
-use crate::env::Problem;
+use crate::env::{Problem, names, path};
 
 /// A search for good settings of the agents. Every sample is run with every seed of the experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -204,13 +204,34 @@ impl SearchSpec {
         self.parameters
             .iter()
             .map(|(path, parameter)| (path.as_str(), parameter))
-            .filter(move |(path, _)| agent_of(path) == Some(agent))
+            .filter(move |(path, _)| agent_of(path).as_deref() == Some(agent))
+    }
+
+    /// How many samples an agent's search comes to, or the largest number where it is more.
+    pub fn count(&self, agent: &str) -> u64 {
+        let values = self.parameters_of(agent).map(|(_, parameter)| match parameter {
+            ParameterSpec::Grid(values) => values.len() as u64,
+            ParameterSpec::Choice(values) if self.sampler == SamplerSpec::Grid => {
+                values.len() as u64
+            }
+            ParameterSpec::Integer([low, high])
+                if self.sampler == SamplerSpec::Grid && low < high =>
+            {
+                high.abs_diff(*low).saturating_add(1)
+            }
+            _ => 1,
+        });
+        let combinations = values.fold(1, u64::saturating_mul);
+        combinations.saturating_mul(self.samples as u64)
     }
 }
 
 /// The agent that a parameter's path leads into.
-fn agent_of(path: &str) -> Option<&str> {
-    path.strip_prefix("agents.")?.split_once('.').map(|(agent, _)| agent)
+fn agent_of(path: &str) -> Option<String> {
+    match &path::parse(path).ok()?.0[..] {
+        [agents, agent, _, ..] if agents == "agents" => Some(agent.clone()),
+        _ => None,
+    }
 }
 
 /// An agent with other values in some places.
@@ -233,7 +254,7 @@ impl Sample {
         let mut value = serde_json::to_value(experiment)?;
         for (path, new) in &self.values {
             let change = Override::new(path, new.clone());
-            change.apply(&mut value).map_err(anyhow::Error::msg)?;
+            change.and_then(|change| change.apply(&mut value)).map_err(anyhow::Error::msg)?;
         }
         Ok(serde_json::from_value(value["agents"][&self.agent].take())?)
     }
@@ -252,12 +273,14 @@ pub fn problems(
     plain.as_object_mut().expect("an experiment is an object").remove("search");
     for (path, parameter) in &search.parameters {
         let place = ["search", "parameters", path];
-        let known = agent_of(path).is_some_and(|agent| spec.agents.contains_key(agent));
+        let known = agent_of(path).is_some_and(|agent| spec.agents.contains_key(&agent));
         let problem = if !known {
-            let agents: Vec<_> = spec.agents.keys().map(String::as_str).collect();
+            let agents: Vec<_> =
+                spec.agents.keys().map(|agent| path::join(&["agents", agent])).collect();
             Some(format!(
-                "expected a path inside an agent: `agents.` and one of {}, then a field",
-                agents.join(", ")
+                "expected a path inside an agent: one of {}, then a dot and a field; a name with a dot stands in \
+                 quotes",
+                names::list(&agents)
             ))
         } else {
             parameter.problem().or_else(|| sampler_problem(&search.sampler, parameter))
@@ -268,11 +291,13 @@ pub fn problems(
         }
         for value in parameter.extremes() {
             let mut with = plain.clone();
-            let found = match Override::new(path, value.clone()).apply(&mut with) {
+            let applied = Override::new(path, value.clone()).and_then(|new| new.apply(&mut with));
+            let found = match applied {
                 Ok(()) => check(&with).first().map(ToString::to_string),
                 Err(message) => Some(message),
             };
             if let Some(found) = found {
+                let value = names::short(&value.to_string());
                 problems.push(Problem::new(&place, format!("{value} cannot stand there: {found}")));
                 break;
             }

@@ -22,6 +22,10 @@ use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
 pub const MAX_TRIALS: usize = 10_000;
+/// The longest time that may be set, about 30 years.
+const MAX_SECONDS: u64 = 1_000_000_000;
+/// What agents may be called: any text without characters that move a terminal's cursor.
+pub(super) const AGENT_NAME: &str = r"^\P{Cc}+$";
 
 /// A rushes experiment: an environment, agents, and how they are trained, evaluated and filmed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +46,10 @@ pub struct Spec {
     #[serde(default)]
     pub seeds: Seeds,
     /// The agents by name. Each is run once for every seed.
-    #[schemars(extend("minProperties" = 1))]
+    #[schemars(extend(
+        "minProperties" = 1,
+        "propertyNames" = { "pattern": AGENT_NAME, "maxLength": 500 }
+    ))]
     pub agents: IndexMap<String, AgentSpec>,
     /// How the policies are evaluated.
     #[serde(default)]
@@ -58,7 +65,7 @@ pub struct Spec {
     pub check: CheckSpec,
     /// Seconds after which a trial is killed and counted as failed; no limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.1))]
+    #[schemars(range(min = 0.1, max = MAX_SECONDS))]
     pub trial_timeout_seconds: Option<f64>,
 }
 
@@ -191,7 +198,7 @@ pub struct ScheduleSpec {
     pub updates: Option<u64>,
     /// Train for this many seconds of wall-clock time. Such a run cannot be repeated exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.001))]
+    #[schemars(range(min = 0.001, max = MAX_SECONDS))]
     pub seconds: Option<f64>,
     /// Stop early when the task counts as learned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -414,10 +421,11 @@ impl JsonSchema for Every {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let count = json_schema!({ "type": "integer", "minimum": 1 });
+        let count = json_schema!({ "type": "integer", "format": "uint64", "minimum": 1 });
         json_schema!({
             "description": "A period: a number in the schedule's own unit, or one unit by name.",
             "type": ["integer", "object"],
+            "format": "uint64",
             "minimum": 1,
             "properties": { "episodes": count, "steps": count, "updates": count },
             "additionalProperties": false,

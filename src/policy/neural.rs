@@ -8,6 +8,9 @@ use crate::nn::{
     Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig, Precision,
 };
 
+/// The most weights that a network may have: a gigabyte, and three times as much again while it learns.
+const MAX_PARAMETERS: u64 = 250_000_000;
+
 /// A neural network: a multilayer perceptron, with convolutions before it where there are any.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -71,11 +74,41 @@ impl NeuralSpec {
         self.engine.resolve(&config, self.device)
     }
 
+    /// The weights of its layers on an observation of so many numbers, without those of the last layer, which
+    /// depends on the algorithm. No policy file or network of it is smaller.
+    pub fn fewest_parameters(&self, inputs: usize) -> u64 {
+        let weights =
+            |inputs: usize, outputs: usize| (inputs as u64).saturating_mul(outputs as u64);
+        let (mut inputs, mut count) = (inputs, 0_u64);
+        if let ObservationSpec::Pixels(pixels) = &self.observation {
+            let mut image = pixels.shape();
+            for convolution in &self.convolutions {
+                let Some(output) = convolution.output(image) else { break };
+                let field = convolution.inputs(image[0]);
+                count = count.saturating_add(weights(field, convolution.channels));
+                image = output;
+            }
+            inputs = image.iter().product();
+        }
+        for &units in &self.hidden {
+            count = count.saturating_add(weights(inputs, units));
+            inputs = units;
+        }
+        count
+    }
+
     /// What makes this network impossible on `env`, which shows its state; paths are below the policy.
     pub fn problems(&self, env: &dyn Env) -> Vec<Problem> {
         let engine = self.engine(env.observation_space().features()).err();
         let engine = engine.map(|error| Problem::new(&["engine"], error.to_string()));
-        self.observation_problems(env).into_iter().chain(engine).collect()
+        let parameters = self.fewest_parameters(env.observation_space().features());
+        let too_large = (parameters > MAX_PARAMETERS).then(|| {
+            let message = format!(
+                "these layers have {parameters} weights, more than the {MAX_PARAMETERS} that a network may have"
+            );
+            Problem::new(&["hidden"], message)
+        });
+        self.observation_problems(env).into_iter().chain(engine).chain(too_large).collect()
     }
 
     /// What is wrong with what the network sees.

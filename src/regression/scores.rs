@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
-use fs_err as fs;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::env::input;
 use crate::experiment::Metric;
 use crate::record::{GitInfo, Outcome};
 use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
@@ -188,7 +188,7 @@ impl Scores {
         struct Version {
             baseline_version: Option<u32>,
         }
-        let text = fs::read_to_string(path).context("failed to read the baseline")?;
+        let text = input::read_text(path).context("failed to read the baseline")?;
         let damaged = || format!("{} is damaged", path.display());
         let version: Version = serde_json::from_str(&text).with_context(damaged)?;
         let version = version.baseline_version.with_context(|| {
@@ -247,6 +247,8 @@ impl Scores {
         self.measurable()?;
         anyhow::ensure!(!self.agents.is_empty(), "it has no agents");
         for (name, agent) in &self.agents {
+            let plain = !name.contains(char::is_control);
+            anyhow::ensure!(plain, "an agent's name has control characters: {name:?}");
             anyhow::ensure!(!agent.seeds.is_empty(), "agent `{name}` has no seeds");
             let distinct: BTreeSet<_> = agent.seeds.iter().map(|seed| seed.seed).collect();
             anyhow::ensure!(distinct.len() == agent.seeds.len(), "agent `{name}` has a seed twice");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use serde_json::json;
 
 use super::Summary;
 use crate::algorithm::{self, Setup};
@@ -13,6 +14,7 @@ use crate::nn::Tensors;
 use crate::policy::{self, LearnedPolicy, PolicySpec};
 use crate::record::Progress;
 use crate::store::{RunDir, TrialDir};
+use crate::validation;
 
 /// An agent that can be played, with what it was made for.
 pub struct SavedAgent {
@@ -84,12 +86,11 @@ impl SavedAgent {
         let read = || -> anyhow::Result<Self> {
             // Files from before version 0.1 lack the seed.
             let seeded = tensors.metadata.contains_key("seed");
-            let settings: AgentSpec = tensors.value("agent").context("agent")?;
+            let (environment, settings) = checked(&tensors)?;
             let training = settings.training.as_ref().context("agent: expected `training`")?;
-            algorithm::settings(&training.algorithm).context("agent")?;
             Ok(Self {
                 name: training.algorithm.name.clone(),
-                environment: tensors.value("environment").context("environment")?,
+                environment,
                 trial_seed: if seeded { tensors.value("seed").context("seed")? } else { 0 },
                 evaluation_seed: EvaluationSpec::default().seed,
                 learned: Some(Learned {
@@ -172,6 +173,25 @@ impl SavedAgent {
     }
 }
 
+/// The environment and the agent in a policy file's header, held against what an experiment may ask for: whoever
+/// wrote the file, nothing is built that a run would refuse.
+fn checked(tensors: &Tensors) -> anyhow::Result<(EnvironmentSpec, AgentSpec)> {
+    const AGENT: &str = "agent";
+    let part = |name: &str| tensors.metadata.get(name).cloned().unwrap_or_default();
+    let experiment = json!({
+        "name": "policy",
+        "environment": part("environment"),
+        "agents": { AGENT: part(AGENT) },
+        "recording": { "before": false, "after": false },
+    });
+    let mut spec = validation::check(&experiment).map_err(|problems| {
+        let problems = problems.iter().map(ToString::to_string);
+        anyhow::anyhow!(problems.take(5).collect::<Vec<_>>().join("; "))
+    })?;
+    let agent = spec.agents.swap_remove(AGENT).context("no agent")?;
+    Ok((spec.environment, agent))
+}
+
 /// Whether a network that reads the one reads the other: bounds of observations are nothing to it.
 fn same_shape(a: &Space, b: &Space) -> bool {
     match (a, b) {
@@ -187,6 +207,18 @@ fn restore(
     tensors: &Tensors,
     env: &TimeLimit,
 ) -> anyhow::Result<Box<dyn LearnedPolicy>> {
+    // Nothing is built for layers that the file cannot hold.
+    const SMALL: u64 = 64 << 20;
+    if let PolicySpec::Neural(network) = &settings.policy {
+        let least =
+            network.fewest_parameters(env.env().observation_space().features()).saturating_mul(4);
+        let held = tensors.size() as u64;
+        anyhow::ensure!(
+            least <= held.max(SMALL),
+            "the policy's tensors do not fit its settings: its layers take at least {least} bytes, and the file \
+             holds {held}"
+        );
+    }
     let mut policy = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
         policy: &settings.policy,
         // Nothing is collected: no room is kept for samples.

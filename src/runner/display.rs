@@ -73,7 +73,7 @@ impl Display {
     fn line(&self, line: &str) {
         match &self.bars {
             // A terminal that went away is no reason to stop.
-            Some(bars) => drop(bars.println(console::printable(line))),
+            Some(bars) => drop(bars.println(console::brief(line))),
             None => console::message(line),
         }
     }

@@ -142,9 +142,34 @@ pub(super) fn explain(dir: &TrialDir, ending: &ProcessEnd) -> String {
         ProcessEnd::Interrupted => "interrupted".to_owned(),
     };
     let stderr = fs::read(dir.stderr()).unwrap_or_default();
-    let stderr = String::from_utf8_lossy(&stderr);
-    match stderr.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("note:")) {
-        Some(line) => format!("{how}: {}", line.trim()),
+    match last_words(&String::from_utf8_lossy(&stderr)) {
+        Some(line) => format!("{how}: {line}"),
         None => how,
+    }
+}
+
+/// The last line that says something: hints and the stack below a panic's message, which `RUST_BACKTRACE` asks for,
+/// are left out.
+fn last_words(stderr: &str) -> Option<&str> {
+    let (said, _stack) = stderr.rsplit_once("\nstack backtrace:").unwrap_or((stderr, ""));
+    let hint = |line: &&str| line.is_empty() || line.starts_with("note:");
+    said.lines().rev().map(str::trim).find(|line| !hint(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn a_stack_does_not_hide_the_cause() {
+        let panic = "libav: warning\nthread 'main' panicked at src/x.rs:1:2:\nindex out of bounds";
+        let hint = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+        let stack = "stack backtrace:\n   0: __rustc::rust_begin_unwind\n             at library/std/src/panicking.rs:697:5";
+        for after in
+            [hint.to_owned(), format!("{stack}\n{hint}"), stack.to_owned(), "\n".to_owned()]
+        {
+            assert_eq!(last_words(&format!("{panic}\n{after}\n")), Some("index out of bounds"));
+        }
+        assert_eq!(last_words("note: a hint\n\n"), None);
     }
 }

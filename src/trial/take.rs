@@ -9,7 +9,8 @@ use crate::env::{EnvError, Mode, Policy, PolicyError, TimeLimit};
 use crate::record::Take;
 use crate::rng::Rng;
 use crate::video::{
-    Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, VideoConfig, VideoError, probe,
+    Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, SIDES, VideoConfig, VideoError,
+    probe,
 };
 
 /// What is played and how it is labelled.
@@ -136,6 +137,8 @@ impl<'a> Camera<'a> {
                 height,
             )
         });
+        // A picture as tall as pictures get has no room for a bar.
+        let caption = caption.filter(|caption| SIDES.contains(&(height + caption.bar_height())));
         let bar = caption.as_ref().map_or(0, Caption::bar_height);
         let encoder = Encoder::create(
             path,

@@ -1,7 +1,16 @@
 //! What a user may say about videos, under `recording.video` in an experiment file.
 
+use std::ops::RangeInclusive;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::env::Problem;
+
+/// How long the sides of a picture may be, in pixels.
+pub const SIDES: RangeInclusive<u32> = 16..=4096;
+/// How many frames a second there may be.
+pub(super) const RATES: RangeInclusive<u32> = 1..=240;
 
 /// Size, speed, format and caption of the videos.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +48,27 @@ impl Default for VideoConfig {
 }
 
 impl VideoConfig {
+    /// Why an environment that draws `native` pixels at `fps` frames a second cannot be filmed; paths are below
+    /// these settings.
+    pub fn problem(&self, native: (u32, u32), fps: u32) -> Option<Problem> {
+        let (width, height) = self.size(native);
+        if !SIDES.contains(&width) || !SIDES.contains(&height) {
+            let field = if self.width.is_some() { "width" } else { "height" };
+            let (least, most) = SIDES.into_inner();
+            let message = format!(
+                "the film would be {width} × {height} pixels, from {} × {}: expected sides of {least} to {most}",
+                native.0, native.1
+            );
+            return Some(Problem::new(&[field], message));
+        }
+        let fps = self.fps.unwrap_or(fps);
+        (!RATES.contains(&fps)).then(|| {
+            let (least, most) = RATES.into_inner();
+            let message = format!("expected {least} to {most} frames a second, found {fps}");
+            Problem::new(&["fps"], message)
+        })
+    }
+
     /// The picture's size for an environment that draws `native` pixels; a side left out keeps the shape.
     pub fn size(&self, native: (u32, u32)) -> (u32, u32) {
         let scaled = |side: u32, by: u32, of: u32| {

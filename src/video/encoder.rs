@@ -7,6 +7,7 @@ use ffmpeg::{Dictionary, Packet, Rational, encoder, format, frame};
 use ffmpeg_next as ffmpeg;
 
 use super::codec::{Settings, open};
+use super::config::{RATES, SIDES};
 use super::yuv::{self, Planes};
 use super::{EncoderChoice, VideoError};
 
@@ -54,10 +55,10 @@ impl Encoder {
         super::init();
         let &EncoderConfig { width, height, fps, quality, ref choice } = config;
         let refuse = |expected| Err(VideoError::Config { width, height, fps, expected });
-        if !(16..=4096).contains(&width) || !(16..=4096).contains(&height) {
+        if !SIDES.contains(&width) || !SIDES.contains(&height) {
             return refuse("width and height must be 16 to 4096");
         }
-        if !(1..=240).contains(&fps) {
+        if !RATES.contains(&fps) {
             return refuse("the frame rate must be 1 to 240");
         }
         let (even_width, even_height) = (width.next_multiple_of(2), height.next_multiple_of(2));

@@ -23,7 +23,7 @@ pub mod yuv;
 
 pub use caption::{Caption, CaptionInfo};
 pub use codec::{EncoderChoice, probe};
-pub use config::{Codec, VideoConfig};
+pub use config::{Codec, SIDES, VideoConfig};
 pub use encoder::{Encoder, EncoderConfig};
 pub use facts::{VideoFacts, probe_file};
 pub use resize::Resizer;

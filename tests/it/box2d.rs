@@ -6,6 +6,7 @@ use rushes::env::trace::{Recording, compare};
 use rushes::env::{self, EnvError, Mode, Options, Situation, Space, TimeLimit};
 use rushes::rng::{NpRandom, Purpose, stream};
 use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 fn golden(name: &str) -> PathBuf {
@@ -39,6 +40,36 @@ fn trajectories_equal_the_recordings_bit_for_bit() {
             let pixels = name == "CarRacing-v3" && difference.field.ends_with("obs");
             assert!(pixels || difference.largest == 0.0, "{name}: {difference:?}");
         }
+    }
+}
+
+#[test]
+fn an_option_gives_the_environment_of_the_other_id() {
+    let differences = |id: &str, options: serde_json::Value, recording: &str| {
+        let mut recording = Recording::read(&golden(recording)).unwrap();
+        recording.env_id = id.to_owned();
+        recording.kwargs = options.as_object().unwrap().clone();
+        compare(&recording.trajectories[0], &recording.replay(0).unwrap()).unwrap()
+    };
+    for (id, options, other, of_other) in [
+        ("LunarLander-v3", json!({ "continuous": true }), "LunarLanderContinuous-v3", json!({})),
+        ("LunarLander-v3", json!({}), "LunarLanderContinuous-v3", json!({ "continuous": false })),
+        ("BipedalWalker-v3", json!({ "hardcore": true }), "BipedalWalkerHardcore-v3", json!({})),
+        ("BipedalWalker-v3", json!({}), "BipedalWalkerHardcore-v3", json!({ "hardcore": false })),
+    ] {
+        let own = of_other.as_object().unwrap().is_empty();
+        let recording = format!("{}.json", if own { other } else { id });
+        for (id, options) in [(id, options), (other, of_other)] {
+            for difference in differences(id, options, &recording) {
+                assert_eq!(difference.largest, 0.0, "{id}: {difference:?}");
+            }
+        }
+    }
+    for (id, option) in
+        [("LunarLanderContinuous-v3", "continuous"), ("BipedalWalkerHardcore-v3", "hardcore")]
+    {
+        let schema = (env::find(id).unwrap().options_schema)().to_value();
+        assert_eq!(schema["properties"][option]["default"], json!(true), "{id}");
     }
 }
 

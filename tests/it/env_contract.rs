@@ -273,6 +273,8 @@ fn options_out_of_range_are_refused_by_name() {
         ("Acrobot-v1", serde_json::json!({ "book_or_nips": "paper" }), "book_or_nips"),
         ("Acrobot-v1", serde_json::json!({ "torque_noise_max": -1.0 }), "torque_noise_max"),
         ("Pendulum-v1", serde_json::json!({ "g": null }), "g"),
+        ("LunarLander-v3", serde_json::json!({ "continuous": "yes" }), "continuous"),
+        ("Taxi-v3", serde_json::json!({ "render_mode": "human" }), "render_mode"),
     ] {
         let options = options.as_object().expect("an object");
         let error = (env::find(id).expect(id).make)(options).err().expect("a refusal");

@@ -6,7 +6,7 @@ use rushes::validation;
 
 use crate::cli::{failure, output};
 
-fn shipped() -> Vec<PathBuf> {
+pub(crate) fn shipped() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let mut files = Vec::new();
     for folder in [root.clone(), root.join("tutorials")] {

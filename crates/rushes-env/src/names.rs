@@ -12,12 +12,35 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// A text as a message quotes it: cut where it is long, without characters that would move a terminal's cursor.
+pub fn short(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let plain =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let mut shown: String = text.chars().take(LONGEST).map(plain).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// "unknown key `x`", with the nearest known name or, failing that, all of them.
 pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("unknown {what} `{name}`; did you mean `{near}`?"),
-        None => format!("unknown {what} `{name}`; expected one of {}", known.join(", ")),
+    let name = short(name);
+    match nearest(&name, known.iter().copied()) {
+        Some(near) => format!("unknown {what} `{name}`; did you mean `{}`?", short(near)),
+        None => format!("unknown {what} `{name}`; expected one of {}", list(known)),
     }
+}
+
+/// Names separated by commas, as many of them as a message holds.
+pub fn list<S: AsRef<str>>(names: &[S]) -> String {
+    const MOST: usize = 30;
+    let mut shown: Vec<_> = names.iter().take(MOST).map(|name| short(name.as_ref())).collect();
+    if names.len() > MOST {
+        shown.push(format!("{} more", names.len() - MOST));
+    }
+    shown.join(", ")
 }
 
 #[cfg(test)]

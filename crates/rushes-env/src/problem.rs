@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{names, path};
+
 /// One thing that is wrong with a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problem {
@@ -24,9 +26,22 @@ impl Problem {
         self
     }
 
-    /// The parts of the path joined by dots.
+    /// The problem at the place where serde stopped.
+    pub fn of_serde<E: fmt::Display>(error: &serde_path_to_error::Error<E>) -> Self {
+        use serde_path_to_error::Segment;
+        let part = |segment: &Segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        };
+        let path = error.path().iter().filter_map(part).collect();
+        Self { path, message: error.inner().to_string() }
+    }
+
+    /// The path as it is written in `--set`, with names of any length cut.
     pub fn dotted(&self) -> String {
-        self.path.join(".")
+        let parts: Vec<_> = self.path.iter().map(|part| names::short(part)).collect();
+        path::join(&parts)
     }
 }
 

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::environment::Env;
+use crate::input;
 use crate::names;
 use crate::policy::Policy;
 use crate::problem::Problem;
 
 /// Constructor options of an environment, as written under `environment.options`.
-pub type Options = serde_json::Map<String, serde_json::Value>;
+pub type Options = serde_json::Map<String, Value>;
 
 /// Builds a `T` (an environment, a policy) from an environment's options; fails with a [`Problem`] whose path
 /// is below the options.
@@ -74,6 +76,30 @@ impl EnvSpec {
         }
     }
 
+    /// The same environment under another id, with another default of `option`.
+    #[must_use]
+    pub fn variant(self, id: &str, option: &'static str, default: impl Into<Value>) -> Self {
+        let default: Value = default.into();
+        let schema = (self.options_schema)();
+        let policy = |policy: BuiltinPolicy| BuiltinPolicy {
+            make: defaulting(policy.make, option, default.clone()),
+            ..policy
+        };
+        Self {
+            id: id.to_owned(),
+            make: defaulting(self.make, option, default.clone()),
+            policies: self.policies.into_iter().map(policy).collect(),
+            options_schema: Arc::new(move || {
+                let mut schema = schema.clone();
+                if let Some(own) = schema.pointer_mut(&format!("/properties/{option}/default")) {
+                    *own = default.clone();
+                }
+                schema
+            }),
+            ..self
+        }
+    }
+
     /// The message for a name that is not among the built-in policies.
     pub fn unknown_policy(&self, name: &str) -> String {
         let known: Vec<_> = self.policies.iter().map(|policy| policy.name.as_str()).collect();
@@ -82,6 +108,15 @@ impl EnvSpec {
         }
         names::unknown("built-in policy", name, &known)
     }
+}
+
+/// `make` with another default of `option`.
+fn defaulting<T: ?Sized + 'static>(make: Make<T>, option: &'static str, default: Value) -> Make<T> {
+    Arc::new(move |options| {
+        let mut options = options.clone();
+        options.entry(option).or_insert_with(|| default.clone());
+        make(&options)
+    })
 }
 
 /// A hard-coded policy that an environment ships by name.
@@ -112,15 +147,28 @@ pub fn constants(table: &[(&str, f64)]) -> Vec<(String, f64)> {
     table.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Arguments of Gymnasium's `make` that are no options here, and what does the same.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("render_mode", "no option: leave it out, `recording` says what is filmed"),
+    ("verbose", "no option: leave it out, environments print nothing"),
+    ("max_episode_steps", "no option: write it beside `id` and `options`"),
+];
+
 /// Reads an environment's own configuration type from `options`.
 ///
 /// # Errors
 /// Names the field that could not be read.
 pub fn config<C: DeserializeOwned>(options: &Options) -> Result<C, Problem> {
-    let value = serde_json::Value::Object(options.clone());
+    let mut value = Value::Object(options.clone());
+    input::whole_numbers(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let parts: Vec<_> = path.split('.').filter(|part| !part.is_empty()).collect();
-        Problem::new(&parts, error.inner().to_string())
+        let problem = Problem::of_serde(&error);
+        let unknown = |(name, _): &&(&str, &str)| {
+            problem.message.starts_with(&format!("unknown field `{name}`"))
+        };
+        match ELSEWHERE.iter().find(unknown) {
+            Some((name, instead)) => Problem::new(&[name], *instead),
+            None => problem,
+        }
     })
 }

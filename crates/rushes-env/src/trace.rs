@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::environment::Info;
+use crate::input;
 use crate::registry;
 use crate::space::Space;
 use crate::spec::{EnvSpec, Options};
@@ -130,7 +131,7 @@ impl Recording {
     /// # Errors
     /// Names the file and, where its content is broken, the field.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs_err::read_to_string(path)?;
+        let text = input::read_text(path)?;
         let mut deserializer = serde_json::Deserializer::from_str(&text);
         let recording: Self = serde_path_to_error::deserialize(&mut deserializer)
             .map_err(|error| {

@@ -39,7 +39,7 @@ impl ConvolutionSpec {
     }
 
     /// Numbers that a unit of this layer sees of a picture with so many channels.
-    fn inputs(&self, channels: usize) -> usize {
+    pub fn inputs(&self, channels: usize) -> usize {
         channels * self.kernel * self.kernel
     }
 }

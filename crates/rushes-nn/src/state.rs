@@ -174,6 +174,11 @@ impl Tensors {
         Ok(u64::from_le_bytes(bytes.try_into().expect("one word, by its type and shape")))
     }
 
+    /// Bytes of all tensors together.
+    pub fn size(&self) -> usize {
+        self.tensors.values().map(|tensor| tensor.bytes.len()).sum()
+    }
+
     /// Whether there is no tensor at all.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()

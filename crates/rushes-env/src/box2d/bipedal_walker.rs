@@ -46,6 +46,7 @@ use super::policies;
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Info, Step, Trace};
 use crate::numpy::sign;
+use crate::problem::Problem;
 use crate::space::{Action, Space};
 use crate::spec::{BOX2D, BuiltinPolicy, EnvSpec, constants};
 use rushes_box2d::{
@@ -115,28 +116,30 @@ pub fn v3() -> EnvSpec {
                 |_: Config| Ok(Box::new(policies::ContactFlags)),
             ),
         ],
-        ..EnvSpec::new("BipedalWalker-v3", |_: Config| Ok(Box::new(BipedalWalker::new(false))))
+        ..EnvSpec::new("BipedalWalker-v3", make)
     }
 }
 
 /// Gymnasium's BipedalWalkerHardcore-v3.
 pub fn hardcore_v3() -> EnvSpec {
-    let EnvSpec { id, make, .. } = EnvSpec::new("BipedalWalkerHardcore-v3", |_: Config| {
-        Ok(Box::new(BipedalWalker::new(true)))
-    });
     EnvSpec {
-        id,
-        make,
         summary: "walk on two jointed legs over stumps, pits and stairs".into(),
         max_episode_steps: Some(2000),
-        ..v3()
+        ..v3().variant("BipedalWalkerHardcore-v3", "hardcore", true)
     }
 }
 
-/// BipedalWalker takes no options.
+/// Options of BipedalWalker.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {}
+pub struct Config {
+    /// Stumps, pits and stairs, by default with BipedalWalkerHardcore only.
+    pub hardcore: bool,
+}
+
+fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
+    Ok(Box::new(BipedalWalker::new(config.hardcore)))
+}
 
 /// The environment. Its world exists from the first reset on.
 struct BipedalWalker {

@@ -7,8 +7,8 @@
 //! # Action space
 //! `Discrete(4)`: 0 nothing, 1 left orientation engine, 2 main engine, 3 right orientation engine.
 //!
-//! LunarLanderContinuous: `Box(-1, 1, (2,))`. The first number is the main engine's throttle: off up to 0,
-//! then 50 % to 100 % power. The second is the orientation engines': the left one fires below -0.5, the right
+//! LunarLanderContinuous, or `continuous: true`: `Box(-1, 1, (2,))`. The first number is the main engine's throttle:
+//! off up to 0, then 50 % to 100 % power. The second is the orientation engines': the left one fires below -0.5, the right
 //! one above 0.5, with 50 % to 100 % power.
 //!
 //! # Observation space
@@ -101,19 +101,15 @@ pub fn v3() -> EnvSpec {
             "Gymnasium's heuristic: PD control of angle and height towards the pad",
             |_: Config| Ok(Box::new(policies::LanderHeuristic)),
         )],
-        ..EnvSpec::new("LunarLander-v3", |config| make(config, false))
+        ..EnvSpec::new("LunarLander-v3", make)
     }
 }
 
 /// Gymnasium's LunarLanderContinuous-v3.
 pub fn continuous_v3() -> EnvSpec {
-    let EnvSpec { id, make, .. } =
-        EnvSpec::new("LunarLanderContinuous-v3", |config| make(config, true));
     EnvSpec {
-        id,
-        make,
         summary: "land a spacecraft on a pad by throttling its engines".into(),
-        ..v3()
+        ..v3().variant("LunarLanderContinuous-v3", "continuous", true)
     }
 }
 
@@ -121,6 +117,8 @@ pub fn continuous_v3() -> EnvSpec {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Two throttles instead of four actions, by default with LunarLanderContinuous only.
+    pub continuous: bool,
     /// Vertical acceleration in m/s², between -12 and 0.
     #[schemars(extend("exclusiveMinimum" = -12.0, "exclusiveMaximum" = 0.0))]
     pub gravity: f64,
@@ -134,24 +132,29 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { gravity: -10.0, enable_wind: false, wind_power: 15.0, turbulence_power: 1.5 }
+        Self {
+            continuous: false,
+            gravity: -10.0,
+            enable_wind: false,
+            wind_power: 15.0,
+            turbulence_power: 1.5,
+        }
     }
 }
 
-fn make(config: Config, continuous: bool) -> Result<Box<dyn Env>, Problem> {
+fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
     if !(-12.0 < config.gravity && config.gravity < 0.0) {
         return Err(Problem::new(
             &["gravity"],
             format!("expected a number between -12 and 0, not {}", config.gravity),
         ));
     }
-    Ok(Box::new(LunarLander::new(config, continuous)))
+    Ok(Box::new(LunarLander::new(config)))
 }
 
 /// The environment. Its world exists from the first reset on.
 struct LunarLander {
     config: Config,
-    continuous: bool,
     observation_space: Space,
     action_space: Space,
     np_random: NpRandom,
@@ -181,23 +184,23 @@ struct Wind {
 }
 
 impl LunarLander {
-    fn new(config: Config, continuous: bool) -> Self {
+    fn new(config: Config) -> Self {
         let high = [2.5, 2.5, 10.0, 10.0, (2.0 * PI) as f32, 10.0, 1.0, 1.0];
         let mut low = high.map(|bound: f32| -bound);
         low[6..].fill(-0.0);
+        let action_space = if config.continuous {
+            Space::uniform_box(-1.0, 1.0, 2)
+        } else {
+            Space::Discrete { n: 4 }
+        };
         Self {
             config,
-            continuous,
             observation_space: Space::Box {
                 low: low.to_vec(),
                 high: high.to_vec(),
                 shape: vec![high.len()],
             },
-            action_space: if continuous {
-                Space::uniform_box(-1.0, 1.0, 2)
-            } else {
-                Space::Discrete { n: 4 }
-            },
+            action_space,
             np_random: NpRandom::new(0),
             ground: [0.0; CHUNKS],
             scene: None,
@@ -460,7 +463,7 @@ impl Env for LunarLander {
             Action::Discrete(2) => (1.0, 0.0),
             Action::Discrete(1) => (0.0, -1.0),
             Action::Discrete(3) => (0.0, 1.0),
-            Action::Continuous(&[main, side]) if self.continuous => {
+            Action::Continuous(&[main, side]) if self.config.continuous => {
                 let (main, side) = (f64::from(main), f64::from(side));
                 let main = if main > 0.0 { (main.clamp(0.0, 1.0) + 1.0) * 0.5 } else { 0.0 };
                 let fires = side.abs() > 0.5;

@@ -33,9 +33,8 @@ use crate::draw::{Canvas, Color};
 use crate::environment::Env;
 use crate::policy::Policy;
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, Options, TOY_TEXT, config};
+use crate::spec::{EnvSpec, TOY_TEXT};
 use rushes_rng::NpRandom;
-use std::sync::Arc;
 
 /// The maps that have a name.
 const MAPS: [(&str, &[&str]); 2] = [
@@ -71,27 +70,10 @@ pub fn v1() -> EnvSpec {
 /// Gymnasium's FrozenLake8x8-v1.
 pub fn large_v1() -> EnvSpec {
     EnvSpec {
-        id: "FrozenLake8x8-v1".into(),
-        make: Arc::new(|options| make(large(options.clone())?)),
         max_episode_steps: Some(200),
         reward_threshold: Some(0.85),
-        options_schema: Arc::new(|| {
-            let mut schema = schemars::schema_for!(Config);
-            if let Some(map_name) = schema.pointer_mut("/properties/map_name/default") {
-                *map_name = "8x8".into();
-            }
-            schema
-        }),
-        policies: vec![tabular::optimal(|options| optimal(large(options)?))],
-        ..v1()
+        ..v1().variant("FrozenLake8x8-v1", "map_name", "8x8")
     }
-}
-
-/// The options of [`large_v1`], whose map is another one where they name none.
-fn large(options: Options) -> Result<Config, Problem> {
-    let mut options = options;
-    options.entry("map_name").or_insert_with(|| "8x8".into());
-    config(&options)
 }
 
 fn optimal(config: Config) -> Result<Box<dyn Policy>, Problem> {
@@ -321,6 +303,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::spec::Options;
 
     fn options(value: Value) -> Options {
         value.as_object().expect("an object").clone()
