@@ -339,6 +339,7 @@ mod tests {
             before_returns: Vec::new(),
             final_returns: vec![value],
             final_lengths: vec![1],
+            final_cut: 0,
             progress: Progress::default(),
             training_seconds: 0.0,
             steps_per_second: None,

@@ -93,6 +93,9 @@ pub enum Event {
         returns: Vec<f64>,
         /// The length of each episode.
         lengths: Vec<u64>,
+        /// Which episodes were cut ([`cut_marks`]).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cut: Vec<bool>,
     },
     /// Something was filmed.
     Take(TakeRecord),
@@ -111,6 +114,27 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+}
+
+impl Event {
+    /// The name of a number in it that is NaN or infinite. Cheaper than a look at everything: there may be
+    /// hundreds of thousands of events a second.
+    pub fn not_finite(&self) -> Option<&str> {
+        let returns =
+            |returns: &[f64]| returns.iter().any(|r| !r.is_finite()).then_some("a return");
+        match self {
+            Event::Episode { r#return, .. } => returns(&[*r#return]),
+            Event::Evaluation { returns: all, .. } => returns(all),
+            Event::Take(TakeRecord { take, .. }) => returns(&take.returns).or_else(|| {
+                let mut rewards = take.rewards.iter().flatten();
+                rewards.any(|reward| !reward.is_finite()).then_some("a reward")
+            }),
+            Event::Update { metrics } => {
+                metrics.iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| &name[..])
+            }
+            Event::Checkpoint { .. } | Event::Note { .. } | Event::Stopped { .. } => None,
+        }
+    }
 }
 
 /// Why training ended.
@@ -153,6 +177,9 @@ pub struct Take {
     pub returns: Vec<f64>,
     /// The steps of each episode; its frames are one more, that of the reset.
     pub lengths: Vec<u32>,
+    /// Which episodes were cut ([`cut_marks`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<bool>,
     /// The reward of every step of each episode. Step `i` of an episode leads to its frame `i + 1`.
     pub rewards: Vec<Vec<f32>>,
     /// Frames in the file: steps + 1 for every episode.
@@ -190,6 +217,15 @@ pub struct Evaluation {
     pub returns: Vec<f64>,
     /// The length of each episode.
     pub lengths: Vec<u64>,
+    /// Which episodes were cut ([`cut_marks`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<bool>,
+}
+
+/// Whether each episode was cut by `evaluation.max_episode_steps` or, in takes, `recording.max_steps`, before the task
+/// or a time limit ended it; nothing where none was.
+pub fn cut_marks(cut: Vec<bool>) -> Vec<bool> {
+    if cut.contains(&true) { cut } else { Vec::new() }
 }
 
 /// `result.json`.
@@ -257,10 +293,10 @@ impl TrialResult {
             match record.event {
                 Event::Take(take) => self.takes.push(take),
                 Event::Note { message } => self.notes.push(message),
-                Event::Evaluation { returns, lengths }
+                Event::Evaluation { returns, lengths, cut }
                     if record.progress == Progress::default() =>
                 {
-                    self.before = Some(Evaluation { seed: evaluation_seed, returns, lengths });
+                    self.before = Some(Evaluation { seed: evaluation_seed, returns, lengths, cut });
                 }
                 _ => {}
             }
@@ -372,7 +408,7 @@ pub enum RunStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::plain_name;
+    use super::*;
 
     #[test]
     fn only_plain_names_are_file_names() {
@@ -384,5 +420,22 @@ mod tests {
         {
             assert!(plain_name(name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn events_know_which_of_their_numbers_is_not_finite() {
+        let update = |value| Event::Update { metrics: [("policy_loss".to_owned(), value)].into() };
+        assert_eq!(update(f64::NAN).not_finite(), Some("policy_loss"));
+        assert_eq!(update(1.0).not_finite(), None);
+        let episode = |r#return| Event::Episode { r#return, length: 1, truncated: false };
+        assert_eq!(episode(f64::INFINITY).not_finite(), Some("a return"));
+        assert_eq!(episode(f64::MAX).not_finite(), None);
+        let evaluation = |last| Event::Evaluation {
+            returns: vec![0.0, last],
+            lengths: vec![1, 1],
+            cut: Vec::new(),
+        };
+        assert_eq!(evaluation(f64::NAN).not_finite(), Some("a return"));
+        assert_eq!(evaluation(0.0).not_finite(), None);
     }
 }

@@ -449,11 +449,45 @@ pub fn write_tensors(
     write().with_context(|| format!("failed to write tensors into {}", directory.display()))
 }
 
+/// Fails if a number in `value` is NaN or infinite, which JSON writes as `null`; the message says where it stands.
+///
+/// # Errors
+/// That failure, or one of `value`'s serialization.
+pub fn ensure_finite<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    use ciborium::Value;
+    fn check(value: &Value, place: &str) -> anyhow::Result<()> {
+        match value {
+            Value::Float(number) => {
+                anyhow::ensure!(
+                    number.is_finite(),
+                    "{place} is {number}, expected a finite number"
+                );
+            }
+            Value::Array(values) => {
+                for (index, value) in values.iter().enumerate() {
+                    check(value, &format!("{place}[{index}]"))?;
+                }
+            }
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    let key = key.as_text().unwrap_or_default();
+                    let place = if place.is_empty() { key } else { &format!("{place}.{key}") };
+                    check(value, place)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+    check(&Value::serialized(value)?, "")
+}
+
 /// Writes a value as indented JSON, atomically.
 ///
 /// # Errors
-/// Fails if the file cannot be written.
+/// Fails if the file cannot be written, or a number in it is not finite.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
+    ensure_finite(value).with_context(|| format!("{} was not written", path.display()))?;
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     write_atomically(path, text.as_bytes())
@@ -486,4 +520,34 @@ fn check_names(file: &Path, content: &impl Stored) -> anyhow::Result<()> {
         plain_name(name).with_context(|| format!("{}: {field}", file.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_json_cannot_hold_are_refused_with_their_place() {
+        #[derive(Serialize)]
+        struct Written {
+            mean: Option<f64>,
+            curves: Vec<Vec<f32>>,
+        }
+        let refused = |mean, last| {
+            let written = Written { mean, curves: vec![vec![], vec![0.5, last]] };
+            ensure_finite(&written).err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(None, 1.0), None);
+        assert_eq!(refused(Some(f64::NAN), 1.0).unwrap(), "mean is NaN, expected a finite number");
+        let infinite = refused(Some(0.0), f32::NEG_INFINITY).unwrap();
+        assert_eq!(infinite, "curves[1][1] is -inf, expected a finite number");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        let error = write_json(&path, &[f64::INFINITY]).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("result.json was not written: [0] is inf"),
+            "{error:#}"
+        );
+        assert!(!path.exists());
+    }
 }

@@ -6,14 +6,15 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::env::{self, Env, EnvSpec, Problem, input, names};
+use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
-    AgentSpec, EnvironmentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec,
-    Spec, StopSpec, Target, Views, repeated_keys, schema, search_problems as search_spec_problems,
+    AgentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec, StopSpec,
+    Target, Views, repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
+use crate::rng::{Purpose, stream};
 use crate::{algorithm, search, store};
 
 /// Reads an experiment and checks everything that can be known before it runs.
@@ -113,7 +114,7 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         problems.extend(problem.map(|problem| problem.below(&["recording", "video"])));
     }
     for (name, agent) in &spec.agents {
-        let found = agent_problems(agent, &spec.environment, &env_spec, &*env);
+        let found = agent_problems(agent, spec, &env_spec, &*env);
         problems.extend(found.into_iter().map(|problem| problem.below(&["agents", name])));
     }
     problems
@@ -185,7 +186,7 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
     let env = (env_spec.make)(&spec.environment.options).ok()?;
     match sample.settings(spec) {
         Ok(settings) => {
-            let found = agent_problems(&settings, &spec.environment, &env_spec, &*env);
+            let found = agent_problems(&settings, spec, &env_spec, &*env);
             found.first().map(|problem| wrong(problem.to_string()))
         }
         Err(error) => Some(wrong(format!("{error:#}"))),
@@ -207,10 +208,10 @@ pub fn missing_engines(plan: &Plan) -> anyhow::Result<BTreeSet<Engine>> {
     Ok(missing)
 }
 
-/// What is wrong with an agent on `env`, the environment as it is.
+/// What is wrong with an agent of the experiment on `env`, the environment as it is.
 fn agent_problems(
     agent: &AgentSpec,
-    environment: &EnvironmentSpec,
+    spec: &Spec,
     env_spec: &EnvSpec,
     env: &dyn Env,
 ) -> Vec<Problem> {
@@ -221,11 +222,11 @@ fn agent_problems(
     }
     match (&agent.policy, &agent.training) {
         (PolicySpec::HardCoded(policy), _) => {
-            problems.extend(rule_problem(policy, env_spec, env));
+            problems.extend(rule_problem(policy, spec, env_spec));
         }
         (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular {}), Some(training)) => {
             // What the algorithm learns from is what the policy sees, once that is possible.
-            if let (true, Ok((_, seen))) = (problems.is_empty(), environment.build(policy)) {
+            if let (true, Ok((_, seen))) = (problems.is_empty(), spec.environment.build(policy)) {
                 let schedule = &training.schedule;
                 let algorithm = &training.algorithm;
                 problems.extend(algorithm::problems(algorithm, policy, schedule, seen.env()));
@@ -251,11 +252,11 @@ fn agent_problems(
     problems
 }
 
-fn rule_problem(policy: &HardCodedSpec, env_spec: &EnvSpec, env: &dyn Env) -> Option<Problem> {
+fn rule_problem(policy: &HardCodedSpec, spec: &Spec, env_spec: &EnvSpec) -> Option<Problem> {
     match (&policy.rule, &policy.name) {
         (Some(rule), None) => {
-            let error = Rule::compile(rule, env_spec, env).err()?;
-            Some(Problem::new(&["policy", "rule"], error.to_string()))
+            let error = try_rule(rule, spec).err()?;
+            Some(Problem::new(&["policy", "rule"], format!("{error:#}")))
         }
         (None, Some(name)) => {
             if env_spec.policies.iter().any(|policy| policy.name == *name) {
@@ -268,6 +269,17 @@ fn rule_problem(policy: &HardCodedSpec, env_spec: &EnvSpec, env: &dyn Env) -> Op
             "expected either `rule` (an expression) or `name` (a built-in policy)",
         )),
     }
+}
+
+/// Plays the first step of the evaluation, where a mistake about what observations or actions are shows.
+fn try_rule(rule: &str, spec: &Spec) -> anyhow::Result<()> {
+    let (env_spec, mut env) = spec.environment.build(&PolicySpec::Random {})?;
+    let mut rule = Rule::compile(rule, &env_spec, env.env())?;
+    let seed = spec.evaluation.seed;
+    let mut rng = stream(0, Purpose::Evaluation, seed);
+    let unwatched = |_: episode::View<'_>| anyhow::Ok(());
+    episode::play(&mut env, &mut rule, Mode::Greedy, &mut rng, seed, Some(1), unwatched)?;
+    Ok(())
 }
 
 fn schedule_problems(schedule: &ScheduleSpec, env_spec: &EnvSpec) -> Vec<Problem> {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::console::{self, Output};
 use crate::env::episode::{self, View};
-use crate::env::{Env, Episode, Info, Mode, Options, Space};
+use crate::env::{Env, Episode, Info, Options, Space};
 use crate::exit::Exit;
-use crate::experiment::EnvironmentSpec;
+use crate::experiment::{EnvironmentSpec, EvaluationMode, EvaluationSpec};
 use crate::policy::{HardCodedSpec, PolicySpec};
 use crate::results::{PlayingAgent, SavedAgent};
 use crate::rng::{Purpose, stream};
@@ -51,12 +51,15 @@ pub(super) struct Args {
     /// Seed of the first episode, the others count up; by default that of the trial's evaluation.
     #[arg(long)]
     seed: Option<u64>,
-    /// Cut episodes after this many steps.
+    /// Cut episodes after this many steps; by default those of the trial's evaluation.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
-    /// Sample actions as in training instead of taking the best one.
+    /// Sample actions as in training; by default as the trial's evaluation did.
     #[arg(long)]
     explore: bool,
+    /// Take the best action; by default as the trial's evaluation did.
+    #[arg(long, conflicts_with = "explore")]
+    greedy: bool,
     /// Print every step: action, observation, reward, terminated, truncated, info.
     #[arg(long)]
     print: bool,
@@ -80,11 +83,12 @@ fn option(written: &str) -> Result<(String, Value), String> {
 /// # Errors
 /// Unknown policies, environments and options, damaged files, spaces that differ, and failures on the way.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
-    let cast = cast(&args)?;
+    let mut cast = cast(&args)?;
+    change(&mut cast.evaluation, &args);
     let environment = environment(&args, &cast.environment)?;
     let mut player = cast.play_in(&environment)?;
     let default = if args.print || args.video.is_some() { 1 } else { 10 };
-    let first = args.seed.unwrap_or(cast.evaluation_seed);
+    let first = cast.evaluation.seed;
     let episodes = args.episodes.unwrap_or(default);
     let last = first.checked_add(episodes - 1);
     let last = last.ok_or_else(|| anyhow::anyhow!("--seed {first} is too large to count up"))?;
@@ -92,9 +96,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
 
     let mut out = Output::new();
     if !args.json {
-        writeln!(out, "{}\n", console::printable(&title(&args, &cast, &environment)))?;
+        writeln!(
+            out,
+            "{}
+",
+            console::printable(&title(&cast, &environment))
+        )?;
     }
-    let played = play(&args, &cast, &mut player, &seeds, &mut out)?;
+    let played = play(&args, &cast, &environment, &mut player, &seeds, &mut out)?;
     if args.json {
         let summary = summary(&args, &cast, &environment, &played);
         let line = if args.print { summary.to_string() } else { format!("{summary:#}") };
@@ -125,6 +134,17 @@ fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
     Ok(SavedAgent::fixed(name, policy, environment))
 }
 
+/// Changes how the trial evaluated the agent to what the arguments ask for.
+fn change(evaluation: &mut EvaluationSpec, args: &Args) {
+    evaluation.seed = args.seed.unwrap_or(evaluation.seed);
+    evaluation.max_episode_steps = args.max_steps.or(evaluation.max_episode_steps);
+    evaluation.mode = match (args.greedy, args.explore) {
+        (true, _) => EvaluationMode::Greedy,
+        (_, true) => EvaluationMode::Explore,
+        (false, false) => evaluation.mode,
+    };
+}
+
 /// The environment that is played: the policy's own or another, with the options given.
 fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<EnvironmentSpec> {
     let mut environment = match &args.env {
@@ -146,11 +166,13 @@ fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<Environment
 fn play(
     args: &Args,
     cast: &SavedAgent,
+    environment: &EnvironmentSpec,
     player: &mut PlayingAgent,
     seeds: &[u64],
     out: &mut impl Write,
 ) -> anyhow::Result<Vec<(u64, Episode)>> {
-    let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
+    let mode = cast.evaluation.mode.into();
+    let max_steps = cast.evaluation.episode_limit(environment, &player.env_spec);
     let chance = |seed| stream(cast.trial_seed, Purpose::Evaluation, seed);
     let spaces = |env: &dyn Env| (env.observation_space().clone(), env.action_space().clone());
     let mut audience = Audience {
@@ -166,7 +188,7 @@ fn play(
             let scene = Scene {
                 seeds,
                 mode,
-                max_steps: args.max_steps,
+                max_steps,
                 render_fps,
                 agent: &cast.name,
                 trained_steps: cast.trained_steps(),
@@ -183,7 +205,7 @@ fn play(
             for &seed in seeds {
                 let watch =
                     |view: View<'_>| -> anyhow::Result<()> { Ok(audience.watch(&view, out)?) };
-                episode::play(env, policy, mode, &mut chance(seed), seed, args.max_steps, watch)?;
+                episode::play(env, policy, mode, &mut chance(seed), seed, max_steps, watch)?;
             }
         }
     }
@@ -334,10 +356,13 @@ impl fmt::Display for Element<'_> {
 }
 
 /// One line on who plays what.
-fn title(args: &Args, cast: &SavedAgent, environment: &EnvironmentSpec) -> String {
+fn title(cast: &SavedAgent, environment: &EnvironmentSpec) -> String {
     let trained = match cast.trained_steps() {
         Some(steps) => {
-            let how = if args.explore { "sampling" } else { "greedy" };
+            let how = match cast.evaluation.mode {
+                EvaluationMode::Explore => "sampling",
+                EvaluationMode::Greedy => "greedy",
+            };
             format!(", trained for {steps} steps, {how}")
         }
         None => String::new(),
@@ -392,6 +417,7 @@ fn summary(
                 "length": episode.length,
                 "terminated": episode.terminated,
                 "truncated": episode.truncated,
+                "cut": episode.cut(),
             })
         })
         .collect();
@@ -402,7 +428,7 @@ fn summary(
         "agent": cast.name,
         "trained_steps": cast.trained_steps(),
         "environment": environment,
-        "explore": args.explore,
+        "explore": cast.evaluation.mode == EvaluationMode::Explore,
         "episodes": episodes,
         "return": spread(&returns),
         "length": spread(&lengths),

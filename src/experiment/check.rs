@@ -67,7 +67,8 @@ impl CheckSpec {
 pub enum Metric {
     /// The mean return of the evaluation after training.
     Return,
-    /// The mean height of the learning curve (evaluations where there are some, else training returns).
+    /// The mean height of the learning curve: of the evaluations where training was evaluated at two points at least,
+    /// its end among them, else of the training returns.
     Area,
     /// Environment steps until the training return reached the environment's reward threshold; a seed that
     /// never did counts with twice the most steps that any seed took. Less is better.

@@ -137,7 +137,8 @@ pub enum SchedulerSpec {
     },
     /// Successive halving (Jamieson and Talwalkar 2016): after `grace_period` steps the best of
     /// `reduction_factor` samples goes on, again after that many times the steps, and so on. The rungs are
-    /// those of ASHA (Li et al. 2020), whose early promotions would depend on timing.
+    /// those of ASHA (Li et al. 2020), whose early promotions would depend on timing. Of equals, the samples drawn
+    /// first go on.
     SuccessiveHalving {
         /// Environment steps of the first rung.
         #[schemars(range(min = 1))]

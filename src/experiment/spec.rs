@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::search::SearchSpec;
-use crate::env::{self, EnvSpec, Options, Pixels, TimeLimit};
+use crate::env::{self, EnvSpec, Mode, Options, Pixels, TimeLimit};
 use crate::policy::{ObservationSpec, PolicySpec};
 use crate::video::VideoConfig;
 
@@ -26,6 +26,12 @@ pub const MAX_TRIALS: usize = 10_000;
 const MAX_SECONDS: u64 = 1_000_000_000;
 /// What agents may be called: any text without characters that move a terminal's cursor.
 pub(super) const AGENT_NAME: &str = r"^\P{Cc}+$";
+
+/// The time limit of environments that have none: an agent that walks in circles would never end an episode.
+const LONGEST_EPISODE: u32 = 10_000;
+
+/// After how many steps evaluations and takes cut an episode where no time limit ends it.
+const LONGEST_EVALUATION_EPISODE: u32 = 1_000;
 
 /// A rushes experiment: an environment, agents, and how they are trained, evaluated and filmed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,7 +94,7 @@ pub struct EnvironmentSpec {
     /// Constructor options; `rushes envs ID` lists them.
     #[serde(default, skip_serializing_if = "Options::is_empty")]
     pub options: Options,
-    /// Time limit in steps, instead of the environment's registered one.
+    /// Time limit in steps, instead of the environment's registered one; 10,000 where it has none either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_episode_steps: Option<u32>,
@@ -138,8 +144,13 @@ impl EnvironmentSpec {
         if let ObservationSpec::Pixels(pixels) = policy.observation() {
             env = Box::new(Pixels::new(env, pixels.clone()));
         }
-        let limit = self.max_episode_steps.or(spec.max_episode_steps);
-        Ok((spec, TimeLimit::new(env, limit)))
+        let limit = self.time_limit(&spec).unwrap_or(LONGEST_EPISODE);
+        Ok((spec, TimeLimit::new(env, Some(limit))))
+    }
+
+    /// The time limit that the experiment or the environment sets.
+    fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
+        self.max_episode_steps.or(spec.max_episode_steps)
     }
 }
 
@@ -203,6 +214,10 @@ pub struct ScheduleSpec {
     /// Stop early when the task counts as learned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopSpec>,
+    /// What the periods below count where they are bare numbers; by default the first of `episodes`, `steps` and
+    /// `updates` that the schedule has, else episodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period_unit: Option<PeriodUnit>,
     /// Reset the environment of training episode e with seed `trial seed + e` instead of letting the
     /// random stream go on.
     pub reseed_each_episode: bool,
@@ -218,6 +233,30 @@ pub struct ScheduleSpec {
     /// How often a checkpoint is written. Environments restart there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<Every>,
+}
+
+impl ScheduleSpec {
+    /// What periods count that are bare numbers.
+    pub fn period_unit(&self) -> PeriodUnit {
+        self.period_unit.unwrap_or(match self {
+            Self { episodes: Some(_), .. } => PeriodUnit::Episodes,
+            Self { steps: Some(_), .. } => PeriodUnit::Steps,
+            Self { updates: Some(_), .. } => PeriodUnit::Updates,
+            _ => PeriodUnit::Episodes,
+        })
+    }
+}
+
+/// What a period counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PeriodUnit {
+    /// Finished training episodes.
+    Episodes,
+    /// Environment steps.
+    Steps,
+    /// Updates of the policy.
+    Updates,
 }
 
 /// When training stops early. Where both rules are given, either one stops it.
@@ -266,7 +305,23 @@ pub struct EvaluationSpec {
     /// Whether learned policies act greedily or sample.
     pub mode: EvaluationMode,
     /// Seed of the first evaluation episode; the next ones count up from it. Takes use the first ones.
+    // Below the seeds of training, with room for the episodes and for those of evaluations during training.
+    #[schemars(range(max = 4_000_000_000_000_000_000_u64))]
     pub seed: u64,
+    /// Cut the episodes of evaluations and takes after this many steps; by default after 1,000 where neither the
+    /// environment nor `environment.max_episode_steps` sets a time limit, else never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_episode_steps: Option<u32>,
+}
+
+impl EvaluationSpec {
+    /// After how many steps an episode in `environment`, whose row in the table is `spec`, is cut.
+    pub fn episode_limit(&self, environment: &EnvironmentSpec, spec: &EnvSpec) -> Option<u32> {
+        let default =
+            || environment.time_limit(spec).is_none().then_some(LONGEST_EVALUATION_EPISODE);
+        self.max_episode_steps.or_else(default)
+    }
 }
 
 impl Default for EvaluationSpec {
@@ -276,6 +331,7 @@ impl Default for EvaluationSpec {
             training_episodes: 10,
             mode: EvaluationMode::Greedy,
             seed: 1_000_000_000,
+            max_episode_steps: None,
         }
     }
 }
@@ -288,6 +344,15 @@ pub enum EvaluationMode {
     Greedy,
     /// Draw from the policy's distribution, as in training.
     Explore,
+}
+
+impl From<EvaluationMode> for Mode {
+    fn from(mode: EvaluationMode) -> Self {
+        match mode {
+            EvaluationMode::Greedy => Self::Greedy,
+            EvaluationMode::Explore => Self::Explore,
+        }
+    }
 }
 
 /// What is filmed.
@@ -373,8 +438,7 @@ impl JsonSchema for Seeds {
     }
 }
 
-/// A period: a bare number counts in the unit that the schedule's length is given in (episodes before
-/// steps before updates).
+/// A period: a bare number counts in [`ScheduleSpec::period_unit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {
     /// In the schedule's own unit.

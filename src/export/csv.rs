@@ -133,7 +133,7 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
                             .row(&[id, agent, seed, &done, &steps, &updated, seconds, name, value]);
                     }
                 }
-                Event::Evaluation { returns, lengths } => {
+                Event::Evaluation { returns, lengths, .. } => {
                     let untrained = *progress == Progress::default();
                     let moment = if untrained { "before" } else { "during" };
                     evaluated(moment, (done, steps), returns, lengths);

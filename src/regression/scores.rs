@@ -261,10 +261,11 @@ impl Scores {
     }
 }
 
-/// The curve that an agent's area is taken of.
-fn curve<'a>(agent: &AgentSummary, seed: &'a SeedSummary) -> &'a Curve {
-    let evaluated = agent.seeds.iter().any(|seed| !seed.evaluations.steps.is_empty());
-    if evaluated { &seed.evaluations } else { &seed.curve }
+/// The curves that an agent's areas are taken of, seed by seed: of evaluations where they make curves, else of
+/// training returns.
+fn curves(agent: &AgentSummary) -> Vec<Curve> {
+    let training = || agent.seeds.iter().map(|seed| seed.curve.clone()).collect();
+    agent.evaluation_curves().unwrap_or_else(training)
 }
 
 /// The steps of the seed that trained longest; others stopped early.
@@ -273,34 +274,33 @@ fn longest(agent: &AgentSummary) -> f64 {
 }
 
 fn agent_scores(agent: &AgentSummary, until: f64, has_threshold: bool) -> AgentScores {
-    let completed = |seed: &&SeedSummary| {
+    let completed = |(seed, _): &(&SeedSummary, Vec<(f64, f64)>)| {
         matches!(seed.outcome, Some(Outcome::Completed { .. })) && !seed.final_returns.is_empty()
     };
-    let (finished, unfinished): (Vec<_>, Vec<_>) = agent.seeds.iter().partition(completed);
-    let seeds = finished.iter().map(|seed| {
-        let points = columns(curve(agent, seed));
-        SeedScores {
-            seed: seed.seed,
-            area: stats::area_under_curve(&points, until),
-            threshold: (agent.learns && has_threshold).then_some(match seed.threshold_reached {
-                Some(reached) => TimeScore { steps: reached.steps, reached: true },
-                None => TimeScore { steps: seed.progress.steps, reached: false },
-            }),
-            returns: seed.final_returns.clone(),
-        }
+    let curves = curves(agent);
+    let seeds = agent.seeds.iter().zip(curves.iter().map(columns));
+    let (finished, unfinished): (Vec<_>, Vec<_>) = seeds.partition(completed);
+    let seeds = finished.iter().map(|(seed, points)| SeedScores {
+        seed: seed.seed,
+        area: stats::area_under_curve(points, until),
+        threshold: (agent.learns && has_threshold).then_some(match seed.threshold_reached {
+            Some(reached) => TimeScore { steps: reached.steps, reached: true },
+            None => TimeScore { steps: seed.progress.steps, reached: false },
+        }),
+        returns: seed.final_returns.clone(),
     });
     let before: Vec<f64> =
-        finished.iter().flat_map(|seed| seed.before_returns.iter().copied()).collect();
+        finished.iter().flat_map(|(seed, _)| seed.before_returns.iter().copied()).collect();
     AgentScores {
         policy: agent.policy,
         learns: agent.learns,
         untrained: stats::mean(&before),
+        unfinished: unfinished.iter().map(|(seed, _)| seed.seed).collect(),
+        seeds: seeds.collect(),
         curve: mean_curve(
-            &finished.iter().map(|seed| columns(curve(agent, seed))).collect::<Vec<_>>(),
+            &finished.iter().map(|(_, points)| &points[..]).collect::<Vec<_>>(),
             until,
         ),
-        unfinished: unfinished.iter().map(|seed| seed.seed).collect(),
-        seeds: seeds.collect(),
     }
 }
 
@@ -310,9 +310,9 @@ fn columns(curve: &Curve) -> Vec<(f64, f64)> {
 }
 
 /// Ten points of the mean over curves, each of which goes on at its last value.
-fn mean_curve(curves: &[Vec<(f64, f64)>], until: f64) -> Option<CurveSummary> {
+fn mean_curve(curves: &[&[(f64, f64)]], until: f64) -> Option<CurveSummary> {
     const POINTS: u32 = 10;
-    if until <= 0.0 || curves.is_empty() || curves.iter().any(Vec::is_empty) {
+    if until <= 0.0 || curves.is_empty() || curves.iter().any(|points| points.is_empty()) {
         return None;
     }
     let steps: Vec<f64> =

@@ -24,8 +24,8 @@ pub struct SavedAgent {
     pub environment: EnvironmentSpec,
     /// The trial's seed, which the chance of sampled actions is derived from.
     pub trial_seed: u64,
-    /// The seed of the first evaluation episode.
-    pub evaluation_seed: u64,
+    /// How its trial evaluated it.
+    pub evaluation: EvaluationSpec,
     settings: AgentSpec,
     /// What it learned, where it did.
     learned: Option<Learned>,
@@ -44,7 +44,7 @@ impl SavedAgent {
             name: name.to_owned(),
             environment,
             trial_seed: 0,
-            evaluation_seed: EvaluationSpec::default().seed,
+            evaluation: EvaluationSpec::default(),
             settings: AgentSpec { policy, training: None },
             learned: None,
         }
@@ -84,15 +84,20 @@ impl SavedAgent {
             path.display()
         );
         let read = || -> anyhow::Result<Self> {
-            // Files from before version 0.1 lack the seed.
+            // Files from before version 0.1 lack the seed and the evaluation.
             let seeded = tensors.metadata.contains_key("seed");
+            let evaluated = tensors.metadata.contains_key("evaluation");
             let (environment, settings) = checked(&tensors)?;
             let training = settings.training.as_ref().context("agent: expected `training`")?;
             Ok(Self {
                 name: training.algorithm.name.clone(),
                 environment,
                 trial_seed: if seeded { tensors.value("seed").context("seed")? } else { 0 },
-                evaluation_seed: EvaluationSpec::default().seed,
+                evaluation: if evaluated {
+                    tensors.value("evaluation").context("evaluation")?
+                } else {
+                    EvaluationSpec::default()
+                },
                 learned: Some(Learned {
                     progress: tensors.value("progress").context("progress")?,
                     tensors: tensors.clone(),
@@ -121,7 +126,7 @@ impl SavedAgent {
             name: plan.agent,
             environment: plan.environment,
             trial_seed: plan.seed,
-            evaluation_seed: plan.evaluation.seed,
+            evaluation: plan.evaluation,
             settings: plan.settings,
             learned,
         })

@@ -146,6 +146,7 @@ impl RunData {
     /// # Errors
     /// Fails if a file cannot be written.
     pub fn write(&self) -> anyhow::Result<()> {
+        store::ensure_finite(&self.summary).context("summary.json was not written")?;
         // Compact: most of it is columns of numbers.
         let text = serde_json::to_string(&self.summary)?;
         store::write_atomically(&self.dir.summary(), text.as_bytes())?;
@@ -332,6 +333,7 @@ fn seed_summary(
         before_returns: before.map(|evaluation| evaluation.returns.clone()).unwrap_or_default(),
         final_returns: after.map(|evaluation| evaluation.returns.clone()).unwrap_or_default(),
         final_lengths: after.map(|evaluation| evaluation.lengths.clone()).unwrap_or_default(),
+        final_cut: after.map_or(0, |after| after.cut.iter().filter(|&&cut| cut).count()),
         progress: result.map(|result| result.progress).unwrap_or_default(),
         training_seconds: result.map_or(0.0, |result| result.training_seconds),
         steps_per_second: result.and_then(|result| result.steps_per_second),

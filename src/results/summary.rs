@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::experiment::{Direction, Objective};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
 use crate::search::{SampleScore, Standing};
+use crate::stats;
 
 /// `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,18 @@ pub struct AgentSummary {
     pub seeds: Vec<SeedSummary>,
 }
 
+impl AgentSummary {
+    /// The evaluations of every seed as a learning curve, from before to after training; nothing where training was
+    /// not evaluated at two points at least, its end among them. A seed with a single evaluation has an empty curve.
+    pub fn evaluation_curves(&self) -> Option<Vec<Curve>> {
+        const POINTS: usize = 2;
+        let curves: Vec<_> = self.seeds.iter().map(SeedSummary::evaluation_curve).collect();
+        let evaluated =
+            |curve: &Curve| curve.steps.iter().filter(|&&steps| steps > 0).count() >= POINTS;
+        curves.iter().any(evaluated).then_some(curves)
+    }
+}
+
 /// The kinds of policies, as written under `policy.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,6 +165,9 @@ pub struct SeedSummary {
     pub final_returns: Vec<f64>,
     /// The length in steps of every evaluation episode after training.
     pub final_lengths: Vec<u64>,
+    /// How many of these episodes were cut by `evaluation.max_episode_steps`, the longest ones.
+    #[serde(default, skip_serializing_if = "none")]
+    pub final_cut: usize,
     /// Training's totals; zeros for policies that do not learn.
     #[serde(flatten)]
     pub progress: Progress,
@@ -169,6 +185,24 @@ pub struct SeedSummary {
     /// Where training was when the mean over a whole window of episodes first reached
     /// [`Summary::reward_threshold`], found before thinning; nothing where it never did.
     pub threshold_reached: Option<Reached>,
+}
+
+fn none(count: &usize) -> bool {
+    *count == 0
+}
+
+impl SeedSummary {
+    /// The evaluations during training, then the one after it where training went on after the last of them. One
+    /// point is no curve.
+    fn evaluation_curve(&self) -> Curve {
+        let mut curve = self.evaluations.clone();
+        let Progress { episodes, steps, .. } = self.progress;
+        let ended_later = curve.steps.last().is_some_and(|&last| last < steps);
+        if let (true, Some(mean)) = (ended_later, stats::mean(&self.final_returns)) {
+            curve.push(Reached { episodes, steps, seconds: self.training_seconds }, mean);
+        }
+        if curve.len() > 1 { curve } else { Curve::default() }
+    }
 }
 
 /// The most points that a curve in a summary has.
@@ -257,5 +291,56 @@ mod tests {
         assert_eq!(best(vec![sample(3, Standing::Complete), stopped.clone()]), Some(3));
         assert_eq!(best(vec![stopped, sample(0, Standing::Failed)]), None);
         assert_eq!(best(Vec::new()), None);
+    }
+
+    /// A seed that trained for 100 steps, was evaluated then (return 9), and before at these steps.
+    fn seed(evaluated: &[u64]) -> SeedSummary {
+        let mut evaluations = Curve::default();
+        for &steps in evaluated {
+            evaluations.push(Reached { episodes: steps, steps, seconds: 0.0 }, steps as f64);
+        }
+        SeedSummary {
+            seed: 0,
+            trial: String::new(),
+            outcome: None,
+            engine: None,
+            before_returns: Vec::new(),
+            final_returns: vec![8.0, 10.0],
+            final_lengths: vec![1, 1],
+            final_cut: 0,
+            progress: Progress { episodes: 100, steps: 100, updates: 100 },
+            training_seconds: 1.0,
+            steps_per_second: None,
+            peak_memory_bytes: None,
+            curve: Curve::default(),
+            evaluations,
+            threshold_reached: None,
+        }
+    }
+
+    #[test]
+    fn evaluations_are_a_curve_where_training_was_evaluated_on_its_way() {
+        let curves = |seeds: &[&[u64]]| {
+            let seeds = seeds.iter().map(|evaluated| seed(evaluated)).collect();
+            let agent = AgentSummary {
+                name: String::new(),
+                policy: PolicyKind::Neural,
+                learns: true,
+                curve_window: 1,
+                seeds,
+            };
+            let curves = agent.evaluation_curves()?;
+            Some(curves.into_iter().map(|curve| (curve.steps, curve.returns)).collect::<Vec<_>>())
+        };
+        assert_eq!(curves(&[&[0]]), None, "before and after training");
+        assert_eq!(curves(&[&[0, 100]]), None);
+        assert_eq!(curves(&[&[]]), None);
+        let whole = (vec![0, 50, 100], vec![0.0, 50.0, 100.0]);
+        assert_eq!(curves(&[&[0, 50, 100]]), Some(vec![whole.clone()]));
+        // Where training ended between two evaluations, the one after it is the end, and a seed that stopped before
+        // the first of them did not stay what it was untrained.
+        let ends = (vec![0, 50, 100], vec![0.0, 50.0, 9.0]);
+        let stopped = (vec![0, 100], vec![0.0, 9.0]);
+        assert_eq!(curves(&[&[0, 50], &[0], &[0, 50, 100]]), Some(vec![ends, stopped, whole]));
     }
 }

@@ -13,6 +13,8 @@ pub fn quick(mut experiment: Spec) -> Spec {
     for agent in experiment.agents.values_mut() {
         let Some(training) = &mut agent.training else { continue };
         let schedule = &mut training.schedule;
+        // Another limit must not change what bare periods count, those of a search's samples included.
+        schedule.period_unit = Some(schedule.period_unit());
         schedule.episodes = schedule.episodes.map(|n| n.min(EPISODES));
         schedule.steps = Some(schedule.steps.map_or(STEPS, |n| n.min(STEPS)));
     }

@@ -228,7 +228,8 @@ mod tests {
             if pause_at.is_some() {
                 return Ok(TrialStatus::Paused);
             }
-            let after = Evaluation { seed: 0, returns: vec![r#return], lengths: vec![1] };
+            let after =
+                Evaluation { seed: 0, returns: vec![r#return], lengths: vec![1], cut: Vec::new() };
             let result = TrialResult { after: Some(after), progress, ..plan.empty_result() };
             dir.write_result(&result)?;
             Ok(TrialStatus::Completed)

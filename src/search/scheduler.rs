@@ -47,8 +47,16 @@ impl SchedulerSpec {
             Self::SuccessiveHalving { reduction_factor, .. } => {
                 let latest = over_seeds(|s| s.latest);
                 let places = samples.len().div_ceil(reduction_factor as usize);
-                let better = |a: f64| latest.iter().flatten().filter(|&&b| b > a).count();
-                latest.iter().map(|own| own.is_none_or(|own| better(own) < places)).collect()
+                // Among equals, the sample that was drawn first.
+                let ahead = |of: usize, own: f64| {
+                    let before = |(i, other): (usize, &Option<f64>)| {
+                        other.is_some_and(|other| other > own || (other == own && i < of))
+                    };
+                    latest.iter().enumerate().filter(|&sample| before(sample)).count()
+                };
+                let goes_on =
+                    |(i, own): (usize, &Option<f64>)| own.is_none_or(|own| ahead(i, own) < places);
+                latest.iter().enumerate().map(goes_on).collect()
             }
         }
     }
@@ -80,6 +88,15 @@ mod tests {
         assert_eq!(HALVING.survivors(&samples), [false, true, false, false, false, true]);
         let unknown = [samples, vec![vec![None]]].concat();
         assert!(HALVING.survivors(&unknown)[6], "nothing is known of it yet");
+    }
+
+    #[test]
+    fn halving_keeps_the_first_of_equals() {
+        let equal = vec![so_far(9.0, 9.0, 9.0); 7];
+        let first_three = [true, true, true, false, false, false, false];
+        assert_eq!(HALVING.survivors(&equal), first_three);
+        let samples: Vec<_> = [1.0, 5.0, 5.0, 7.0, 5.0, 5.0].map(|x| so_far(x, x, x)).into();
+        assert_eq!(HALVING.survivors(&samples), [false, true, false, true, false, false]);
     }
 
     #[test]

@@ -219,7 +219,8 @@ mod tests {
     fn completed(trial: &TrialPlan, steps: u64) -> TrialResult {
         let outcome = Outcome::Completed { stop_reason: Some(StopReason::Steps) };
         let progress = Progress { steps, ..Progress::default() };
-        let after = Evaluation { seed: 0, returns: vec![3.0, 5.0], lengths: vec![3, 5] };
+        let after =
+            Evaluation { seed: 0, returns: vec![3.0, 5.0], lengths: vec![3, 5], cut: Vec::new() };
         TrialResult { outcome, after: Some(after), ..trial.pruned_result(progress, 0.0) }
     }
 

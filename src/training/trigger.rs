@@ -1,6 +1,6 @@
 //! Triggers: things that happen every so many episodes, steps or updates.
 
-use crate::experiment::{Every, ScheduleSpec};
+use crate::experiment::{Every, PeriodUnit, ScheduleSpec};
 use crate::record::Progress;
 
 /// Fires whenever training passes another multiple of its period.
@@ -13,10 +13,11 @@ impl Trigger {
     /// The trigger for a period of `schedule`; `None` never fires.
     pub fn new(every: Option<Every>, schedule: &ScheduleSpec) -> Self {
         let every = every.map(|every| match every {
-            Every::Count(n) if schedule.episodes.is_some() => Every::Episodes(n),
-            Every::Count(n) if schedule.steps.is_some() => Every::Steps(n),
-            Every::Count(n) if schedule.updates.is_some() => Every::Updates(n),
-            Every::Count(n) => Every::Episodes(n),
+            Every::Count(n) => match schedule.period_unit() {
+                PeriodUnit::Episodes => Every::Episodes(n),
+                PeriodUnit::Steps => Every::Steps(n),
+                PeriodUnit::Updates => Every::Updates(n),
+            },
             named => named,
         });
         Self { every }

@@ -12,7 +12,7 @@ use crate::env::Episode;
 use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::policy::LearnedPolicy;
-use crate::record::{Event, Moment, Progress, StopReason};
+use crate::record::{Evaluation, Event, Moment, Progress, StopReason};
 use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
@@ -138,8 +138,8 @@ impl<'a> Learner<'a> {
             }
             if evaluate_trigger.fires(before, now) {
                 let evaluation = stage.evaluate_during_training(self.algorithm.policy_mut())?;
-                let (returns, lengths) = (evaluation.returns, evaluation.lengths);
-                log.write(now, seconds, Event::Evaluation { returns, lengths })?;
+                let Evaluation { returns, lengths, cut, .. } = evaluation;
+                log.write(now, seconds, Event::Evaluation { returns, lengths, cut })?;
             }
             // The take after training shows the same.
             if record_trigger.fires(before, now) && !last {
@@ -204,6 +204,7 @@ impl<'a> Learner<'a> {
         self.algorithm.policy().save(&mut state);
         state.insert_value("agent", &self.plan.settings);
         state.insert_value("environment", &self.plan.environment);
+        state.insert_value("evaluation", &self.plan.evaluation);
         state.insert_value("progress", &self.progress());
         state.insert_value("seed", &self.plan.seed);
         write_atomically(&self.dir.policy(), &state.to_bytes()?)
@@ -232,8 +233,8 @@ impl<'a> Learner<'a> {
         let policy = self.algorithm.policy_mut();
         stage.film(log, policy, Moment::Before, start, 0.0)?;
         let evaluation = stage.evaluate(policy, self.plan.evaluation.episodes)?;
-        let (returns, lengths) = (evaluation.returns, evaluation.lengths);
-        Ok(log.write(start, 0.0, Event::Evaluation { returns, lengths })?)
+        let Evaluation { returns, lengths, cut, .. } = evaluation;
+        Ok(log.write(start, 0.0, Event::Evaluation { returns, lengths, cut })?)
     }
 
     /// Writes a checkpoint; the environments restart in this run as they would after an interruption.

@@ -36,7 +36,8 @@ impl EventWriter {
     /// Writes an event and shows it.
     ///
     /// # Errors
-    /// Fails if it cannot be written, for example on a full disk.
+    /// Fails if a number in it is not finite, which the file could not hold, or it cannot be written, for example on a
+    /// full disk.
     pub(super) fn write(
         &mut self,
         progress: Progress,
@@ -44,6 +45,10 @@ impl EventWriter {
         event: Event,
     ) -> anyhow::Result<()> {
         let record = Record { progress, seconds, event };
+        if let Some(name) = record.event.not_finite() {
+            let Progress { episodes, steps, .. } = progress;
+            anyhow::bail!("{name} is not a finite number at step {steps}, episode {episodes}");
+        }
         let mut line = serde_json::to_string(&record)?;
         line.push('\n');
         self.file.write_all(line.as_bytes()).context("failed to write events.jsonl")?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::evaluate;
 use super::log::EventWriter;
 use crate::env::{Env, EnvSpec, Mode, Policy, TimeLimit};
-use crate::experiment::{EvaluationMode, TrialPlan};
+use crate::experiment::TrialPlan;
 use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
 use crate::rng::{Purpose, stream};
 use crate::store::TrialDir;
@@ -23,6 +23,8 @@ pub(super) struct Stage<'a> {
     env_spec: Arc<EnvSpec>,
     env: TimeLimit,
     mode: Mode,
+    /// After how many steps episodes are cut.
+    limit: Option<u32>,
 }
 
 impl<'a> Stage<'a> {
@@ -31,12 +33,9 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Fails if the plan names an environment or options that this program does not know.
     pub(super) fn new(dir: &'a TrialDir, plan: &'a TrialPlan) -> anyhow::Result<Self> {
-        let mode = match plan.evaluation.mode {
-            EvaluationMode::Greedy => Mode::Greedy,
-            EvaluationMode::Explore => Mode::Explore,
-        };
         let (env_spec, env) = plan.environment.build(&plan.settings.policy)?;
-        Ok(Self { dir, plan, env_spec, env, mode })
+        let limit = plan.evaluation.episode_limit(&plan.environment, &env_spec);
+        Ok(Self { dir, plan, env_spec, env, mode: plan.evaluation.mode.into(), limit })
     }
 
     /// The environment, between episodes.
@@ -59,7 +58,7 @@ impl<'a> Stage<'a> {
         episodes: u64,
     ) -> Result<Evaluation, TrialError> {
         let TrialPlan { seed, evaluation, .. } = self.plan;
-        evaluate(&mut self.env, policy, self.mode, *seed, evaluation.seed, episodes)
+        evaluate(&mut self.env, policy, self.mode, *seed, evaluation.seed, episodes, self.limit)
     }
 
     /// Plays the episodes of an evaluation during training.
@@ -73,7 +72,7 @@ impl<'a> Stage<'a> {
         let TrialPlan { seed, evaluation, .. } = self.plan;
         let first = evaluation.seed + TRAINING_EVALUATION_OFFSET;
         let episodes = evaluation.training_episodes;
-        evaluate(&mut self.env, policy, self.mode, *seed, first, episodes)
+        evaluate(&mut self.env, policy, self.mode, *seed, first, episodes, self.limit)
     }
 
     /// Films the policy, where the plan wants a take of this moment.
@@ -103,7 +102,7 @@ impl<'a> Stage<'a> {
         let scene = Scene {
             seeds: &seeds,
             mode: self.mode,
-            max_steps: recording.max_steps,
+            max_steps: recording.max_steps.into_iter().chain(self.limit).min(),
             render_fps: self.env_spec.render_fps,
             agent,
             trained_steps: settings.training.is_some().then_some(progress.steps),

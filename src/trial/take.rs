@@ -6,7 +6,7 @@ use std::{fs, io};
 use crate::env::draw::{Canvas, png};
 use crate::env::episode::{View, play};
 use crate::env::{EnvError, Mode, Policy, PolicyError, TimeLimit};
-use crate::record::Take;
+use crate::record::{Take, cut_marks};
 use crate::rng::Rng;
 use crate::video::{
     Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, SIDES, VideoConfig, VideoError,
@@ -70,6 +70,7 @@ pub fn record_take(
         seeds: scene.seeds.to_vec(),
         returns: Vec::new(),
         lengths: Vec::new(),
+        cut: Vec::new(),
         rewards: Vec::new(),
         frames: 0,
         fps: camera.fps,
@@ -88,8 +89,10 @@ pub fn record_take(
         })?;
         take.returns.push(played.r#return);
         take.lengths.push(played.length);
+        take.cut.push(played.cut());
         take.rewards.push(rewards);
     }
+    take.cut = cut_marks(take.cut);
     (take.width, take.height) = camera.encoder.size();
     take.frames = camera.encoder.frames();
     camera.encoder.finish()?;

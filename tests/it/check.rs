@@ -109,6 +109,7 @@ impl Run {
             before_returns: if learns { vec![20.0] } else { Vec::new() },
             final_returns: vec![score - 1.0, score + 1.0],
             final_lengths: vec![1, 1],
+            final_cut: 0,
             progress: Progress {
                 episodes: 100,
                 steps: if learns { self.steps } else { 0 },
@@ -127,7 +128,12 @@ impl Run {
             } else {
                 Curve::default()
             },
-            evaluations: Curve::default(),
+            // What every learner has: it was evaluated before training.
+            evaluations: if learns {
+                Curve { episodes: vec![0], steps: vec![0], seconds: vec![0.0], returns: vec![20.0] }
+            } else {
+                Curve::default()
+            },
             threshold_reached: (score >= 475.0).then_some(Reached {
                 episodes: 80,
                 steps: 15_000,

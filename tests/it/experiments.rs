@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rushes::store::TrialDir;
 use rushes::validation;
 
 use crate::cli::{failure, output};
@@ -277,11 +278,36 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "\"name\": \"reinforce\", \"learning_rate\": 0.01",
         "\"name\": \"model_free_planning\", \"validation_fraction\": 1.0",
     ),
+    (
+        "an evaluation seed that cannot be counted up from",
+        "{ \"episodes\": 5 }",
+        "{ \"episodes\": 5, \"seed\": 18446744073709551615 }",
+    ),
+    (
+        "an evaluation seed among those of training",
+        "{ \"episodes\": 5 }",
+        "{ \"episodes\": 5, \"seed\": 4000000000000000001 }",
+    ),
     ("zero evaluation episodes", "{ \"episodes\": 5 }", "{ \"episodes\": 0 }"),
     ("no agents", "\"evaluation\": { \"episodes\": 5 }", "\"agents\": {}"),
     ("not an object", BASE, "[1, 2, 3]"),
     ("empty", BASE, ""),
 ];
+
+#[test]
+fn the_largest_evaluation_seed_can_be_counted_up_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("large.json");
+    let large = "\"episodes\": 5, \"seed\": 4000000000000000000, \"training_episodes\": 3";
+    std::fs::write(&file, BASE.replace("\"episodes\": 5 }\n}", &format!("{large} }}\n}}")))
+        .unwrap();
+    let output_directory = directory.path().to_str().unwrap();
+    let run = output(&["run", file.to_str().unwrap(), "--output", output_directory]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let trial = directory.path().join("broken/latest/trials/learner--s0");
+    let evaluation = TrialDir::new(trial).result().unwrap().after.unwrap();
+    assert_eq!((evaluation.seed, evaluation.returns.len()), (4_000_000_000_000_000_000, 5));
+}
 
 #[test]
 fn broken_files_are_explained() {

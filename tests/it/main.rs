@@ -19,6 +19,7 @@ mod learning;
 mod pixels;
 mod play;
 mod report;
+mod rules;
 mod run;
 mod search;
 mod torture;

@@ -82,6 +82,34 @@ fn a_policy_file_is_enough_and_sampling_differs_from_greed() {
 }
 
 #[test]
+fn the_evaluations_mode_is_played_unless_another_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let sampling = [
+        "--set",
+        "evaluation.mode=explore",
+        "--set",
+        "evaluation.seed=77",
+        "--set",
+        "recording.after=false",
+    ];
+    let run = run_smoke(directory.path(), &sampling);
+    let trial = run.join("trials/reinforce--s0");
+    let after = TrialDir::new(trial.clone()).result().unwrap().after.unwrap();
+    let episodes = ["--episodes", "20", "--json"];
+    let file = trial.join("policy.safetensors");
+    for from in [&[text(&run), "reinforce"][..], &[text(&trial)], &[text(&file)]] {
+        let played = json(&[from, &episodes].concat());
+        assert_eq!(column(&played, "return"), after.returns, "{from:?}");
+        assert_eq!(played["explore"], true, "{from:?}");
+        let greedy = json(&[from, &episodes, &["--greedy"]].concat());
+        assert_ne!(greedy["episodes"], played["episodes"], "{from:?}");
+        assert_eq!(greedy["explore"], false, "{from:?}");
+    }
+    assert!(printed(&[text(&run), "reinforce"]).contains(", sampling\n"));
+    assert_eq!(failure(&["play", text(&run), "reinforce", "--greedy", "--explore"]).0, 3);
+}
+
+#[test]
 fn the_video_shows_the_episodes_that_are_counted() {
     let directory = tempfile::tempdir().unwrap();
     let video = directory.path().join("random.mp4");

@@ -82,6 +82,7 @@ impl MadeUp {
                 seed: 1_000_000_000,
                 returns: (0..5).map(|i| mean + f64::from(i) + trial.seed as f64 - 2.0).collect(),
                 lengths: vec![mean as u64; 5],
+                cut: Vec::new(),
             };
             let result = TrialResult {
                 format_version: FORMAT_VERSION,
@@ -146,6 +147,7 @@ fn take(moment: Moment, file: &str, steps: usize) -> TakeRecord {
             seeds: vec![1_000_000_000],
             returns: vec![steps as f64],
             lengths: vec![steps as u32],
+            cut: Vec::new(),
             rewards: vec![vec![1.0; steps]],
             frames: steps as u64 + 1,
             fps: 50,
@@ -161,6 +163,15 @@ fn take(moment: Moment, file: &str, steps: usize) -> TakeRecord {
 fn events(path: &Path, episodes: u64, seed: u64, end: f64) -> Progress {
     let mut text = String::new();
     let mut progress = Progress::default();
+    let mut write = |progress, seconds, event| {
+        let record = Record { progress, seconds, event };
+        text.push_str(&serde_json::to_string(&record).unwrap());
+        text.push('\n');
+    };
+    if episodes > 0 {
+        let (returns, lengths) = (vec![12.0; 5], vec![12; 5]);
+        write(progress, 0.0, Event::Evaluation { returns, lengths, cut: Vec::new() });
+    }
     for episode in 1..=episodes {
         let r#return = (end * episode as f64 / 40.0).min(end) + (seed % 3) as f64;
         progress = Progress {
@@ -173,9 +184,7 @@ fn events(path: &Path, episodes: u64, seed: u64, end: f64) -> Progress {
             Event::Episode { r#return, length: r#return as u64, truncated: false },
             Event::Update { metrics },
         ] {
-            let record = Record { progress, seconds: episode as f64 * 0.025, event };
-            text.push_str(&serde_json::to_string(&record).unwrap());
-            text.push('\n');
+            write(progress, episode as f64 * 0.025, event);
         }
     }
     std::fs::write(path, text).unwrap();
@@ -198,6 +207,11 @@ fn a_page_shows_what_the_run_came_to() {
     let page = made_up.page();
     insta::assert_snapshot!(headline(&page), @"reinforce beats every baseline: 492 against 22 for lean.");
     assert!(page.contains("All 5 seeds of reinforce reach the reward threshold of 475."));
+    assert!(page.contains("id=\"training-return\""));
+    assert!(
+        !page.contains("id=\"evaluation-return\""),
+        "the evaluation before training is no curve"
+    );
     let sections = [
         "takes",
         "learning",

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use rushes::record::{Outcome, RunInfo, RunStatus, StopReason, TrialResult};
 use rushes::store::{RunDir, TrialDir};
 use rushes::video;
+use serde_json::{Value, json};
 
-use crate::cli::{essence, failure, output, run_smoke, rushes};
+use crate::cli::{essence, events, failure, output, run_smoke, rushes};
 
 #[test]
 fn the_number_of_jobs_changes_nothing() {
@@ -180,6 +181,128 @@ fn takes_show_every_step_and_before_and_after_start_alike() {
         assert!(trial.file(&record.poster).is_file());
         assert_eq!(record.take.seeds, result.takes[0].take.seeds);
     }
+}
+
+/// Runs an experiment that is written out here, and gives the run's directory.
+fn run_experiment(directory: &Path, experiment: &Value, more: &[&str]) -> PathBuf {
+    let file = directory.join("experiment.json");
+    std::fs::write(&file, experiment.to_string()).unwrap();
+    let arguments = ["run", file.to_str().unwrap(), "--output", directory.to_str().unwrap()];
+    let output = output(&[&arguments, more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    report.parent().expect("a report lies in a run directory").to_owned()
+}
+
+#[test]
+fn a_quick_run_keeps_the_unit_of_periods() {
+    let directory = tempfile::tempdir().unwrap();
+    let evaluations = |schedule: Value, search: Value, trial: &str| {
+        let mut experiment = json!({
+            "name": "periods",
+            "environment": { "id": "CartPole-v1" },
+            "agents": { "ppo": {
+                "policy": { "type": "neural", "hidden": [8] },
+                "training": {
+                    "algorithm": { "name": "ppo", "n_steps": 64, "n_envs": 4, "n_epochs": 1 },
+                    "schedule": schedule,
+                },
+            } },
+            "recording": { "before": false, "after": false },
+        });
+        if !search.is_null() {
+            experiment["search"] = search;
+        }
+        let run = run_experiment(directory.path(), &experiment, &["--quick"]);
+        let events = events(&run.join("trials").join(trial));
+        let evaluated = events.into_iter().filter(|event| event["event"] == "evaluation");
+        evaluated.map(|event| event["updates"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    // 5,000 steps are 20 updates of 256 steps.
+    let by_updates = json!({ "updates": 100, "evaluate_every": 8 });
+    assert_eq!(evaluations(by_updates.clone(), Value::Null, "ppo--s0"), [0, 8, 16]);
+    let path = "agents.ppo.training.schedule.evaluate_every";
+    let search = json!({ "parameters": { path: { "grid": [8] } } });
+    let schedule = json!({ "updates": 100 });
+    assert_eq!(evaluations(schedule, search, "ppo--000--s0"), [0, 8, 16]);
+}
+
+/// CliffWalking has no time limit, and who always goes up never arrives.
+fn cliff(evaluation: &Value) -> Value {
+    json!({
+        "name": "cliff",
+        "environment": { "id": "CliffWalking-v0" },
+        "agents": {
+            "up": { "policy": { "type": "hard-coded", "rule": "0" } },
+            "q": {
+                "policy": { "type": "tabular" },
+                "training": {
+                    "algorithm": { "name": "q_learning", "epsilon": 1.0 },
+                    "schedule": { "episodes": 60, "evaluate_every": 30 },
+                },
+            },
+        },
+        "evaluation": evaluation,
+        "recording": { "video": { "width": 96 } },
+    })
+}
+
+#[test]
+fn evaluations_and_takes_end_where_the_environment_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_experiment(directory.path(), &cliff(&json!({ "episodes": 2 })), &[]);
+    let result = |trial: &str| -> Value {
+        let text = std::fs::read_to_string(run.join("trials").join(trial).join("result.json"));
+        serde_json::from_str(&text.unwrap()).unwrap()
+    };
+    let up = result("up--s0");
+    assert_eq!(up["after"]["lengths"], json!([1000, 1000]));
+    assert_eq!(up["after"]["cut"], json!([true, true]));
+    assert_eq!(up["takes"][0]["take"]["lengths"], json!([1000]));
+    assert_eq!(up["takes"][0]["take"]["cut"], json!([true]));
+    // Training has a limit, too: some of these random walks take far longer than 10,000 steps.
+    let events = events(&run.join("trials/q--s0"));
+    let lengths = events.iter().filter(|event| event["event"] == "episode");
+    let lengths: Vec<_> =
+        lengths.map(|e| (e["length"].as_u64().unwrap(), e["truncated"] == true)).collect();
+    assert!(lengths.iter().all(|&(length, cut)| (length == 10_000) == cut), "{lengths:?}");
+    assert_eq!(lengths.iter().map(|&(length, _)| length).max(), Some(10_000));
+    let page = std::fs::read_to_string(run.join("index.html")).unwrap();
+    assert!(page.contains("2 cut after 1,000 steps"), "the table of the evaluation");
+    assert!(page.contains("up, seed 0, cut after 1,000 steps"), "the take's label");
+    let played = output(&["play", run.to_str().unwrap(), "up", "--json", "--episodes", "2"]);
+    let played: Value = serde_json::from_slice(&played.stdout).unwrap();
+    assert_eq!(played["episodes"][1]["length"], 1000);
+    assert_eq!(played["episodes"][1]["cut"], true);
+}
+
+#[test]
+fn the_limit_of_evaluations_can_be_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let limited = json!({ "episodes": 2, "max_episode_steps": 30 });
+    let run = run_experiment(directory.path(), &cliff(&limited), &[]);
+    for trial in ["up--s0", "q--s0"] {
+        let events = events(&run.join("trials").join(trial));
+        let evaluations = events.iter().filter(|event| event["event"] == "evaluation");
+        for event in evaluations {
+            let lengths = event["lengths"].as_array().unwrap();
+            assert!(lengths.iter().all(|length| length.as_u64().unwrap() <= 30), "{event}");
+        }
+        let takes: Vec<_> = events.iter().filter(|event| event["event"] == "take").collect();
+        assert!(!takes.is_empty());
+        for event in takes {
+            assert!(event["take"]["lengths"][0].as_u64().unwrap() <= 30, "{event}");
+        }
+    }
+    let played = output(&["play", run.to_str().unwrap(), "up", "--episodes", "1"]);
+    assert!(String::from_utf8_lossy(&played.stdout).contains("30  cut"));
+    // A limit of evaluations leaves training alone, and an environment's own limit counts where it is shorter.
+    let mut short = cliff(&json!({ "episodes": 1, "max_episode_steps": 50 }));
+    short["environment"]["max_episode_steps"] = json!(20);
+    let run = run_experiment(directory.path(), &short, &[]);
+    let result = TrialDir::new(run.join("trials/up--s0")).result().unwrap();
+    let after = serde_json::to_value(result.after.unwrap()).unwrap();
+    assert_eq!((&after["lengths"], after.get("cut")), (&json!([20]), None), "truncated, not cut");
 }
 
 #[test]

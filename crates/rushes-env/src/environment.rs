@@ -50,6 +50,9 @@ pub enum EnvError {
         /// The environment's action space.
         space: String,
     },
+    /// A reward that is NaN or infinite.
+    #[error("the environment gave the reward {0}, expected a finite number")]
+    Reward(f64),
     /// A step, an observation or a drawing before the first [`Env::reset`].
     #[error("the environment was never reset")]
     NeverReset,

@@ -30,6 +30,13 @@ pub struct Episode {
     pub truncated: bool,
 }
 
+impl Episode {
+    /// Whether whoever played it cut it short: neither the task nor a time limit ended it.
+    pub fn cut(&self) -> bool {
+        !(self.terminated || self.truncated)
+    }
+}
+
 /// Plays the episode that begins with `seed`, to its end or for `max_steps`, and shows it to `watch` after
 /// the reset and after every step.
 ///

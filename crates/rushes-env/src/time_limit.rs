@@ -40,7 +40,8 @@ impl TimeLimit {
     /// discrete space, and one number a dimension for a box.
     ///
     /// # Errors
-    /// [`EnvError::InvalidAction`] where `action` is not in the action space, before anything moved.
+    /// [`EnvError::InvalidAction`] where `action` is not in the action space, before anything moved;
+    /// [`EnvError::Reward`] where the reward is no finite number.
     pub fn step(&mut self, action: &[f32], observation: &mut [f32]) -> Result<Step, EnvError> {
         let space = self.env.action_space();
         let Some(checked) = space.action(action) else {
@@ -60,8 +61,64 @@ impl TimeLimit {
     #[inline]
     pub(crate) fn step_checked(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let mut step = self.env.step(action)?;
+        if !step.reward.is_finite() {
+            return Err(EnvError::Reward(step.reward));
+        }
         self.elapsed += 1;
         step.truncated |= self.max_episode_steps.is_some_and(|limit| self.elapsed >= limit);
         Ok(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::Canvas;
+    use crate::space::Space;
+
+    /// Gives the same reward for ever.
+    struct Pays(f64, Space);
+
+    impl Env for Pays {
+        fn observation_space(&self) -> &Space {
+            &self.1
+        }
+
+        fn action_space(&self) -> &Space {
+            &self.1
+        }
+
+        fn reset(&mut self, _: Option<u64>) -> Result<(), EnvError> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Action<'_>) -> Result<Step, EnvError> {
+            Ok(Step::new(self.0, false))
+        }
+
+        fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+            observation[0] = 0.0;
+            Ok(())
+        }
+
+        fn frame_size(&self) -> (u32, u32) {
+            (1, 1)
+        }
+
+        fn draw(&self, _: &mut Canvas) {}
+    }
+
+    #[test]
+    fn rewards_are_finite() {
+        let step = |reward| {
+            let mut env = TimeLimit::new(Box::new(Pays(reward, Space::Discrete { n: 2 })), None);
+            env.reset(Some(0), &mut [0.0])?;
+            env.step(&[1.0], &mut [0.0])
+        };
+        assert_eq!(step(-1e300).map(|step| step.reward), Ok(-1e300));
+        for reward in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let error = step(reward).unwrap_err().to_string();
+            assert!(error.contains(&format!("gave the reward {reward}")), "{error}");
+        }
     }
 }

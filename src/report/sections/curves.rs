@@ -8,7 +8,7 @@ use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size};
 use crate::report::model::{Report, Series};
 use crate::results::aggregate::{self, Against, Point};
-use crate::results::{Curve, SeedSummary};
+use crate::results::{AgentSummary, Curve};
 
 /// Points that all seeds' lines in one drawing have together: what a page still opens with at once.
 const LINE_BUDGET: usize = 9000;
@@ -53,15 +53,16 @@ impl Section for Curves {
                 "Each point is the mean over the last {over} training episodes, exploration included. A seed \
                  that stopped early goes on at its last value."
             ),
-            |seed| &seed.curve,
+            |agent| agent.seeds.iter().map(|seed| seed.curve.clone()).collect(),
         )?;
         let evaluation = figure(
             report,
             "evaluation-return",
             "Evaluation return during training",
-            "Each point is the mean return of one evaluation, on the same episodes every time."
+            "Each point is the mean return of one evaluation; all of them play the same episodes, but those before \
+             and after training others, which the table of the evaluation is about."
                 .into(),
-            |seed| &seed.evaluations,
+            |agent| agent.evaluation_curves().unwrap_or_default(),
         )?;
         Ok([training, evaluation].into_iter().flatten().map(Block::Figure).collect())
     }
@@ -80,7 +81,7 @@ fn figure(
     id: &str,
     title: &str,
     caption: String,
-    curve: impl Fn(&SeedSummary) -> &Curve,
+    curves: impl Fn(&AgentSummary) -> Vec<Curve>,
 ) -> anyhow::Result<Option<Figure>> {
     let mut variants = Vec::new();
     let mut table = None;
@@ -90,8 +91,9 @@ fn figure(
         let lines: Vec<Lines<'_>> = report
             .learners()
             .map(|(number, series)| {
-                let seeds: Vec<_> = (report.summary(series).seeds.iter())
-                    .map(|seed| (seed.seed, against.points(curve(seed))))
+                let agent = report.summary(series);
+                let seeds: Vec<_> = (agent.seeds.iter().zip(curves(agent)))
+                    .map(|(seed, curve)| (seed.seed, against.points(&curve)))
                     .filter(|(_, points)| !points.is_empty())
                     .collect();
                 let points: Vec<_> = seeds.iter().map(|(_, points)| points.clone()).collect();

@@ -75,7 +75,7 @@ fn table(report: &Report, series: &[(usize, &Series)]) -> Table {
         let mut cells = vec![
             Cell { note: kind(report, series), ..series.cell() },
             Cell::new(format::count(series.scores.len() as u64)),
-            Cell::new(format::count(returns.len() as u64)),
+            Cell { note: cut(report, series), ..Cell::new(format::count(returns.len() as u64)) },
         ];
         if before {
             cells.push(Cell::number(stats::mean(&series.before), decimals));
@@ -111,6 +111,16 @@ fn table(report: &Report, series: &[(usize, &Series)]) -> Table {
         columns,
         rows: rows.collect(),
     }
+}
+
+/// How many of an agent's episodes were cut, where any was.
+fn cut(report: &Report, series: &Series) -> String {
+    let seeds = || report.summary(series).seeds.iter().filter(|seed| seed.final_cut > 0);
+    let episodes: usize = seeds().map(|seed| seed.final_cut).sum();
+    let steps = seeds().flat_map(|seed| seed.final_lengths.iter().copied()).max();
+    steps.map_or_else(String::new, |steps| {
+        format!("{} cut after {} steps", format::count(episodes as u64), format::count(steps))
+    })
 }
 
 /// What kind of agent it is, in a word or two.

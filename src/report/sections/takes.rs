@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Section;
 use crate::format;
-use crate::record::{Moment, TakeRecord};
+use crate::record::{Moment, Take, TakeRecord};
 use crate::report::block::Block;
 use crate::report::model::{Report, Series, letter};
 use crate::report::player::{Link, Player, Shown};
@@ -177,10 +177,18 @@ fn moment(take: &Found<'_>) -> String {
     }
 }
 
+/// "cut after 1,000 steps", where an episode was.
+fn cut(take: &Found<'_>) -> Option<String> {
+    let Take { cut, lengths, .. } = &take.record.take;
+    let steps = cut.iter().zip(lengths).find_map(|(&cut, &steps)| cut.then_some(steps))?;
+    Some(format!("cut after {} steps", format::count(steps.into())))
+}
+
 fn label(take: &Found<'_>) -> String {
     let moment = moment(take);
     let comma = if moment.is_empty() { "" } else { ", " };
-    format!("{}{comma}{moment}, seed {}", take.series.label, take.seed)
+    let cut = cut(take).map_or_else(String::new, |cut| format!(", {cut}"));
+    format!("{}{comma}{moment}, seed {}{cut}", take.series.label, take.seed)
 }
 
 /// Everything the script needs to show any take.
