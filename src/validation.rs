@@ -15,6 +15,7 @@ use crate::experiment::{
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
+use crate::store::RunDir;
 use crate::{algorithm, search};
 
 /// Reads an experiment and checks everything that can be known before it runs.
@@ -36,6 +37,20 @@ pub fn load(file: &Path, overrides: &[Override]) -> anyhow::Result<Spec> {
             if repeated.is_empty() { Ok(spec) } else { Err(repeated) }
         })
         .map_err(|problems| ExperimentError::locate(file, &text, problems).into())
+}
+
+/// Reads the experiment of a run's plan and checks it again: another version may have planned the run.
+///
+/// # Errors
+/// Fails if the plan cannot be read, or an [`ExperimentError`] with all that is wrong in it.
+pub fn planned(run: &RunDir) -> anyhow::Result<Spec> {
+    let experiment = run.plan()?.experiment;
+    let file = run.plan_path();
+    check(&serde_json::to_value(&experiment)?).map_err(|problems| {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let problems = problems.into_iter().map(|problem| problem.below(&["experiment"]));
+        ExperimentError::locate(&file, &text, problems.collect()).into()
+    })
 }
 
 /// The JSON Schema of experiment files, with the algorithms and environments of this process.
