@@ -50,6 +50,11 @@ test-browser: _ready _test-tools
 test-outside: _ready
     @tests/outside/run
 
+# Tries for minutes what no run should notice: `just torture kills`; ARGS go to tests/torture/KIND, see its `--help`.
+torture KIND *ARGS: _ready
+    @cargo build --release --package rushes {{ quiet }}
+    @"tests/torture/$@"
+
 # Checks formatting and lints.
 lint: _ready _torch
     cargo fmt --check

@@ -17,5 +17,6 @@ mod play;
 mod report;
 mod run;
 mod search;
+mod torture;
 mod trace;
 mod video;
