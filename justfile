@@ -53,10 +53,12 @@ test-browser: _ready _test-tools
 test-outside: _ready
     @tests/outside/run
 
-# Repeats a campaign of tests/torture with what nobody would do: `just torture files --mutants 10000 --seed 1`.
+# Tries for minutes what no run should notice: `just torture kills`, `just torture files`; ARGS go to tests/torture/KIND,
+# see its `--help`.
 [no-exit-message]
 torture KIND *ARGS: _ready
-    @shift; tests/torture/{{ KIND }} "$@"
+    @cargo build --release --package rushes {{ quiet }}
+    @"tests/torture/$@"
 
 # Checks formatting and lints.
 lint: _ready _torch

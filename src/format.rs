@@ -1,4 +1,4 @@
-//! Numbers and words as the report writes them.
+//! Numbers and words as people read them.
 
 /// A number to about four significant digits: `1,234`, `487`, `41.3`, `0.0123`, `1.2e-7`, `−5`.
 pub fn number(value: f64) -> String {
@@ -152,9 +152,28 @@ fn grouped(value: u64) -> String {
     grouped
 }
 
+/// A command line that a shell takes apart into these words.
+pub fn shell_line<W: AsRef<str>>(words: &[W]) -> String {
+    let quoter = shlex::Quoter::new().allow_nul(true);
+    quoter.join(words.iter().map(AsRef::as_ref)).expect("nothing but NUL is refused")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for words in [&["--set=a.b=1", "it's", ""][..], &["--resume=/a b/$c/ä", "\n\"`\\!*"]] {
+            let line = shell_line(words);
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &format!("printf '%s\\0' {line}")])
+                .output()
+                .expect("there is a shell");
+            let read = String::from_utf8(shell.stdout).expect("text");
+            assert_eq!(read.split_terminator('\0').collect::<Vec<_>>(), words, "{line}");
+        }
+    }
 
     #[test]
     fn numbers_are_short_and_exact_enough() {

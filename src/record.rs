@@ -341,6 +341,14 @@ impl Outcome {
         matches!(self, Outcome::Failed { .. })
     }
 
+    /// What went wrong, where something did.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Outcome::Failed { error } => Some(error),
+            Outcome::Completed { .. } => None,
+        }
+    }
+
     /// Why training ended, where it did.
     pub fn stop_reason(&self) -> Option<StopReason> {
         match self {
@@ -400,7 +408,7 @@ pub struct GitInfo {
 pub enum RunStatus {
     /// Trials are running, or the program was killed.
     Running,
-    /// Stopped by the user; `--resume` goes on.
+    /// Stopped by the user, or a search could not decide because trials kept dying; `--resume` goes on.
     Interrupted,
     /// All trials are over.
     Finished,

@@ -130,12 +130,26 @@ impl RunDir {
         lock(&self.path, "run.lock")
     }
 
+    /// Where the plan is.
+    pub fn plan_path(&self) -> PathBuf {
+        self.path.join("plan.json")
+    }
+
     /// Reads `plan.json`.
     ///
     /// # Errors
     /// Fails if it is missing, damaged or from a newer version.
     pub fn plan(&self) -> anyhow::Result<Plan> {
-        read_json(&self.path.join("plan.json"))
+        read_json(&self.plan_path())
+    }
+
+    /// When `plan.json` was written last.
+    ///
+    /// # Errors
+    /// Fails if the file system does not tell.
+    pub fn planned(&self) -> anyhow::Result<jiff::Timestamp> {
+        let modified = fs::metadata(self.plan_path())?.modified()?;
+        Ok(jiff::Timestamp::try_from(modified)?)
     }
 
     /// Writes `plan.json`.
@@ -143,7 +157,7 @@ impl RunDir {
     /// # Errors
     /// Fails if the file cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> anyhow::Result<()> {
-        write_json(&self.path.join("plan.json"), plan)
+        write_json(&self.plan_path(), plan)
     }
 
     /// Reads `run.json`.
@@ -343,11 +357,11 @@ impl TrialDir {
     /// # Errors
     /// Fails if the file cannot be read at all, or has an [`UnsafeName`](crate::record::UnsafeName).
     pub fn events(&self) -> anyhow::Result<EventLog> {
-        let text = fs::read_to_string(self.events_path())?;
+        let text = fs::read(self.events_path())?;
         let mut log = EventLog { records: Vec::new(), damaged_line: None };
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            match serde_json::from_str::<Record>(line) {
-                Ok(record) if line.ends_with('\n') => log.records.push(record),
+        for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            match serde_json::from_slice::<Record>(line) {
+                Ok(record) if line.ends_with(b"\n") => log.records.push(record),
                 _ => {
                     log.damaged_line = Some(index + 1);
                     break;

@@ -15,6 +15,7 @@ use crate::experiment::{
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
 use crate::rng::{Purpose, stream};
+use crate::store::RunDir;
 use crate::{algorithm, search, store};
 
 /// Reads an experiment and checks everything that can be known before it runs.
@@ -55,6 +56,20 @@ pub fn parse(
 /// The compiled [`schema`].
 pub fn validator() -> ExperimentValidator {
     ExperimentValidator::new(schema())
+}
+
+/// Reads the experiment of a run's plan and checks it again: another version may have planned the run.
+///
+/// # Errors
+/// Fails if the plan cannot be read, or an [`ExperimentError`] with all that is wrong in it.
+pub fn planned(run: &RunDir) -> anyhow::Result<Spec> {
+    let experiment = run.plan()?.experiment;
+    let file = run.plan_path();
+    check(&serde_json::to_value(&experiment)?).map_err(|problems| {
+        let text = input::read_text(&file).unwrap_or_default();
+        let problems = problems.into_iter().map(|problem| problem.below(&["experiment"]));
+        ExperimentError::locate(&file, &text, problems.collect()).into()
+    })
 }
 
 /// The JSON Schema of experiment files, with the algorithms and environments of this process.

@@ -35,6 +35,16 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// The arguments that ask for them, for a command line that works in whatever folder.
+    pub(super) fn words(&self) -> Vec<String> {
+        let word = |name: &str, path: &PathBuf| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            format!("--{name}={}", path.display())
+        };
+        let junit = self.junit.iter().map(|path| word("junit", path));
+        junit.chain(self.markdown.iter().map(|path| word("markdown", path))).collect()
+    }
+
     /// Writes those that were asked for.
     ///
     /// # Errors

@@ -74,14 +74,14 @@ pub fn main() -> ExitCode {
 pub fn main_with(registry: Registry) -> ExitCode {
     if let Err(error) = set_up(registry) {
         console::message(format_args!("error: {error:#}"));
-        return ExitCode::from(Exit::Input as u8);
+        return Exit::Input.into();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let help = !error.use_stderr();
             let _ = error.print();
-            return ExitCode::from(if help { Exit::Success } else { Exit::Usage } as u8);
+            return if help { Exit::Success } else { Exit::Usage }.into();
         }
     };
     let result: anyhow::Result<Exit> = match cli.command {
@@ -101,9 +101,9 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Versions => versions::run(),
     };
     let error = match result {
-        Ok(exit) => return ExitCode::from(exit as u8),
+        Ok(exit) => return exit.into(),
         // Whoever read our output has seen enough, as `head` does.
-        Err(error) if is_broken_pipe(&error) => return ExitCode::from(Exit::Success as u8),
+        Err(error) if is_broken_pipe(&error) => return Exit::Success.into(),
         // Another program has the engine: it does the same in this one's place, or says why it cannot.
         Err(error) => match engines::missing(&error) {
             Some(engine) => engines::hand_over(engine),
@@ -111,7 +111,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         },
     };
     console::message(format_args!("error: {error:#}"));
-    ExitCode::from(Exit::Input as u8)
+    Exit::Input.into()
 }
 
 /// What every command needs.

@@ -1,40 +1,40 @@
 //! `rushes run FILE`: the main job, from an experiment file to a report.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::{check, engines};
 use crate::exit::Exit;
-use crate::experiment::Override;
+use crate::experiment::{Override, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
-use crate::runner::{Display, Local};
+use crate::runner::{Display, Interrupt, Local};
+use crate::search::Ending;
+use crate::store::RunDir;
 use crate::trial::MemoryEstimate;
-use crate::{console, provenance, report, results, search, validation, video};
+use crate::{console, format, provenance, report, results, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("verdict").args(["junit", "markdown"]).multiple(true).requires("check"))]
 pub(super) struct Args {
-    /// The experiment file.
-    file: PathBuf,
+    /// The experiment file; `--resume=RUN` needs none.
+    #[arg(required_unless_present = "resume")]
+    file: Option<PathBuf>,
     /// Where runs are written, as OUTPUT/EXPERIMENT/RUN.
-    #[arg(long, default_value = "output", value_name = "DIR")]
+    #[arg(long, default_value = "output", value_name = "DIR", requires = "file")]
     output: PathBuf,
     /// How many trials run at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Change a field first, for example `agents.ppo.training.algorithm.discount=0.98`.
-    #[arg(long = "set", value_name = "PATH=VALUE")]
+    #[arg(long = "set", value_name = "PATH=VALUE", requires = "file")]
     overrides: Vec<Override>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
-    #[arg(long)]
+    #[arg(long, requires = "file")]
     quick: bool,
-    /// Go on with an interrupted run of this experiment: the latest one, or the given directory.
+    /// Go on with an interrupted run: the latest one of the experiment file, or the one in this directory.
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
     /// Check the run against a baseline in the end, print the verdict and put it into the report; the exit code is
@@ -54,10 +54,7 @@ pub(super) struct Args {
 /// Fails if the experiment or the baseline is wrong, nothing can be written, or no video can be encoded. Failed trials
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
-    let mut spec = validation::load(&args.file, &args.overrides)?;
-    if args.quick {
-        spec = quick(spec);
-    }
+    let (file, spec) = experiment(&args)?;
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
         if let Some(note) = &choice.note {
@@ -72,36 +69,30 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut versions = provenance::versions();
     for engine in validation::missing_engines(&plan)? {
         let mut program =
-            engines::program(engine.name()).with_context(|| args.file.display().to_string())?;
+            engines::program(engine.name()).with_context(|| file.display().to_string())?;
         versions.extend(provenance::versions_of(&mut program)?);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
     let memory = MemoryEstimate::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
-        anyhow::bail!("{}: {problem}", args.file.display());
+        anyhow::bail!("{}: {problem}", file.display());
     }
     let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
     let display = Display::new(&plan, args.plain);
+    // From here on an interruption leaves a run that can go on.
+    let interrupt = Interrupt::watch()?;
+    let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions };
     let mut run = match &args.resume {
-        None => {
-            let (file, overrides) = (&args.file, &args.overrides);
-            let from = Circumstances { file, overrides, jobs, versions };
-            Run::start(&args.output, plan, from)?
-        }
+        None => Run::start(&args.output, plan, from)?,
         Some(run) => {
             let latest = args.output.join(&plan.experiment.name).join("latest");
-            Run::resume(run.as_deref().unwrap_or(&latest), plan)?
+            Run::resume(run.as_deref().unwrap_or(&latest), plan, from)?
         }
     };
     if let Some(baseline) = &baseline {
         baseline.write(&run.dir().baseline())?;
     }
-
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let signal = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed))
-        .context("failed to watch for Ctrl-C")?;
 
     let name = &run.plan().experiment.name;
     let trials = run.plan().trials.len();
@@ -110,17 +101,27 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         console::message(statement);
     }
     let dir = run.dir().clone();
-    let runner = Local { run: &dir, jobs, timeout, interrupted: &interrupted, observer: &display };
+    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &display };
     let tally = run.execute(&runner, &display);
     display.close();
     let tally = tally?;
     for warning in run.close(tally)? {
         console::message(format_args!("warning: {warning}"));
     }
-    if tally.interrupted {
-        let (file, dir) = (args.file.display(), dir.path().display());
-        console::message(format_args!("interrupted; go on with: rushes run {file} --resume={dir}"));
-        return Ok(Exit::Interrupted);
+    match tally.ending {
+        Ending::Finished => {}
+        Ending::Interrupted => {
+            let command = going_on(&args, dir.path());
+            console::message(format_args!("interrupted; go on with: {command}"));
+            return Ok(Exit::Interrupted(interrupt.signal().unwrap_or_default()));
+        }
+        Ending::Undecided => {
+            let command = going_on(&args, dir.path());
+            console::message(format_args!(
+                "trials of the search died and left it nothing to decide by; go on with: {command}"
+            ));
+            return Ok(Exit::Failed);
+        }
     }
     let report = report::render(std::slice::from_ref(&dir), &report::Options::default())?;
     if tally.failed > 0 {
@@ -144,16 +145,53 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(if tally.failed > 0 { Exit::Failed } else { verdict })
 }
 
+/// The experiment to run and the file that it stands in.
+fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
+    match (&args.file, &args.resume) {
+        (Some(file), _) => {
+            anyhow::ensure!(
+                !file.is_dir(),
+                "{0} is a directory where an experiment file is expected; to go on with the run in it, write \
+                 --resume={0}",
+                file.display()
+            );
+            let spec = validation::load(file, &args.overrides)?;
+            Ok((file.clone(), if args.quick { quick(spec) } else { spec }))
+        }
+        (None, Some(Some(run))) => {
+            let dir = RunDir::open(run)?;
+            Ok((dir.plan_path(), validation::planned(&dir)?))
+        }
+        (None, _) => {
+            anyhow::bail!("say which run to go on with: --resume=RUN, or its experiment file too")
+        }
+    }
+}
+
+/// The command line that goes on with the run in `dir`, as a shell takes it in whatever folder.
+fn going_on(args: &Args, dir: &Path) -> String {
+    let mut program = PathBuf::from(std::env::args_os().next().unwrap_or_else(|| "rushes".into()));
+    // A bare name was found on the PATH, and will be again.
+    if program.components().count() > 1 {
+        program = std::path::absolute(&program).unwrap_or(program);
+    }
+    let mut words = vec![program.display().to_string(), "run".to_owned()];
+    words.push(format!("--resume={}", dir.display()));
+    words.extend(args.jobs.map(|jobs| format!("--jobs={jobs}")));
+    // The run has the baseline; where else the verdict goes is not in it.
+    words.extend(args.files.words());
+    format::shell_line(&words)
+}
+
 /// Prints the engines that an experiment needs and this program does not have, one a line. An experiment that
 /// cannot be run needs none; `rushes run` says what is wrong with it.
 ///
 /// # Errors
 /// Fails if a searched value does not fit; never for a checked experiment.
 pub(super) fn print_engines(args: &Args) -> anyhow::Result<Exit> {
-    let Ok(spec) = validation::load(&args.file, &args.overrides) else {
+    let Ok((_, spec)) = experiment(args) else {
         return Ok(Exit::Success);
     };
-    let spec = if args.quick { quick(spec) } else { spec };
     for engine in validation::missing_engines(&search::plan(spec)?)? {
         console::print(engine)?;
     }

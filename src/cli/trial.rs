@@ -1,5 +1,7 @@
 //! `rushes trial DIR`: one trial's process, started by the runner.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::engines;
@@ -32,11 +34,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let dir = TrialDir::new(args.directory);
     let plan = dir.plan()?;
     let _lock = dir.lock()?;
-    let outcome = trial::run(&dir, &plan, args.pause_at);
+    // A panic is a result too; a process without one was killed.
+    let outcome = catch_unwind(AssertUnwindSafe(|| trial::run(&dir, &plan, args.pause_at)));
     let (result, exit) = match outcome {
-        Ok(None) => return Ok(Exit::Success),
-        Ok(Some(result)) => (result, Exit::Success),
-        Err(error) => {
+        Ok(Ok(None)) => return Ok(Exit::Success),
+        Ok(Ok(Some(result))) => (result, Exit::Success),
+        Err(panic) => (dir.failed(&plan, panic_message(&*panic)), Exit::Failed),
+        Ok(Err(error)) => {
             let error = anyhow::Error::from(error);
             let message = match engines::missing(&error) {
                 // Another program has the engine and does all of this in this one's place.
@@ -48,4 +52,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     };
     dir.write_result(&result)?;
     Ok(exit)
+}
+
+fn panic_message(panic: &dyn Any) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the program panicked: {}; stderr.log says where", text.unwrap_or("no message"))
 }

@@ -230,7 +230,8 @@ pub struct ScheduleSpec {
     /// How often a take is filmed during training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_every: Option<Every>,
-    /// How often a checkpoint is written. Environments restart there.
+    /// How often a checkpoint is written. Environments restart there, so that one that falls due waits until every
+    /// copy of the environment has ended an episode since the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<Every>,
 }

@@ -21,9 +21,7 @@ use crate::env::EnvSpec;
 use crate::experiment::{Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
-use crate::record::{
-    Event, Outcome, Record, RunInfo, RunStatus, TakeRecord, TrialResult, UnsafeName,
-};
+use crate::record::{Event, Record, RunInfo, RunStatus, TakeRecord, TrialResult, UnsafeName};
 use crate::search::{self, SampleScore, Standing};
 use crate::stats::MovingMean;
 use crate::store::{self, RunDir, TrialDir};
@@ -256,10 +254,7 @@ impl Trial {
 
     /// What went wrong, where something did.
     pub fn error(&self) -> Option<&str> {
-        match &self.result.as_ref()?.outcome {
-            Outcome::Failed { error } => Some(error),
-            Outcome::Completed { .. } => None,
-        }
+        self.result.as_ref()?.outcome.error()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus};
 use crate::results::RunData;
 use crate::runner::{Observer, Runner};
-use crate::search::{self, Tally};
+use crate::search::{self, Ending, Tally};
 use crate::store::RunDir;
 
 mod quick;
@@ -36,7 +36,7 @@ pub struct Run {
 
 /// Where a run comes from, for the record.
 pub struct Circumstances<'a> {
-    /// The experiment file.
+    /// The experiment file, or the plan that it became.
     pub file: &'a Path,
     /// What was changed in it first.
     pub overrides: &'a [Override],
@@ -44,6 +44,26 @@ pub struct Circumstances<'a> {
     pub jobs: usize,
     /// Versions of what decides the numbers.
     pub versions: IndexMap<String, String>,
+}
+
+impl Circumstances<'_> {
+    /// What `run.json` says while the run goes on.
+    fn info(self, dir: &RunDir, started: jiff::Timestamp) -> RunInfo {
+        RunInfo {
+            format_version: FORMAT_VERSION,
+            run: dir.name(),
+            status: RunStatus::Running,
+            started,
+            finished: None,
+            command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect(),
+            experiment_file: self.file.display().to_string(),
+            overrides: self.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
+            jobs: self.jobs,
+            versions: self.versions,
+            git: provenance::git(self.file.parent().unwrap_or(Path::new("."))),
+            machine: provenance::machine(),
+        }
+    }
 }
 
 impl Run {
@@ -54,30 +74,18 @@ impl Run {
     pub fn start(output: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::create(output, &plan.experiment.name)?;
         dir.write_plan(&plan)?;
-        dir.write_info(&RunInfo {
-            format_version: FORMAT_VERSION,
-            run: dir.name(),
-            status: RunStatus::Running,
-            started: jiff::Timestamp::now(),
-            finished: None,
-            command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect(),
-            experiment_file: from.file.display().to_string(),
-            overrides: from.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
-            jobs: from.jobs,
-            versions: from.versions,
-            git: provenance::git(from.file.parent().unwrap_or(Path::new("."))),
-            machine: provenance::machine(),
-        })?;
+        dir.write_info(&from.info(&dir, jiff::Timestamp::now()))?;
         let mut run = Self::locked(dir, plan)?;
         run.warnings.extend(run.dir.mark_latest().err().map(|error| format!("{error:#}")));
         Ok(run)
     }
 
-    /// Opens a run to go on with, which has to be one of the same experiment.
+    /// Opens a run to go on with, which has to be one of the same experiment. A `run.json` that cannot be read is
+    /// written anew, as if the run had been started under the circumstances `from`.
     ///
     /// # Errors
-    /// Fails if it is another experiment's, or another process works on it.
-    pub fn resume(path: &Path, plan: Plan) -> anyhow::Result<Self> {
+    /// Fails if it is another experiment's, another process works on it, or a file cannot be written.
+    pub fn resume(path: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::open(path)?;
         anyhow::ensure!(
             dir.plan()?.experiment == plan.experiment,
@@ -85,13 +93,18 @@ impl Run {
              was started with, or start a new run",
             dir.path().display()
         );
-        let run = Self::locked(dir, plan)?;
-        // What an earlier attempt came to counts no longer. A run whose circumstances were lost goes on without.
-        if let Ok(mut info) = run.dir.info() {
-            info.status = RunStatus::Running;
-            info.finished = None;
-            run.dir.write_info(&info)?;
-        }
+        let mut run = Self::locked(dir, plan)?;
+        let info = match run.dir.info() {
+            // What an earlier attempt came to counts no longer.
+            Ok(info) => RunInfo { status: RunStatus::Running, finished: None, ..info },
+            Err(error) => {
+                let warning =
+                    format!("run.json is written anew, as it could not be read: {error:#}");
+                run.warnings.push(warning);
+                from.info(&run.dir, run.dir.planned()?)
+            }
+        };
+        run.dir.write_info(&info)?;
         Ok(run)
     }
 
@@ -129,10 +142,13 @@ impl Run {
     /// Fails if a file of the run cannot be written.
     pub fn close(&mut self, tally: Tally) -> anyhow::Result<Vec<String>> {
         let mut info = self.dir.info()?;
-        info.status = if tally.interrupted { RunStatus::Interrupted } else { RunStatus::Finished };
+        info.status = match tally.ending {
+            Ending::Finished => RunStatus::Finished,
+            Ending::Interrupted | Ending::Undecided => RunStatus::Interrupted,
+        };
         info.finished = Some(jiff::Timestamp::now());
         self.dir.write_info(&info)?;
-        if tally.interrupted {
+        if tally.ending != Ending::Finished {
             return Ok(std::mem::take(&mut self.warnings));
         }
         let results = RunData::read(&self.dir)?;

@@ -137,6 +137,10 @@ impl Observer for Display {
             shown.bar.finish_and_clear();
         }
     }
+
+    fn again(&self, plan: &TrialPlan, cause: &str) {
+        self.line(&format!("{}: {cause}; it is run again", label(plan)));
+    }
 }
 
 fn label(plan: &TrialPlan) -> String {

@@ -1,13 +1,12 @@
 //! The local runner: a rayon pool that waits on child processes, one a trial.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 
 use super::process::{self, ProcessEnd};
-use super::{Observer, Runner, TrialStatus};
+use super::{Interrupt, Observer, Runner, TrialStatus};
 use crate::experiment::TrialPlan;
 use crate::record::TrialResult;
 use crate::store::RunDir;
@@ -23,8 +22,8 @@ pub struct Local<'a> {
     pub jobs: usize,
     /// How long a trial's process may take.
     pub timeout: Option<Duration>,
-    /// Set from a signal handler to stop.
-    pub interrupted: &'a AtomicBool,
+    /// Stops the trials.
+    pub interrupt: &'a Interrupt,
     /// Sees what happens.
     pub observer: &'a dyn Observer,
 }
@@ -54,36 +53,49 @@ impl Local<'_> {
     fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
         let dir = self.run.trial(&plan.id);
         // A trial that somebody started alone, or that outlives a killed run for a moment, is not touched.
-        while dir.is_locked() && !self.interrupted.load(Ordering::Relaxed) {
+        while dir.is_locked() && !self.interrupt.arrived() {
             std::thread::sleep(PATIENCE);
         }
+        // Without its event log a result is of no use to reports and searches: the trial goes on from a checkpoint.
+        let is_logged = || dir.events().is_ok_and(|log| log.damaged_line.is_none());
         if let Ok(result) = dir.result()
             && !result.outcome.failed()
+            && is_logged()
         {
             return Ok(self.over(plan, &result));
         }
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.interrupt.arrived() {
             return Ok(TrialStatus::Interrupted);
         }
-        dir.reopen()?;
-        dir.create(plan)?;
         self.observer.started(plan);
         let see = |record| self.observer.event(plan, &record);
-        let end = process::run(&dir, pause_at, self.timeout, self.interrupted, see)?;
+        let start = || {
+            dir.reopen()?;
+            dir.create(plan)?;
+            process::run(&dir, pause_at, self.timeout, self.interrupt, see)
+        };
+        let end = start().unwrap_or_else(ProcessEnd::NotStarted);
         match (&end, dir.result()) {
             (ProcessEnd::Interrupted, _) => {
                 self.observer.stopped(plan);
                 Ok(TrialStatus::Interrupted)
             }
-            (_, Ok(result)) => Ok(self.over(plan, &result)),
+            (ProcessEnd::Exited(_) | ProcessEnd::TimedOut(_), Ok(result)) => {
+                Ok(self.over(plan, &result))
+            }
             (ProcessEnd::Exited(status), Err(_)) if status.success() && pause_at.is_some() => {
                 self.observer.stopped(plan);
                 Ok(TrialStatus::Paused)
             }
-            (_, Err(_)) => {
+            (ProcessEnd::TimedOut(_), Err(_)) => {
                 dir.write_exit(process::explain(&dir, &end))?;
                 let result = dir.outcome(plan).context("the exit was just written")?;
                 Ok(self.over(plan, &result))
+            }
+            (ProcessEnd::Exited(_) | ProcessEnd::NotStarted(_), _) => {
+                dir.write_exit(process::explain(&dir, &end))?;
+                self.observer.stopped(plan);
+                Ok(TrialStatus::Died)
             }
         }
     }

@@ -9,10 +9,12 @@ use crate::experiment::TrialPlan;
 use crate::record::{Record, TrialResult};
 
 mod display;
+mod interrupt;
 mod local;
 mod process;
 
 pub use display::Display;
+pub use interrupt::Interrupt;
 pub use local::Local;
 pub use process::{end_with_parent, engine_program};
 
@@ -35,8 +37,10 @@ pub trait Runner {
 pub enum TrialStatus {
     /// It ran to its end.
     Completed,
-    /// It failed.
+    /// It failed by its own account, or took too long.
     Failed,
+    /// Its process could not be started, or was killed and left no result: what it would have come to is not known.
+    Died,
     /// It waits at a checkpoint and can go on.
     Paused,
     /// The run was interrupted; the trial can go on.
@@ -55,4 +59,6 @@ pub trait Observer: Sync {
     fn ended(&self, plan: &TrialPlan, result: &TrialResult);
     /// A trial runs no longer, whatever became of it.
     fn stopped(&self, plan: &TrialPlan);
+    /// A trial whose process died will be run again; `cause` says how it died.
+    fn again(&self, plan: &TrialPlan, cause: &str);
 }

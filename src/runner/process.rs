@@ -4,13 +4,15 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use fs_err as fs;
+use signal_hook::consts::SIGINT;
 
+use super::Interrupt;
+use crate::exit::Exit;
 use crate::record::Record;
 use crate::store::TrialDir;
 
@@ -22,6 +24,8 @@ pub(super) enum ProcessEnd {
     TimedOut(Duration),
     /// Killed because the run was interrupted.
     Interrupted,
+    /// It never began.
+    NotStarted(anyhow::Error),
 }
 
 /// Starts the trial in `dir`, to pause after `pause_at` steps, passes its events on and waits for its end.
@@ -34,7 +38,7 @@ pub(super) fn run(
     dir: &TrialDir,
     pause_at: Option<u64>,
     timeout: Option<Duration>,
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
     mut on_event: impl FnMut(Record),
 ) -> anyhow::Result<ProcessEnd> {
     const POLL: Duration = Duration::from_millis(50);
@@ -58,10 +62,10 @@ pub(super) fn run(
 
     let (sender, receiver) = mpsc::channel();
     let reader = std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines() {
+        for line in BufReader::new(stdout).split(b'\n') {
             let Ok(line) = line else { break };
             // A line that is no event is something a library printed.
-            if let Ok(record) = serde_json::from_str(&line)
+            if let Ok(record) = serde_json::from_slice(&line)
                 && sender.send(record).is_err()
             {
                 break;
@@ -74,7 +78,7 @@ pub(super) fn run(
             Err(RecvTimeoutError::Disconnected) => break ProcessEnd::Exited(child.wait()?),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if interrupted.load(Ordering::Relaxed) {
+        if interrupt.arrived() {
             kill(&mut child);
             break ProcessEnd::Interrupted;
         }
@@ -126,7 +130,7 @@ pub fn end_with_parent() {
         let mut byte = [0];
         // The parent never writes; a read returns when the pipe closes.
         let _ = std::io::stdin().read(&mut byte);
-        std::process::exit(crate::exit::Exit::Interrupted as i32);
+        std::process::exit(Exit::Interrupted(SIGINT as u8).code().into());
     });
 }
 
@@ -140,6 +144,9 @@ pub(super) fn explain(dir: &TrialDir, ending: &ProcessEnd) -> String {
             format!("killed after {} seconds, the trial's time limit", timeout.as_secs_f64())
         }
         ProcessEnd::Interrupted => "interrupted".to_owned(),
+        ProcessEnd::NotStarted(error) => {
+            return format!("the trial could not be started: {error:#}");
+        }
     };
     let stderr = fs::read(dir.stderr()).unwrap_or_default();
     match last_words(&String::from_utf8_lossy(&stderr)) {

@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context as _;
+
 use super::next_samples;
 use super::score::{SampleScore, SoFar, trial_score};
 use crate::experiment::{Plan, Sample, SchedulerSpec, SearchSpec, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Observer, Runner, TrialStatus};
 use crate::store::RunDir;
+
+/// How often a trial whose process died is run again before the attempt gives it up.
+const RETRIES: usize = 2;
 
 /// Runs every trial of `plan`, which grows by the search's later rounds and is written down each time.
 ///
@@ -23,7 +28,7 @@ pub fn run(
     let mut first = 0;
     loop {
         rounds.round(plan, first)?;
-        if rounds.interrupted() {
+        if rounds.ending(plan) != Ending::Finished {
             break;
         }
         first = plan.samples.len();
@@ -34,7 +39,7 @@ pub fn run(
         run.write_plan(plan)?;
         observer.expect(plan.trials.len());
     }
-    Ok(rounds.tally())
+    Ok(rounds.tally(plan))
 }
 
 /// What became of a run's trials.
@@ -42,10 +47,22 @@ pub fn run(
 pub struct Tally {
     /// Trials that ran to their end.
     pub completed: usize,
-    /// Trials that failed.
+    /// Trials that failed, or whose processes kept dying.
     pub failed: usize,
-    /// Whether the run was interrupted before all trials were over.
-    pub interrupted: bool,
+    /// Whether all trials are over.
+    pub ending: Ending,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// All trials are over.
+    #[default]
+    Finished,
+    /// It was interrupted and can go on.
+    Interrupted,
+    /// Trials of a search kept dying, so that the search could not decide how to go on; it can when resumed.
+    Undecided,
 }
 
 /// The rounds so far.
@@ -68,8 +85,8 @@ impl Rounds<'_> {
                 let new = plan.samples[first..].iter().filter(|sample| sample.agent == agent);
                 let mut under_way: Vec<_> = new.map(|sample| plan.trials_of(sample)).collect();
                 for milestone in search.scheduler.milestones(steps) {
-                    under_way = self.compare(under_way, &search.scheduler, milestone)?;
-                    if self.interrupted() {
+                    under_way = self.compare(plan, under_way, &search.scheduler, milestone)?;
+                    if self.ending(plan) != Ending::Finished {
                         return Ok(());
                     }
                 }
@@ -83,12 +100,13 @@ impl Rounds<'_> {
     /// same.
     fn compare<'p>(
         &mut self,
+        plan: &Plan,
         mut samples: Vec<Vec<&'p TrialPlan>>,
         scheduler: &SchedulerSpec,
         milestone: u64,
     ) -> anyhow::Result<Vec<Vec<&'p TrialPlan>>> {
         self.advance(&samples.concat(), Some(milestone))?;
-        if self.interrupted() {
+        if self.ending(plan) != Ending::Finished {
             return Ok(samples);
         }
         samples.retain(|trials| trials.iter().all(|t| self.ended[&t.id] != TrialStatus::Failed));
@@ -127,14 +145,41 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// Runs those of `trials` that are not over, to their ends or to `pause_at` steps.
+    /// Runs those of `trials` that are not over, to their ends or to `pause_at` steps. Trials that died are run
+    /// again when the others stand, which leaves them the machine's memory.
     fn advance(&mut self, trials: &[&TrialPlan], pause_at: Option<u64>) -> anyhow::Result<()> {
-        let over = |id: &str| {
-            matches!(self.ended.get(id), Some(TrialStatus::Completed | TrialStatus::Failed))
+        let goes_on = |trial: &&TrialPlan| {
+            matches!(self.ended.get(&trial.id), None | Some(TrialStatus::Paused))
         };
-        let open: Vec<&TrialPlan> = trials.iter().copied().filter(|t| !over(&t.id)).collect();
-        for (trial, ended) in open.iter().zip(self.runner.advance(&open, pause_at)?) {
-            self.ended.insert(trial.id.clone(), ended);
+        let mut open: Vec<&TrialPlan> = trials.iter().copied().filter(goes_on).collect();
+        for retries_left in (0..=RETRIES).rev() {
+            for (trial, ended) in open.iter().zip(self.runner.advance(&open, pause_at)?) {
+                self.ended.insert(trial.id.clone(), ended);
+            }
+            open.retain(|trial| self.ended[&trial.id] == TrialStatus::Died);
+            for trial in &open {
+                self.died(trial, retries_left > 0)?;
+            }
+            if open.is_empty() || self.interrupted() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of a trial that died. What an interrupted run received may have killed its trial first: that one is
+    /// interrupted as well.
+    fn died(&mut self, plan: &TrialPlan, again: bool) -> anyhow::Result<()> {
+        let dir = self.run.trial(&plan.id);
+        let result = dir.outcome(plan).context("a trial that died has left how")?;
+        if self.interrupted() {
+            dir.reopen()?;
+            self.ended.insert(plan.id.clone(), TrialStatus::Interrupted);
+        } else if again {
+            dir.reopen()?;
+            self.observer.again(plan, result.outcome.error().unwrap_or_default());
+        } else {
+            self.observer.ended(plan, &result);
         }
         Ok(())
     }
@@ -168,12 +213,24 @@ impl Rounds<'_> {
         self.ended.values().any(|ended| *ended == TrialStatus::Interrupted)
     }
 
-    fn tally(&self) -> Tally {
+    /// How the rounds so far ended. A search without the opinion of a trial cannot decide.
+    fn ending(&self, plan: &Plan) -> Ending {
+        let died = |trial: &TrialPlan| self.ended.get(&trial.id) == Some(&TrialStatus::Died);
+        if self.interrupted() {
+            Ending::Interrupted
+        } else if plan.trials.iter().any(|trial| trial.sample.is_some() && died(trial)) {
+            Ending::Undecided
+        } else {
+            Ending::Finished
+        }
+    }
+
+    fn tally(&self, plan: &Plan) -> Tally {
         let count = |wanted| self.ended.values().filter(|ended| **ended == wanted).count();
         Tally {
             completed: count(TrialStatus::Completed),
-            failed: count(TrialStatus::Failed),
-            interrupted: self.interrupted(),
+            failed: count(TrialStatus::Failed) + count(TrialStatus::Died),
+            ending: self.ending(plan),
         }
     }
 }
@@ -196,6 +253,8 @@ mod tests {
         run: &'a RunDir,
         /// Interrupts everything from this call on.
         interrupt_at: usize,
+        /// How often a trial still dies, by its id.
+        deaths: RefCell<HashMap<String, usize>>,
         calls: RefCell<Vec<Call>>,
     }
 
@@ -220,6 +279,11 @@ mod tests {
             let r#return = training.algorithm.settings["learning_rate"].as_f64().expect("a number");
             let dir = self.run.trial(&plan.id);
             dir.create(plan)?;
+            if let Some(left @ 1..) = self.deaths.borrow_mut().get_mut(&plan.id) {
+                *left -= 1;
+                dir.write_exit("killed".into())?;
+                return Ok(TrialStatus::Died);
+            }
             let steps = pause_at.unwrap_or(1000);
             let progress = Progress { episodes: 1, steps, updates: 1 };
             let event = Event::Episode { r#return, length: steps, truncated: false };
@@ -245,6 +309,7 @@ mod tests {
         fn event(&self, _: &TrialPlan, _: &Record) {}
         fn ended(&self, _: &TrialPlan, _: &TrialResult) {}
         fn stopped(&self, _: &TrialPlan) {}
+        fn again(&self, _: &TrialPlan, _: &str) {}
     }
 
     /// Runs a search over these learning rates; what became of it, the plan, the calls of the runner, and which
@@ -253,6 +318,7 @@ mod tests {
         rates: &[f64],
         scheduler: &Value,
         interrupt_at: usize,
+        deaths: &[(&str, usize)],
     ) -> (Tally, Plan, Vec<Call>, Vec<bool>) {
         let experiment = crate::validation::check(&json!({
             "name": "searched",
@@ -269,7 +335,13 @@ mod tests {
         let mut plan = plan(experiment.expect("a valid experiment")).expect("values that fit");
         let output = tempfile::tempdir().expect("room for a run");
         let dir = RunDir::create(output.path(), "searched").expect("a new run");
-        let fake = Fake { run: &dir, interrupt_at, calls: RefCell::default() };
+        let deaths = deaths.iter().map(|(id, times)| ((*id).to_owned(), *times)).collect();
+        let fake = Fake {
+            run: &dir,
+            interrupt_at,
+            deaths: RefCell::new(deaths),
+            calls: RefCell::default(),
+        };
         let tally = run(&dir, &fake, &Nobody, &mut plan).expect("files can be written");
         let over = plan.trials.iter().map(|trial| dir.trial(&trial.id).result().is_ok()).collect();
         (tally, plan, fake.calls.into_inner(), over)
@@ -278,8 +350,8 @@ mod tests {
     #[test]
     fn without_a_scheduler_every_trial_is_run_to_its_end_at_once() {
         let (tally, plan, calls, over) =
-            search(&[0.1, 0.2, 0.3], &json!({ "name": "none" }), usize::MAX);
-        assert_eq!(tally, Tally { completed: 3, failed: 0, interrupted: false });
+            search(&[0.1, 0.2, 0.3], &json!({ "name": "none" }), usize::MAX, &[]);
+        assert_eq!(tally, Tally { completed: 3, failed: 0, ending: Ending::Finished });
         assert_eq!((plan.trials.len(), over), (3, vec![true; 3]));
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].1, None);
@@ -290,8 +362,8 @@ mod tests {
         let halving =
             json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
         let (tally, plan, calls, over) =
-            search(&[0.1, 0.5, 0.3, 0.2, 0.4, 0.6], &halving, usize::MAX);
-        assert_eq!(tally, Tally { completed: 6, failed: 0, interrupted: false });
+            search(&[0.1, 0.5, 0.3, 0.2, 0.4, 0.6], &halving, usize::MAX, &[]);
+        assert_eq!(tally, Tally { completed: 6, failed: 0, ending: Ending::Finished });
         assert_eq!(over, [true; 6]);
         let ids = |samples: &[usize]| -> Vec<String> {
             samples.iter().map(|&sample| plan.trials[sample].id.clone()).collect()
@@ -310,8 +382,38 @@ mod tests {
     fn after_an_interruption_nothing_is_decided() {
         let halving =
             json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
-        let (tally, _, calls, over) = search(&[0.1, 0.5, 0.3], &halving, 0);
-        assert!(tally.interrupted);
+        let (tally, _, calls, over) = search(&[0.1, 0.5, 0.3], &halving, 0, &[]);
+        assert_eq!(tally.ending, Ending::Interrupted);
         assert_eq!((calls.len(), over), (1, vec![false; 3]));
+    }
+
+    #[test]
+    fn a_trial_that_died_is_run_again_before_anything_is_decided() {
+        let halving =
+            json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
+        let rates = [0.1, 0.5, 0.3];
+        let (_, undisturbed, calls, over) = search(&rates, &halving, usize::MAX, &[]);
+        let best = undisturbed.trials[1].id.clone();
+        let deaths = [(best.as_str(), RETRIES)];
+        let (tally, plan, disturbed, same) = search(&rates, &halving, usize::MAX, &deaths);
+        assert_eq!(tally, Tally { completed: 3, failed: 0, ending: Ending::Finished });
+        assert_eq!((&plan, &same), (&undisturbed, &over));
+        let again = (vec![best], Some(100));
+        let expected = [&calls[..1], &vec![again; RETRIES], &calls[1..]].concat();
+        assert_eq!(disturbed, expected);
+    }
+
+    #[test]
+    fn a_trial_that_keeps_dying_ends_the_search_undecided() {
+        let halving =
+            json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
+        for scheduler in [halving, json!({ "name": "none" })] {
+            let deaths = [("learner--001--s0", RETRIES + 1)];
+            let (tally, _, calls, over) = search(&[0.1, 0.5, 0.3], &scheduler, usize::MAX, &deaths);
+            assert_eq!((tally.failed, tally.ending), (1, Ending::Undecided));
+            assert_eq!(calls.len(), RETRIES + 1);
+            assert!(!over[1], "{over:?}");
+            assert!(scheduler["name"] == "none" || over == [false; 3], "a sample was stopped");
+        }
     }
 }

@@ -16,7 +16,7 @@ mod sampler;
 mod scheduler;
 mod score;
 
-pub use driver::{Tally, run};
+pub use driver::{Ending, Tally, run};
 pub use importance::importance;
 pub use sampler::{next_samples, plan};
 pub use score::{SampleScore, Standing, ranking, trial_score};

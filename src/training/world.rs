@@ -21,6 +21,8 @@ pub struct World {
     reseed_each_episode: bool,
     /// The number of the next episode that gets a seed of its own.
     next_episode: u64,
+    /// Which copies have finished an episode since the last restart.
+    has_finished: Vec<bool>,
 }
 
 impl World {
@@ -49,6 +51,7 @@ impl World {
             seed,
             reseed_each_episode: schedule.reseed_each_episode,
             next_episode: 0,
+            has_finished: vec![false; copies],
         })
     }
 
@@ -67,10 +70,18 @@ impl World {
             })
             .collect();
         self.envs.reset_each(&seeds)?;
+        self.has_finished.fill(false);
         for i in 0..seeds.len() {
             self.plan_seed(i);
         }
         Ok(())
+    }
+
+    /// Whether a restart would leave every copy the time for an episode: none is inside the first one that it began
+    /// since the last restart. Otherwise restarts in quick succession could keep episodes from ever ending.
+    pub fn may_restart(&self) -> bool {
+        let mut copies = self.has_finished.iter().enumerate();
+        copies.all(|(i, finished)| *finished || self.envs.elapsed_steps(i) == 0)
     }
 
     /// Advances every environment by one step; `actions` holds the flat actions one after another.
@@ -84,6 +95,7 @@ impl World {
             let (copy, episode) = self.envs.finished()[i];
             self.progress.episodes += 1;
             self.finished.push((self.progress, episode));
+            self.has_finished[copy] = true;
             self.plan_seed(copy);
         }
         Ok(())
@@ -173,6 +185,37 @@ impl World {
         if self.reseed_each_episode {
             let seed = self.next_episode_seed();
             self.envs.reseed_next(i, seed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_copy_is_restarted_within_its_first_episode() {
+        let environment =
+            serde_json::from_value(json!({ "id": "CartPole-v1" })).expect("an environment");
+        let policy = serde_json::from_value(json!({ "type": "random" })).expect("a policy");
+        let schedule = ScheduleSpec::default();
+        let mut world = World::new(&environment, &policy, 2, 0, &schedule).expect("a world");
+        for checkpoint in 0..2 {
+            world.restart(checkpoint, world.progress()).expect("a restart");
+            assert!(world.may_restart(), "nothing has begun");
+            let mut ended = 0;
+            // One copy falls to the left at once; the other one sways for longer.
+            for step in 0.. {
+                world.step(&[0.0, (step % 2) as f32]).expect("a step");
+                ended += world.take_finished().len();
+                assert_eq!(world.may_restart(), world.has_finished == [true; 2]);
+                if world.may_restart() {
+                    break;
+                }
+            }
+            assert!(ended > 2, "the one went on while the other was in its first episode");
         }
     }
 }

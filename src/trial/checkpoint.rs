@@ -1,9 +1,9 @@
 //! Checkpoints: everything that the rest of a trial depends on, in one file.
 //!
-//! A checkpoint is a safetensors file whose header also holds JSON: progress, the event log's length, random
-//! streams, the algorithm's own state. Its name carries a hash of its content, so that a file that was
+//! A checkpoint is a safetensors file whose header also holds JSON: progress, length and hash of the event log,
+//! random streams, the algorithm's own state. Its name carries a hash of its content, so that a file that was
 //! damaged later is told from a good one; the two newest are kept, and the older one is what a trial goes on
-//! from when the newer one is damaged.
+//! from when the newer one, or the part of the event log that only the newer one belongs to, is damaged.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::log::LogPrefix;
 use crate::nn::Tensors;
 use crate::record::{Progress, StopReason};
 use crate::store;
@@ -30,8 +31,8 @@ pub(super) struct Position {
     pub progress: Progress,
     /// Wall-clock seconds of training so far.
     pub seconds: f64,
-    /// Bytes of the event log that belong to the training before this checkpoint.
-    pub events_bytes: u64,
+    /// The event log of the training before this checkpoint.
+    pub events: LogPrefix,
     /// The stop rule's memory.
     pub stop: StopRule,
     /// Why training had ended, where it had.
@@ -43,7 +44,8 @@ pub(super) struct Position {
 /// Key of the position in a checkpoint's JSON part.
 const POSITION: &str = "position";
 
-/// Writes a checkpoint and removes those that are no longer needed.
+/// Writes a checkpoint and removes those that are no longer needed: all but the one before it. Later ones are left
+/// by a trial that could not go on from them.
 ///
 /// # Errors
 /// Fails if the file cannot be written.
@@ -54,37 +56,59 @@ pub(super) fn save(
 ) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     state.insert_value(POSITION, position);
+    let mut saved = PathBuf::new();
     store::write_tensors(directory, &state, |file| {
-        let name = format!("{:08}-{}.safetensors", position.number, hash(file)?);
-        Ok(directory.join(name))
+        saved = directory.join(format!("{:08}-{}.safetensors", position.number, hash(file)?));
+        Ok(saved.clone())
     })?;
-    for old in newest_first(directory)?.into_iter().skip(KEPT) {
+    let number = format!("{:08}-", position.number);
+    let earlier = |path: &PathBuf| path.file_name().is_some_and(|name| *name < *number);
+    let (earlier, later): (Vec<_>, Vec<_>) =
+        newest_first(directory)?.into_iter().filter(|path| *path != saved).partition(earlier);
+    for old in later.into_iter().chain(earlier.into_iter().skip(KEPT - 1)) {
         fs::remove_file(old)?;
     }
     Ok(())
 }
 
-/// Reads the newest checkpoint that is whole; `note` is told of those that are not.
+/// Reads the newest checkpoint that is whole and whose event log `open` opens; `note` is told of those that are not.
 ///
 /// # Errors
 /// Fails if the directory cannot be read.
-pub(super) fn load(
+pub(super) fn load<Log>(
     directory: &Path,
-    mut note: impl FnMut(String),
-) -> anyhow::Result<Option<(Position, Tensors)>> {
+    open: impl Fn(&Position) -> anyhow::Result<Log>,
+    note: impl FnOnce(String),
+) -> anyhow::Result<Option<(Position, Tensors, Log)>> {
     if !directory.exists() {
         return Ok(None);
     }
+    let mut found = None;
+    let mut refused = Vec::new();
     for path in newest_first(directory)? {
-        match read(&path) {
-            Ok(checkpoint) => return Ok(Some(checkpoint)),
-            Err(error) => note(format!(
-                "checkpoint {} is damaged ({error:#}); going on from the one before it",
-                path.display()
-            )),
+        let whole = read(&path).and_then(|(position, state)| {
+            let log = open(&position)?;
+            Ok((position, state, log))
+        });
+        match whole {
+            Ok(checkpoint) => {
+                found = Some(checkpoint);
+                break;
+            }
+            Err(error) => {
+                let name = path.file_name().unwrap_or_default().display();
+                refused.push(format!("checkpoint {name} cannot be used ({error:#})"));
+            }
         }
     }
-    Ok(None)
+    if !refused.is_empty() {
+        let from = match &found {
+            Some((position, ..)) => format!("going on from number {}", position.number),
+            None => "the trial starts again from its beginning".to_owned(),
+        };
+        note(format!("{}; {from}", refused.join("; ")));
+    }
+    Ok(found)
 }
 
 fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {

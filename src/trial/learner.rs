@@ -91,7 +91,8 @@ impl<'a> Learner<'a> {
     }
 
     /// Trains until the schedule ends or the stop rule holds, and says which; or until `pause_at` steps,
-    /// where it writes a checkpoint and says nothing.
+    /// where it writes a checkpoint and says nothing. A checkpoint that falls due waits until the environments may
+    /// restart.
     ///
     /// # Errors
     /// Fails if the trial fails.
@@ -115,6 +116,7 @@ impl<'a> Learner<'a> {
         let evaluate_trigger = trigger(evaluate_every);
         let record_trigger = trigger(record_every);
         let checkpoint_trigger = trigger(checkpoint_every);
+        let mut due = false;
         loop {
             let before = self.progress();
             self.clock.start();
@@ -149,11 +151,13 @@ impl<'a> Learner<'a> {
                 log.write(now, seconds, Event::Stopped { reason })?;
                 self.stopped = Some(reason);
             }
-            if last || pauses(now) || checkpoint_trigger.fires(before, now) {
+            due |= pauses(now) || checkpoint_trigger.fires(before, now);
+            if last || (due && self.world.may_restart()) {
                 self.checkpoint(log)?;
-            }
-            if last || pauses(now) {
-                return Ok(reason);
+                due = false;
+                if last || pauses(now) {
+                    return Ok(reason);
+                }
             }
         }
     }
@@ -246,7 +250,7 @@ impl<'a> Learner<'a> {
             number: self.checkpoints,
             progress,
             seconds,
-            events_bytes: log.sync()?,
+            events: log.sync()?,
             stop: self.stop.clone(),
             stopped: self.stopped,
             metrics: self.metrics.clone(),

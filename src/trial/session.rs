@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::checkpoint;
+use super::checkpoint::{self, Position};
 use super::learner::Learner;
 use super::log::EventWriter;
 use super::stage::Stage;
@@ -23,11 +23,15 @@ pub fn run(
     plan: &TrialPlan,
     pause_at: Option<u64>,
 ) -> Result<Option<TrialResult>, TrialError> {
-    let mut notes = Vec::new();
-    let checkpoint = checkpoint::load(&dir.checkpoints(), |note| notes.push(note))?;
+    let mut note = None;
+    let open = |position: &Position| EventWriter::open(dir, &position.events);
+    let found = checkpoint::load(&dir.checkpoints(), open, |message| note = Some(message))?;
     let mut stage = Stage::new(dir, plan)?;
-    let mut log = EventWriter::open(dir, checkpoint.as_ref().map_or(0, |(p, _)| p.events_bytes))?;
-    for message in notes {
+    let (checkpoint, mut log) = match found {
+        Some((position, state, log)) => (Some((position, state)), log),
+        None => (None, EventWriter::create(dir)?),
+    };
+    if let Some(message) = note {
         let (progress, seconds) =
             checkpoint.as_ref().map_or_else(Default::default, |(p, _)| (p.progress, p.seconds));
         log.write(progress, seconds, Event::Note { message })?;

@@ -15,6 +15,7 @@ mod faults;
 mod gate;
 mod input;
 mod interop;
+mod kills;
 mod learning;
 mod pixels;
 mod play;

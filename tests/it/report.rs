@@ -325,7 +325,7 @@ fn damaged_pieces_are_named_and_the_rest_is_shown() {
         "reinforce--s1: the result could not be read".into(),
         "has format version 99, this program reads up to 1; use a newer rushes".into(),
         "reinforce--s2: the result could not be read".into(),
-        "reinforce--s3: the events could not be read".into(),
+        "reinforce--s3: events.jsonl is damaged from line 1 on".into(),
         "run.json could not be read".into(),
         "3 of 15 trials have no result".into(),
     ] {

@@ -1,10 +1,12 @@
 //! `rushes run`: the same numbers however it is run, and what happens when it is interrupted.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rushes::record::{Outcome, RunInfo, RunStatus, StopReason, TrialResult};
+use rushes::record::{Outcome, RunStatus, StopReason, TrialResult};
 use rushes::store::{RunDir, TrialDir};
 use rushes::video;
 use serde_json::{Value, json};
@@ -46,16 +48,18 @@ const LONG: &[&str] = &[
     "recording.after=false",
 ];
 
-fn start_long(directory: &Path, resume: bool) -> std::process::Child {
+fn long(directory: &Path, resume: bool) -> Command {
     let directory = directory.to_str().unwrap();
     let mut arguments = vec!["run", "experiments/smoke.json", "--output", directory];
     arguments.extend(LONG);
     arguments.extend(resume.then_some("--resume"));
-    rushes(&arguments)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("the binary starts")
+    let mut command = rushes(&arguments);
+    command.stdout(Stdio::null());
+    command
+}
+
+fn start_long(directory: &Path, resume: bool) -> Child {
+    long(directory, resume).stderr(Stdio::null()).spawn().expect("the binary starts")
 }
 
 fn trial_of(directory: &Path) -> PathBuf {
@@ -77,6 +81,20 @@ fn wait_for_checkpoint(trial: &Path, number: u64) {
         assert!(!trial.join("result.json").exists(), "the trial ended before checkpoint {number}");
         sleep(Duration::from_millis(2));
     }
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(120), "it never came");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until the trial's process is at work.
+fn wait_for_event(trial: &Path) {
+    let trial = TrialDir::new(trial.to_owned());
+    wait_for(|| trial.is_locked() && trial.events_path().metadata().is_ok_and(|log| log.len() > 0));
 }
 
 /// Waits until the trial's process is gone: it ends by itself when its parent is killed.
@@ -102,6 +120,15 @@ fn a_run_killed_again_and_again_equals_one_that_never_was() {
     assert!(start_long(killed.path(), true).wait().unwrap().success());
     let run = |directory: &Path| essence(&directory.join("smoke/latest"));
     assert_eq!(run(killed.path()), run(whole.path()));
+}
+
+/// What a run's trials went through, whatever they had to tell of damage.
+fn without_notes(run: &Path) -> Vec<(String, Vec<Value>, Option<Vec<u8>>)> {
+    let mut trials = essence(run);
+    for (_, events, _) in &mut trials {
+        events.retain(|event| event["event"] != "note");
+    }
+    trials
 }
 
 #[test]
@@ -134,34 +161,299 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_it_used() {
     let output = output(&arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("is damaged"), "{stderr}");
+    assert!(stderr.contains("cannot be used (its content does not match"), "{stderr}");
     // The note is all that differs.
-    let run = |directory: &Path| -> Vec<_> {
-        let mut trials = essence(&directory.join("smoke/latest"));
-        trials
-            .iter_mut()
-            .for_each(|(_, events, ..)| events.retain(|event| event["event"] != "note"));
-        trials
-    };
+    let run = |directory: &Path| without_notes(&directory.join("smoke/latest"));
     assert_eq!(run(damaged.path()), run(whole.path()));
     let result = TrialDir::new(trial).result().unwrap();
-    assert!(result.notes.iter().any(|note| note.contains("is damaged")), "{:?}", result.notes);
+    assert!(result.notes.iter().any(|note| note.contains("cannot be used")), "{:?}", result.notes);
+}
+
+/// Sends a signal to a process, or with a minus to a group of processes.
+fn signal(name: &str, target: &str) {
+    let sent = Command::new("kill").args(["-s", name, "--", target]).status().unwrap();
+    assert!(sent.success(), "kill -s {name} {target}");
+}
+
+/// The processes of a run's trials.
+fn trials_of(run: &Child) -> Vec<String> {
+    let found = Command::new("pgrep").args(["-P", &run.id().to_string()]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Exit code and stderr of a run that is under way.
+fn end(run: Child) -> (Option<i32>, String) {
+    let output = run.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Whatever tells a run to stop, a terminal its group or a scheduler every process, trials are interrupted with it.
+#[test]
+fn a_signal_interrupts_a_run_and_its_trials_whoever_is_hit_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let trial = trial_of(directory.path());
+    for (attempt, (name, code)) in [("INT", 130), ("TERM", 143), ("HUP", 129)].iter().enumerate() {
+        for trial_first in [false, true] {
+            let resume = attempt > 0 || trial_first;
+            let run = long(directory.path(), resume)
+                .stderr(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .expect("the binary starts");
+            wait_for_event(&trial);
+            if trial_first {
+                trials_of(&run).iter().for_each(|trial| signal(name, trial));
+            }
+            signal(name, &format!("-{}", run.id()));
+            let (exit, stderr) = end(run);
+            assert_eq!(exit, Some(*code), "{name}: {stderr}");
+            assert!(stderr.contains("interrupted; go on with: "), "{stderr}");
+            assert!(!stderr.contains("FAILED"), "{stderr}");
+            let info =
+                RunDir::open(&directory.path().join("smoke/latest")).unwrap().info().unwrap();
+            assert_eq!(info.status, RunStatus::Interrupted);
+            for left in [trial.join("exit.json"), directory.path().join("history.sqlite")] {
+                assert!(!left.exists(), "{}", left.display());
+            }
+        }
+    }
 }
 
 #[test]
-fn an_interrupt_leaves_a_run_that_can_go_on() {
+fn a_run_under_nohup_outlives_its_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "trap '' HUP; exec \"$0\" \"$@\"";
+    let direct = long(directory.path(), false);
+    let mut run = Command::new("sh")
+        .args(["-c", script])
+        .arg(direct.get_program())
+        .args(direct.get_args())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_event(&trial_of(directory.path()));
+    signal("HUP", &run.id().to_string());
+    assert!(run.wait().unwrap().success());
+}
+
+#[test]
+fn the_line_that_says_how_to_go_on_works_in_any_shell_and_folder() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("it's a folder");
+    let run = long(&output, false).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_event(&trial_of(&output));
+    signal("INT", &run.id().to_string());
+    let (_, stderr) = end(run);
+    let hint = stderr.lines().find_map(|line| line.strip_prefix("interrupted; go on with: "));
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let resumed = Command::new("sh")
+        .args(["-c", hint.expect("a hint")])
+        .current_dir(&elsewhere)
+        .output()
+        .unwrap();
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let info = RunDir::open(&output.join("smoke/latest")).unwrap().info().unwrap();
+    assert_eq!(info.status, RunStatus::Finished);
+    assert!(output.join("history.sqlite").is_file(), "the history is where the run was started");
+    assert_eq!(std::fs::read_dir(elsewhere).unwrap().count(), 0);
+}
+
+#[test]
+fn going_on_without_an_experiment_file_needs_a_run() {
+    let (code, stderr) = failure(&["run", "--resume"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("--resume=RUN"), "{stderr}");
+    let (code, stderr) = failure(&["run", "--resume", "experiments"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("--resume=experiments"), "{stderr}");
+    let (code, stderr) = failure(&["run", "--resume=experiments", "--quick"]);
+    assert_eq!(code, 3, "{stderr}");
+}
+
+#[test]
+fn a_program_that_is_replaced_goes_on_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("rushes");
+    std::fs::copy(env!("CARGO_BIN_EXE_rushes"), &program).unwrap();
+    let output = directory.path().join("output");
+    let run = Command::new(&program)
+        .args(["run", "experiments/smoke.json", "--jobs", "1", "--output"])
+        .arg(&output)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(|| {
+        output.join("smoke/latest/trials").read_dir().is_ok_and(|mut t| t.next().is_some())
+    });
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, "something else").unwrap();
+    let (exit, stderr) = end(run);
+    assert_eq!(exit, Some(0), "{stderr}");
+    assert_eq!(essence(&output.join("smoke/latest")).len(), 6);
+}
+
+#[test]
+fn a_trial_that_cannot_be_started_fails_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_smoke(directory.path(), &["--quick"]);
+    let trial = run.join("trials/reinforce--s0");
+    std::fs::remove_file(trial.join("result.json")).unwrap();
+    std::fs::remove_file(trial.join("stderr.log")).unwrap();
+    std::fs::create_dir(trial.join("stderr.log")).unwrap();
+    std::fs::remove_file(run.join("trials/lean--s0/result.json")).unwrap();
+    let (code, stderr) = failure(&["run", &format!("--resume={}", run.display())]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("reinforce (seed 0): FAILED: the trial could not be started"),
+        "{stderr}"
+    );
+    assert!(run.join("trials/lean--s0/result.json").is_file());
+}
+
+/// A trial that is killed again and again is given up after a stated number of times, in a run without a search
+/// alone and as failed.
+#[test]
+fn a_trial_that_is_killed_goes_on_by_itself() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
     let directory = tempfile::tempdir().unwrap();
     let trial = trial_of(directory.path());
-    let mut child = start_long(directory.path(), false);
-    wait_for_checkpoint(&trial, 2);
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    let run = RunDir::open(&directory.path().join("smoke/latest")).unwrap();
-    let info: RunInfo = run.info().unwrap();
-    assert_eq!(info.status, RunStatus::Interrupted);
-    assert!(start_long(directory.path(), true).wait().unwrap().success());
-    assert_eq!(run.info().unwrap().status, RunStatus::Finished);
+    let run = long(directory.path(), false).stderr(Stdio::piped()).spawn().unwrap();
+    for checkpoint in [3, 20] {
+        wait_for_checkpoint(&trial, checkpoint);
+        trials_of(&run).iter().for_each(|trial| signal("KILL", trial));
+    }
+    let (exit, stderr) = end(run);
+    assert_eq!(exit, Some(0), "{stderr}");
+    assert_eq!(stderr.matches("it is run again").count(), 2, "{stderr}");
+    let run = |directory: &Path| essence(&directory.join("smoke/latest"));
+    assert_eq!(run(directory.path()), run(whole.path()));
+}
+
+/// A trial whose parent was killed, between its checkpoints.
+fn killed_trial(directory: &Path, checkpoint: u64) -> PathBuf {
+    let trial = trial_of(directory);
+    let mut child = start_long(directory, false);
+    wait_for_checkpoint(&trial, checkpoint);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for_lock(&trial);
+    trial
+}
+
+#[test]
+fn a_damaged_event_log_is_told_and_the_trial_goes_on_from_before() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
+    let missing: fn(Vec<u8>) -> Option<Vec<u8>> = |_| None;
+    let shorter: fn(Vec<u8>) -> Option<Vec<u8>> = |mut log| {
+        log.truncate(log.len() / 3);
+        Some(log)
+    };
+    // One digit of the evaluation before training.
+    let changed: fn(Vec<u8>) -> Option<Vec<u8>> = |mut log| {
+        let returns = log.windows(10).position(|part| part == b"\"returns\":").unwrap();
+        log[returns + 11] ^= 1;
+        Some(log)
+    };
+    for damage in [missing, shorter, changed] {
+        let directory = tempfile::tempdir().unwrap();
+        let trial = killed_trial(directory.path(), 10);
+        let log = trial.join("events.jsonl");
+        match damage(std::fs::read(&log).unwrap()) {
+            Some(bytes) => std::fs::write(&log, bytes).unwrap(),
+            None => std::fs::remove_file(&log).unwrap(),
+        }
+        let run = directory.path().join("smoke/latest");
+        let output = output(&["run", &format!("--resume={}", run.display())]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("the trial starts again from its beginning"), "{stderr}");
+        assert_eq!(without_notes(&run), without_notes(&whole.path().join("smoke/latest")));
+    }
+}
+
+/// Damage behind the older checkpoint's part of the log leaves that checkpoint of use.
+#[test]
+fn an_event_log_damaged_near_its_end_costs_one_checkpoint() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
+    let directory = tempfile::tempdir().unwrap();
+    let trial = killed_trial(directory.path(), 10);
+    let path = trial.join("events.jsonl");
+    let log = std::fs::read_to_string(&path).unwrap();
+    let newest = log.rfind("\"checkpoint\"").unwrap();
+    std::fs::write(&path, &log[..newest]).unwrap();
+    let run = directory.path().join("smoke/latest");
+    let output = output(&["run", &format!("--resume={}", run.display())]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("going on from number"), "{stderr}");
+    assert_eq!(without_notes(&run), without_notes(&whole.path().join("smoke/latest")));
+}
+
+#[test]
+fn a_lost_run_json_is_written_anew() {
+    for lost in [None, Some(""), Some("{\"format_version\": 1, \"run\"")] {
+        let directory = tempfile::tempdir().unwrap();
+        let run = run_smoke(directory.path(), &["--quick"]);
+        let info = RunDir::open(&run).unwrap().info().unwrap();
+        std::fs::remove_file(run.join("run.json")).unwrap();
+        if let Some(text) = lost {
+            std::fs::write(run.join("run.json"), text).unwrap();
+        }
+        std::fs::remove_file(run.join("index.html")).unwrap();
+        std::fs::remove_file(run.join("trials/reinforce--s0/result.json")).unwrap();
+        let output = output(&["run", &format!("--resume={}", run.display())]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("run.json is written anew"), "{stderr}");
+        assert!(run.join("index.html").is_file());
+        let again = RunDir::open(&run).unwrap().info().unwrap();
+        assert_eq!((again.status, &again.run), (RunStatus::Finished, &info.run));
+        assert_eq!(again.versions, info.versions);
+        assert!((again.started - info.started).abs().get_seconds() < 60);
+    }
+}
+
+/// An environment's episode is 200 steps, its checkpoints fall due every 50: episodes end all the same.
+#[test]
+fn checkpoints_that_fall_inside_an_episode_wait_for_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let training = |n_envs: u32| {
+        format!(
+            "agents={{\"ppo\":{{\"policy\":{{\"type\":\"neural\",\"hidden\":[8]}},\"training\":{{\"algorithm\":\
+             {{\"name\":\"ppo\",\"n_steps\":50,\"batch_size\":50,\"n_envs\":{n_envs}}},\
+             \"schedule\":{{\"episodes\":12,\"checkpoint_every\":{{\"steps\":50}}}}}}}}}}"
+        )
+    };
+    for (copies, checkpoints) in [(1, 12), (3, 4)] {
+        let run = run_smoke(
+            &directory.path().join(copies.to_string()),
+            &[
+                "--set",
+                "environment={\"id\":\"Pendulum-v1\"}",
+                "--set",
+                &training(copies),
+                "--set",
+                "seeds=1",
+                "--set",
+                "trial_timeout_seconds=60",
+                "--set",
+                "recording.after=false",
+                "--set",
+                "recording.before=false",
+            ],
+        );
+        let events = events(&run.join("trials/ppo--s0"));
+        let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+        assert_eq!((count("episode"), count("checkpoint")), (12, checkpoints));
+    }
 }
 
 #[test]
@@ -387,6 +679,23 @@ fn a_finished_run_resumes_without_running_trials_again() {
     let again = run_smoke(directory.path(), &["--resume"]);
     assert_eq!(run.canonicalize().unwrap(), again.canonicalize().unwrap());
     assert!(traces() == before, "the trial was run again");
+}
+
+#[test]
+fn a_finished_trial_without_its_event_log_is_run_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_smoke(directory.path(), &["--quick"]);
+    let before = without_notes(&run);
+    let log = run.join("trials/reinforce--s0/events.jsonl");
+    let text = std::fs::read(&log).unwrap();
+    for damaged in [None, Some(&text[..text.len() / 2])] {
+        std::fs::remove_file(&log).unwrap();
+        if let Some(damaged) = damaged {
+            std::fs::write(&log, damaged).unwrap();
+        }
+        run_smoke(directory.path(), &["--quick", "--resume"]);
+        assert_eq!(without_notes(&run), before);
+    }
 }
 
 #[test]

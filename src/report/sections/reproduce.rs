@@ -1,6 +1,7 @@
 //! How to get the same numbers again.
 
 use super::Section;
+use crate::format::{shell_line, shorten};
 use crate::report::block::{Block, Fact};
 use crate::report::model::{Report, letter};
 use crate::results::RunData;
@@ -37,13 +38,12 @@ fn run_blocks(run: &RunData) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut facts = Vec::new();
     if let Some(info) = &run.info {
-        let command = info.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         let mut lines = Vec::new();
         if let Some(git) = &info.git {
             let note = if git.dirty { "  # and the changes that were not committed" } else { "" };
             lines.push(format!("git checkout {}{note}", git.commit));
         }
-        lines.push(command);
+        lines.push(shell_line(&info.command));
         blocks.push(Block::Code { label: "Command".into(), text: lines.join("\n"), copy: true });
         facts.push(Fact::code("Experiment file", info.experiment_file.clone()));
         if let Some(git) = &info.git {
@@ -53,7 +53,7 @@ fn run_blocks(run: &RunData) -> Vec<Block> {
         facts.push(Fact::new("Trials at a time", info.jobs.to_string()));
     }
     let seeds: Vec<String> = run.plan.experiment.seeds.0.iter().map(ToString::to_string).collect();
-    facts.push(Fact::code("Seeds", crate::format::shorten(&seeds.join(", "), 200)));
+    facts.push(Fact::code("Seeds", shorten(&seeds.join(", "), 200)));
     facts
         .push(Fact::code("Evaluation seeds from", run.plan.experiment.evaluation.seed.to_string()));
     facts.push(Fact::code("Settings hash", run.plan.settings_hash.clone()));
@@ -67,25 +67,4 @@ fn run_blocks(run: &RunData) -> Vec<Block> {
     }
     blocks.push(Block::Facts { facts });
     blocks
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("--set=a.b=1"), "--set=a.b=1");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -1,0 +1,17 @@
+//! The campaigns of `tests/torture/`, cut short.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn kills_change_nothing() {
+    let campaign = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture/kills");
+    let output = Command::new(campaign)
+        .args(["--program", env!("CARGO_BIN_EXE_rushes")])
+        .args(["--kills", "12", "--length", "0.3", "--only", "dqn", "--only", "search"])
+        .output()
+        .expect("Python 3 is there");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("12 kills") && told.contains("0 differences"), "{told}");
+}
