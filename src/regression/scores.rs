@@ -188,7 +188,9 @@ impl Scores {
         struct Version {
             baseline_version: Option<u32>,
         }
-        let text = input::read_text(path).context("failed to read the baseline")?;
+        let text = input::read_text(path).context(
+            "failed to read the baseline; `rushes baseline RUN -o FILE` makes one of a run",
+        )?;
         let damaged = || format!("{} is damaged", path.display());
         let version: Version = serde_json::from_str(&text).with_context(damaged)?;
         let version = version.baseline_version.with_context(|| {
