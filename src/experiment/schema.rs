@@ -173,9 +173,7 @@ fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<Problem> {
         Kind::Pattern { pattern } => {
             at(format!("expected a text matching {pattern}, found {found}"))
         }
-        Kind::PropertyNames { error } => {
-            explain(error, schema).into_iter().map(|problem| problem.below(&path)).collect()
-        }
+        Kind::PropertyNames { error } => explain(error, schema),
         Kind::Custom { message, .. } => at(message.clone()),
         _ => at(short(&error.to_string())),
     }

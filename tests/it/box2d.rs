@@ -241,7 +241,7 @@ fn options_out_of_range_and_steps_before_a_reset_are_refused() {
     let (path, message) = refused("LunarLander-v3", r#"{ "gravity": 1.0 }"#);
     assert_eq!(path, "gravity");
     assert!(message.contains("between -12 and 0"), "{message}");
-    assert!(refused("BipedalWalker-v3", r#"{ "hardcore": true }"#).1.contains("hardcore"));
+    assert_eq!(refused("BipedalWalker-v3", r#"{ "hardcore": 1 }"#).0, "hardcore");
 
     for id in ["LunarLander-v3", "BipedalWalker-v3", "CarRacing-v3"] {
         let mut env = build(id, &Options::new());

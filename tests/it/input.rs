@@ -377,3 +377,11 @@ fn updates_that_no_memory_holds_are_refused() {
         );
     }
 }
+
+#[test]
+fn names_of_agents_are_refused_at_their_place() {
+    let agent = experiment()["agents"]["ppo-0.1"].clone();
+    let message =
+        resolved(with(&[("/agents", json!({ "a\u{1b}b": agent }))]), &[]).expect_err("an escape");
+    assert!(message.contains(": agents: expected a name without control characters"), "{message}");
+}

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ::rushes::env::trace::{Recording, compare};
 use ::rushes::experiment::Spec;
+use ::rushes::format;
 use ::rushes::history::History;
 use ::rushes::regression::{self, Scores};
 use ::rushes::results::{self, SavedAgent};
@@ -312,7 +313,7 @@ impl Watch {
         match result {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => {
-                let message = format!("{error:#}");
+                let message = format::message(&format!("{error:#}"));
                 if message.len() > LONGEST_MESSAGE {
                     let start: String = message.chars().take(300).collect();
                     self.fail(format!("{what}: a message of {} bytes: {start}", message.len()));
