@@ -12,9 +12,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ::rushes::console::brief;
 use ::rushes::env::trace::{Recording, compare};
 use ::rushes::experiment::Spec;
-use ::rushes::format;
 use ::rushes::history::History;
 use ::rushes::regression::{self, Scores};
 use ::rushes::results::{self, SavedAgent};
@@ -313,7 +313,7 @@ impl Watch {
         match result {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => {
-                let message = format::message(&format!("{error:#}"));
+                let message = brief(&format!("{error:#}")).into_owned();
                 if message.len() > LONGEST_MESSAGE {
                     let start: String = message.chars().take(300).collect();
                     self.fail(format!("{what}: a message of {} bytes: {start}", message.len()));
