@@ -8,6 +8,9 @@
 //! it needs is documented here; the rest of the rooms (`docs/architecture.md`) are public to the tests of this
 //! repository only, and may change at any time.
 
+// They panic when nobody reads: `console` prints.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub use rushes_env as env;
 pub use rushes_nn as nn;
 pub use rushes_rng as rng;

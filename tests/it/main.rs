@@ -1,7 +1,5 @@
 //! Integration tests, one binary: a module a topic.
 
-#![expect(clippy::print_stderr, clippy::print_stdout, reason = "tests print what they measured")]
-
 mod architecture;
 mod box2d;
 mod check;

@@ -18,6 +18,9 @@
 //! # Ok(()) }
 //! ```
 
+// They panic when nobody reads: `rushes::console` prints.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod box2d;
 pub mod classic_control;
 pub mod draw;

@@ -9,6 +9,9 @@
 //! An algorithm computes its loss and the gradient at the network's outputs; [`network::Network::backward`]
 //! turns it into gradients of the flat parameters, and an [`optimiser::Optimiser`] steps over them.
 
+// They panic when nobody reads: `rushes::console` prints.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod convolution;
 pub mod engine;
 pub mod gae;

@@ -3,6 +3,9 @@
 //! [`Torch`] implements [`rushes_nn::NetworkEngine`]; a program that calls [`register`] computes networks with it.
 //! The program `rushes-torch` is `rushes` with this engine: `rushes` starts it for the trials that need it.
 
+// They panic when nobody reads: `rushes::console` prints.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 use rushes_nn::{Device, EngineError, Network, NetworkConfig, NetworkEngine, register_engine};
 
 mod cnn;
