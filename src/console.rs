@@ -71,15 +71,21 @@ pub fn brief(text: &str) -> Cow<'_, str> {
 
 /// `text` with its control characters, line ends and tabs aside, as escapes.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let harmless = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
-    if text.chars().all(harmless) {
+    let harmful = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(harmful) {
         return Cow::Borrowed(text);
     }
-    let escaped = text.chars().map(|character| match harmless(character) {
-        true => character.to_string(),
-        false => character.escape_default().to_string(),
-    });
-    Cow::Owned(escaped.collect())
+    let mut escaped = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        // CSV ends its lines with both.
+        let line_end = character == '\r' && characters.peek() == Some(&'\n');
+        match harmful(character) && !line_end {
+            true => escaped.extend(character.escape_default()),
+            false => escaped.push(character),
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 #[cfg(test)]
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_as_escapes() {
-        assert_eq!(printable("a\tb\nmüde"), "a\tb\nmüde");
+        assert_eq!(printable("a\tb\r\nmüde"), "a\tb\r\nmüde");
         assert_eq!(printable("\u{1b}[31mred\u{7}\r\u{9b}1m"), "\\u{1b}[31mred\\u{7}\\r\\u{9b}1m");
     }
     #[test]

@@ -18,6 +18,8 @@ use crate::{console, format, provenance, report, results, search, validation, vi
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("gate").args(["check", "resume"]).multiple(true))]
+#[command(group = clap::ArgGroup::new("verdict").args(["junit", "markdown"]).multiple(true).requires("gate"))]
 pub(super) struct Args {
     /// The experiment file; `--resume=RUN` needs none.
     #[arg(required_unless_present = "resume")]

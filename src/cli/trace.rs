@@ -1,7 +1,7 @@
 //! `rushes trace`: replay recorded trajectories, print them or verify them.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             let mut out = Output::new();
             for index in 0..recording.trajectories.len() {
                 let replayed = recording.replay(index).with_context(name)?;
-                serde_json::to_writer(&mut out, &replayed)?;
+                serde_json::to_writer(&mut out, &replayed).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
             out.flush()?;

@@ -93,7 +93,8 @@ impl Local<'_> {
                 Ok(self.over(plan, &result))
             }
             (ProcessEnd::Exited(_) | ProcessEnd::NotStarted(_), _) => {
-                dir.write_exit(process::explain(&dir, &end))?;
+                let how = process::explain(&dir, &end);
+                dir.write_exit(how.clone()).context(how)?;
                 self.observer.stopped(plan);
                 Ok(TrialStatus::Died)
             }

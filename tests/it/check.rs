@@ -212,7 +212,7 @@ fn a_drop_is_a_regression_in_every_format() {
     agent      metric  baseline                run                     change  sees from  verdict
     random     return  22.0 ± 0.791 (5 seeds)  22.0 ± 0.935 (5 seeds)  0 %     2.5 %      held
     lean       return  42.0 ± 0 (5 seeds)      42.0 ± 0 (5 seeds)      0 %     2 %        held
-    reinforce  return  471.4 ± 13.4 (5 seeds)  355.9 ± 14.1 (5 seeds)  −26 %   10 %       regressed
+    reinforce  return  471.4 ± 13.4 (5 seeds)  355.9 ± 14.1 (5 seeds)  −26 %   9.8 %      regressed
 
     regressed: reinforce, return: fell by 115.5 (26 % of the range), at least 21 %
     held: random, return: within the scatter; drops from 2.5 % on would have been seen
@@ -254,7 +254,7 @@ fn a_drop_is_a_regression_in_every_format() {
     |---|---|---|---|---|---|---|
     | ✅ held | random | return | 22.0 ± 0.791 (5 seeds) | 22.0 ± 0.935 (5 seeds) | 0 % | 2.5 % |
     | ✅ held | lean | return | 42.0 ± 0 (5 seeds) | 42.0 ± 0 (5 seeds) | 0 % | 2 % |
-    | ❌ regressed | reinforce | return | 471.4 ± 13.4 (5 seeds) | 355.9 ± 14.1 (5 seeds) | −26 % | 10 % |
+    | ❌ regressed | reinforce | return | 471.4 ± 13.4 (5 seeds) | 355.9 ± 14.1 (5 seeds) | −26 % | 9.8 % |
 
     - **random**, return: within the scatter; drops from 2.5 % on would have been seen
     - **lean**, return: within the scatter; drops from 2 % on would have been seen
