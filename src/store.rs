@@ -76,7 +76,7 @@ impl RunDir {
     /// Opens the directory of an existing run (`latest` is followed).
     ///
     /// # Errors
-    /// Fails if it is no directory with a `plan.json`.
+    /// Fails if it is no directory with a `plan.json`, or has a link in it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let path = fs::canonicalize(path).context("failed to open the run directory")?;
         anyhow::ensure!(
@@ -84,7 +84,25 @@ impl RunDir {
             "{} is not a run directory: it has no plan.json",
             path.display()
         );
+        refuse_links(&path)?;
         Ok(Self { path })
+    }
+
+    /// Where the newest run of an experiment is: where `latest` points, or, where that is no link, the run whose name, a
+    /// time, is the last.
+    ///
+    /// # Errors
+    /// Fails if there is no run.
+    pub fn latest(output: &Path, experiment: &str) -> anyhow::Result<PathBuf> {
+        let folder = output.join(experiment);
+        let link = folder.join("latest");
+        if link.is_symlink() {
+            return Ok(link);
+        }
+        let mut runs: Vec<PathBuf> =
+            fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).collect();
+        runs.retain(|run| *run != link && run.join("plan.json").is_file());
+        runs.into_iter().max().with_context(|| format!("there is no run in {}", folder.display()))
     }
 
     /// The directory itself.
@@ -322,6 +340,8 @@ impl TrialDir {
     /// Fails if the file cannot be written.
     pub fn write_exit(&self, error: String) -> anyhow::Result<()> {
         let exit = ProcessExit { format_version: FORMAT_VERSION, error };
+        // It may be what could not be made.
+        fs::create_dir_all(&self.path)?;
         write_json(&self.path.join("exit.json"), &exit)
     }
 
@@ -396,6 +416,25 @@ fn lock(directory: &Path, name: &str) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// Refuses a directory with a link in it. No run makes any; in a run from somebody else, what is written or shown would
+/// be a file elsewhere.
+fn refuse_links(directory: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        anyhow::ensure!(
+            !kind.is_symlink() || temporary,
+            "{} is a link, which a run directory has none of; put the file itself there",
+            entry.path().display()
+        );
+        if kind.is_dir() {
+            refuse_links(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// How the names of files begin that are not whole yet, those that the safetensors crate makes included.
 const TEMPORARY: &str = ".tmp";
 
@@ -452,10 +491,11 @@ pub fn write_tensors(
     let write = || -> anyhow::Result<()> {
         let beside = temporary(directory)?;
         let permissions = beside.as_file().metadata()?.permissions();
-        // The file is replaced by another one, which is private to its owner.
         tensors.write(beside.path())?;
         let file = std::fs::File::open(&beside)?;
-        file.set_permissions(permissions)?;
+        // The file was replaced by another one, which is private to its owner, and stays so where the file system
+        // knows no permissions.
+        let _ = file.set_permissions(permissions);
         let path = path(&file)?;
         file.sync_all()?;
         Ok(std::fs::rename(&beside, path)?)

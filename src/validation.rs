@@ -1,10 +1,11 @@
 //! From a file to a checked experiment: read, override, hold against the schema, then against the world.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
@@ -240,6 +241,7 @@ fn agent_problems(
             problems.extend(rule_problem(policy, spec, env_spec));
         }
         (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular {}), Some(training)) => {
+            problems.extend(extreme_numbers(&training.algorithm.settings));
             // What the algorithm learns from is what the policy sees, once that is possible.
             if let (true, Ok((_, seen))) = (problems.is_empty(), spec.environment.build(policy)) {
                 let schedule = &training.schedule;
@@ -265,6 +267,22 @@ fn agent_problems(
         (PolicySpec::Random {} | PolicySpec::HardCoded(_) | PolicySpec::Planning(_), None) => {}
     }
     problems
+}
+
+/// Settings that are nothing, or infinite, in single precision.
+fn extreme_numbers(settings: &Map<String, Value>) -> Vec<Problem> {
+    const SIZES: RangeInclusive<f64> = 1e-30..=1e30;
+    let extreme = |number: f64| number != 0.0 && !SIZES.contains(&number.abs());
+    let found = settings.iter().filter(|(_, value)| value.as_f64().is_some_and(extreme));
+    found
+        .map(|(name, value)| {
+            let message = format!(
+                "expected 0 or a number of 1e-30 to 1e30 in size, found {value:e}",
+                value = value.as_f64().unwrap_or_default()
+            );
+            Problem::new(&["training", "algorithm", name], message)
+        })
+        .collect()
 }
 
 fn rule_problem(policy: &HardCodedSpec, spec: &Spec, env_spec: &EnvSpec) -> Option<Problem> {

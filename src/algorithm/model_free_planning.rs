@@ -107,6 +107,13 @@ impl AlgorithmSettings for ModelFreePlanningSpec {
             let message = "the network predicts rewards: leave `head` out";
             problems.push(Problem::new(&["policy", "head"], message));
         }
+        if self.horizon > self.buffer_size {
+            let message = format!(
+                "{} samples never hold the rewards of {} steps",
+                self.buffer_size, self.horizon
+            );
+            problems.push(Problem::new(&["training", "algorithm", "horizon"], message));
+        }
         if self.proposal == Proposal::LastAction && env.action_space().discrete().is_some() {
             let message = format!(
                 "there is nothing around an action of {}: use `uniform`",

@@ -1,6 +1,6 @@
 //! `rushes check RUN --baseline FILE`: did the policies get worse?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::console;
 use crate::exit::Exit;
@@ -43,6 +43,22 @@ impl Files {
         };
         let junit = self.junit.iter().map(|path| word("junit", path));
         junit.chain(self.markdown.iter().map(|path| word("markdown", path))).collect()
+    }
+
+    /// Checks that they can be written, before anything takes long.
+    ///
+    /// # Errors
+    /// Fails if a folder is not there.
+    pub(super) fn have_room(&self) -> anyhow::Result<()> {
+        for path in self.junit.iter().chain(&self.markdown) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            anyhow::ensure!(
+                folder.is_none_or(Path::is_dir) && !path.is_dir(),
+                "{} cannot be written: expected a file's name in a folder that is there",
+                path.display()
+            );
+        }
+        Ok(())
     }
 
     /// Writes those that were asked for.

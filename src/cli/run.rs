@@ -63,6 +63,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             console::message(format_args!("note: {note}"));
         }
     }
+    args.files.have_room()?;
     let baseline = args.check.as_deref().map(Scores::read).transpose()?;
     if let Some(baseline) = &baseline {
         regression::comparable(baseline, &spec.environment.task())?;
@@ -87,9 +88,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions };
     let mut run = match &args.resume {
         None => Run::start(&args.output, plan, from)?,
-        Some(run) => {
-            let latest = args.output.join(&plan.experiment.name).join("latest");
-            Run::resume(run.as_deref().unwrap_or(&latest), plan, from)?
+        Some(Some(run)) => Run::resume(run, plan, from)?,
+        Some(None) => {
+            Run::resume(&RunDir::latest(&args.output, &plan.experiment.name)?, plan, from)?
         }
     };
     if let Some(baseline) = &baseline {
@@ -106,7 +107,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &display };
     let tally = run.execute(&runner, &display);
     display.close();
-    let tally = tally?;
+    let tally = tally.inspect_err(|_| {
+        let command = going_on(&args, dir.path());
+        console::message(format_args!("the run stopped; go on with: {command}"));
+    })?;
     for warning in run.close(tally)? {
         console::message(format_args!("warning: {warning}"));
     }
@@ -133,17 +137,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             tally.failed
         ));
     }
-    console::print(report.display())?;
-    let verdict = match dir.baseline().exists() {
-        true => {
-            let baseline = Scores::read(&dir.baseline())?;
-            let decision = regression::decide_run(&baseline, &dir, &results::summary(&dir)?)?;
-            args.files.write(&decision)?;
-            console::print(regression::text(&decision))?;
-            check::exit(decision.verdict)
-        }
-        false => Exit::Success,
-    };
+    let mut verdict = Exit::Success;
+    let mut lines = report.display().to_string();
+    if dir.baseline().exists() {
+        let baseline = Scores::read(&dir.baseline())?;
+        let decision = regression::decide_run(&baseline, &dir, &results::summary(&dir)?)?;
+        args.files.write(&decision)?;
+        lines = format!("{lines}\n{}", regression::text(&decision));
+        verdict = check::exit(decision.verdict);
+    }
+    console::print(lines)?;
     Ok(if tally.failed > 0 { Exit::Failed } else { verdict })
 }
 

@@ -23,10 +23,11 @@ pub(super) struct Args {
     attended: bool,
 }
 
-/// Runs the trial; a failure is written down as its result.
+/// Runs the trial; a failure of its own is written down as its result.
 ///
 /// # Errors
-/// Fails if the trial's plan cannot be read, another process works on it, or its result cannot be written.
+/// Fails if the trial's plan cannot be read, another process works on it, a file of it cannot be read or written, or the
+/// program with its engine cannot be started.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     if args.attended {
         end_with_parent();
@@ -40,13 +41,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         Ok(Ok(None)) => return Ok(Exit::Success),
         Ok(Ok(Some(result))) => (result, Exit::Success),
         Err(panic) => (dir.failed(&plan, panic_message(&*panic)), Exit::Failed),
+        // No result: the runner tries again.
+        Ok(Err(error)) if error.is_the_machines() => anyhow::bail!("{error}"),
         Ok(Err(error)) => {
-            let error = anyhow::Error::from(error);
-            let message = match engines::missing(&error) {
+            let message = error.to_string();
+            if let Some(engine) = engines::missing(&error.into()) {
                 // Another program has the engine and does all of this in this one's place.
-                Some(engine) => format!("{:#}", engines::hand_over(engine)),
-                None => error.to_string(),
-            };
+                return Err(engines::hand_over(engine));
+            }
             (dir.failed(&plan, message), Exit::Failed)
         }
     };

@@ -290,6 +290,15 @@ pub fn problems(
             problems.push(Problem::new(&place, problem));
             continue;
         }
+        let same = search
+            .parameters
+            .keys()
+            .find(|other| *other != path && path::parse(other).ok() == path::parse(path).ok());
+        if let Some(other) = same {
+            let message = format!("this is the same field as `{}`; keep one", names::short(other));
+            problems.push(Problem::new(&place, message));
+            continue;
+        }
         for value in parameter.extremes() {
             let mut with = plain.clone();
             let applied = Override::new(path, value.clone()).and_then(|new| new.apply(&mut with));

@@ -24,9 +24,12 @@ const CRC_32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// # Errors
 /// Fails if the plan cannot be read, no trial has a result, or a file cannot be written.
 pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
-    let started = run.info().map_or(0.0, |info| info.started.as_millisecond() as f64 / 1000.0);
+    let info = run.info().ok();
+    let started = info.as_ref().map_or(0.0, |info| info.started.as_millisecond() as f64 / 1000.0);
     let plan = run.plan()?;
-    let folder = folder.join(&plan.experiment.name).join(run.name());
+    // Not the directory's name: copies of different runs may both be called `latest`.
+    let name = info.map_or_else(|| run.name(), |info| info.run);
+    let folder = folder.join(&plan.experiment.name).join(name);
     let trials = finished(run, &plan)?;
     for trial in &trials {
         let result = &trial.result;

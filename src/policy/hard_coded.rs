@@ -134,7 +134,8 @@ fn refuse_futile_comparisons(engine: &mut Engine) {
             }
             engine.register_raw_fn(operator, [a, b], move |_, values| -> Result<bool, _> {
                 let [a, b] = [values[0].type_name(), values[1].type_name()];
-                Err(format!("`{operator}` compares {a} and {b}, which are never equal").into())
+                let why = if equality { "are never equal" } else { "have no order" };
+                Err(format!("`{operator}` compares {a} and {b}, which {why}").into())
             });
         }
     }

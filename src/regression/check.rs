@@ -229,6 +229,9 @@ fn prove(
     let mut comparisons = Vec::new();
     for (name, agent) in &baseline.agents {
         for &metric in &rule.metrics {
+            if metric == Metric::StepsToThreshold && !agent.reaches_threshold() {
+                continue;
+            }
             let current = run.agents.get(name);
             // A seed that gave up after few, short episodes was not quick: never is twice the most that any
             // seed took, as in PAR2 scores. It is the same on both sides, so that which side a seed is on
@@ -625,6 +628,15 @@ fn notes(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> Vec<String> {
         .iter()
         .filter(|&&metric| baseline.agents.values().all(|agent| agent.scores(metric, 0).is_none()));
     notes.extend(unused.map(|metric| format!("no agent of the baseline has a score in {metric}")));
+    if rule.metrics.contains(&Metric::StepsToThreshold) {
+        let never = |agent: &&AgentScores| {
+            agent.scores(Metric::StepsToThreshold, 0).is_some() && !agent.reaches_threshold()
+        };
+        let agents = baseline.agents.iter().filter(|(_, agent)| never(agent));
+        notes.extend(agents.map(|(name, _)| {
+            format!("{name} is not compared in steps_to_threshold, which no seed of the baseline reached")
+        }));
+    }
     notes
 }
 
@@ -697,6 +709,7 @@ mod tests {
                 learns: policy == PolicyKind::Neural,
                 untrained: None,
                 curve: None,
+                curve_source: None,
                 unfinished: Vec::new(),
                 seeds: seeds.collect(),
             };

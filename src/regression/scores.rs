@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::env::input;
 use crate::experiment::Metric;
@@ -65,11 +66,24 @@ pub struct AgentScores {
     /// The mean learning curve over the seeds, thinned out: for people, not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve: Option<CurveSummary>,
+    /// Which learning curves the areas are taken of; not told by older baselines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve_source: Option<CurveSource>,
     /// Trials that failed or have not ended, of a run; a baseline has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<u64>,
     /// The seeds.
     pub seeds: Vec<SeedScores>,
+}
+
+/// The learning curves that areas are taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CurveSource {
+    /// The evaluations before, during and after training.
+    Evaluations,
+    /// The returns of the training episodes.
+    TrainingReturns,
 }
 
 /// The mean learning curve of an agent.
@@ -131,6 +145,11 @@ impl AgentScores {
         self.seeds.iter().map(score).collect()
     }
 
+    /// Whether any seed reached the threshold.
+    pub fn reaches_threshold(&self) -> bool {
+        self.seeds.iter().any(|seed| seed.threshold.is_some_and(|time| time.reached))
+    }
+
     /// The most steps that a seed took to reach the threshold or without reaching it.
     pub fn most_steps(&self) -> u64 {
         let times = self.seeds.iter().filter_map(|seed| seed.threshold);
@@ -139,15 +158,18 @@ impl AgentScores {
 }
 
 impl Scores {
-    /// The scores of a run. Areas reach as far as those of `reference`, if there is one, so that runs of
-    /// different length compare like with like.
+    /// The scores of a run. Areas reach as far as those of `reference`, if there is one, and are taken of the same kind of
+    /// curve, so that runs of different length and with other evaluations compare like with like.
     pub fn from_summary(summary: &Summary, reference: Option<&Scores>) -> Self {
         let agents = summary.agents.iter().map(|agent| {
             let reference = reference.and_then(|reference| reference.agents.get(&agent.name));
             let until = reference
                 .and_then(|agent| agent.curve.as_ref()?.steps.last().copied())
                 .unwrap_or_else(|| longest(agent));
-            (agent.name.clone(), agent_scores(agent, until, summary.reward_threshold.is_some()))
+            let source = reference.and_then(|agent| agent.curve_source);
+            let source = source.unwrap_or_else(|| curve_source(agent));
+            let has_threshold = summary.reward_threshold.is_some();
+            (agent.name.clone(), agent_scores(agent, until, source, has_threshold))
         });
         Self {
             baseline_version: BASELINE_VERSION,
@@ -192,7 +214,9 @@ impl Scores {
             "failed to read the baseline; `rushes baseline RUN -o FILE` makes one of a run",
         )?;
         let damaged = || format!("{} is damaged", path.display());
-        let version: Version = serde_json::from_str(&text).with_context(damaged)?;
+        let mut content: Value = serde_json::from_str(&text).with_context(damaged)?;
+        input::whole_numbers(&mut content);
+        let version = Version::deserialize(&content).with_context(damaged)?;
         let version = version.baseline_version.with_context(|| {
             format!(
                 "{} is not a baseline: it has no `baseline_version`; write one with `rushes baseline RUN -o FILE`",
@@ -204,8 +228,7 @@ impl Scores {
             "{} has baseline version {version}, this program reads up to {BASELINE_VERSION}; use a newer rushes",
             path.display()
         );
-        let mut json = serde_json::Deserializer::from_str(&text);
-        let scores: Self = serde_path_to_error::deserialize(&mut json).with_context(damaged)?;
+        let scores: Self = serde_path_to_error::deserialize(content).with_context(damaged)?;
         scores.valid().with_context(damaged)?;
         Ok(scores)
     }
@@ -263,11 +286,22 @@ impl Scores {
     }
 }
 
-/// The curves that an agent's areas are taken of, seed by seed: of evaluations where they make curves, else of
-/// training returns.
-fn curves(agent: &AgentSummary) -> Vec<Curve> {
-    let training = || agent.seeds.iter().map(|seed| seed.curve.clone()).collect();
-    agent.evaluation_curves().unwrap_or_else(training)
+/// Evaluations where they make a curve of every seed, else training returns. A mixture would be told by which seeds
+/// stopped early.
+fn curve_source(agent: &AgentSummary) -> CurveSource {
+    match agent.is_evaluated_throughout() {
+        true => CurveSource::Evaluations,
+        false => CurveSource::TrainingReturns,
+    }
+}
+
+/// The curves that an agent's areas are taken of, seed by seed; empty ones where there are none.
+fn curves(agent: &AgentSummary, source: CurveSource) -> Vec<Curve> {
+    let none = || vec![Curve::default(); agent.seeds.len()];
+    match source {
+        CurveSource::Evaluations => agent.evaluation_curves().unwrap_or_else(none),
+        CurveSource::TrainingReturns => agent.seeds.iter().map(|seed| seed.curve.clone()).collect(),
+    }
 }
 
 /// The steps of the seed that trained longest; others stopped early.
@@ -275,11 +309,16 @@ fn longest(agent: &AgentSummary) -> f64 {
     agent.seeds.iter().map(|seed| seed.progress.steps).max().unwrap_or(0) as f64
 }
 
-fn agent_scores(agent: &AgentSummary, until: f64, has_threshold: bool) -> AgentScores {
+fn agent_scores(
+    agent: &AgentSummary,
+    until: f64,
+    source: CurveSource,
+    has_threshold: bool,
+) -> AgentScores {
     let completed = |(seed, _): &(&SeedSummary, Vec<(f64, f64)>)| {
         matches!(seed.outcome, Some(Outcome::Completed { .. })) && !seed.final_returns.is_empty()
     };
-    let curves = curves(agent);
+    let curves = curves(agent, source);
     let seeds = agent.seeds.iter().zip(curves.iter().map(columns));
     let (finished, unfinished): (Vec<_>, Vec<_>) = seeds.partition(completed);
     let seeds = finished.iter().map(|(seed, points)| SeedScores {
@@ -296,6 +335,7 @@ fn agent_scores(agent: &AgentSummary, until: f64, has_threshold: bool) -> AgentS
     AgentScores {
         policy: agent.policy,
         learns: agent.learns,
+        curve_source: agent.learns.then_some(source),
         untrained: stats::mean(&before),
         unfinished: unfinished.iter().map(|(seed, _)| seed.seed).collect(),
         seeds: seeds.collect(),

@@ -124,11 +124,15 @@ impl AgentSummary {
     /// The evaluations of every seed as a learning curve, from before to after training; nothing where training was
     /// not evaluated at two points at least, its end among them. A seed with a single evaluation has an empty curve.
     pub fn evaluation_curves(&self) -> Option<Vec<Curve>> {
-        const POINTS: usize = 2;
         let curves: Vec<_> = self.seeds.iter().map(SeedSummary::evaluation_curve).collect();
-        let evaluated =
-            |curve: &Curve| curve.steps.iter().filter(|&&steps| steps > 0).count() >= POINTS;
-        curves.iter().any(evaluated).then_some(curves)
+        self.seeds.iter().any(SeedSummary::is_evaluated).then_some(curves)
+    }
+
+    /// Whether the evaluations of every seed that ran to its end are a learning curve.
+    pub fn is_evaluated_throughout(&self) -> bool {
+        let ended = |seed: &&SeedSummary| matches!(seed.outcome, Some(Outcome::Completed { .. }));
+        let mut ended = self.seeds.iter().filter(ended).peekable();
+        ended.peek().is_some() && ended.all(SeedSummary::is_evaluated)
     }
 }
 
@@ -192,6 +196,11 @@ fn none(count: &usize) -> bool {
 }
 
 impl SeedSummary {
+    /// Whether training was evaluated at two points at least, its end among them.
+    fn is_evaluated(&self) -> bool {
+        self.evaluation_curve().steps.iter().filter(|&&steps| steps > 0).count() >= 2
+    }
+
     /// The evaluations during training, then the one after it where training went on after the last of them. One
     /// point is no curve.
     fn evaluation_curve(&self) -> Curve {

@@ -1,8 +1,13 @@
 //! How a trial fails.
 
+use std::io;
+
 use indexmap::IndexMap;
 
 use crate::env::{EnvError, PolicyError};
+use crate::nn::StateError;
+use crate::nn::replay::OutOfMemory;
+use crate::video;
 
 /// A failure that ends a trial; the other trials go on.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,20 @@ pub enum TrialError {
     /// Reading or writing the trial's files failed, or something else around it.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
+}
+
+impl TrialError {
+    /// Whether the machine failed rather than the trial: a file could not be read, written or encoded, or memory ran out.
+    /// That says nothing of the trial's settings, and another try may succeed.
+    pub fn is_the_machines(&self) -> bool {
+        let Self::Other(error) = self else { return false };
+        error.chain().any(|cause| {
+            cause.is::<io::Error>()
+                || matches!(cause.downcast_ref(), Some(StateError::Io(_)))
+                || cause.is::<OutOfMemory>()
+                || video::is_ffmpeg_error(cause)
+        })
+    }
 }
 
 fn listed(metrics: &IndexMap<String, f64>) -> String {

@@ -99,6 +99,11 @@ impl VideoError {
     }
 }
 
+/// Whether an error's cause is that FFmpeg refused, as it does on a full disk.
+pub fn is_ffmpeg_error(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<ffmpeg::Error>()
+}
+
 /// Prepares FFmpeg once for the process: error texts, and no log lines on stderr.
 fn init() {
     static INIT: Once = Once::new();

@@ -27,6 +27,8 @@ struct Run {
     failed: Option<(&'static str, u64)>,
     /// What every learner trained for; the threshold is reached after 15,000.
     steps: u64,
+    /// How many of the learner's seeds were evaluated during training, at far better returns than those of training.
+    evaluated: u64,
     check: Value,
 }
 
@@ -43,6 +45,7 @@ impl Run {
             hash: "5e771465",
             failed: None,
             steps: 20_000,
+            evaluated: 0,
             check: json!({}),
         }
     }
@@ -129,7 +132,14 @@ impl Run {
                 Curve::default()
             },
             // What every learner has: it was evaluated before training.
-            evaluations: if learns {
+            evaluations: if learns && seed < self.first_seed + self.evaluated {
+                Curve {
+                    episodes: vec![0, 50, 100],
+                    steps: vec![0, 10_000, 20_000],
+                    seconds: vec![0.0, 0.5, 1.0],
+                    returns: vec![20.0, 1000.0, 1000.0],
+                }
+            } else if learns {
                 Curve { episodes: vec![0], steps: vec![0], seconds: vec![0.0], returns: vec![20.0] }
             } else {
                 Curve::default()
@@ -487,6 +497,7 @@ fn a_baseline_has_a_line_for_each_seed() {
             "steps": [2000.0, 4000.0, 6000.0, 8000.0, 10000.0, 12000.0, 14000.0, 16000.0, 18000.0, 20000.0],
             "returns": [65.975, 111.95, 157.925, 203.9, 249.875, 295.85, 341.825, 387.8, 433.775, 479.75]
           },
+          "curve_source": "training_returns",
           "seeds": [
             {"seed": 0, "area": 245.5, "threshold": {"steps": 20000, "reached": false}, "returns": [470.0, 472.0]},
             {"seed": 1, "area": 254.25, "threshold": {"steps": 15000, "reached": true}, "returns": [487.5, 489.5]}
@@ -645,6 +656,45 @@ fn a_history_that_cannot_be_written_is_read() {
     mode(&folder, 0o755);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("before (CartPole-v1"), "{}", stdout(&output));
+}
+
+/// Areas are taken of the same kind of curve as the baseline's, whichever evaluations the run has.
+#[test]
+fn areas_of_evaluations_and_of_training_are_not_compared() {
+    let area = |before_evaluated, after_evaluated| {
+        let mut before = Run::new("before", &RANDOM, &LEARNED);
+        before.evaluated = before_evaluated;
+        let mut after = Run::new("after", &OTHER_RANDOM, &OTHER_LEARNED);
+        after.evaluated = after_evaluated;
+        after.check = json!({ "metrics": ["area"] });
+        let (_folder, output) = check(&before, &after, &[]);
+        (output.status.code(), stdout(&output))
+    };
+    let expected = area(0, 0);
+    assert_eq!(expected.0, Some(0), "{}", expected.1);
+    // One seed that was evaluated does not make its agent's curves those of evaluations.
+    for (before, after) in [(0, 5), (0, 1), (4, 5), (4, 0)] {
+        assert_eq!(area(before, after), expected, "{before} and {after} seeds evaluated");
+    }
+    let (code, text) = area(5, 0);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("inconclusive: reinforce, area"), "{text}");
+}
+
+#[test]
+fn a_threshold_that_no_seed_reached_tells_nothing() {
+    let never = [300.0, 310.0, 305.0, 290.0, 300.0];
+    let before = Run::new("before", &RANDOM, &never);
+    let mut after = Run::new("after", &OTHER_RANDOM, &[10.0, 9.0, 11.0, 10.0, 12.0]);
+    after.check = json!({ "metrics": ["steps_to_threshold"] });
+    let (_folder, output) = check(&before, &after, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    after.check = json!({ "metrics": ["steps_to_threshold", "return"] });
+    let (_folder, output) = check(&before, &after, &[]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let note = "note: reinforce is not compared in steps_to_threshold, which no seed of the baseline reached";
+    assert!(text.contains(note), "{text}");
 }
 
 /// A seed that gave up early is no quick one: never reaching the threshold is the worst there is.

@@ -214,7 +214,11 @@ fn a_folder_called_latest_costs_no_run() {
         "{said}"
     );
     assert_eq!(std::fs::read_to_string(latest.join("mine.txt")).expect("still there"), "kept");
-    assert!(Path::new(text(&done.stdout).trim()).is_file());
+    let report = text(&done.stdout);
+    assert!(Path::new(report.trim()).is_file());
+    // The folder is not taken for the latest run either.
+    let again = rushes(&arguments).arg("--resume").output().expect("it runs");
+    assert_eq!(text(&again.stdout), report, "{}", text(&again.stderr));
 }
 
 #[test]

@@ -264,6 +264,16 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "\"name\": \"model_based_planning\", \"planner\": { \"name\": \"exhaustive\", \"candidates\": 10, \"depth\": 12 }",
     ),
     (
+        "rewards further ahead than anything is kept",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"model_free_planning\", \"horizon\": 5, \"buffer_size\": 4",
+    ),
+    (
+        "a number that single precision calls zero",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01",
+        "\"name\": \"reinforce\", \"learning_rate\": 0.01, \"adam_epsilon\": 1e-320",
+    ),
+    (
         "candidates around a discrete action",
         "\"name\": \"reinforce\", \"learning_rate\": 0.01",
         "\"name\": \"model_free_planning\", \"proposal\": \"last_action\"",

@@ -182,6 +182,10 @@ fn verdict(
             return complain("an interrupted call was not made again");
         }
     }
+    // What the machine refused once says nothing of a trial: it is run again within the same run.
+    if fault.path.starts_with("faults/*/trials/") && code != Some(0) {
+        return complain("one failure of a trial's file costs the run");
+    }
     // Go on, or begin if there is nothing to go on from.
     let run = run_directory(&output);
     let resume = run.as_ref().map(|run| format!("--resume={}", run.display()));

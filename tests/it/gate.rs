@@ -138,7 +138,7 @@ fn what_cannot_be_checked_is_not_run() {
     let mut other: Value = serde_json::from_str(&read(&place.path("baseline.json"))).expect("JSON");
     other["environment"] = json!("Acrobot-v1");
     std::fs::write(place.path("acrobot.json"), other.to_string()).expect("a file");
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["--check", "none.json"], "failed to read the baseline"),
         (
             &["--check", "acrobot.json"],
@@ -150,6 +150,10 @@ fn what_cannot_be_checked_is_not_run() {
              `CartPole-v1(max_episode_steps=100)`",
         ),
         (&["--markdown", "m.md"], "--check"),
+        (
+            &["--check", "baseline.json", "--junit", "nowhere/j.xml"],
+            "nowhere/j.xml cannot be written",
+        ),
     ];
     for (arguments, expected) in cases {
         let refused = place.run(&[arguments, &["--output", "none"]].concat());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::{output, run_smoke};
+use crate::cli::{failure, output, run_smoke};
 
 /// An experiment with one learner, called `ppo-0.1`.
 fn experiment() -> Value {
@@ -48,6 +48,42 @@ fn with(changes: &[(&str, Value)]) -> String {
         value.pointer_mut(parent).unwrap()[key] = new.clone();
     }
     value.to_string()
+}
+
+#[test]
+fn options_that_no_arithmetic_stands_are_refused_or_fail_in_words() {
+    for (env, option) in [
+        ("Acrobot-v1", "torque_noise_max=1e300"),
+        ("CartPole-v1", "high=1.7e308"),
+        ("Pendulum-v1", "g=1e40"),
+    ] {
+        let line = ["play", "--random", "--env", env, "--option", option];
+        let (code, message) = failure(&line);
+        assert_eq!(code, 2, "{message}");
+        assert!(message.contains("expected a number between"), "{message}");
+    }
+    let (code, message) =
+        failure(&["play", "--random", "--env", "Acrobot-v1", "--option", "torque_noise_max=1e6"]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("gave the observation NaN"), "{message}");
+}
+
+#[test]
+fn one_field_is_searched_once() {
+    let folder = tempfile::tempdir().expect("room for a file");
+    let file = folder.path().join("search.json");
+    let text = r#"{
+      "name": "twice", "environment": { "id": "CartPole-v1" }, "recording": { "before": false, "after": false },
+      "agents": { "l": { "policy": { "type": "neural", "hidden": [4] }, "training": {
+        "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 2 } } } },
+      "search": { "parameters": {
+        "agents.l.training.algorithm.learning_rate": { "grid": [0.1] },
+        "agents.\"l\".training.algorithm.learning_rate": { "grid": [0.2] } } }
+    }"#;
+    std::fs::write(&file, text).expect("room for a file");
+    let (code, message) = failure(&["validate", file.to_str().expect("text")]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("this is the same field as"), "{message}");
 }
 
 #[test]

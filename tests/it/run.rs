@@ -649,7 +649,7 @@ fn weights_that_stop_being_numbers_end_the_trial_at_once() {
         "--set",
         "seeds=1",
         "--set",
-        "agents.reinforce.training.algorithm.learning_rate=1e38",
+        "agents.reinforce.training.algorithm.learning_rate=1e30",
     ]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("not finite"), "{stderr}");

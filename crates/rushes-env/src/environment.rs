@@ -53,6 +53,9 @@ pub enum EnvError {
     /// A reward that is NaN or infinite.
     #[error("the environment gave the reward {0}, expected a finite number")]
     Reward(f64),
+    /// An observation with a number that is NaN or infinite.
+    #[error("the environment gave the observation {0}, expected finite numbers")]
+    Observation(f32),
     /// A step, an observation or a drawing before the first [`Env::reset`].
     #[error("the environment was never reset")]
     NeverReset,

@@ -159,6 +159,15 @@ const ELSEWHERE: &[(&str, &str)] = &[
 /// # Errors
 /// Names the field that could not be read.
 pub fn config<C: DeserializeOwned>(options: &Options) -> Result<C, Problem> {
+    // Single precision ends not far above. Seeds are only hashed.
+    const MOST: f64 = 1e38;
+    let too_large = |(name, value): &(&String, &Value)| {
+        !name.ends_with("seed") && value.as_f64().is_some_and(|number| number.abs() > MOST)
+    };
+    if let Some((name, value)) = options.iter().find(too_large) {
+        let message = format!("expected a number between -{MOST:e} and {MOST:e}, found {value}");
+        return Err(Problem::new(&[name], message));
+    }
     let mut value = Value::Object(options.clone());
     input::whole_numbers(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {

@@ -33,7 +33,19 @@ impl TimeLimit {
     pub fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
         self.elapsed = 0;
         self.env.reset(seed)?;
-        self.env.observe(observation)
+        self.observe(observation)
+    }
+
+    /// [`Env::observe`], which has to give finite numbers.
+    ///
+    /// # Errors
+    /// [`EnvError::Observation`] where a number is not finite, and those of the environment.
+    pub(crate) fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+        self.env.observe(observation)?;
+        match observation.iter().find(|number| !number.is_finite()) {
+            Some(&number) => Err(EnvError::Observation(number)),
+            None => Ok(()),
+        }
     }
 
     /// Advances one step and observes. `action` is the flat form of an action: one number, the index, for a
@@ -41,14 +53,14 @@ impl TimeLimit {
     ///
     /// # Errors
     /// [`EnvError::InvalidAction`] where `action` is not in the action space, before anything moved;
-    /// [`EnvError::Reward`] where the reward is no finite number.
+    /// [`EnvError::Reward`] and [`EnvError::Observation`] where a number is not finite.
     pub fn step(&mut self, action: &[f32], observation: &mut [f32]) -> Result<Step, EnvError> {
         let space = self.env.action_space();
         let Some(checked) = space.action(action) else {
             return Err(EnvError::invalid_action(action, space));
         };
         let step = self.step_checked(checked)?;
-        self.env.observe(observation)?;
+        self.observe(observation)?;
         Ok(step)
     }
 
@@ -76,16 +88,16 @@ mod tests {
     use crate::draw::Canvas;
     use crate::space::Space;
 
-    /// Gives the same reward for ever.
-    struct Pays(f64, Space);
+    /// Gives the same reward and observation for ever.
+    struct Pays(f64, f32, Space);
 
     impl Env for Pays {
         fn observation_space(&self) -> &Space {
-            &self.1
+            &self.2
         }
 
         fn action_space(&self) -> &Space {
-            &self.1
+            &self.2
         }
 
         fn reset(&mut self, _: Option<u64>) -> Result<(), EnvError> {
@@ -97,7 +109,7 @@ mod tests {
         }
 
         fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
-            observation[0] = 0.0;
+            observation[0] = self.1;
             Ok(())
         }
 
@@ -109,9 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn rewards_are_finite() {
+    fn rewards_and_observations_are_finite() {
+        let make = |reward, observation| {
+            let env = Pays(reward, observation, Space::Discrete { n: 2 });
+            TimeLimit::new(Box::new(env), None)
+        };
         let step = |reward| {
-            let mut env = TimeLimit::new(Box::new(Pays(reward, Space::Discrete { n: 2 })), None);
+            let mut env = make(reward, 0.0);
             env.reset(Some(0), &mut [0.0])?;
             env.step(&[1.0], &mut [0.0])
         };
@@ -120,5 +136,7 @@ mod tests {
             let error = step(reward).unwrap_err().to_string();
             assert!(error.contains(&format!("gave the reward {reward}")), "{error}");
         }
+        let error = make(0.0, f32::NAN).reset(Some(0), &mut [0.0]).unwrap_err().to_string();
+        assert!(error.contains("gave the observation NaN"), "{error}");
     }
 }

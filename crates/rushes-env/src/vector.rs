@@ -178,7 +178,7 @@ impl VectorEnv {
         self.truncated[i] = step.truncated;
         self.returns[i] += step.reward;
         if step.done() {
-            env.env().observe(&mut self.final_observations[here])?;
+            env.observe(&mut self.final_observations[here])?;
             let episode = Episode {
                 r#return: self.returns[i],
                 length: self.envs[i].elapsed_steps(),
@@ -189,7 +189,7 @@ impl VectorEnv {
             let seed = self.next_seeds[i].take();
             self.reset_one(i, seed)?;
         } else {
-            env.env().observe(&mut self.observations[here])?;
+            env.observe(&mut self.observations[here])?;
         }
         Ok(())
     }

@@ -193,8 +193,13 @@ impl Acrobot {
     }
 }
 
-/// Brings an angle into ±π by whole turns, as the reference does.
+/// Brings an angle into ±π by whole turns, as the reference does. An angle that no number of turns would bring there, since
+/// subtracting one no longer changes it, is none.
 fn wrapped(mut angle: f64) -> f64 {
+    const MOST: f64 = 1e9;
+    if angle.is_nan() || angle.abs() > MOST {
+        return f64::NAN;
+    }
     while angle > PI {
         angle -= 2.0 * PI;
     }
