@@ -57,7 +57,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// The permutation test and Welch's, which have to agree.
+    /// The permutation test and, where the numbers of seeds differ, Welch's, which has to agree.
     Test,
     /// A fixed rule plays the same episodes: any difference is a change, not chance.
     Exact,

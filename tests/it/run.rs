@@ -335,6 +335,14 @@ fn a_trial_that_is_killed_goes_on_by_itself() {
     assert_eq!(run(directory.path()), run(whole.path()));
 }
 
+/// What a run says that goes on to its end without its experiment file.
+fn resumed(run: &Path) -> String {
+    let output = output(&["run", &format!("--resume={}", run.display())]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    stderr
+}
+
 /// A trial whose parent was killed, between its checkpoints.
 fn killed_trial(directory: &Path, checkpoint: u64) -> PathBuf {
     let trial = trial_of(directory);
@@ -370,9 +378,7 @@ fn a_damaged_event_log_is_told_and_the_trial_goes_on_from_before() {
             None => std::fs::remove_file(&log).unwrap(),
         }
         let run = directory.path().join("smoke/latest");
-        let output = output(&["run", &format!("--resume={}", run.display())]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{stderr}");
+        let stderr = resumed(&run);
         assert!(stderr.contains("the trial starts again from its beginning"), "{stderr}");
         assert_eq!(without_notes(&run), without_notes(&whole.path().join("smoke/latest")));
     }
@@ -390,9 +396,7 @@ fn an_event_log_damaged_near_its_end_costs_one_checkpoint() {
     let newest = log.rfind("\"checkpoint\"").unwrap();
     std::fs::write(&path, &log[..newest]).unwrap();
     let run = directory.path().join("smoke/latest");
-    let output = output(&["run", &format!("--resume={}", run.display())]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
+    let stderr = resumed(&run);
     assert!(stderr.contains("going on from number"), "{stderr}");
     assert_eq!(without_notes(&run), without_notes(&whole.path().join("smoke/latest")));
 }
@@ -409,9 +413,7 @@ fn a_lost_run_json_is_written_anew() {
         }
         std::fs::remove_file(run.join("index.html")).unwrap();
         std::fs::remove_file(run.join("trials/reinforce--s0/result.json")).unwrap();
-        let output = output(&["run", &format!("--resume={}", run.display())]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{stderr}");
+        let stderr = resumed(&run);
         assert!(stderr.contains("run.json is written anew"), "{stderr}");
         assert!(run.join("index.html").is_file());
         let again = RunDir::open(&run).unwrap().info().unwrap();
