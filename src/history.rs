@@ -145,9 +145,9 @@ impl History {
         let fresh = prepare(&transaction)?;
         transaction.commit()?;
         if fresh {
-            // Lasts; refused on some network file systems, where the default journal works as well.
-            let _: String =
-                connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            // Lasts; refused on some network file systems, and at once while others have the database open: the
+            // default journal works as well.
+            let _ = connection.pragma_update(None, "journal_mode", "WAL");
         }
         Ok(Self { connection })
     }
