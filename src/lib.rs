@@ -12,6 +12,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub use rushes_env as env;
+pub use rushes_external as external;
 pub use rushes_nn as nn;
 pub use rushes_rng as rng;
 

@@ -101,6 +101,7 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
             vec![Problem::new(&["agents", name, "training", "algorithm"], format!("{error:#}"))]
         })?;
     }
+    spec.environment.fill_in_id();
     let mut problems = semantic_problems(&spec);
     if problems.is_empty() {
         problems = search_problems(&spec, validator);
@@ -113,10 +114,18 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     let mut problems = spec.check.problems();
     problems.extend(name_problem(&spec.name));
     problems.extend(too_many(&["seeds"], spec.agents.len() as u64, spec));
-    let Some(env_spec) = env::find(&spec.environment.id) else {
-        let message = env::unknown(&spec.environment.id);
-        problems.push(Problem::new(&["environment", "id"], message));
+    let of_environment = spec.environment.problems();
+    problems.extend(of_environment.into_iter().map(|problem| problem.below(&["environment"])));
+    // What other processes make is looked at once `run` has started it.
+    if !problems.is_empty() || spec.environment.is_unseen() {
         return problems;
+    }
+    let env_spec = match spec.environment.spec() {
+        Ok(env_spec) => env_spec,
+        Err(error) => {
+            problems.push(Problem::new(&["environment", "id"], format!("{error:#}")));
+            return problems;
+        }
     };
     let env = match (env_spec.make)(&spec.environment.options) {
         Ok(env) => env,
@@ -218,7 +227,11 @@ pub fn missing_engines(plan: &Plan) -> anyhow::Result<BTreeSet<Engine>> {
     let mut views = Views::default();
     for trial in &plan.trials {
         let PolicySpec::Neural(network) = &trial.settings.policy else { continue };
-        let inputs = views.of(trial)?.observation_space().features();
+        // What convolutions need does not depend on the observation.
+        let inputs = match trial.environment.is_unseen() {
+            true => 1,
+            false => views.of(trial)?.observation_space().features(),
+        };
         missing.extend(network.engine(inputs).ok().filter(|engine| !engine.is_here()));
     }
     Ok(missing)
@@ -308,6 +321,10 @@ fn rule_problem(policy: &HardCodedSpec, spec: &Spec, env_spec: &EnvSpec) -> Opti
 fn try_rule(rule: &str, spec: &Spec) -> anyhow::Result<()> {
     let (env_spec, mut env) = spec.environment.build(&PolicySpec::Random {})?;
     let mut rule = Rule::compile(rule, &env_spec, env.env())?;
+    if spec.environment.is_external() {
+        // A check starts no process.
+        return Ok(());
+    }
     let seed = spec.evaluation.seed;
     let mut rng = stream(0, Purpose::Evaluation, seed);
     let unwatched = |_: episode::View<'_>| anyhow::Ok(());

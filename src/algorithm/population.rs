@@ -192,8 +192,8 @@ impl<T: Scalar> Worker<T> {
     ) -> anyhow::Result<Self> {
         let mut policy = config.policy::<T>(setup)?;
         policy.normaliser = normaliser.cloned();
-        let (_, env) = environment.build(setup.policy)?;
-        Ok(Self { policy, env })
+        let env = environment.build_copies(setup.policy, 1)?.pop();
+        Ok(Self { policy, env: env.expect("one copy was asked for") })
     }
 
     fn play(&mut self, candidate: &[T], seeds: &[u64]) -> Result<Tried, TrialError> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::environment::Place;
 use crate::console;
 use crate::env::{self, EnvSpec, Options, Space};
 use crate::exit::Exit;
@@ -11,8 +12,10 @@ use crate::exit::Exit;
 /// List the environments, or show one's spaces, limits, options and built-in policies.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Show this environment only.
+    /// Show this environment only: an id, or an experiment file whose environment is meant.
     id: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -25,13 +28,15 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let text = match &args.id {
         Some(id) => {
-            let spec = env::find(id).ok_or_else(|| anyhow::anyhow!(env::unknown(id)))?;
-            let card = card(&spec)?;
+            let environment = args.place.find(id)?;
+            let card = card(&*environment.spec()?, &environment.options)?;
             if args.json { format!("{card:#}\n") } else { card_text(&card)? }
         }
         None => {
-            let cards =
-                env::all().iter().map(|spec| card(spec)).collect::<anyhow::Result<Vec<_>>>()?;
+            let cards = env::all()
+                .iter()
+                .map(|spec| card(spec, &Options::new()))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             if args.json { format!("{:#}\n", Value::from(cards)) } else { list_text(&cards)? }
         }
     };
@@ -39,9 +44,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Everything known about an environment, with its default options.
-fn card(spec: &EnvSpec) -> anyhow::Result<Value> {
-    let env = (spec.make)(&Options::new())?;
+/// Everything known about an environment with these options.
+fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
+    let env = (spec.make)(options_given)?;
     let space = |space: &Space| -> anyhow::Result<Value> {
         let mut value = serde_json::to_value(space)?;
         value["text"] = space.to_string().into();

@@ -13,6 +13,7 @@ use crate::registry::Registry;
 mod baseline;
 mod check;
 mod engines;
+mod environment;
 mod envs;
 mod export;
 mod history;

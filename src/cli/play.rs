@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::environment::Place;
 use crate::console::{self, Output};
 use crate::env::episode::{self, View};
-use crate::env::{Env, Episode, Info, Options, Space};
+use crate::env::{Env, Episode, Info, Space};
 use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, EvaluationMode, EvaluationSpec};
 use crate::policy::{HardCodedSpec, PolicySpec};
@@ -39,9 +40,12 @@ pub(super) struct Args {
     /// Play a rule, for example 'if obs[2] < 0.0 { 0 } else { 1 }'.
     #[arg(long, value_name = "EXPRESSION", requires = "env")]
     rule: Option<String>,
-    /// The environment, instead of the one that the policy was trained on; it needs the same spaces.
+    /// The environment, or an experiment file whose environment is meant, instead of the one that the policy was
+    /// trained on; it needs the same spaces.
     #[arg(long, value_name = "ID")]
     env: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// An option of the environment; `rushes envs ID` lists them.
     #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
     option: Vec<(String, Value)>,
@@ -129,8 +133,7 @@ fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
         (_, Some(name)) => (name.as_str(), hard_coded(None, Some(name.clone()))),
         (None, None) => ("random", PolicySpec::Random {}),
     };
-    let id = args.env.clone().unwrap_or_default();
-    let environment = EnvironmentSpec { id, options: Options::new(), max_episode_steps: None };
+    let environment = args.place.find(&args.env.clone().unwrap_or_default())?;
     Ok(SavedAgent::fixed(name, policy, environment))
 }
 
@@ -148,9 +151,7 @@ fn change(evaluation: &mut EvaluationSpec, args: &Args) {
 /// The environment that is played: the policy's own or another, with the options given.
 fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<EnvironmentSpec> {
     let mut environment = match &args.env {
-        Some(id) if *id != own.id => {
-            EnvironmentSpec { id: id.clone(), options: Options::new(), max_episode_steps: None }
-        }
+        Some(name) if args.policy.is_some() && *name != own.id => args.place.find(name)?,
         _ => own.clone(),
     };
     environment.options.extend(args.option.iter().cloned());

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{check, engines};
+use super::{check, engines, environment};
 use crate::exit::Exit;
-use crate::experiment::{Override, Spec};
+use crate::experiment::{EnvironmentSpec, ExperimentError, Override, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{Display, Interrupt, Local};
 use crate::search::Ending;
 use crate::store::RunDir;
 use crate::trial::MemoryEstimate;
-use crate::{console, format, provenance, report, results, search, validation, video};
+use crate::{console, env, format, provenance, report, results, search, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
@@ -57,6 +57,7 @@ pub(super) struct Args {
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let (file, spec) = experiment(&args)?;
+    let spec = with_environment(&args, &file, spec)?;
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
         if let Some(note) = &choice.note {
@@ -77,6 +78,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
+    versions.extend(environment_version(&plan.experiment.environment));
     let memory = MemoryEstimate::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", file.display());
@@ -171,6 +173,28 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
             anyhow::bail!("say which run to go on with: --resume=RUN, or its experiment file too")
         }
     }
+}
+
+/// The experiment once its environment has been started, where other processes make it. A run that goes on knows its
+/// environment from its plan.
+fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<Spec> {
+    if args.resume.is_some() && spec.environment.is_unseen() {
+        let run = match &args.resume {
+            Some(Some(run)) => run.clone(),
+            _ => RunDir::latest(&args.output, &spec.name)?,
+        };
+        spec.environment.described = RunDir::open(&run)?.plan()?.experiment.environment.described;
+    }
+    environment::started(spec)?.map_err(|problems| {
+        let text = env::input::read_text(file).unwrap_or_default();
+        ExperimentError::locate(file, &text, problems).into()
+    })
+}
+
+/// What made an environment of other processes, for the record.
+fn environment_version(environment: &EnvironmentSpec) -> Option<(String, String)> {
+    let adapter = environment.described.as_ref()?.adapter.clone()?;
+    Some(("environment".to_owned(), adapter))
 }
 
 /// The command line that goes on with the run in `dir`, as a shell takes it in whatever folder.

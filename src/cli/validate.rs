@@ -38,6 +38,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
                     "{}: {agents} agents, {trials} trials",
                     file.display()
                 ))?;
+                let environment = &plan.experiment.environment;
+                if let Some(program) = environment.program().filter(|_| environment.is_unseen()) {
+                    console::message(format_args!(
+                        "{}: what depends on the environment is checked once `rushes run` has started it: {}",
+                        file.display(),
+                        program.shown
+                    ));
+                    continue;
+                }
                 let memory = MemoryEstimate::of(&plan)?;
                 if let Some(statement) = memory.statement(1) {
                     console::print(statement)?;

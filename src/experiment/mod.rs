@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod check;
+mod environment;
 mod error;
 mod overrides;
 mod plan;
@@ -11,6 +12,7 @@ mod spec;
 
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
 pub use check::{CheckSpec, Metric};
+pub use environment::{EnvironmentSpec, TimeoutsSpec};
 pub use error::{ExperimentError, repeated_keys};
 pub use overrides::Override;
 pub use plan::{Plan, TrialPlan, Views};

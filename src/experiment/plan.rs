@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::environment::EnvironmentSpec;
 use super::search::Sample;
-use super::spec::{AgentSpec, EnvironmentSpec, EvaluationSpec, RecordingSpec, Spec};
+use super::spec::{AgentSpec, EvaluationSpec, RecordingSpec, Spec};
 use crate::env::{Env, TimeLimit};
 use crate::policy::ObservationSpec;
 use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, Stored, TrialResult};
@@ -175,6 +176,8 @@ fn slug(agent: &str, number: usize) -> String {
 /// Hash of what decides the returns: environment, agents, evaluation and search, not names, seeds or takes.
 fn settings_hash(experiment: &Spec) -> String {
     let Spec { environment, agents, evaluation, search, .. } = experiment;
+    // What is started is what the file says; what it said of itself is only known later.
+    let environment = EnvironmentSpec { described: None, ..environment.clone() };
     let mut deciding = vec![json!(environment), json!(agents), json!(evaluation)];
     deciding.extend(search.as_ref().map(|search| json!(search)));
     let deciding = Value::from(deciding);

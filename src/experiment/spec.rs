@@ -5,30 +5,25 @@
 //! attributes here and nowhere else.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use anyhow::Context as _;
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::Value;
 
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
+use super::environment::EnvironmentSpec;
 use super::search::SearchSpec;
-use crate::env::{self, EnvSpec, Mode, Options, Pixels, TimeLimit};
-use crate::policy::{ObservationSpec, PolicySpec};
+use crate::env::{EnvSpec, Mode};
+use crate::policy::PolicySpec;
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
 pub const MAX_TRIALS: usize = 10_000;
 /// The longest time that may be set, about 30 years.
-const MAX_SECONDS: u64 = 1_000_000_000;
+pub(super) const MAX_SECONDS: u64 = 1_000_000_000;
 /// What agents may be called: any text without characters that move a terminal's cursor.
 pub(super) const AGENT_NAME: &str = r"^\P{Cc}+$";
-
-/// The time limit of environments that have none: an agent that walks in circles would never end an episode.
-const LONGEST_EPISODE: u32 = 10_000;
 
 /// After how many steps evaluations and takes cut an episode where no time limit ends it.
 const LONGEST_EVALUATION_EPISODE: u32 = 1_000;
@@ -82,75 +77,6 @@ impl Spec {
             agent.training.as_ref().is_some_and(|t| t.schedule.record_every.is_some())
         };
         self.recording.before || self.recording.after || self.agents.values().any(during)
-    }
-}
-
-/// Which environment, and how it is set up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EnvironmentSpec {
-    /// Gymnasium's id, for example `CartPole-v1`; `rushes envs` lists them.
-    pub id: String,
-    /// Constructor options; `rushes envs ID` lists them.
-    #[serde(default, skip_serializing_if = "Options::is_empty")]
-    pub options: Options,
-    /// Time limit in steps, instead of the environment's registered one; 10,000 where it has none either.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_episode_steps: Option<u32>,
-}
-
-impl EnvironmentSpec {
-    /// The task: the id and, as a constructor's arguments, what differs from the registered environment. Returns can
-    /// be compared where it is the same.
-    pub fn task(&self) -> String {
-        let registered = env::find(&self.id);
-        let schema = registered.as_ref().map(|env| (env.options_schema)().to_value());
-        let is_default = |name: &str, value: &Value| {
-            let default = schema.as_ref().and_then(|s| s["properties"][name].get("default"));
-            default.is_some_and(|default| match (default.as_f64(), value.as_f64()) {
-                (Some(default), Some(value)) => default == value,
-                _ => default == value,
-            })
-        };
-        let options = self.options.iter().filter(|(name, value)| !is_default(name, value));
-        let mut arguments: Vec<String> =
-            options.map(|(name, value)| format!("{name}={value}")).collect();
-        arguments.sort_unstable();
-        let limit = registered.and_then(|env| env.max_episode_steps);
-        let own = self.max_episode_steps.filter(|own| limit != Some(*own));
-        arguments.extend(own.map(|steps| format!("max_episode_steps={steps}")));
-        match &arguments[..] {
-            [] => self.id.clone(),
-            _ => format!("{}({})", self.id, arguments.join(", ")),
-        }
-    }
-
-    /// The environment's row in the table.
-    ///
-    /// # Errors
-    /// Fails if there is none; a checked experiment always has one.
-    pub fn spec(&self) -> anyhow::Result<Arc<EnvSpec>> {
-        env::find(&self.id).with_context(|| env::unknown(&self.id))
-    }
-
-    /// Builds the environment with its time limit, as `policy` sees it.
-    ///
-    /// # Errors
-    /// Fails if the id or the options are unknown; never for a checked experiment.
-    pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(Arc<EnvSpec>, TimeLimit)> {
-        let spec = self.spec()?;
-        let mut env = (spec.make)(&self.options)?;
-        if let ObservationSpec::Pixels(pixels) = policy.observation() {
-            env = Box::new(Pixels::new(env, pixels.clone()));
-        }
-        let limit = self.time_limit(&spec).unwrap_or(LONGEST_EPISODE);
-        Ok((spec, TimeLimit::new(env, Some(limit))))
-    }
-
-    /// The time limit that the experiment or the environment sets.
-    fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
-        self.max_episode_steps.or(spec.max_episode_steps)
     }
 }
 

@@ -101,13 +101,25 @@ impl RunData {
                 None
             }
         };
-        let env = crate::env::find(&plan.experiment.environment.id);
-        if env.is_none() {
+        let env = match plan.experiment.environment.spec() {
+            Ok(env) => Some(env),
+            Err(_) => {
+                notes.push(format!(
+                    "this version of rushes does not know the environment {}",
+                    plan.experiment.environment.id
+                ));
+                None
+            }
+        };
+        let described = plan.experiment.environment.described.as_ref();
+        if described.is_some_and(|card| !card.deterministic) {
             notes.push(format!(
-                "this version of rushes does not know the environment {}",
+                "{} says that it is not deterministic: equal runs differ, and a run that was interrupted and resumed \
+                 differs from one that was not",
                 plan.experiment.environment.id
             ));
         }
+        notes.extend(described.into_iter().flat_map(|card| card.notes.clone()));
         let threshold = env.as_ref().and_then(|env| env.reward_threshold);
         let trials: Vec<Trial> = (plan.trials.par_iter())
             .map(|trial| Trial::read(dir, &plan, trial, threshold))

@@ -38,9 +38,7 @@ impl World {
         seed: u64,
         schedule: &ScheduleSpec,
     ) -> anyhow::Result<Self> {
-        let envs = (0..copies)
-            .map(|_| environment.build(policy).map(|(_, env)| env))
-            .collect::<anyhow::Result<_>>()?;
+        let envs = environment.build_copies(policy, copies)?;
         Ok(Self {
             environment: environment.clone(),
             policy: policy.clone(),
@@ -116,7 +114,10 @@ impl World {
     ) -> Result<Episode, TrialError> {
         let env = match &mut self.stage {
             Some(env) => env,
-            stage => stage.insert(self.environment.build(&self.policy)?.1),
+            stage => {
+                let copy = self.environment.build_copies(&self.policy, 1)?.pop();
+                stage.insert(copy.expect("one copy was asked for"))
+            }
         };
         let watch = |_: episode::View<'_>| Ok::<_, TrialError>(());
         let played = episode::play(env, policy, mode, rng, seed, None, watch)?;

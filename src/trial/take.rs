@@ -85,7 +85,7 @@ pub fn record_take(
         let played = play(env, policy, scene.mode, rng, seed, scene.max_steps, |view| {
             watch(&view)?;
             rewards.extend(view.last.map(|(_, transition)| transition.reward as f32));
-            Ok::<_, TakeError>(camera.shoot(view.env, episode, view.total)?)
+            camera.shoot(view.env, episode, view.total)
         })?;
         take.returns.push(played.r#return);
         take.lengths.push(played.length);
@@ -174,8 +174,11 @@ impl<'a> Camera<'a> {
         })
     }
 
-    fn shoot(&mut self, env: &TimeLimit, episode: usize, total: f64) -> Result<(), VideoError> {
+    fn shoot(&mut self, env: &TimeLimit, episode: usize, total: f64) -> Result<(), TakeError> {
         env.env().draw(&mut self.canvas);
+        if let Some(failure) = env.env().failure() {
+            return Err(failure.into());
+        }
         let mut picture = match &mut self.resizer {
             Some(resizer) => resizer
                 .run(self.canvas.rgba())
@@ -195,6 +198,6 @@ impl<'a> Camera<'a> {
             let png = png(picture, self.width, self.height);
             fs::write(path, png).map_err(VideoError::io("write", path))?;
         }
-        self.encoder.push(picture)
+        Ok(self.encoder.push(picture)?)
     }
 }

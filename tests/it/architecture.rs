@@ -36,7 +36,7 @@ const ROOMS: &[&str] = &[
 ];
 
 /// The packages that stand for rooms of their own in `src/lib.rs`.
-const PACKAGES: &[&str] = &["env", "nn", "rng"];
+const PACKAGES: &[&str] = &["env", "external", "nn", "rng"];
 
 /// A package's source files by their module paths (`report::sections::takes`), without what only tests need.
 fn sources(package: &str) -> BTreeMap<Vec<String>, String> {

@@ -1,7 +1,8 @@
 //! The drawing surface of environments: a thin layer over tiny-skia.
 
 use tiny_skia::{
-    FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, PixmapRef, Rect, Stroke, Transform,
+    FillRule, FilterQuality, LineCap, Paint, Path, PathBuilder, Pixmap, PixmapPaint, PixmapRef,
+    Rect, Stroke, Transform,
 };
 
 /// An opaque or translucent colour, 8 bits a channel.
@@ -73,6 +74,27 @@ impl Canvas {
     pub fn clear(&mut self, color: Color) {
         let Color(r, g, b, a) = color;
         self.pixmap.fill(tiny_skia::Color::from_rgba8(r, g, b, a));
+    }
+
+    /// Draws a whole picture, 3 bytes a pixel (red, green, blue), whose top left corner is the origin.
+    ///
+    /// # Panics
+    /// Panics if `rgb` has not `width` × `height` pixels, or none.
+    pub fn picture(&mut self, rgb: &[u8], width: u32, height: u32) {
+        let pixels = rgb.as_chunks::<3>().0.iter();
+        if self.transform.is_identity() && (self.width(), self.height()) == (width, height) {
+            let to = self.pixmap.data_mut().as_chunks_mut::<4>().0;
+            for (to, &[red, green, blue]) in to.iter_mut().zip(pixels) {
+                *to = [red, green, blue, 255];
+            }
+            return;
+        }
+        let rgba: Vec<u8> =
+            pixels.flat_map(|&[red, green, blue]| [red, green, blue, 255]).collect();
+        let picture = PixmapRef::from_bytes(&rgba, width, height).expect("a picture of that size");
+        let paint = PixmapPaint { quality: FilterQuality::Bilinear, ..PixmapPaint::default() };
+        self.clear(Color::BLACK);
+        self.pixmap.draw_pixmap(0, 0, picture, &paint, self.transform, None);
     }
 
     /// Fills an axis-aligned rectangle.

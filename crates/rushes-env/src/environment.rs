@@ -2,6 +2,7 @@
 
 use crate::draw::Canvas;
 use crate::space::{Action, Space};
+use crate::spec::Options;
 
 /// What one call of [`Env::step`] yields.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,12 +106,13 @@ pub trait Env {
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError>;
 
     /// Starts a step without waiting for its end, where the environment runs elsewhere; [`Env::step`] with the
-    /// same action then waits. [`crate::VectorEnv`] sends to all its copies before it waits for any. Does
-    /// nothing by default.
+    /// same action then waits. [`crate::VectorEnv`] sends to all its copies before it waits for any. `next_seed`
+    /// is what [`Env::reset`] will be called with, should the step end the episode: the environment may start the
+    /// next one at once, as long as [`Env::observe`] tells the last observation until then. Does nothing by default.
     ///
     /// # Errors
     /// Fails if the environment's process does.
-    fn send(&mut self, _action: Action<'_>) -> Result<(), EnvError> {
+    fn send(&mut self, _action: Action<'_>, _next_seed: Option<u64>) -> Result<(), EnvError> {
         Ok(())
     }
 
@@ -133,6 +135,15 @@ pub trait Env {
     /// Fails before the first reset, where there is nothing to observe.
     fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError>;
 
+    /// Gives the environment other options from its next [`Env::reset`] on; `false` where it cannot take any, so that
+    /// it has to be built anew.
+    ///
+    /// # Errors
+    /// Fails if the environment's process does.
+    fn configure(&mut self, _options: &Options) -> Result<bool, EnvError> {
+        Ok(false)
+    }
+
     /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
     /// be copied (a physics engine's).
     fn try_clone(&self) -> Option<Box<dyn Env>> {
@@ -141,6 +152,12 @@ pub trait Env {
 
     /// Width and height of [`Env::draw`]'s picture in pixels, Gymnasium's native size.
     fn frame_size(&self) -> (u32, u32);
+
+    /// Why [`Env::draw`] or [`Env::info`], which cannot fail, drew or told nothing, where the environment runs
+    /// elsewhere; whoever films asks.
+    fn failure(&self) -> Option<EnvError> {
+        None
+    }
 
     /// Draws the present state; never advances it.
     fn draw(&self, canvas: &mut Canvas);

@@ -13,6 +13,7 @@ use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
 use crate::problem::Problem;
 use crate::space::{Action, Space};
+use crate::spec::Options;
 
 /// A patch of the picture, as an array of the shape [channels, height, width]. Numbers lie between 0 and 1,
 /// those of differences between -1 and 1.
@@ -151,7 +152,7 @@ impl Pixels {
     }
 
     /// Draws the present patch.
-    fn look(&mut self) {
+    fn look(&mut self) -> Result<(), EnvError> {
         std::mem::swap(&mut self.patch, &mut self.before);
         let frame = self.env.frame_size();
         let (left, top, width, height) = match self.spec.crop {
@@ -182,6 +183,7 @@ impl Pixels {
                 }
             }
         }
+        self.env.failure().map_or(Ok(()), Err)
     }
 
     /// Writes the newest frame over `frame`: the patch, or how it differs from the one before.
@@ -211,7 +213,7 @@ impl Env for Pixels {
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         self.env.reset(seed)?;
-        self.look();
+        self.look()?;
         self.before.copy_from_slice(&self.patch);
         let len = self.patch.len();
         for first in (0..self.frames.len()).step_by(len) {
@@ -220,8 +222,8 @@ impl Env for Pixels {
         Ok(())
     }
 
-    fn send(&mut self, action: Action<'_>) -> Result<(), EnvError> {
-        self.env.send(action)
+    fn send(&mut self, action: Action<'_>, next_seed: Option<u64>) -> Result<(), EnvError> {
+        self.env.send(action, next_seed)
     }
 
     fn is_remote(&self) -> bool {
@@ -230,7 +232,7 @@ impl Env for Pixels {
 
     fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let step = self.env.step(action)?;
-        self.look();
+        self.look()?;
         let (len, total) = (self.patch.len(), self.frames.len());
         self.frames.copy_within(len.., 0);
         self.write(total - len..total);
@@ -244,6 +246,14 @@ impl Env for Pixels {
 
     fn frame_size(&self) -> (u32, u32) {
         self.env.frame_size()
+    }
+
+    fn failure(&self) -> Option<EnvError> {
+        self.env.failure()
+    }
+
+    fn configure(&mut self, options: &Options) -> Result<bool, EnvError> {
+        self.env.configure(options)
     }
 
     fn draw(&self, canvas: &mut Canvas) {

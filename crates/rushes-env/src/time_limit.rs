@@ -31,9 +31,14 @@ impl TimeLimit {
     /// # Errors
     /// Those of the environment.
     pub fn reset(&mut self, seed: Option<u64>, observation: &mut [f32]) -> Result<(), EnvError> {
-        self.elapsed = 0;
-        self.env.reset(seed)?;
+        self.begin(seed)?;
         self.observe(observation)
+    }
+
+    /// [`TimeLimit::reset`] without observing.
+    pub(crate) fn begin(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
+        self.elapsed = 0;
+        self.env.reset(seed)
     }
 
     /// [`Env::observe`], which has to give finite numbers.
@@ -65,8 +70,12 @@ impl TimeLimit {
     }
 
     /// [`Env::send`] with an action that is known to be in the action space.
-    pub(crate) fn send_checked(&mut self, action: Action<'_>) -> Result<(), EnvError> {
-        self.env.send(action)
+    pub(crate) fn send_checked(
+        &mut self,
+        action: Action<'_>,
+        next_seed: Option<u64>,
+    ) -> Result<(), EnvError> {
+        self.env.send(action, next_seed)
     }
 
     /// [`TimeLimit::step`] with an action that is known to be in the action space, without observing.

@@ -111,11 +111,7 @@ impl VectorEnv {
     /// # Errors
     /// Failures of the physics.
     pub fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
-        for i in 0..self.len() {
-            self.reset_one(i, seed.map(|seed| seed.wrapping_add(i as u64)))?;
-        }
-        self.forget_step();
-        Ok(())
+        self.reset_all(|i| seed.map(|seed| seed.wrapping_add(i as u64)))
     }
 
     /// Starts an episode in every copy, each reseeded with its own seed: a restart at a checkpoint.
@@ -127,10 +123,24 @@ impl VectorEnv {
     /// Panics if there is not one seed a copy.
     pub fn reset_each(&mut self, seeds: &[u64]) -> Result<(), EnvError> {
         assert_eq!(seeds.len(), self.len(), "expected one seed a copy");
-        for (i, &seed) in seeds.iter().enumerate() {
-            self.reset_one(i, Some(seed))?;
+        self.reset_all(|i| Some(seeds[i]))
+    }
+
+    /// Resets all copies before any is observed: those elsewhere are reset together.
+    fn reset_all(&mut self, seed: impl Fn(usize) -> Option<u64>) -> Result<(), EnvError> {
+        for (i, env) in self.envs.iter_mut().enumerate() {
+            env.begin(seed(i))?;
         }
-        self.forget_step();
+        let rows = self.observations.chunks_exact_mut(self.observation_space.len());
+        for (env, observation) in self.envs.iter().zip(rows) {
+            env.observe(observation)?;
+        }
+        self.returns.fill(0.0);
+        self.next_seeds.fill(None);
+        self.finished.clear();
+        self.rewards.fill(0.0);
+        self.terminated.fill(false);
+        self.truncated.fill(false);
         Ok(())
     }
 
@@ -156,8 +166,10 @@ impl VectorEnv {
         }
         self.finished.clear();
         if self.remote {
-            for (env, action) in self.envs.iter_mut().zip(actions.chunks_exact(width)) {
-                env.send_checked(self.action_space.action_unchecked(action))?;
+            let actions =
+                actions.chunks_exact(width).map(|a| self.action_space.action_unchecked(a));
+            for ((env, action), &seed) in self.envs.iter_mut().zip(actions).zip(&self.next_seeds) {
+                env.send_checked(action, seed)?;
             }
         }
         for (i, action) in actions.chunks_exact(width).enumerate() {
@@ -199,14 +211,6 @@ impl VectorEnv {
         self.returns[i] = 0.0;
         self.next_seeds[i] = None;
         self.envs[i].reset(seed, &mut self.observations[i * width..(i + 1) * width])
-    }
-
-    /// Clears what the last step told.
-    fn forget_step(&mut self) {
-        self.finished.clear();
-        self.rewards.fill(0.0);
-        self.terminated.fill(false);
-        self.truncated.fill(false);
     }
 
     /// The observation of every copy, one after another; the first of a new episode where one just began.

@@ -1,0 +1,95 @@
+//! Environments of other processes, as commands meet them: started once, after saying how.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::console;
+use crate::env::{EnvError, Problem};
+use crate::experiment::{EnvironmentSpec, Spec};
+use crate::external::gymnasium::GymnasiumSpec;
+use crate::validation;
+
+/// Which environment a command is about, where it has no experiment.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// Take the environment from Gymnasium, in this Python or the `python3` on the PATH: any id that it can make, and
+    /// `module:Class`.
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1, require_equals = true)]
+    gymnasium: Option<Option<String>>,
+    /// A module to import first, which registers the environment.
+    #[arg(long, value_name = "MODULE", requires = "gymnasium")]
+    import: Vec<String>,
+}
+
+impl Place {
+    /// The environment that `name` means: an experiment's, where it is the path of one, else the one with this id.
+    ///
+    /// # Errors
+    /// Fails if the experiment cannot be read, or a process that makes the environment fails.
+    pub(super) fn find(&self, name: &str) -> anyhow::Result<EnvironmentSpec> {
+        let file = PathBuf::from(name);
+        let mut environment = if file.extension().is_some_and(|e| e == "json") && file.is_file() {
+            validation::load(&file, &[])?.environment
+        } else {
+            let gymnasium = self.gymnasium.as_ref().map(|python| GymnasiumSpec {
+                python: python.clone(),
+                import: self.import.clone(),
+                wrappers: Vec::new(),
+            });
+            EnvironmentSpec { gymnasium, ..EnvironmentSpec::named(name) }
+        };
+        start(&mut environment)?;
+        Ok(environment)
+    }
+}
+
+/// Starts the processes that make an environment, where others do and nothing is known of it, and says so.
+///
+/// # Errors
+/// Fails if they do.
+pub(super) fn start(environment: &mut EnvironmentSpec) -> anyhow::Result<()> {
+    let Some(program) = environment.program().filter(|_| environment.described.is_none()) else {
+        return Ok(());
+    };
+    console::message(format_args!("starting {}: {}", environment.id, program.shown));
+    environment.describe()?;
+    for note in environment.described.iter().flat_map(|card| &card.notes) {
+        console::message(format_args!("note: {}: {note}", environment.id));
+    }
+    Ok(())
+}
+
+/// An experiment with an environment of other processes, once that has been started: checked as a whole, and without
+/// films where there is nothing to film.
+///
+/// # Errors
+/// Fails if the processes do; gives what is wrong with the experiment.
+pub(super) fn started(mut spec: Spec) -> anyhow::Result<Result<Spec, Vec<Problem>>> {
+    if !spec.environment.is_external() {
+        return Ok(Ok(spec));
+    }
+    start(&mut spec.environment)
+        .map_err(|error| EnvError::Process(format!("{error:#}")))
+        .context("environment")?;
+    let card = spec.environment.described.as_ref().context("it has been described")?;
+    if card.frame.is_none() && spec.films() {
+        console::message(format_args!(
+            "note: nothing is filmed: {} draws no pictures",
+            spec.environment.id
+        ));
+        spec.recording.before = false;
+        spec.recording.after = false;
+        for training in spec.agents.values_mut().filter_map(|agent| agent.training.as_mut()) {
+            training.schedule.record_every = None;
+        }
+    }
+    if !card.deterministic {
+        console::message(format_args!(
+            "note: {} is not deterministic: returns will differ between equal runs, and a resumed run from one that \
+             was never interrupted",
+            spec.environment.id
+        ));
+    }
+    Ok(validation::check(&serde_json::to_value(&spec)?))
+}

@@ -1,0 +1,281 @@
+//! The environment of an experiment: one of the table, one of Gymnasium, or a program of the user's own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::spec::MAX_SECONDS;
+use crate::env::{self, Env, EnvSpec, Options, Pixels, Problem, TimeLimit};
+use crate::external::gymnasium::GymnasiumSpec;
+use crate::external::{Card, External, Program};
+use crate::format;
+use crate::policy::{ObservationSpec, PolicySpec};
+
+/// The time limit of environments that have none: an agent that walks in circles would never end an episode.
+const LONGEST_EPISODE: u32 = 10_000;
+
+/// Which environment, and how it is set up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentSpec {
+    /// Gymnasium's id, for example `CartPole-v1`; `rushes envs` lists those that are built in. With `gymnasium`, any id
+    /// that it can make, `module:Name-v0` and `module:Class` too. With `command`, what it is to be called; the
+    /// program's name by default.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// Constructor options; `rushes envs ID` lists them.
+    #[serde(default, skip_serializing_if = "Options::is_empty")]
+    pub options: Options,
+    /// Time limit in steps, instead of the environment's registered one; 10,000 where it has none either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_episode_steps: Option<u32>,
+    /// Take the environment from Gymnasium in a Python of your own: any that it can make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gymnasium: Option<GymnasiumSpec>,
+    /// Take the environment from a program that speaks `rushes-env` 1 (`docs/external-environments.md`): the program and
+    /// its arguments. It is started in the folder that `rushes` is started in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub command: Option<Vec<String>>,
+    /// How many processes a trial divides the copies of an environment of another process among, which then step at the
+    /// same time; worth it where a step takes longer than a tenth of a millisecond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub workers: Option<usize>,
+    /// How long an environment of another process may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<TimeoutsSpec>,
+    /// What the environment of another process said of itself when the run began; `rushes run` writes it into the run's
+    /// plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Value>")]
+    pub described: Option<Card>,
+}
+
+/// How long an environment of another process may take before it counts as failed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsSpec {
+    /// Seconds until it has described itself.
+    #[schemars(range(min = 0.1, max = MAX_SECONDS))]
+    pub start_seconds: f64,
+    /// Seconds until it has answered a step, a reset or a rendering.
+    #[schemars(range(min = 0.1, max = MAX_SECONDS))]
+    pub call_seconds: f64,
+}
+
+impl Default for TimeoutsSpec {
+    fn default() -> Self {
+        Self { start_seconds: 120.0, call_seconds: 60.0 }
+    }
+}
+
+impl EnvironmentSpec {
+    /// The environment of the table with this id, without options.
+    pub fn named(id: &str) -> Self {
+        Self { id: id.to_owned(), ..Self::default() }
+    }
+
+    /// Whether other processes make it.
+    pub fn is_external(&self) -> bool {
+        self.gymnasium.is_some() || self.command.is_some()
+    }
+
+    /// Whether other processes make it and nothing is known of it, as none was started yet.
+    pub fn is_unseen(&self) -> bool {
+        self.is_external() && self.described.is_none()
+    }
+
+    /// How a process that makes it is started, where others do.
+    pub fn program(&self) -> Option<Program> {
+        let TimeoutsSpec { start_seconds, call_seconds } = self.timeouts.unwrap_or_default();
+        let start_timeout = Duration::from_secs_f64(start_seconds);
+        let call_timeout = Duration::from_secs_f64(call_seconds);
+        if let Some(gymnasium) = &self.gymnasium {
+            let limit = self.max_episode_steps;
+            return Some(gymnasium.program(&self.id, limit, start_timeout, call_timeout));
+        }
+        let command = self.command.as_ref()?;
+        let (program, arguments) = command.split_first()?;
+        Some(Program {
+            program: program.into(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            shown: format::shell_line(command),
+            directory: None,
+            start_timeout,
+            call_timeout,
+        })
+    }
+
+    /// Names an environment that has only a command after its program.
+    pub fn fill_in_id(&mut self) {
+        let program = self.command.as_ref().and_then(|command| command.first());
+        if let (true, Some(program)) = (self.id.is_empty(), program) {
+            let stem = Path::new(program).file_stem().unwrap_or_default();
+            self.id = stem.to_string_lossy().into_owned();
+        }
+    }
+
+    /// What is wrong with how the fields go together; paths are below the environment.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.gymnasium.is_some() && self.command.is_some() {
+            let message = "expected `gymnasium` or `command`, found both";
+            problems.push(Problem::new(&["command"], message));
+        }
+        if self.id.is_empty() {
+            problems.push(Problem::new(&[] as &[&str], "the field `id` is missing"));
+        }
+        if !self.is_external() {
+            for (name, given) in
+                [("workers", self.workers.is_some()), ("timeouts", self.timeouts.is_some())]
+            {
+                if given {
+                    let message =
+                        "only for environments of other processes (`gymnasium`, `command`)";
+                    problems.push(Problem::new(&[name], message));
+                }
+            }
+        }
+        problems
+    }
+
+    /// The task: the id and, as a constructor's arguments, what differs from the registered environment. Returns can
+    /// be compared where it is the same.
+    pub fn task(&self) -> String {
+        let registered = if self.is_external() { None } else { env::find(&self.id) };
+        let schema = registered.as_ref().map(|env| (env.options_schema)().to_value());
+        let is_default = |name: &str, value: &Value| {
+            let default = schema.as_ref().and_then(|s| s["properties"][name].get("default"));
+            default.is_some_and(|default| match (default.as_f64(), value.as_f64()) {
+                (Some(default), Some(value)) => default == value,
+                _ => default == value,
+            })
+        };
+        let options = self.options.iter().filter(|(name, value)| !is_default(name, value));
+        let mut arguments: Vec<String> =
+            options.map(|(name, value)| format!("{name}={value}")).collect();
+        arguments.sort_unstable();
+        let limit = registered.and_then(|env| env.max_episode_steps);
+        let own = self.max_episode_steps.filter(|own| limit != Some(*own));
+        arguments.extend(own.map(|steps| format!("max_episode_steps={steps}")));
+        if let Some(gymnasium) = self.gymnasium.as_ref().filter(|g| !g.wrappers.is_empty()) {
+            arguments.push(format!("wrappers={}", json!(gymnasium.wrappers)));
+        }
+        match &arguments[..] {
+            [] => self.id.clone(),
+            _ => format!("{}({})", self.id, arguments.join(", ")),
+        }
+    }
+
+    /// What is known of the environment before it is built.
+    ///
+    /// # Errors
+    /// Fails if it is not in the table, or others make it and it was never started.
+    pub fn spec(&self) -> anyhow::Result<Arc<EnvSpec>> {
+        let Some(external) = self.external()? else {
+            return env::find(&self.id).with_context(|| env::unknown(&self.id));
+        };
+        let card = &external.card;
+        let of_gymnasium = self.gymnasium.is_some();
+        let made = EnvironmentSpec { options: Options::new(), ..self.clone() };
+        Ok(Arc::new(EnvSpec {
+            id: self.id.clone(),
+            family: if of_gymnasium { "Gymnasium" } else { "own program" }.to_owned(),
+            summary: card.adapter.clone().unwrap_or_else(|| external.program.shown.clone()),
+            max_episode_steps: card.max_episode_steps,
+            reward_threshold: card.reward_threshold,
+            render_fps: card.render_fps(),
+            make: Arc::new(move |options| {
+                let spec = EnvironmentSpec { options: options.clone(), ..made.clone() };
+                let whole =
+                    |error: anyhow::Error| Problem::new(&[] as &[&str], format!("{error:#}"));
+                let copies = spec.raw_copies(1, true).map_err(whole)?;
+                copies.into_iter().next().ok_or_else(|| Problem::new(&[] as &[&str], "no copy"))
+            }),
+            options_schema: Arc::new(|| schemars::json_schema!({ "type": "object" })),
+            constants: Vec::new(),
+            policies: Vec::new(),
+        }))
+    }
+
+    /// The environment that other processes make, where others do.
+    fn external(&self) -> anyhow::Result<Option<External>> {
+        let Some(program) = self.program() else { return Ok(None) };
+        let card = self.described.clone().with_context(|| {
+            format!("{}: nothing is known of it before `{}` was started", self.id, program.shown)
+        })?;
+        Ok(Some(External { program, options: self.options.clone(), card }))
+    }
+
+    /// Starts the process that makes the environment and lets it describe itself; the environment knows it then.
+    ///
+    /// # Errors
+    /// Fails if the process does.
+    pub fn describe(&mut self) -> anyhow::Result<()> {
+        if let Some(program) = self.program() {
+            self.described = Some(External::describe(&program, &self.options)?);
+        }
+        Ok(())
+    }
+
+    /// Builds the environment with its time limit, as `policy` sees it, to be played and drawn. One of another process
+    /// is started when it is first reset.
+    ///
+    /// # Errors
+    /// Fails if the id or the options are unknown; never for a checked experiment.
+    pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(Arc<EnvSpec>, TimeLimit)> {
+        let mut copies = self.limited_copies(policy, 1, true)?;
+        Ok((self.spec()?, copies.pop().context("a copy was made")?))
+    }
+
+    /// Builds `copies` copies for training, which are drawn only where `policy` looks at the picture.
+    ///
+    /// # Errors
+    /// As [`EnvironmentSpec::build`].
+    pub fn build_copies(
+        &self,
+        policy: &PolicySpec,
+        copies: usize,
+    ) -> anyhow::Result<Vec<TimeLimit>> {
+        let drawn = matches!(policy.observation(), ObservationSpec::Pixels(_));
+        self.limited_copies(policy, copies, drawn)
+    }
+
+    fn limited_copies(
+        &self,
+        policy: &PolicySpec,
+        copies: usize,
+        drawn: bool,
+    ) -> anyhow::Result<Vec<TimeLimit>> {
+        let limit = self.time_limit(&*self.spec()?).unwrap_or(LONGEST_EPISODE);
+        let envs = self.raw_copies(copies, drawn)?;
+        let seen = |env: Box<dyn Env>| -> Box<dyn Env> {
+            match policy.observation() {
+                ObservationSpec::Pixels(pixels) => Box::new(Pixels::new(env, pixels.clone())),
+                ObservationSpec::State => env,
+            }
+        };
+        Ok(envs.into_iter().map(|env| TimeLimit::new(seen(env), Some(limit))).collect())
+    }
+
+    /// Copies without time limit.
+    fn raw_copies(&self, copies: usize, drawn: bool) -> anyhow::Result<Vec<Box<dyn Env>>> {
+        if let Some(external) = self.external()? {
+            return Ok(external.copies(copies, self.workers.unwrap_or(1), drawn)?);
+        }
+        let spec = self.spec()?;
+        (0..copies).map(|_| Ok((spec.make)(&self.options)?)).collect()
+    }
+
+    /// The time limit that the experiment or the environment sets.
+    pub(super) fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
+        self.max_episode_steps.or(spec.max_episode_steps)
+    }
+}
