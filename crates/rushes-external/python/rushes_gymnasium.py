@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import pickle
+import re
 import sys
 import traceback
 
@@ -50,7 +51,7 @@ def make(settings, options, render):
     limit = settings.get("max_episode_steps")
     if render:
         options = {**options, "render_mode": "rgb_array"}
-    if name not in gym.registry and callable(getattr(found, name, None)):
+    if found and name not in gym.registry and not re.search(r"-v\d+$", name):
         env = getattr(found, name)(**options)  # a class or function that nobody registered
         if limit:
             env = gym.wrappers.TimeLimit(env, limit)
@@ -83,12 +84,11 @@ class Part:
         """The part of an observation, as the array takes it."""
         for key in self.path:
             value = value[key]
+        if np.shape(value) != self.space.shape:
+            raise ValueError(f"an observation has the shape {np.shape(value)}, its space has {self.space.shape}")
         if isinstance(self.space, (spaces.MultiDiscrete, spaces.MultiBinary)):
-            value = np.asarray(value).ravel()
-            return value if self.start is None else value - self.start
-        if isinstance(self.space, spaces.Box) and np.shape(value) != self.shape:
-            raise ValueError(f"an observation has the shape {np.shape(value)}, its space has {self.shape}")
-        return value
+            value = np.ravel(value)
+        return value if self.start is None else value - self.start
 
     def put(self, value):
         """The action that an array holds, a copy."""
@@ -101,7 +101,7 @@ class Part:
 
 
 def describe(space, notes, path=()):
-    """A space as the handshake tells it, with its parts in order; None for a text, which has no numbers."""
+    """A space as the handshake tells it, with its parts in order; None for a text in an observation: it has no numbers."""
     if isinstance(space, spaces.Box):
         def bounds(array):
             array = np.broadcast_to(np.asarray(array, dtype="f8"), space.shape).ravel()
@@ -116,7 +116,7 @@ def describe(space, notes, path=()):
         return {"type": "multi_discrete", "nvec": space.nvec.ravel().tolist()}, [Part(space, path)]
     if isinstance(space, spaces.MultiBinary):
         return {"type": "multi_binary", "n": int(np.prod(space.n))}, [Part(space, path)]
-    if isinstance(space, spaces.Text) and path:
+    if path and notes is not None and isinstance(space.sample(), str):  # Text, and MiniGrid's own MissionSpace
         notes.append(f"the text {'/'.join(map(str, path))!r} of its observations is left out: it has no numbers")
         return None, []
     if isinstance(space, spaces.Dict):
@@ -204,7 +204,7 @@ class Server:
         self.new_options = {}
         self.infos = [{} for _ in self.envs]
         self.action_space = env.action_space
-        action_space, self.actions = describe(env.action_space, notes)
+        action_space, self.actions = describe(env.action_space, None)
         observation_space, self.observations = describe(env.observation_space, notes)
         spec = env.spec
         self.card = {
@@ -212,7 +212,7 @@ class Server:
             "adapter": f"gymnasium {gym.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}",
             "action_space": action_space,
             "observation_space": observation_space,
-            "max_episode_steps": spec and spec.max_episode_steps,
+            "max_episode_steps": spec.max_episode_steps if spec else settings.get("max_episode_steps"),
             "reward_threshold": spec and spec.reward_threshold,
             "deterministic": not (spec and spec.nondeterministic),
             "render_fps": env.metadata.get("render_fps"),
@@ -340,7 +340,10 @@ def main():
         import gymnasium as gym
         import numpy as np
         from gymnasium import spaces
-
+    except ImportError as error:
+        advice = "install it there, or name the Python that has it in `environment.gymnasium.python`"
+        return tell({"error": f"{error}, in {sys.executable}: {advice}"})
+    try:
         settings = json.loads(sys.argv[1])
         for module in settings.get("import", []):
             found = importlib.import_module(module)
