@@ -5,6 +5,7 @@ Started as `python rushes_gymnasium.py SETTINGS`, where SETTINGS is `environment
 """
 
 import importlib
+import io
 import json
 import mmap
 import os
@@ -157,15 +158,36 @@ def plain(value):
     return value if isinstance(value, (bool, int, str)) else None
 
 
+class Pickler(pickle.Pickler):
+    """Leaves out windows and pictures of pygame, which cannot be saved and are no state."""
+
+    def reducer_override(self, value):
+        return (type(None), ()) if type(value).__module__.startswith("pygame") else NotImplemented
+
+
+def save(env):
+    saved = io.BytesIO()
+    Pickler(saved).dump(env)
+    return saved.getvalue()
+
+
 def can_be_saved(env):
     """Whether pickling keeps an environment's state; those that EzPickle makes anew begin at their start."""
     if isinstance(env.unwrapped, gym.utils.EzPickle):
         return False
     try:
-        pickle.loads(pickle.dumps(env))
+        pickle.loads(save(env))
         return True
     except Exception:
         return False
+
+
+def reason(error):
+    """An exception with its traceback, from where it leaves this file."""
+    trace = error.__traceback__
+    while trace.tb_next and trace.tb_frame.f_code.co_filename == reason.__code__.co_filename:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).strip()
 
 
 def try_render(settings, options, notes):
@@ -316,15 +338,15 @@ def serve(server):
                 server.new_options[copy] = json.loads(read(number()))
                 answer()
             elif command == b"G":
-                answer(pickle.dumps(server.envs[number()]))
+                answer(save(server.envs[number()]))
             elif command == b"P":
                 copy = number()
                 server.envs[copy] = pickle.loads(read(number()))
                 answer()
             else:
                 break
-        except Exception:
-            why = traceback.format_exc().encode()
+        except Exception as error:
+            why = reason(error).encode()
             os.write(up, b"E" + len(why).to_bytes(4, "little") + why)
     for env in server.envs:
         env.close()
@@ -347,13 +369,13 @@ def main():
             if hasattr(gym, "register_envs"):
                 gym.register_envs(found)
         server = Server(settings, hello)
-    except Exception:
-        return tell({"error": traceback.format_exc()})
+    except Exception as error:
+        return tell({"error": reason(error)})
     tell(server.card)
     try:
         server.attach(hear(lines))
-    except Exception:
-        return tell({"error": traceback.format_exc()})
+    except Exception as error:
+        return tell({"error": reason(error)})
     tell({"ready": True})
     serve(server)
 

@@ -7,6 +7,7 @@
 // They panic when nobody reads: `rushes::console` prints.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod conformance;
 pub mod env;
 pub mod gymnasium;
 mod memory;

@@ -286,17 +286,33 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    /// Lets the process end by itself, for a moment, then kills it.
-    fn drop(&mut self) {
+impl Process {
+    /// Closes its input; says whether it ended by itself.
+    pub fn close(mut self) -> bool {
+        self.end()
+    }
+
+    /// Lets the process end by itself, for a moment, then kills it; says which it was.
+    fn end(&mut self) -> bool {
         const PATIENCE: Duration = Duration::from_secs(2);
-        if self.input.take().is_some() {
-            let until = Instant::now() + PATIENCE;
-            while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            self.kill();
+        if self.input.take().is_none() {
+            return false;
         }
+        let until = Instant::now() + PATIENCE;
+        let ended = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+                status => break matches!(status, Ok(Some(_))),
+            }
+        };
+        self.kill();
+        ended
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -131,6 +131,11 @@ impl Worker {
         self.copies
     }
 
+    /// Closes the process's input; says whether it ended by itself.
+    pub fn close(self) -> bool {
+        self.process.close()
+    }
+
     /// Writes the flat action of a copy.
     pub fn set_action(&mut self, copy: usize, action: &[f32]) {
         let mut rest = action;
