@@ -48,10 +48,9 @@ struct Check {
 fn check(args: &Check) -> anyhow::Result<Exit> {
     let environment = match &args.name {
         Some(name) => args.place.find(name)?,
-        None => EnvironmentSpec {
-            command: Some(args.command.clone()),
-            ..EnvironmentSpec::default()
-        },
+        None => {
+            EnvironmentSpec { command: Some(args.command.clone()), ..EnvironmentSpec::default() }
+        }
     };
     let program = environment.program().ok_or_else(|| {
         anyhow::anyhow!("{} is built in; there is no program to check", environment.id)

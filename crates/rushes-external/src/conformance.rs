@@ -114,7 +114,8 @@ pub fn check(program: &Program, options: &Options) -> Result<Vec<Finding>, Failu
     let mut second = Worker::start(program, COPIES, options, true)?;
     let again = session.play(&mut second, &seeds, Way::default(), None)?;
     tell("seeds repeat in another process", repeats(&played, &again));
-    let again = session.play(&mut second, &seeds, Way { autoreset: true, ..Way::default() }, None)?;
+    let again =
+        session.play(&mut second, &seeds, Way { autoreset: true, ..Way::default() }, None)?;
     tell("automatic resets are like explicit ones", repeats(&played, &again));
     let mut alone = Worker::start(program, 1, options, false)?;
     let again = session.play(&mut alone, &seeds[..1], Way::default(), None)?;
@@ -133,10 +134,9 @@ pub fn check(program: &Program, options: &Options) -> Result<Vec<Finding>, Failu
     second.infos()?;
     tell("infos", Outcome::Right(String::new()));
     let outcome = match card.reconfigurable {
-        true => second.configure(0, options).map_or_else(
-            |Failure(why)| Outcome::Wrong(why),
-            |()| Outcome::Right(String::new()),
-        ),
+        true => second
+            .configure(0, options)
+            .map_or_else(|Failure(why)| Outcome::Wrong(why), |()| Outcome::Right(String::new())),
         false => Outcome::Skipped("it takes no other options".into()),
     };
     tell("options between episodes", outcome);
@@ -276,7 +276,9 @@ fn shown(row: &Row, what: &str) -> String {
 
 fn values(played: &Played, space: &Space) -> Outcome {
     let mut episodes = 0;
-    for (step, row) in played.iter().enumerate().flat_map(|(s, rows)| rows.iter().map(move |r| (s, r))) {
+    for (step, row) in
+        played.iter().enumerate().flat_map(|(s, rows)| rows.iter().map(move |r| (s, r)))
+    {
         if !row.reward.is_finite() {
             return Outcome::Wrong(format!("the reward of step {} is {}", step + 1, row.reward));
         }

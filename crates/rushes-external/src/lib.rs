@@ -11,10 +11,13 @@ pub mod conformance;
 pub mod env;
 pub mod gymnasium;
 mod memory;
+pub mod policy;
 pub mod process;
+pub mod python;
 pub mod wire;
 mod worker;
 
 pub use env::External;
+pub use policy::ExternalPolicy;
 pub use process::{Failure, Program};
 pub use wire::Card;

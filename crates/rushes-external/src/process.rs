@@ -70,9 +70,21 @@ impl Process {
     /// # Errors
     /// Fails if it cannot be started; says what was tried.
     pub fn start(program: &Program) -> Result<Self, Failure> {
+        Self::start_with(program, &[])
+    }
+
+    /// [`Process::start`] with these environment variables too.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_with(
+        program: &Program,
+        variables: &[(OsString, OsString)],
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(&program.program);
         command
             .args(&program.arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -260,6 +260,20 @@ pub enum Bounds {
 }
 
 impl Bounds {
+    fn of(bounds: &[f32]) -> Self {
+        let bound = |&bound: &f32| match bound {
+            f32::INFINITY => Value::from("inf"),
+            f32::NEG_INFINITY => Value::from("-inf"),
+            bound => Value::from(bound),
+        };
+        match bounds {
+            [first, others @ ..] if others.iter().all(|other| other == first) => {
+                Self::One(bound(first))
+            }
+            bounds => Self::Each(bounds.iter().map(bound).collect()),
+        }
+    }
+
     /// The bounds of `len` numbers.
     fn expand(&self, len: usize) -> Result<Vec<f64>, String> {
         let bound = |value: &Value| match value {
@@ -321,6 +335,30 @@ impl Leaf {
 const MOST: usize = 1 << 28;
 
 impl WireSpace {
+    /// A space of this program, as it is told.
+    pub fn of(space: &Space) -> Self {
+        match space {
+            Space::Discrete { n } => Self::Discrete { n: *n, start: 0 },
+            Space::MultiDiscrete { nvec } => Self::MultiDiscrete { nvec: nvec.clone() },
+            Space::MultiBinary { n } => Self::MultiBinary { n: *n },
+            Space::Tuple { spaces } => {
+                Self::Tuple { spaces: spaces.iter().map(Self::of).collect() }
+            }
+            Space::Dict { spaces } => Self::Dict {
+                spaces: spaces
+                    .iter()
+                    .map(|(name, space)| (name.clone(), Self::of(space)))
+                    .collect(),
+            },
+            Space::Box { low, high, shape } => Self::Box {
+                dtype: Dtype::F32,
+                shape: shape.clone(),
+                low: Bounds::of(low),
+                high: Bounds::of(high),
+            },
+        }
+    }
+
     /// The space as this program knows it. Discrete numbers begin at 0 there, bounds are of single precision.
     ///
     /// # Errors
