@@ -401,7 +401,7 @@ fn speed(
     several: &mut Worker,
 ) -> Result<Outcome, Failure> {
     const LENGTH: Duration = Duration::from_millis(500);
-    let mut measure = |worker: &mut Worker| -> Result<f64, Failure> {
+    let measure = |worker: &mut Worker| -> Result<f64, Failure> {
         let copies = worker.copies();
         let mut rng = stream(1, Purpose::Exploration, 0);
         reset(worker, &vec![1; copies])?;

@@ -2,7 +2,7 @@
 
 use half::f16;
 use indexmap::IndexMap;
-use rushes_env::{Options, Space};
+use rushes_env::{Options, Space, space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -350,8 +350,11 @@ impl WireSpace {
                     .map(|(name, space)| (name.clone(), Self::of(space)))
                     .collect(),
             },
-            Space::Box { low, high, shape } => Self::Box {
-                dtype: Dtype::F32,
+            Space::Box { dtype, low, high, shape } => Self::Box {
+                dtype: match dtype {
+                    space::Dtype::Uint8 => Dtype::U8,
+                    space::Dtype::Float32 => Dtype::F32,
+                },
                 shape: shape.clone(),
                 low: Bounds::of(low),
                 high: Bounds::of(high),
@@ -404,8 +407,12 @@ impl WireSpace {
                     ));
                 }
                 let single = |bounds: Vec<f64>| bounds.into_iter().map(|b| b as f32).collect();
-                let _ = dtype;
-                Ok(Space::Box { low: single(low), high: single(high), shape: shape.clone() })
+                let dtype = match dtype {
+                    Dtype::U8 => space::Dtype::Uint8,
+                    _ => space::Dtype::Float32,
+                };
+                let (low, high) = (single(low), single(high));
+                Ok(Space::Box { dtype, low, high, shape: shape.clone() })
             }
         }
     }
