@@ -263,7 +263,13 @@ fn agent_problems(
             }
         }
         (PolicySpec::Planning(policy), _) => problems.extend(policy.problems(env)),
-        (PolicySpec::Random {} | PolicySpec::Neural(_) | PolicySpec::Tabular {}, _) => {}
+        (
+            PolicySpec::Random {}
+            | PolicySpec::Neural(_)
+            | PolicySpec::Tabular {}
+            | PolicySpec::External(_),
+            _,
+        ) => {}
     }
     match (&agent.policy, &agent.training) {
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, Some(training)) => {
@@ -277,7 +283,13 @@ fn agent_problems(
             &["training"],
             "only neural and tabular policies learn; remove `training` or make the policy `neural`",
         )),
-        (PolicySpec::Random {} | PolicySpec::HardCoded(_) | PolicySpec::Planning(_), None) => {}
+        (
+            PolicySpec::Random {}
+            | PolicySpec::HardCoded(_)
+            | PolicySpec::Planning(_)
+            | PolicySpec::External(_),
+            None,
+        ) => {}
     }
     problems
 }

@@ -122,7 +122,7 @@ impl AlgorithmSettings for A2cSpec {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
         let annealed = [("learning_rate", Some(self.learning_rate))];
         problems.extend(annealed::problems(&annealed, schedule));
-        problems.extend(on_policy::rollout_problem(env, self.n_envs, self.n_steps));
+        problems.extend(on_policy::rollout_problem(self.actor_critic(), env, self.n_steps));
         problems
     }
 
@@ -163,9 +163,9 @@ impl<T: Scalar> A2c<T> {
         };
         Ok(Self {
             optimiser: Optimiser::new(optimiser, agent.parameter_count()),
+            rollout: agent.rollout(),
             agent,
             schedule: setup.schedule.clone(),
-            rollout: Rollout::default(),
             batch: Minibatch::default(),
             rows: (0..spec.n_steps * spec.n_envs).collect(),
             spec,
@@ -174,7 +174,7 @@ impl<T: Scalar> A2c<T> {
 
     fn update(&mut self, learning_rate: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         let Self { spec, agent, batch, .. } = self;
-        batch.gather(&self.rollout, &self.rows);
+        agent.gather(&self.rollout, &self.rows, batch);
         if spec.normalize_advantage {
             on_policy::normalise(&mut batch.advantages);
         }

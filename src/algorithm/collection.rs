@@ -1,6 +1,6 @@
 //! How the planning algorithms collect samples: at random at first, then with the agent as it is.
 
-use super::interface::Setup;
+use super::interface::{Setup, storage};
 use super::prediction::{Samples, Widths};
 use crate::env::{Mode, Policy, Situation, Space};
 use crate::experiment::ScheduleSpec;
@@ -99,6 +99,7 @@ impl CollectorConfig {
             capacity: self.buffer_size.min(annealed::most_samples(schedule, self.train_freq)),
             environments: 1,
             observation_len: observations.len(),
+            observation_storage: storage(observations),
             action_len: actions.len(),
             n_steps: self.n_steps,
             gamma: self.gamma,

@@ -85,6 +85,8 @@ fn cases() -> Vec<Case> {
     };
     let mut flat = pixels("grayscale", true, 1, 0.0);
     flat.as_object_mut().expect("above").remove("convolutions");
+    let own_picture = json!({ "type": "neural", "hidden": [8],
+        "convolutions": [{ "channels": 4, "kernel": 8, "stride": 8 }] });
     vec![
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
@@ -104,6 +106,9 @@ fn cases() -> Vec<Case> {
         case("CartPole-v1", pixels("rgb", false, 1, 0.0), json!({ "name": "a2c", "n_envs": 2 })),
         case("CartPole-v1", pixels("grayscale", true, 3, 0.0), rainbow.clone()),
         case("MountainCar-v0", flat, dqn.clone()),
+        case("CarRacing-v3", own_picture.clone(), ppo(json!({ "shared_trunk": true }))),
+        case("CarRacing-v3", own_picture.clone(), ppo(normalised.clone())),
+        case("CarRacing-v3", neural.clone(), off_policy("sac", json!({}))),
         case("CartPole-v1", neural.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", dropping.clone(), json!({ "name": "reinforce" })),
         case("CartPole-v1", neural.clone(), ppo(json!({}))),

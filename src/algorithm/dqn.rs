@@ -6,7 +6,9 @@
 //! and the one of the greatest value otherwise, and then makes `gradient_steps` steps of Adam on the Huber
 //! loss of temporal-difference errors sampled from a replay memory.
 
-use super::interface::{Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report};
+use super::interface::{
+    Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report, storage,
+};
 use super::off_policy::{self, off_policy_settings};
 use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
@@ -100,6 +102,7 @@ impl DqnSpec {
             capacity: self.buffer_size.min(collected),
             environments: self.n_envs,
             observation_len: observations.len(),
+            observation_storage: storage(observations),
             action_len: 1,
             n_steps: self.n_steps,
             gamma: self.gamma,

@@ -3,11 +3,9 @@
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::{
-    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Tensors,
+    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Storage, Tensors,
 };
-use crate::policy::{
-    HeadSpec, LearnedPolicy, NetworkPolicy, NeuralSpec, ObservationSpec, PolicySpec,
-};
+use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, NeuralSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
 use crate::training::{MetricMeans, TrialError, World};
 
@@ -151,18 +149,23 @@ impl<'a> Setup<'a> {
             )
         };
         let mut rng = stream(self.seed, Purpose::Initialisation, index);
-        match (&spec.convolutions[..], &spec.observation) {
-            (convolutions @ [_, ..], ObservationSpec::Pixels(pixels)) => {
-                let config = CnnConfig::new(pixels.shape(), convolutions, mlp);
+        match spec.picture(self.observation_space) {
+            Some(picture) => {
+                let config = CnnConfig::new(picture, &spec.convolutions, mlp);
                 let network = nn::build_cnn(&config, engine, device, &mut rng)?;
                 Ok((network, engine.resolve_cnn()?))
             }
-            _ => {
+            None => {
                 let network = nn::build(&mlp, engine, device, &mut rng)?;
                 Ok((network, engine.resolve(&mlp, device)?))
             }
         }
     }
+}
+
+/// How observations are kept until a network sees them.
+pub(super) fn storage(observations: &Space) -> Storage {
+    if observations.is_bytes() { Storage::Uint8 } else { Storage::Float32 }
 }
 
 /// How a network's parameters begin, where the agent does not say.
@@ -242,7 +245,7 @@ pub(super) fn size_problem(field: &str, count: usize, width: u64) -> Option<Prob
     let numbers = (count as u64).saturating_mul(width);
     (numbers > MOST).then(|| {
         let message = format!(
-            "an update would hold {count} × {width} numbers, more than {MOST}: use a smaller value"
+            "an update would hold {count} × {width} numbers of 4 bytes, more than {MOST}: use a smaller value"
         );
         Problem::new(&["training", "algorithm", field], message)
     })

@@ -11,7 +11,7 @@
 use super::collection::{Collector, CollectorConfig, memory_bytes, planning_settings};
 use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
 use super::prediction::{Loss, Part, Predictor, Samples, Trainer, Widths, encode};
-use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
+use crate::env::{Dtype, Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::{Scalar, StateError, Tensors};
@@ -185,9 +185,13 @@ fn project(space: &Space, state: &mut [f32]) {
                 rest = after;
             }
         }
-        Space::Box { low, high, .. } => {
+        Space::Box { dtype, low, high, .. } => {
+            let unit = match dtype {
+                Dtype::Float32 => 1.0,
+                Dtype::Uint8 => 255.0,
+            };
             for (value, (low, high)) in state.iter_mut().zip(low.iter().zip(high)) {
-                *value = value.clamp(*low, *high);
+                *value = value.clamp(*low / unit, *high / unit);
             }
         }
     }
@@ -339,8 +343,9 @@ impl<T: Scalar> ModelBasedPlanning<T> {
         let LearnedModel { observation_space, action_space, .. } = &policy.model;
         samples.clear();
         let mut next = vec![0.0; observation_space.features()];
+        let mut scratch = Default::default();
         for index in 0..replay.len() {
-            let experience = replay.experience(index);
+            let experience = replay.experience(index, &mut scratch);
             let state = samples.inputs.len();
             let seen = (observation_space, experience.observation);
             encode(seen, (action_space, experience.action), &mut samples.inputs);
@@ -422,7 +427,7 @@ mod tests {
         assert_eq!(state, [1.0, 0.0, 0.0, 1.0, 0.0]);
         let mut state = vec![3.0, -3.0];
         let (low, high) = (vec![-1.0, f32::NEG_INFINITY], vec![1.0, f32::INFINITY]);
-        project(&Space::Box { low, high, shape: vec![2] }, &mut state);
+        project(&Space::float_box(low, high, vec![2]), &mut state);
         assert_eq!(state, [1.0, -3.0]);
     }
 

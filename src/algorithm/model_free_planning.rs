@@ -263,9 +263,10 @@ impl<T: Scalar> ModelFreePlanning<T> {
     fn gather(&mut self) {
         let Self { collector: Collector { replay, .. }, samples, policy, .. } = self;
         samples.clear();
+        let mut scratch = Default::default();
         for index in 0..replay.len() {
             let Some(reward) = replay.n_step_reward(index) else { continue };
-            let experience = replay.experience(index);
+            let experience = replay.experience(index, &mut scratch);
             let seen = (&policy.observation_space, experience.observation);
             encode(seen, (&policy.action_space, experience.action), &mut samples.inputs);
             samples.targets.push(reward as f32);

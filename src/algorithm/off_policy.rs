@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::interface::Setup;
+use super::interface::{Setup, storage};
 use crate::env::{Env, Mode, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::{normal, uniform};
@@ -237,6 +237,7 @@ impl ExplorerConfig {
             capacity: self.buffer_size.min(collected),
             environments: self.n_envs,
             observation_len: observations.len(),
+            observation_storage: storage(observations),
             action_len: actions.len(),
             n_steps: self.n_steps,
             gamma: self.gamma,

@@ -1,11 +1,11 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
-use super::interface::{Initial, Setup, head_problem, size_problem};
+use super::interface::{Initial, Setup, head_problem, size_problem, storage};
 use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
 use crate::nn::random::shuffle;
-use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Tensors};
+use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Storage, Stored, Tensors};
 use crate::policy::{LearnedPolicy as _, NetworkPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{TrialError, World};
@@ -53,6 +53,11 @@ impl ActorCriticConfig {
             .then(|| ObservationNormaliser::new(setup.observation_space.features()));
         Ok(policy)
     }
+
+    /// How a rollout keeps observations of `space`: as bytes where they are and stay such.
+    fn storage(&self, space: &Space) -> Storage {
+        if self.normalize_observations { Storage::Float32 } else { storage(space) }
+    }
 }
 
 /// Stable-Baselines3's initial weights.
@@ -69,6 +74,8 @@ pub(super) struct ActorCritic<T: Scalar> {
     log_std_gradients: Vec<T>,
     rewards: Option<RewardNormaliser>,
     config: ActorCriticConfig,
+    /// How observations are kept between two updates.
+    storage: Storage,
     exploration: Rng,
     dropout: Rng,
     /// What the network sees of the present observations; empty after a restart.
@@ -79,11 +86,15 @@ pub(super) struct ActorCritic<T: Scalar> {
     scaled_rewards: Vec<f64>,
 }
 
+/// Rows that a network sees at a time where they have to be made of bytes first. The native engine computes some rows
+/// together, of whose number this is a multiple, so that it gives the same numbers as for all rows at once.
+const BATCH: usize = 240;
+
 /// What was seen and done between two updates. Row `t * environments + i` is copy `i` at step `t`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rollout<T> {
-    /// What the network saw.
-    pub features: Vec<f32>,
+    /// What the network saw; or the observations that it saw, where they are bytes.
+    seen: Stored,
     /// The actions drawn, before they were cut to the action space.
     pub actions: Vec<f32>,
     /// Their log-probabilities then.
@@ -110,7 +121,7 @@ impl<T: Scalar> Rollout<T> {
     }
 
     fn clear(&mut self) {
-        self.features.clear();
+        self.seen.clear();
         self.actions.clear();
         self.log_probs.clear();
         self.rewards.clear();
@@ -165,8 +176,8 @@ impl<T: Scalar> Minibatch<T> {
         self.returns.len()
     }
 
-    /// Copies `rows` of `rollout`.
-    pub(super) fn gather(&mut self, rollout: &Rollout<T>, rows: &[usize]) {
+    /// Copies `rows` of `rollout`, but for what the network saw.
+    fn gather(&mut self, rollout: &Rollout<T>, rows: &[usize]) {
         fn copy<N: Copy>(from: &[N], rows: &[usize], total: usize, to: &mut Vec<N>) {
             let width = from.len() / total;
             to.clear();
@@ -175,7 +186,6 @@ impl<T: Scalar> Minibatch<T> {
             }
         }
         let total = rollout.rows();
-        copy(&rollout.features, rows, total, &mut self.features);
         copy(&rollout.actions, rows, total, &mut self.actions);
         copy(&rollout.log_probs, rows, total, &mut self.old_log_probs);
         copy(&rollout.values, rows, total, &mut self.old_values);
@@ -221,15 +231,17 @@ pub(super) fn problems(
     problems
 }
 
-/// Why a rollout of so many steps in each of `environments` copies of `env` is too long.
+/// Why a rollout of so many steps in each of the copies of `env` is too long.
 pub(super) fn rollout_problem(
+    config: ActorCriticConfig,
     env: &dyn Env,
-    environments: usize,
     n_steps: usize,
 ) -> Option<Problem> {
+    let observations = env.observation_space();
+    let seen = observations.features() * config.storage(observations).bytes();
     // Beside what was seen and done: rewards, values, advantages, returns and the like.
-    let width = env.observation_space().features() + env.action_space().len() + 8;
-    size_problem("n_steps", environments.saturating_mul(n_steps), width as u64)
+    let width = seen.div_ceil(size_of::<f32>()) + env.action_space().len() + 8;
+    size_problem("n_steps", config.environments.saturating_mul(n_steps), width as u64)
 }
 
 impl<T: Scalar> ActorCritic<T> {
@@ -257,6 +269,7 @@ impl<T: Scalar> ActorCritic<T> {
             outputs: Vec::new(),
             bounded: Vec::new(),
             scaled_rewards: vec![0.0; config.environments],
+            storage: config.storage(setup.observation_space),
             config,
         })
     }
@@ -266,7 +279,12 @@ impl<T: Scalar> ActorCritic<T> {
         self.policy.head
     }
 
-    /// Plays `n_steps` steps in every copy and estimates advantages.
+    /// A rollout of nothing.
+    pub(super) fn rollout(&self) -> Rollout<T> {
+        Rollout { seen: Stored::new(self.storage), ..Rollout::default() }
+    }
+
+    /// Plays `n_steps` steps in every copy and estimates advantages, over [`ActorCritic::rollout`].
     ///
     /// # Errors
     /// Fails if the environment fails or the actor's outputs stop being finite.
@@ -281,7 +299,10 @@ impl<T: Scalar> ActorCritic<T> {
             self.observe(world);
         }
         for _ in 0..n_steps {
-            rollout.features.extend_from_slice(&self.present);
+            rollout.seen.extend(match self.storage {
+                Storage::Float32 => &self.present,
+                Storage::Uint8 => world.envs().observations(),
+            });
             self.act(world, rollout)?;
             let envs = world.envs();
             let rewards = match &mut self.rewards {
@@ -339,10 +360,7 @@ impl<T: Scalar> ActorCritic<T> {
 
     /// Learns the moments of the present observations and turns them into what the network sees.
     fn observe(&mut self, world: &World) {
-        let observations = world.envs().observations();
-        if let Some(normaliser) = &mut self.policy.normaliser {
-            normaliser.moments.update(observations);
-        }
+        self.policy.learn_moments(world.envs().observations());
         self.present.clear();
         for i in 0..self.config.environments {
             self.policy.observe(world.envs().observation(i), &mut self.present);
@@ -355,7 +373,16 @@ impl<T: Scalar> ActorCritic<T> {
         let (rows, copies) = (rollout.rows(), self.config.environments);
         let mut values = std::mem::take(&mut rollout.values);
         values.clear();
-        self.values(&rollout.features, &mut values);
+        match &rollout.seen {
+            Stored::Float32(features) => self.values(features, &mut values),
+            Stored::Uint8(_) => {
+                let mut features = Vec::new();
+                for first in (0..rows).step_by(BATCH) {
+                    self.see(rollout, first..rows.min(first + BATCH), &mut features);
+                    self.values(&features, &mut values);
+                }
+            }
+        }
         rollout.next_values.clear();
         rollout.next_values.extend_from_slice(&values[copies..]);
         self.values(&self.present.clone(), &mut rollout.next_values);
@@ -383,6 +410,35 @@ impl<T: Scalar> ActorCritic<T> {
         rollout.returns.clear();
         let pairs = rollout.advantages.iter().zip(&rollout.values);
         rollout.returns.extend(pairs.map(|(&advantage, &value)| advantage + value));
+    }
+
+    /// Replaces `features` by what the network saw in these rows.
+    fn see(
+        &self,
+        rollout: &Rollout<T>,
+        rows: impl Iterator<Item = usize>,
+        features: &mut Vec<f32>,
+    ) {
+        features.clear();
+        let width = rollout.seen.len() / rollout.rows();
+        let mut observation = Vec::new();
+        for row in rows {
+            let row = row * width..(row + 1) * width;
+            match self.storage {
+                Storage::Float32 => rollout.seen.read(row, features),
+                Storage::Uint8 => {
+                    observation.clear();
+                    rollout.seen.read(row, &mut observation);
+                    self.policy.observe(&observation, features);
+                }
+            }
+        }
+    }
+
+    /// Replaces `batch` by `rows` of `rollout`.
+    pub(super) fn gather(&self, rollout: &Rollout<T>, rows: &[usize], batch: &mut Minibatch<T>) {
+        self.see(rollout, rows.iter().copied(), &mut batch.features);
+        batch.gather(rollout, rows);
     }
 
     /// Appends the critic's values of `features`.
@@ -660,6 +716,49 @@ pub(super) mod tests {
                 }
             }
         }
+    }
+
+    /// Rollouts of bytes hold what rollouts of numbers do, to the last bit.
+    #[test]
+    fn observations_kept_as_bytes_are_learned_from_as_if_they_were_numbers() {
+        let of = |value| serde_json::from_value(value).expect("an agent");
+        let policy: PolicySpec = of(serde_json::json!({ "type": "neural", "hidden": [8],
+            "observation": { "type": "pixels", "width": 10, "height": 6 } }));
+        let environment = serde_json::from_value(serde_json::json!({ "id": "CartPole-v1" }));
+        let environment = environment.expect("an environment");
+        let config = ActorCriticConfig {
+            environments: 3,
+            gamma: 0.99,
+            gae_lambda: 0.95,
+            shared_trunk: false,
+            log_std_init: 0.0,
+            normalize_observations: false,
+            normalize_rewards: false,
+        };
+        let schedule = Default::default();
+        let run = |storage: Option<Storage>| {
+            let mut world = World::new(&environment, &policy, 3, 5, &schedule).expect("a world");
+            let setup = Setup {
+                policy: &policy,
+                schedule: &schedule,
+                observation_space: world.observation_space(),
+                action_space: world.action_space(),
+                seed: 5,
+            };
+            let mut agent = ActorCritic::<f32>::new(config, &setup).expect("on any CPU");
+            agent.storage = storage.unwrap_or(agent.storage);
+            world.restart(0, Default::default()).expect("a fresh start");
+            let (mut rollout, mut batch) = (agent.rollout(), Minibatch::default());
+            // More rows than are seen at a time.
+            agent.collect(&mut world, 131, &mut rollout).expect("nothing diverges");
+            agent.gather(&rollout, &[0, 7, 300], &mut batch);
+            (rollout.seen, batch.features, rollout.values, rollout.advantages)
+        };
+        let (bytes, numbers) = (run(None), run(Some(Storage::Float32)));
+        assert!(matches!((&bytes.0, &numbers.0), (Stored::Uint8(_), Stored::Float32(_))));
+        assert_eq!(bytes.1, numbers.1);
+        assert!(bytes.1.iter().any(|&number| 0.0 < number && number < 1.0));
+        assert!(bytes.2 == numbers.2 && bytes.3 == numbers.3);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(super) fn problems(
 ) -> Vec<Problem> {
     let mut problems = on_policy::problems(policy, env, normalize_observations);
     if let PolicySpec::Neural(network) = policy {
-        let parameters = network.fewest_parameters(env.observation_space().features());
+        let parameters = network.fewest_parameters(env.observation_space());
         problems.extend(size_problem(field, candidates, parameters));
     }
     if matches!(policy, PolicySpec::Neural(network) if network.dropout > 0.0) {
@@ -169,9 +169,7 @@ impl<T: Scalar> Population<T> {
             let total: f64 = played.iter().map(|episode| episode.r#return).sum();
             fitness.push(total / played.len() as f64);
             world.count_episodes(&played);
-            if let Some(normaliser) = &mut self.policy.normaliser {
-                normaliser.moments.update(&observations);
-            }
+            self.policy.learn_moments(&observations);
         }
         Ok(fitness)
     }

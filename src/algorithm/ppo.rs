@@ -144,7 +144,7 @@ impl AlgorithmSettings for PpoSpec {
             ("clip_range_vf", self.clip_range_vf),
         ];
         problems.extend(annealed::problems(&annealed, schedule));
-        problems.extend(on_policy::rollout_problem(env, self.n_envs, self.n_steps));
+        problems.extend(on_policy::rollout_problem(self.actor_critic(), env, self.n_steps));
         problems
     }
 
@@ -175,9 +175,9 @@ impl<T: Scalar> Ppo<T> {
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
             optimiser: Optimiser::new(adam, agent.parameter_count()),
+            rollout: agent.rollout(),
             agent,
             schedule: setup.schedule.clone(),
-            rollout: Rollout::default(),
             minibatch: Minibatch::default(),
             order: Order::default(),
             shuffling: stream(setup.seed, Purpose::Minibatch, 0),
@@ -194,7 +194,7 @@ impl<T: Scalar> Ppo<T> {
         for _ in 0..self.spec.n_epochs {
             self.order.shuffle(self.rollout.rows(), &mut self.shuffling);
             for rows in self.order.minibatches(self.spec.batch_size) {
-                self.minibatch.gather(&self.rollout, rows);
+                self.agent.gather(&self.rollout, rows, &mut self.minibatch);
                 if self.spec.normalize_advantage {
                     on_policy::normalise(&mut self.minibatch.advantages);
                 }

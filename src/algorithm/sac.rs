@@ -137,7 +137,7 @@ impl AlgorithmSettings for SacSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        matches!(actions, Space::Box { .. })
+        actions.is_continuous()
     }
 
     fn problems(

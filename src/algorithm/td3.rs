@@ -64,7 +64,7 @@ impl AlgorithmSettings for Td3Spec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        matches!(actions, Space::Box { .. })
+        actions.is_continuous()
     }
 
     fn problems(
@@ -316,6 +316,7 @@ mod tests {
             capacity: memories.len(),
             environments: 1,
             observation_len: OBSERVATION,
+            observation_storage: Default::default(),
             action_len: DIMENSIONS,
             n_steps: 1,
             gamma: spec.gamma,

@@ -56,7 +56,7 @@ impl AlgorithmSettings for TqcSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        matches!(actions, Space::Box { .. })
+        actions.is_continuous()
     }
 
     fn problems(

@@ -8,10 +8,15 @@ use super::environment::Place;
 use crate::console;
 use crate::env::{self, EnvSpec, Options, Space};
 use crate::exit::Exit;
+use crate::experiment::EnvironmentSpec;
+use crate::external::conformance::{self, Outcome};
 
 /// List the environments, or show one's spaces, limits, options and built-in policies.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Show this environment only: an id, or an experiment file whose environment is meant.
     id: Option<String>,
     #[command(flatten)]
@@ -21,11 +26,50 @@ pub(super) struct Args {
     json: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Action {
+    Check(Check),
+}
+
+/// Check that a program speaks `rushes-env` 1 as `docs/external-environments.md` specifies it.
+#[derive(clap::Args)]
+struct Check {
+    /// An experiment file whose environment is meant, or with --gymnasium an id.
+    #[arg(required_unless_present = "command", conflicts_with = "command")]
+    name: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// The program and its arguments.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+/// Plays with copies of the environment in several processes and says what is right and what is wrong.
+fn check(args: &Check) -> anyhow::Result<Exit> {
+    let environment = match &args.name {
+        Some(name) => args.place.find(name)?,
+        None => {
+            EnvironmentSpec { command: Some(args.command.clone()), ..EnvironmentSpec::default() }
+        }
+    };
+    let program = environment.program().ok_or_else(|| {
+        anyhow::anyhow!("{} is built in; there is no program to check", environment.id)
+    })?;
+    let findings = conformance::check(&program, &environment.options)?;
+    let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    console::print(lines.join("\n"))?;
+    let wrong = findings.iter().any(|finding| matches!(finding.outcome, Outcome::Wrong(_)));
+    Ok(if wrong { Exit::Failed } else { Exit::Success })
+}
+
 /// Runs the subcommand.
 ///
 /// # Errors
 /// An unknown id; names the nearest.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    if let Some(Action::Check(args)) = &args.action {
+        return check(args);
+    }
     let text = match &args.id {
         Some(id) => {
             let environment = args.place.find(id)?;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::env::{Env, EnvSpec, Options, Policy};
 
+mod external;
 mod hard_coded;
 mod learned;
 mod network;
@@ -15,6 +16,7 @@ mod planning;
 mod random;
 mod squashed;
 
+pub use external::ExternalPolicySpec;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use learned::LearnedPolicy;
 pub use network::NetworkPolicy;
@@ -37,6 +39,8 @@ pub enum PolicySpec {
     Tabular {},
     /// Planning on copies of the environment itself, where it can be copied.
     Planning(PlanningSpec),
+    /// A program of your own.
+    External(ExternalPolicySpec),
 }
 
 impl PolicySpec {
@@ -79,6 +83,7 @@ pub fn fixed(
             Ok((builtin.make)(options)?)
         }
         PolicySpec::Planning(planning) => Ok(Box::new(Planning::new(planning, env.action_space()))),
+        PolicySpec::External(external) => Ok(Box::new(external.build(env)?)),
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
         PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
     }

@@ -61,6 +61,15 @@ impl<T: Scalar> NetworkPolicy<T> {
         }
     }
 
+    /// Takes `observations`, flat and one after another, into the moments that it normalises by, if it does.
+    pub fn learn_moments(&mut self, observations: &[f32]) {
+        if let Some(normaliser) = &mut self.normaliser {
+            let mut features = Vec::new();
+            self.observation_space.encode_all(observations, &mut features);
+            normaliser.moments.update(&features);
+        }
+    }
+
     /// Cuts continuous actions, one after another, to the action space's bounds.
     pub fn bound(&self, actions: &mut [f32]) {
         if let Space::Box { low, high, .. } = &self.action_space {

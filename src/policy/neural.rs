@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{Env, PixelsSpec, Problem};
+use crate::env::{Env, PixelsSpec, Problem, Space};
 use crate::nn::{
-    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig, Precision,
+    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig, Picture,
+    Precision,
 };
 
 /// The most weights that a network may have: a gigabyte, and three times as much again while it learns.
@@ -18,8 +19,10 @@ pub struct NeuralSpec {
     /// What the network sees of the environment.
     #[serde(skip_serializing_if = "ObservationSpec::is_state")]
     pub observation: ObservationSpec,
-    /// Convolutional layers before the hidden ones, for an observation of pixels; without them the hidden
-    /// layers see its numbers one after another.
+    /// Convolutional layers before the hidden ones, where the observation is a picture: `pixels`, or a box of the
+    /// environment's own with two to four dimensions. A last dimension of 1, 3 or 4 is the channels ([height, width,
+    /// channels], behind the frames of a stack), else they come first. Without convolutions the hidden layers see the
+    /// numbers one after another. Whole numbers from 0 to 255 (uint8) are divided by 255 either way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub convolutions: Vec<ConvolutionSpec>,
@@ -74,14 +77,28 @@ impl NeuralSpec {
         self.engine.resolve(&config, self.device)
     }
 
-    /// The weights of its layers on an observation of so many numbers, without those of the last layer, which
-    /// depends on the algorithm. No policy file or network of it is smaller.
-    pub fn fewest_parameters(&self, inputs: usize) -> u64 {
+    /// What its convolutions look at in an observation of `space`; nothing without convolutions, or where it is no
+    /// picture.
+    pub fn picture(&self, space: &Space) -> Option<Picture> {
+        match (&self.convolutions[..], &self.observation, space) {
+            ([], ..) => None,
+            (_, ObservationSpec::Pixels(pixels), _) => Some(pixels.shape().into()),
+            (_, ObservationSpec::State, Space::Box { shape, .. }) => Picture::of(shape),
+            _ => None,
+        }
+    }
+
+    /// The weights of its layers on an observation of `space`, without those of the last layer, which depends on the
+    /// algorithm. No policy file or network of it is smaller.
+    pub fn fewest_parameters(&self, space: &Space) -> u64 {
         let weights =
             |inputs: usize, outputs: usize| (inputs as u64).saturating_mul(outputs as u64);
-        let (mut inputs, mut count) = (inputs, 0_u64);
+        let (mut inputs, mut count) = (space.features(), 0_u64);
         if let ObservationSpec::Pixels(pixels) = &self.observation {
-            let mut image = pixels.shape();
+            inputs = pixels.shape().iter().product();
+        }
+        if let Some(picture) = self.picture(space) {
+            let mut image = picture.image();
             for convolution in &self.convolutions {
                 let Some(output) = convolution.output(image) else { break };
                 let field = convolution.inputs(image[0]);
@@ -101,7 +118,7 @@ impl NeuralSpec {
     pub fn problems(&self, env: &dyn Env) -> Vec<Problem> {
         let engine = self.engine(env.observation_space().features()).err();
         let engine = engine.map(|error| Problem::new(&["engine"], error.to_string()));
-        let parameters = self.fewest_parameters(env.observation_space().features());
+        let parameters = self.fewest_parameters(env.observation_space());
         let too_large = (parameters > MAX_PARAMETERS).then(|| {
             let message = format!(
                 "these layers have {parameters} weights, more than the {MAX_PARAMETERS} that a network may have"
@@ -113,17 +130,24 @@ impl NeuralSpec {
 
     /// What is wrong with what the network sees.
     fn observation_problems(&self, env: &dyn Env) -> Vec<Problem> {
-        let ObservationSpec::Pixels(pixels) = &self.observation else {
-            if self.convolutions.is_empty() {
-                return Vec::new();
-            }
-            let message =
-                "convolutions look at pictures: add \"observation\": { \"type\": \"pixels\" }";
-            return vec![Problem::new(&["convolutions"], message)];
+        let mut problems = Vec::new();
+        if let ObservationSpec::Pixels(pixels) = &self.observation {
+            let found = pixels.problems(env.frame_size()).into_iter();
+            problems.extend(found.map(|problem| problem.below(&["observation"])));
+        }
+        if self.convolutions.is_empty() {
+            return problems;
+        }
+        let space = env.observation_space();
+        let Some(picture) = self.picture(space) else {
+            let message = format!(
+                "convolutions look at pictures, boxes of two to four dimensions, and {space} is none: add \
+                 \"observation\": {{ \"type\": \"pixels\" }}, or leave `convolutions` out"
+            );
+            problems.push(Problem::new(&["convolutions"], message));
+            return problems;
         };
-        let found = pixels.problems(env.frame_size()).into_iter();
-        let mut problems: Vec<_> = found.map(|problem| problem.below(&["observation"])).collect();
-        let mut image = pixels.shape();
+        let mut image = picture.image();
         for (i, convolution) in self.convolutions.iter().enumerate() {
             let [_, height, width] = image;
             let Some(output) = convolution.output(image) else {

@@ -215,8 +215,7 @@ fn restore(
     // Nothing is built for layers that the file cannot hold.
     const SMALL: u64 = 64 << 20;
     if let PolicySpec::Neural(network) = &settings.policy {
-        let least =
-            network.fewest_parameters(env.env().observation_space().features()).saturating_mul(4);
+        let least = network.fewest_parameters(env.env().observation_space()).saturating_mul(4);
         let held = tensors.size() as u64;
         anyhow::ensure!(
             least <= held.max(SMALL),

@@ -376,6 +376,7 @@ fn summarise(
             PolicySpec::Neural(_) => PolicyKind::Neural,
             PolicySpec::Tabular {} => PolicyKind::Tabular,
             PolicySpec::Planning(_) => PolicyKind::Planning,
+            PolicySpec::External(_) => PolicyKind::External,
         },
         learns: agent.training.is_some(),
         curve_window: agent.return_window(),

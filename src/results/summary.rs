@@ -150,6 +150,8 @@ pub enum PolicyKind {
     Tabular,
     /// Planning on copies of the environment.
     Planning,
+    /// A program of the user's own.
+    External,
 }
 
 /// One trial.

@@ -384,12 +384,12 @@ fn memory_is_told_and_more_than_the_machine_has_is_refused() {
         std::fs::write(&file, experiment.to_string()).unwrap();
     };
     let path = file.to_str().unwrap();
-    // Two pictures of 96 × 96 × 3 numbers a step, and the copy that a checkpoint is written from.
+    // Two pictures of 96 × 96 × 3 bytes a step, and the copy that a checkpoint is written from.
     write(1_000);
     let told = output(&["validate", path]);
     let stdout = String::from_utf8_lossy(&told.stdout);
-    assert!(stdout.ends_with("memory: replay takes up to 442 MB a trial (td3)\n"), "{stdout}");
-    // 66 TB
+    assert!(stdout.ends_with("memory: replay takes up to 111 MB a trial (td3)\n"), "{stdout}");
+    // 11 TB
     write(100_000_000);
     let told = output(&["validate", path]);
     assert!(told.status.success(), "another machine may have that much");

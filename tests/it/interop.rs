@@ -26,7 +26,7 @@ fn outputs<T: Scalar>(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
     let mut network: Box<dyn Network<T>> = match policy.observation {
         ObservationSpec::State => nn::build(&config, engine, device, &mut rng).unwrap(),
         ObservationSpec::Pixels(pixels) => {
-            let config = CnnConfig::new(pixels.shape(), &policy.convolutions, config);
+            let config = CnnConfig::new(pixels.shape().into(), &policy.convolutions, config);
             nn::build_cnn(&config, engine, device, &mut rng).unwrap()
         }
     };

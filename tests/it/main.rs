@@ -11,6 +11,7 @@ mod env_goldens;
 mod env_policies;
 mod experiments;
 mod export;
+mod external;
 mod faults;
 mod gate;
 mod input;

@@ -79,8 +79,8 @@ fn every_environment_can_be_observed_by_its_picture() {
 }
 
 fn save(name: &str, pixels: &PixelsSpec, patch: &[f32]) {
-    let grey = |value: &f32| (value * 255.0).round() as u8;
-    let rgba: Vec<u8> = patch.iter().map(grey).flat_map(|v| [v, v, v, 255]).collect();
+    let rgba: Vec<u8> =
+        patch.iter().map(|&value| value as u8).flat_map(|v| [v, v, v, 255]).collect();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("patch_{name}.png"));
     std::fs::write(path, png(&rgba, pixels.width, pixels.height)).expect("a writable target/tmp");
 }
@@ -149,7 +149,7 @@ fn a_cropped_cart_stays_in_the_middle() {
     for step in 0.. {
         save(&format!("CartPole-v1_crop_{step:02}"), &pixels, &patch);
         // The lowest row holds the cart, about whose middle the pole turns.
-        let dark = |column: usize| 1.0 - f64::from(patch[23 * 40 + column]);
+        let dark = |column: usize| 255.0 - f64::from(patch[23 * 40 + column]);
         let total: f64 = (0..40).map(dark).sum();
         let middle =
             (0..40).map(|column| (column as f64 + 0.5) * dark(column)).sum::<f64>() / total;
@@ -179,11 +179,9 @@ fn differences_and_stacks_are_made_of_patches() {
             first = i;
         }
         let before = |steps: usize| i.saturating_sub(steps).max(first);
-        let bytes =
-            |patch: &[f32]| -> Vec<f32> { patch.iter().map(|v| (v * 255.0).round()).collect() };
-        let difference: Vec<f32> = bytes(&patches[i])
+        let difference: Vec<f32> = patches[i]
             .iter()
-            .zip(bytes(&patches[before(1)]))
+            .zip(&patches[before(1)])
             .map(|(now, before)| (now - before) / 255.0)
             .collect();
         assert_eq!(differences[i], difference, "step {i}");
@@ -219,4 +217,38 @@ fn an_agent_trains_on_pixels_beside_a_rule_that_sees_the_state() {
     assert_eq!((result.takes[0].take.width, result.takes[0].take.height > 300), (600, true));
     let report = std::fs::read_to_string(run.join("index.html")).expect("a report");
     assert!(report.contains("torch"));
+}
+
+/// Convolutions look at what CarRacing itself observes, whose numbers are kept as bytes; a perceptron sees the same.
+#[test]
+fn agents_train_on_the_picture_that_the_environment_observes() {
+    let directory = tempfile::tempdir().unwrap();
+    let agents = r#"agents={
+        "cnn": {
+            "policy": {
+                "type": "neural", "hidden": [8],
+                "convolutions": [{ "channels": 4, "kernel": 12, "stride": 12 }]
+            },
+            "training": {
+                "algorithm": { "name": "dqn", "learning_starts": 8, "buffer_size": 20, "batch_size": 4 },
+                "schedule": { "steps": 24, "checkpoint_every": 1 }
+            }
+        },
+        "mlp": {
+            "policy": { "type": "neural", "hidden": [4] },
+            "training": {
+                "algorithm": { "name": "ppo", "n_steps": 12, "batch_size": 6, "n_epochs": 1 },
+                "schedule": { "steps": 24 }
+            }
+        }
+    }"#;
+    let environment = r#"environment={ "id": "CarRacing-v3", "max_episode_steps": 6, "options": { "continuous": false } }"#;
+    let run = run_smoke(
+        directory.path(),
+        &["--set", environment, "--set", agents, "--set", "seeds=[0]", "--quick"],
+    );
+    for trial in ["cnn--s0", "mlp--s0"] {
+        let result = TrialDir::new(run.join("trials").join(trial)).result().expect("a result");
+        assert_eq!(result.progress.steps, 24);
+    }
 }

@@ -47,7 +47,7 @@ pub use pixels::{Channels, Crop, Pixels, PixelsSpec};
 pub use policy::{FromFn, Mode, Policy, PolicyError, Situation};
 pub use problem::Problem;
 pub use registry::{all, find, register, unknown};
-pub use space::{Action, Space};
+pub use space::{Action, Dtype, Space};
 pub use spec::{BuiltinPolicy, EnvSpec, Options, config};
 pub use time_limit::TimeLimit;
 pub use vector::VectorEnv;

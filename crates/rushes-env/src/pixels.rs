@@ -15,8 +15,8 @@ use crate::problem::Problem;
 use crate::space::{Action, Space};
 use crate::spec::Options;
 
-/// A patch of the picture, as an array of the shape [channels, height, width]. Numbers lie between 0 and 1,
-/// those of differences between -1 and 1.
+/// A patch of the picture, as an array of the shape [channels, height, width]. Numbers are whole ones from 0 to 255,
+/// which networks see divided by 255; those of differences lie between -1 and 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PixelsSpec {
@@ -135,12 +135,11 @@ impl Pixels {
     pub fn new(env: Box<dyn Env>, spec: PixelsSpec) -> Self {
         let shape = spec.shape();
         let numbers = shape.iter().product();
-        let low = if spec.difference { -1.0 } else { 0.0 };
         Self {
-            observation_space: Space::Box {
-                low: vec![low; numbers],
-                high: vec![1.0; numbers],
-                shape: shape.to_vec(),
+            observation_space: if spec.difference {
+                Space::float_box(vec![-1.0; numbers], vec![1.0; numbers], shape.to_vec())
+            } else {
+                Space::picture(&shape)
             },
             canvas: Canvas::new(spec.width, spec.height),
             patch: vec![0; numbers / spec.stack],
@@ -196,7 +195,7 @@ impl Pixels {
             }
         } else {
             for (value, now) in frame.iter_mut().zip(&self.patch) {
-                *value = f32::from(*now) / 255.0;
+                *value = f32::from(*now);
             }
         }
     }

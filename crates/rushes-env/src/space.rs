@@ -10,7 +10,8 @@ use rushes_rng::Rng;
 
 /// A set of observations or actions (Gymnasium's `Space`). Elements travel as flat `f32` buffers of
 /// [`Space::len`] numbers, composite ones part by part. Networks see [`Space::features`] numbers, in the order of
-/// Gymnasium's `flatten_space`: discrete numbers one-hot, everything else as it is.
+/// Gymnasium's `flatten_space`: discrete numbers one-hot, those of uint8 boxes divided by 255 as Stable-Baselines3's
+/// `normalize_images` does with pictures, everything else as it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Space {
@@ -39,8 +40,10 @@ pub enum Space {
         /// The parts.
         spaces: IndexMap<String, Space>,
     },
-    /// A box of real numbers, row-major.
+    /// A box of numbers, row-major.
     Box {
+        /// What its numbers are.
+        dtype: Dtype,
         /// Lower bound of each element, `-inf` where there is none.
         #[serde(serialize_with = "bounds")]
         low: Vec<f32>,
@@ -50,6 +53,17 @@ pub enum Space {
         /// The array's shape.
         shape: Vec<usize>,
     },
+}
+
+/// What the numbers of a box are. Buffers hold `f32` all the same, which every one of them fits into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    /// Real numbers.
+    #[default]
+    Float32,
+    /// Whole numbers from 0 to 255, as pictures have them. What keeps observations keeps them as bytes.
+    Uint8,
 }
 
 /// The whole number below `n` that `value` is, if it is one. (The conversion back is cheaper than
@@ -111,12 +125,25 @@ impl<'a> Action<'a> {
 impl Space {
     /// A box of one dimension with the same bounds for all `len` elements.
     pub fn uniform_box(low: f32, high: f32, len: usize) -> Self {
-        Space::Box { low: vec![low; len], high: vec![high; len], shape: vec![len] }
+        Self::float_box(vec![low; len], vec![high; len], vec![len])
+    }
+
+    /// A box of real numbers, row-major, with the bounds of each.
+    pub fn float_box(low: Vec<f32>, high: Vec<f32>, shape: Vec<usize>) -> Self {
+        Space::Box { dtype: Dtype::Float32, low, high, shape }
+    }
+
+    /// A picture: whole numbers from 0 to 255 in an array of this shape, row-major.
+    pub fn picture(shape: &[usize]) -> Self {
+        let len = shape.iter().product();
+        let (low, high) = (vec![0.0; len], vec![255.0; len]);
+        Space::Box { dtype: Dtype::Uint8, low, high, shape: shape.to_vec() }
     }
 
     /// A box of one dimension, symmetric about zero.
     pub fn symmetric_box(high: Vec<f32>) -> Self {
-        Space::Box { low: high.iter().map(|h| -h).collect(), shape: vec![high.len()], high }
+        let shape = vec![high.len()];
+        Self::float_box(high.iter().map(|h| -h).collect(), high, shape)
     }
 
     /// Named spaces in Gymnasium's order, that of their names.
@@ -159,8 +186,9 @@ impl Space {
                     element.iter().zip(nvec).all(|(&v, &n)| whole(v, n))
                 }
                 Space::MultiBinary { .. } => element.iter().all(|&v| whole(v, 2)),
-                Space::Box { low, high, .. } => {
+                Space::Box { dtype, low, high, .. } => {
                     element.iter().zip(low.iter().zip(high)).all(|(v, (l, h))| v >= l && v <= h)
+                        && (*dtype == Dtype::Float32 || element.iter().all(|&v| whole(v, 256)))
                 }
                 Space::Tuple { .. } | Space::Dict { .. } => {
                     let mut rest = element;
@@ -216,6 +244,11 @@ impl Space {
                 for (&value, &n) in element.iter().zip(nvec) {
                     features[offset + value as usize] = 1.0;
                     offset += n;
+                }
+            }
+            Space::Box { dtype: Dtype::Uint8, .. } => {
+                for (feature, value) in features.iter_mut().zip(element) {
+                    *feature = value / 255.0;
                 }
             }
             Space::MultiBinary { .. } | Space::Box { .. } => features.copy_from_slice(element),
@@ -274,9 +307,12 @@ impl Space {
                     rest = others;
                 }
             }
-            Space::Box { .. } => {
+            Space::Box { dtype, .. } => {
                 for (value, (low, high)) in element.iter_mut().zip(self.finite_bounds()) {
-                    *value = rng.random_range(low..=high);
+                    *value = match dtype {
+                        Dtype::Float32 => rng.random_range(low..=high),
+                        Dtype::Uint8 => rng.random_range(low as u8..=high as u8).into(),
+                    };
                 }
             }
         }
@@ -307,9 +343,19 @@ impl Space {
         }
     }
 
-    /// Whether this is a single discrete number or a box: the action spaces that algorithms learn to act in.
+    /// Whether this is a box of real numbers: the action space of algorithms for continuous actions.
+    pub fn is_continuous(&self) -> bool {
+        matches!(self, Space::Box { dtype: Dtype::Float32, .. })
+    }
+
+    /// Whether this is a single discrete number or a box of real numbers.
     pub fn is_discrete_or_box(&self) -> bool {
-        matches!(self, Space::Discrete { .. } | Space::Box { .. })
+        self.discrete().is_some() || self.is_continuous()
+    }
+
+    /// Whether every number of an element fits into a byte.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self, Space::Box { dtype: Dtype::Uint8, .. })
     }
 }
 
@@ -328,7 +374,7 @@ impl fmt::Display for Space {
                 let parts: Vec<_> = spaces.iter().map(part).collect();
                 write!(f, "Dict({})", parts.join(", "))
             }
-            Space::Box { low, high, shape } => {
+            Space::Box { dtype, low, high, shape } => {
                 let bound = |values: &[f32]| {
                     if values.iter().all(|v| *v == values[0]) {
                         values[0].to_string()
@@ -336,7 +382,11 @@ impl fmt::Display for Space {
                         format!("{values:?}")
                     }
                 };
-                write!(f, "Box({}, {}, {shape:?})", bound(low), bound(high))
+                let dtype = match dtype {
+                    Dtype::Float32 => "",
+                    Dtype::Uint8 => ", uint8",
+                };
+                write!(f, "Box({}, {}, {shape:?}{dtype})", bound(low), bound(high))
             }
         }
     }
@@ -371,6 +421,29 @@ mod tests {
             let mut element = element;
             element[at] = bad;
             assert!(!space.contains(&element), "{bad} at {at}");
+        }
+    }
+
+    #[test]
+    fn a_picture_has_whole_numbers_that_networks_see_as_shares_of_255() {
+        let space = Space::picture(&[2, 1, 3]);
+        assert_eq!(space.to_string(), "Box(0, 255, [2, 1, 3], uint8)");
+        assert!(space.is_bytes() && !space.is_continuous() && !space.is_discrete_or_box());
+        let element = [0.0, 1.0, 2.0, 128.0, 254.0, 255.0];
+        assert!(space.contains(&element));
+        let mut features = [f32::NAN; 6];
+        space.encode(&element, &mut features);
+        assert_eq!(features, element.map(|value| value / 255.0));
+        for bad in [0.5, -1.0, 256.0, f32::NAN] {
+            let mut element = element;
+            element[3] = bad;
+            assert!(!space.contains(&element), "{bad}");
+        }
+        let mut rng = rushes_rng::stream(1, rushes_rng::Purpose::Exploration, 0);
+        let mut drawn = [f32::NAN; 6];
+        for _ in 0..50 {
+            space.sample(&mut rng, &mut drawn);
+            assert!(space.contains(&drawn), "{drawn:?}");
         }
     }
 

@@ -5,6 +5,7 @@ Started as `python rushes_gymnasium.py SETTINGS`, where SETTINGS is `environment
 """
 
 import importlib
+import io
 import json
 import mmap
 import os
@@ -157,15 +158,36 @@ def plain(value):
     return value if isinstance(value, (bool, int, str)) else None
 
 
+class Pickler(pickle.Pickler):
+    """Leaves out windows and pictures of pygame, which cannot be saved and are no state."""
+
+    def reducer_override(self, value):
+        return (type(None), ()) if type(value).__module__.startswith("pygame") else NotImplemented
+
+
+def save(env):
+    saved = io.BytesIO()
+    Pickler(saved).dump(env)
+    return saved.getvalue()
+
+
 def can_be_saved(env):
     """Whether pickling keeps an environment's state; those that EzPickle makes anew begin at their start."""
     if isinstance(env.unwrapped, gym.utils.EzPickle):
         return False
     try:
-        pickle.loads(pickle.dumps(env))
+        pickle.loads(save(env))
         return True
     except Exception:
         return False
+
+
+def reason(error):
+    """An exception with its traceback, from where it leaves this file."""
+    trace = error.__traceback__
+    while trace.tb_next and trace.tb_frame.f_code.co_filename == reason.__code__.co_filename:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).strip()
 
 
 def try_render(settings, options, notes):
@@ -203,6 +225,7 @@ class Server:
         self.envs = [env] + [make(settings, self.options, self.render) for _ in range(self.copies - 1)]
         self.new_options = {}
         self.infos = [{} for _ in self.envs]
+        self.rewards, self.ends, self.cuts = [0.0] * self.copies, [False] * self.copies, [False] * self.copies
         self.action_space = env.action_space
         action_space, self.actions = describe(env.action_space, None)
         observation_space, self.observations = describe(env.observation_space, notes)
@@ -232,11 +255,17 @@ class Server:
         self.reward, self.terminated, self.truncated = view["reward"], view["terminated"], view["truncated"]
         self.step_mask, self.reset_mask, self.seed = view["step"], view["reset"], view["seed"]
         self.frame = view.get("frame")
+        box = len(self.seen) == 1 and not self.observations[0].path and isinstance(self.observations[0].space, spaces.Box)
+        self.plain = self.seen[0][1] if box else None
 
-    def action(self, i):
+    def all_actions(self):
+        """The actions of all copies; those of one number at once, which is faster."""
+        if isinstance(self.action_space, spaces.Discrete):
+            return self.taken[0].tolist()
         if not isinstance(self.action_space, (spaces.Tuple, spaces.Dict)):
-            return self.actions[0].put(self.taken[0][i])
-        return assemble(self.action_space, iter([part.put(array[i]) for part, array in zip(self.actions, self.taken)]))
+            return [self.actions[0].put(row) for row in self.taken[0]]
+        rows = ([part.put(array[i]) for part, array in zip(self.actions, self.taken)] for i in range(self.copies))
+        return [assemble(self.action_space, iter(row)) for row in rows]
 
     def observe(self, i, observation, last=False):
         for part, present, final in self.seen:
@@ -255,16 +284,21 @@ class Server:
             self.reset_copy(i)
 
     def step(self):
+        actions, envs, infos = self.all_actions(), self.envs, self.infos
+        rewards, ends, cuts = self.rewards, self.ends, self.cuts
+        plain, shape = self.plain, self.observations[0].shape
         for i, takes_part in enumerate(self.step_mask.tolist()):
             if not takes_part:
                 continue
-            observation, self.reward[i], terminated, truncated, self.infos[i] = self.envs[i].step(self.action(i))
-            self.terminated[i], self.truncated[i] = terminated, truncated
-            if (terminated or truncated) and self.reset_mask[i]:
+            observation, rewards[i], ends[i], cuts[i], infos[i] = envs[i].step(actions[i])
+            if (ends[i] or cuts[i]) and self.reset_mask[i]:
                 self.observe(i, observation, last=True)
                 self.reset_copy(i)
+            elif plain is not None and getattr(observation, "shape", None) == shape:
+                plain[i] = observation
             else:
                 self.observe(i, observation)
+        self.reward[:], self.terminated[:], self.truncated[:] = rewards, ends, cuts
 
     def draw(self):
         for i in np.flatnonzero(self.step_mask).tolist():
@@ -316,15 +350,15 @@ def serve(server):
                 server.new_options[copy] = json.loads(read(number()))
                 answer()
             elif command == b"G":
-                answer(pickle.dumps(server.envs[number()]))
+                answer(save(server.envs[number()]))
             elif command == b"P":
                 copy = number()
                 server.envs[copy] = pickle.loads(read(number()))
                 answer()
             else:
                 break
-        except Exception:
-            why = traceback.format_exc().encode()
+        except Exception as error:
+            why = reason(error).encode()
             os.write(up, b"E" + len(why).to_bytes(4, "little") + why)
     for env in server.envs:
         env.close()
@@ -350,13 +384,13 @@ def main():
             if hasattr(gym, "register_envs"):
                 gym.register_envs(found)
         server = Server(settings, hello)
-    except Exception:
-        return tell({"error": traceback.format_exc()})
+    except Exception as error:
+        return tell({"error": reason(error)})
     tell(server.card)
     try:
         server.attach(hear(lines))
-    except Exception:
-        return tell({"error": traceback.format_exc()})
+    except Exception as error:
+        return tell({"error": reason(error)})
     tell({"ready": True})
     serve(server)
 

@@ -7,13 +7,17 @@
 // They panic when nobody reads: `rushes::console` prints.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod conformance;
 pub mod env;
 pub mod gymnasium;
 mod memory;
+pub mod policy;
 pub mod process;
+pub mod python;
 pub mod wire;
 mod worker;
 
 pub use env::External;
+pub use policy::ExternalPolicy;
 pub use process::{Failure, Program};
 pub use wire::Card;

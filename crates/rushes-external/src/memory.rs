@@ -13,14 +13,14 @@ const ALIGNMENT: usize = 64;
 
 /// The places of arrays, as they are laid out one after another.
 #[derive(Default)]
-pub struct Layout {
+pub(crate) struct Layout {
     arrays: Vec<Array>,
     size: usize,
 }
 
 impl Layout {
     /// Adds an array and returns its number.
-    pub fn add(&mut self, name: impl Into<String>, dtype: Dtype, shape: Vec<usize>) -> usize {
+    pub(crate) fn add(&mut self, name: impl Into<String>, dtype: Dtype, shape: Vec<usize>) -> usize {
         let offset = self.size.next_multiple_of(ALIGNMENT);
         self.size = offset + dtype.size() * shape.iter().product::<usize>();
         self.arrays.push(Array { name: name.into(), dtype, shape, offset });
@@ -28,18 +28,18 @@ impl Layout {
     }
 
     /// The arrays, in the order they were added.
-    pub fn arrays(&self) -> &[Array] {
+    pub(crate) fn arrays(&self) -> &[Array] {
         &self.arrays
     }
 
     /// Bytes of all.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size.max(1)
     }
 }
 
 /// A mapped file. Its name is there only until [`SharedMemory::unlink`], so that nothing is left after a crash.
-pub struct SharedMemory {
+pub(crate) struct SharedMemory {
     map: MmapRaw,
     path: Option<TempPath>,
     arrays: Vec<Array>,
@@ -50,7 +50,7 @@ impl SharedMemory {
     ///
     /// # Errors
     /// Fails if there is no room.
-    pub fn create(layout: Layout) -> io::Result<Self> {
+    pub(crate) fn create(layout: Layout) -> io::Result<Self> {
         let shm = Path::new("/dev/shm");
         let folder = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let file: NamedTempFile = tempfile::Builder::new().prefix("rushes-").tempfile_in(folder)?;
@@ -62,22 +62,22 @@ impl SharedMemory {
     }
 
     /// Where the file is; empty once it has been unlinked.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.path.as_ref().and_then(|path| path.to_str()).unwrap_or_default()
     }
 
     /// The arrays in it.
-    pub fn arrays(&self) -> &[Array] {
+    pub(crate) fn arrays(&self) -> &[Array] {
         &self.arrays
     }
 
     /// Removes the file's name: the other side has mapped it.
-    pub fn unlink(&mut self) {
+    pub(crate) fn unlink(&mut self) {
         self.path = None;
     }
 
     /// The bytes of row `row` of an array.
-    pub fn row(&self, array: usize, row: usize) -> &[u8] {
+    pub(crate) fn row(&self, array: usize, row: usize) -> &[u8] {
         let (offset, size) = self.place(array, row);
         // SAFETY: `place` stays inside of the map, which lives as long as `self`. The other process writes only
         // between a command and its answer, and callers read only after the answer.
@@ -85,7 +85,7 @@ impl SharedMemory {
     }
 
     /// The bytes of row `row` of an array, to be written.
-    pub fn row_mut(&mut self, array: usize, row: usize) -> &mut [u8] {
+    pub(crate) fn row_mut(&mut self, array: usize, row: usize) -> &mut [u8] {
         let (offset, size) = self.place(array, row);
         // SAFETY: as in `row`; `&mut self` keeps this process from having another reference.
         unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(offset), size) }

@@ -70,9 +70,21 @@ impl Process {
     /// # Errors
     /// Fails if it cannot be started; says what was tried.
     pub fn start(program: &Program) -> Result<Self, Failure> {
+        Self::start_with(program, &[])
+    }
+
+    /// [`Process::start`] with these environment variables too.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_with(
+        program: &Program,
+        variables: &[(OsString, OsString)],
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(&program.program);
         command
             .args(&program.arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -286,17 +298,33 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    /// Lets the process end by itself, for a moment, then kills it.
-    fn drop(&mut self) {
+impl Process {
+    /// Closes its input; says whether it ended by itself.
+    pub fn close(mut self) -> bool {
+        self.end()
+    }
+
+    /// Lets the process end by itself, for a moment, then kills it; says which it was.
+    fn end(&mut self) -> bool {
         const PATIENCE: Duration = Duration::from_secs(2);
-        if self.input.take().is_some() {
-            let until = Instant::now() + PATIENCE;
-            while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            self.kill();
+        if self.input.take().is_none() {
+            return false;
         }
+        let until = Instant::now() + PATIENCE;
+        let ended = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+                status => break matches!(status, Ok(Some(_))),
+            }
+        };
+        self.kill();
+        ended
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use half::f16;
 use indexmap::IndexMap;
-use rushes_env::{Options, Space};
+use rushes_env::{Options, Space, space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -260,6 +260,20 @@ pub enum Bounds {
 }
 
 impl Bounds {
+    fn of(bounds: &[f32]) -> Self {
+        let bound = |&bound: &f32| match bound {
+            f32::INFINITY => Value::from("inf"),
+            f32::NEG_INFINITY => Value::from("-inf"),
+            bound => Value::from(bound),
+        };
+        match bounds {
+            [first, others @ ..] if others.iter().all(|other| other == first) => {
+                Self::One(bound(first))
+            }
+            bounds => Self::Each(bounds.iter().map(bound).collect()),
+        }
+    }
+
     /// The bounds of `len` numbers.
     fn expand(&self, len: usize) -> Result<Vec<f64>, String> {
         let bound = |value: &Value| match value {
@@ -321,6 +335,33 @@ impl Leaf {
 const MOST: usize = 1 << 28;
 
 impl WireSpace {
+    /// A space of this program, as it is told.
+    pub fn of(space: &Space) -> Self {
+        match space {
+            Space::Discrete { n } => Self::Discrete { n: *n, start: 0 },
+            Space::MultiDiscrete { nvec } => Self::MultiDiscrete { nvec: nvec.clone() },
+            Space::MultiBinary { n } => Self::MultiBinary { n: *n },
+            Space::Tuple { spaces } => {
+                Self::Tuple { spaces: spaces.iter().map(Self::of).collect() }
+            }
+            Space::Dict { spaces } => Self::Dict {
+                spaces: spaces
+                    .iter()
+                    .map(|(name, space)| (name.clone(), Self::of(space)))
+                    .collect(),
+            },
+            Space::Box { dtype, low, high, shape } => Self::Box {
+                dtype: match dtype {
+                    space::Dtype::Uint8 => Dtype::U8,
+                    space::Dtype::Float32 => Dtype::F32,
+                },
+                shape: shape.clone(),
+                low: Bounds::of(low),
+                high: Bounds::of(high),
+            },
+        }
+    }
+
     /// The space as this program knows it. Discrete numbers begin at 0 there, bounds are of single precision.
     ///
     /// # Errors
@@ -366,8 +407,12 @@ impl WireSpace {
                     ));
                 }
                 let single = |bounds: Vec<f64>| bounds.into_iter().map(|b| b as f32).collect();
-                let _ = dtype;
-                Ok(Space::Box { low: single(low), high: single(high), shape: shape.clone() })
+                let dtype = match dtype {
+                    Dtype::U8 => space::Dtype::Uint8,
+                    _ => space::Dtype::Float32,
+                };
+                let (low, high) = (single(low), single(high));
+                Ok(Space::Box { dtype, low, high, shape: shape.clone() })
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::wire::{self, Card, Command, Dtype, Hello, Leaf, Memory, Ready};
 
 /// What a copy does when it is reset, or when its episode ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reset {
+pub(crate) enum Reset {
     /// Nothing.
     No,
     /// A new episode from this seed.
@@ -34,7 +34,7 @@ struct Arrays {
 }
 
 /// A process that answers for `copies` copies of an environment.
-pub struct Worker {
+pub(crate) struct Worker {
     process: Process,
     memory: SharedMemory,
     arrays: Arrays,
@@ -51,7 +51,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if it cannot be started, speaks another version, or describes what cannot be.
-    pub fn start(
+    pub(crate) fn start(
         program: &Program,
         copies: usize,
         options: &Options,
@@ -122,17 +122,22 @@ impl Worker {
     }
 
     /// What the process said of its environment.
-    pub fn card(&self) -> &Card {
+    pub(crate) fn card(&self) -> &Card {
         &self.card
     }
 
     /// How many copies it has.
-    pub fn copies(&self) -> usize {
+    pub(crate) fn copies(&self) -> usize {
         self.copies
     }
 
+    /// Closes the process's input; says whether it ended by itself.
+    pub(crate) fn close(self) -> bool {
+        self.process.close()
+    }
+
     /// Writes the flat action of a copy.
-    pub fn set_action(&mut self, copy: usize, action: &[f32]) {
+    pub(crate) fn set_action(&mut self, copy: usize, action: &[f32]) {
         let mut rest = action;
         for (i, leaf) in self.actions.iter().enumerate() {
             let (own, others) = rest.split_at(leaf.len());
@@ -142,12 +147,12 @@ impl Worker {
     }
 
     /// Says whether a copy takes part in the next step or rendering.
-    pub fn set_step(&mut self, copy: usize, takes_part: bool) {
+    pub(crate) fn set_step(&mut self, copy: usize, takes_part: bool) {
         self.memory.row_mut(self.arrays.step, copy)[0] = takes_part.into();
     }
 
     /// Says what a copy does at the next reset, or at the end of its episode.
-    pub fn set_reset(&mut self, copy: usize, reset: Reset) {
+    pub(crate) fn set_reset(&mut self, copy: usize, reset: Reset) {
         let (mark, seed) = match reset {
             Reset::No => (0, 0),
             Reset::Seeded(seed) => (1, seed),
@@ -161,7 +166,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process is gone, or failed before.
-    pub fn send(&mut self, command: Command) -> Result<(), Failure> {
+    pub(crate) fn send(&mut self, command: Command) -> Result<(), Failure> {
         self.wait()?;
         self.process.send(&[command as u8], command.name())?;
         self.waiting = Some(command);
@@ -172,7 +177,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process did, or no answer comes in time.
-    pub fn wait(&mut self) -> Result<(), Failure> {
+    pub(crate) fn wait(&mut self) -> Result<(), Failure> {
         match self.waiting.take() {
             Some(command) => self.process.confirm(command.name()),
             None => Ok(()),
@@ -180,7 +185,7 @@ impl Worker {
     }
 
     /// Reward, terminated and truncated of a copy's last step.
-    pub fn step_of(&self, copy: usize) -> (f64, bool, bool) {
+    pub(crate) fn step_of(&self, copy: usize) -> (f64, bool, bool) {
         let row = |array| self.memory.row(array, copy);
         let reward = f64::from_le_bytes(row(self.arrays.reward).try_into().expect("8 bytes"));
         (reward, row(self.arrays.terminated)[0] != 0, row(self.arrays.truncated)[0] != 0)
@@ -190,7 +195,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if a whole number lies outside of its space.
-    pub fn observe(&self, copy: usize, last: bool, observation: &mut [f32]) -> Result<(), Failure> {
+    pub(crate) fn observe(&self, copy: usize, last: bool, observation: &mut [f32]) -> Result<(), Failure> {
         let first = if last { self.arrays.finals } else { self.arrays.observations };
         let mut rest = observation;
         for (i, leaf) in self.observations.iter().enumerate() {
@@ -206,7 +211,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process does, or was started without rendering.
-    pub fn render(&mut self, copy: usize) -> Result<&[u8], Failure> {
+    pub(crate) fn render(&mut self, copy: usize) -> Result<&[u8], Failure> {
         let Some(frame) = self.arrays.frame else {
             return Err(Failure::new("it was started without rendering"));
         };
@@ -222,7 +227,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process does, or sends something else.
-    pub fn infos(&mut self) -> Result<Vec<Info>, Failure> {
+    pub(crate) fn infos(&mut self) -> Result<Vec<Info>, Failure> {
         self.send(Command::Infos)?;
         self.wait()?;
         let message = self.process.read_message(Command::Infos.name())?;
@@ -240,7 +245,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process does.
-    pub fn configure(&mut self, copy: usize, options: &Options) -> Result<(), Failure> {
+    pub(crate) fn configure(&mut self, copy: usize, options: &Options) -> Result<(), Failure> {
         let options = serde_json::to_vec(options)
             .map_err(|error| Failure::new(format!("options could not be written: {error}")))?;
         self.send_with(Command::Options, copy, &options)
@@ -250,7 +255,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process does.
-    pub fn save(&mut self, copy: usize) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn save(&mut self, copy: usize) -> Result<Vec<u8>, Failure> {
         self.wait()?;
         self.process.send(&call(Command::Save, copy), Command::Save.name())?;
         self.process.confirm(Command::Save.name())?;
@@ -261,7 +266,7 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if the process does.
-    pub fn restore(&mut self, copy: usize, state: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn restore(&mut self, copy: usize, state: &[u8]) -> Result<(), Failure> {
         self.send_with(Command::Restore, copy, state)
     }
 

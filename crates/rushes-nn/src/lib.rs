@@ -26,8 +26,9 @@ pub mod replay;
 pub mod scalar;
 mod simd;
 pub mod state;
+pub mod storage;
 
-pub use convolution::{CnnConfig, ConvolutionSpec, ImageShape};
+pub use convolution::{CnnConfig, ConvolutionSpec, ImageShape, Picture};
 pub use engine::{
     Device, Engine, EngineError, NetworkConfig, NetworkEngine, build, build_cnn, engines,
     register_engine,
@@ -35,8 +36,9 @@ pub use engine::{
 pub use heads::Head;
 pub use network::{Activation, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo};
 pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
-pub use scalar::{Precision, Scalar};
+pub use scalar::{Element, Precision, Scalar};
 pub use state::{StateError, Tensors};
+pub use storage::{Storage, Stored};
 
 #[doc(hidden)]
 pub use simd::on_every_level;

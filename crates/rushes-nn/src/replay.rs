@@ -1,7 +1,10 @@
 //! Replay memory: experiences in a ring, sampled uniformly or by priority, joined over n steps.
 
+use std::ops::Range;
+
 use super::random::{below, uniform};
 use super::state::{StateError, Tensors};
+use super::storage::{Storage, Stored};
 use rushes_rng::Rng;
 
 /// Settings of prioritised replay (Schaul et al. 2016).
@@ -57,8 +60,8 @@ pub struct Replay {
     action_len: usize,
     n_steps: usize,
     gamma: f64,
-    observations: Vec<f32>,
-    next_observations: Vec<f32>,
+    observations: Stored,
+    next_observations: Stored,
     actions: Vec<f32>,
     rewards: Vec<f32>,
     /// 0: goes on, 1: terminated, 2: truncated, or cut off by a restart.
@@ -81,6 +84,8 @@ pub struct ReplayConfig {
     pub environments: usize,
     /// Numbers in an observation.
     pub observation_len: usize,
+    /// How they are kept.
+    pub observation_storage: Storage,
     /// Numbers in an action.
     pub action_len: usize,
     /// Steps that a sampled experience spans (1: as stored), fewer at the end of an episode.
@@ -99,12 +104,13 @@ impl ReplayConfig {
 
     /// Bytes that a memory of this shape reserves.
     pub fn bytes(&self) -> u64 {
-        let numbers = 2 * self.observation_len + self.action_len + 1;
+        let observations = 2 * self.observation_len * self.observation_storage.bytes();
+        let numbers = self.action_len + 1;
         let tree = match self.priorities {
             Some(_) => SumTree::len(self.rows()) * size_of::<f64>(),
             None => 0,
         };
-        (self.rows() * (numbers * size_of::<f32>() + 1) + tree) as u64
+        (self.rows() * (observations + numbers * size_of::<f32>() + 1) + tree) as u64
     }
 
     /// Bytes of a memory and of the tensors that it is saved as or restored from. Restoring, the file is in
@@ -144,6 +150,10 @@ impl Replay {
         let capacity = config.rows();
         let whole = OutOfMemory { bytes: config.bytes() };
         let room = |len: usize| room(capacity * len, whole);
+        let observations = || match config.observation_storage {
+            Storage::Float32 => room(observation_len).map(Stored::Float32),
+            Storage::Uint8 => self::room(capacity * observation_len, whole).map(Stored::Uint8),
+        };
         let priorities = match config.priorities {
             Some(settings) => Some((settings, SumTree::new(capacity).ok_or(whole)?)),
             None => None,
@@ -155,8 +165,8 @@ impl Replay {
             action_len,
             n_steps,
             gamma,
-            observations: room(observation_len)?,
-            next_observations: room(observation_len)?,
+            observations: observations()?,
+            next_observations: observations()?,
             actions: room(action_len)?,
             rewards: room(1)?,
             ends: self::room(capacity, whole)?,
@@ -189,8 +199,8 @@ impl Replay {
             Experience { truncated: true, .. } => TRUNCATED,
             _ => GOES_ON,
         };
-        put(&mut self.observations, index, experience.observation);
-        put(&mut self.next_observations, index, experience.next_observation);
+        keep(&mut self.observations, index, experience.observation);
+        keep(&mut self.next_observations, index, experience.next_observation);
         put(&mut self.actions, index, experience.action);
         put(&mut self.rewards, index, &[experience.reward as f32]);
         put(&mut self.ends, index, &[end]);
@@ -245,26 +255,35 @@ impl Replay {
         batch.discounts.clear();
         for &first in &batch.indices {
             let (last, reward, discount, _) = self.span(first);
-            batch.observations.extend_from_slice(row(
-                &self.observations,
-                first,
-                self.observation_len,
-            ));
-            batch.actions.extend_from_slice(row(&self.actions, first, self.action_len));
-            let next = row(&self.next_observations, last, self.observation_len);
-            batch.next_observations.extend_from_slice(next);
+            self.observations.read(rows(first, self.observation_len), &mut batch.observations);
+            let next = rows(last, self.observation_len);
+            self.next_observations.read(next, &mut batch.next_observations);
+            batch.actions.extend_from_slice(&self.actions[rows(first, self.action_len)]);
             batch.rewards.push(reward as f32);
             batch.discounts.push(discount as f32);
         }
     }
 
-    /// The experience at `index`, which lies below [`Replay::len`].
-    pub fn experience(&self, index: usize) -> Experience<'_> {
+    /// The experience at `index`, which lies below [`Replay::len`]; its observations are written into `scratch`.
+    pub fn experience<'a>(
+        &'a self,
+        index: usize,
+        scratch: &'a mut [Vec<f32>; 2],
+    ) -> Experience<'a> {
+        let [observation, next_observation] = scratch;
+        let here = rows(index, self.observation_len);
+        for (kept, copy) in [
+            (&self.observations, &mut *observation),
+            (&self.next_observations, &mut *next_observation),
+        ] {
+            copy.clear();
+            kept.read(here.clone(), copy);
+        }
         Experience {
-            observation: row(&self.observations, index, self.observation_len),
-            action: row(&self.actions, index, self.action_len),
+            observation,
+            action: &self.actions[rows(index, self.action_len)],
             reward: f64::from(self.rewards[index]),
-            next_observation: row(&self.next_observations, index, self.observation_len),
+            next_observation,
             terminated: self.ends[index] == TERMINATED,
             truncated: self.ends[index] == TRUNCATED,
         }
@@ -322,12 +341,9 @@ impl Replay {
         let name = |name: &str| format!("{prefix}{name}");
         tensors.insert_u64(&name("len"), n as u64);
         tensors.insert_u64(&name("stored"), self.stored);
-        tensors.insert(&name("observations"), &[n, self.observation_len], &self.observations);
-        tensors.insert(
-            &name("next_observations"),
-            &[n, self.observation_len],
-            &self.next_observations,
-        );
+        let shape = [n, self.observation_len];
+        self.observations.save(&name("observations"), &shape, tensors);
+        self.next_observations.save(&name("next_observations"), &shape, tensors);
         tensors.insert(&name("actions"), &[n, self.action_len], &self.actions);
         tensors.insert(&name("rewards"), &[n], &self.rewards);
         tensors.insert_bytes(&name("ends"), &self.ends);
@@ -346,8 +362,8 @@ impl Replay {
         let n = tensors.get_u64(&name("len"))? as usize;
         self.stored = tensors.get_u64(&name("stored"))?;
         let (width, action_len) = (self.observation_len, self.action_len);
-        tensors.read_into(&name("observations"), &[n, width], &mut self.observations)?;
-        tensors.read_into(&name("next_observations"), &[n, width], &mut self.next_observations)?;
+        self.observations.load(&name("observations"), &[n, width], tensors)?;
+        self.next_observations.load(&name("next_observations"), &[n, width], tensors)?;
         tensors.read_into(&name("actions"), &[n, action_len], &mut self.actions)?;
         tensors.read_into(&name("rewards"), &[n], &mut self.rewards)?;
         self.ends.clear();
@@ -373,8 +389,19 @@ fn put<N: Copy>(buffer: &mut Vec<N>, index: usize, values: &[N]) {
     }
 }
 
-fn row(buffer: &[f32], index: usize, len: usize) -> &[f32] {
-    &buffer[index * len..(index + 1) * len]
+/// [`put`] of numbers that may be kept as bytes.
+fn keep(buffer: &mut Stored, index: usize, values: &[f32]) {
+    let start = index * values.len();
+    if start == buffer.len() {
+        buffer.extend(values);
+    } else {
+        buffer.overwrite(start, values);
+    }
+}
+
+/// Where row `index` of `len` numbers lies.
+fn rows(index: usize, len: usize) -> Range<usize> {
+    index * len..(index + 1) * len
 }
 
 /// Priorities in a complete binary tree whose inner nodes hold the sums of their children: setting and
@@ -451,6 +478,7 @@ mod tests {
             capacity,
             environments: 1,
             observation_len: 1,
+            observation_storage: Storage::Float32,
             action_len: 1,
             n_steps: 1,
             gamma: 0.5,
@@ -480,21 +508,34 @@ mod tests {
 
     /// Bytes that a memory really holds.
     fn allocated(replay: &Replay) -> u64 {
-        let numbers =
-            [&replay.observations, &replay.next_observations, &replay.actions, &replay.rewards];
+        let observations =
+            [&replay.observations, &replay.next_observations].map(|kept| match kept {
+                Stored::Float32(numbers) => numbers.capacity() * size_of::<f32>(),
+                Stored::Uint8(bytes) => bytes.capacity(),
+            });
+        let numbers = [&replay.actions, &replay.rewards];
         let numbers =
             numbers.iter().map(|buffer| buffer.capacity() * size_of::<f32>()).sum::<usize>();
         let nodes = replay.priorities.as_ref().map_or(0, |(_, tree)| tree.nodes.capacity());
-        (numbers + replay.ends.capacity() + nodes * size_of::<f64>()) as u64
+        (observations[0]
+            + observations[1]
+            + numbers
+            + replay.ends.capacity()
+            + nodes * size_of::<f64>()) as u64
     }
 
     #[test]
     fn a_memory_takes_the_bytes_that_are_counted_empty_full_and_restored() {
         let priorities = Some(Priorities { alpha: 0.6, epsilon: 1e-6 });
-        for (capacity, environments, priorities) in
-            [(1, 1, None), (1000, 1, priorities), (1000, 7, None), (5, 8, priorities)]
-        {
-            let config = ReplayConfig { environments, priorities, ..config(capacity) };
+        let (numbers, bytes) = (Storage::Float32, Storage::Uint8);
+        for (capacity, environments, priorities, observation_storage) in [
+            (1, 1, None, bytes),
+            (1000, 1, priorities, numbers),
+            (1000, 7, None, bytes),
+            (5, 8, priorities, numbers),
+        ] {
+            let shape = config(capacity);
+            let config = ReplayConfig { environments, priorities, observation_storage, ..shape };
             let mut memory = empty(config);
             assert_eq!(allocated(&memory), config.bytes(), "{config:?}");
             for i in 0..2 * config.rows() {
@@ -507,6 +548,29 @@ mod tests {
             restored.load("", &tensors).expect("what was just saved");
             assert_eq!(allocated(&restored), config.bytes(), "{config:?}");
         }
+    }
+
+    /// Whole numbers of a byte, in a quarter of the room, in files too.
+    #[test]
+    fn bytes_come_out_as_the_numbers_that_went_in() {
+        let config = |observation_storage| ReplayConfig { observation_storage, ..config(300) };
+        let (mut bytes, mut numbers) =
+            (empty(config(Storage::Uint8)), empty(config(Storage::Float32)));
+        for memory in [&mut bytes, &mut numbers] {
+            // The last value is pushed over the first one.
+            for i in (0..255).chain(0..46) {
+                push(memory, i, false, false);
+            }
+        }
+        let (mut a, mut b) = (Batch::default(), Batch::default());
+        bytes.sample(2_000, 0.0, &mut rng(), &mut a);
+        numbers.sample(2_000, 0.0, &mut rng(), &mut b);
+        assert_eq!(a, b);
+        let (mut a, mut b) = (Tensors::default(), Tensors::default());
+        bytes.save("", &mut a);
+        numbers.save("", &mut b);
+        assert_eq!(b.size() - a.size(), 2 * 3 * 300);
+        assert!(numbers.load("", &a).is_err(), "bytes are no numbers");
     }
 
     #[test]
@@ -582,7 +646,8 @@ mod tests {
         for i in 0..11 {
             push(&mut replay, i, false, false);
             for index in 0..replay.len() {
-                let experience = replay.experience(index);
+                let mut scratch = Default::default();
+                let experience = replay.experience(index, &mut scratch);
                 assert_eq!(replay.number(index) as f32, experience.observation[0]);
                 assert_eq!(experience.next_observation[0], experience.observation[0] + 1.0);
             }
@@ -623,8 +688,11 @@ mod tests {
 
     #[test]
     fn a_restored_memory_samples_the_same() {
-        for priorities in [None, Some(Priorities { alpha: 0.6, epsilon: 1e-6 })] {
-            let config = ReplayConfig { priorities, n_steps: 2, ..config(8) };
+        for (priorities, observation_storage) in [
+            (None, Storage::Uint8),
+            (Some(Priorities { alpha: 0.6, epsilon: 1e-6 }), Storage::Float32),
+        ] {
+            let config = ReplayConfig { priorities, observation_storage, n_steps: 2, ..config(8) };
             let mut replay = empty(config);
             for i in 0..11 {
                 push(&mut replay, i, i == 6, false);

@@ -29,6 +29,24 @@ impl fmt::Display for Precision {
     }
 }
 
+/// A number type of tensors in files.
+pub trait Element: bytemuck::Pod {
+    /// Its name in safetensors files.
+    const DTYPE: safetensors::Dtype;
+}
+
+impl Element for u8 {
+    const DTYPE: safetensors::Dtype = safetensors::Dtype::U8;
+}
+
+impl Element for f32 {
+    const DTYPE: safetensors::Dtype = safetensors::Dtype::F32;
+}
+
+impl Element for f64 {
+    const DTYPE: safetensors::Dtype = safetensors::Dtype::F64;
+}
+
 /// `f32` or `f64`: everything that networks, heads and optimisers ask of a number.
 pub trait Scalar:
     num_traits::Float
@@ -41,14 +59,12 @@ pub trait Scalar:
     + Default
     + fmt::Debug
     + fmt::Display
-    + bytemuck::Pod
+    + Element
     + Send
     + Sync
 {
     /// The name of this type in experiment files.
     const PRECISION: Precision;
-    /// The name of this type in safetensors files.
-    const DTYPE: safetensors::Dtype;
     /// The vector register type of an instruction set.
     type Lanes<I: Isa>: Vector<Self>;
 
@@ -83,7 +99,6 @@ pub trait Scalar:
 
 impl Scalar for f32 {
     const PRECISION: Precision = Precision::Float32;
-    const DTYPE: safetensors::Dtype = safetensors::Dtype::F32;
     type Lanes<I: Isa> = I::F32;
 
     #[inline(always)]
@@ -160,7 +175,6 @@ fn horner64<I: Isa>(x: f64, coefficients: &[f64]) -> f64 {
 
 impl Scalar for f64 {
     const PRECISION: Precision = Precision::Float64;
-    const DTYPE: safetensors::Dtype = safetensors::Dtype::F64;
     type Lanes<I: Isa> = I::F64;
 
     #[inline(always)]

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::network::Network;
-use super::scalar::Scalar;
+use super::scalar::{Element, Scalar};
 use rushes_rng::Rng;
 
 /// The metadata entry that holds [`Tensors::metadata`].
@@ -75,7 +75,7 @@ pub struct Tensors {
 
 impl Tensors {
     /// Adds or replaces a tensor. `values` must have as many numbers as `shape` says.
-    pub fn insert<T: Scalar>(&mut self, name: &str, shape: &[usize], values: &[T]) {
+    pub fn insert<T: Element>(&mut self, name: &str, shape: &[usize], values: &[T]) {
         self.put(name, T::DTYPE, shape, values.len(), bytemuck::cast_slice(values));
     }
 
@@ -135,7 +135,7 @@ impl Tensors {
     ///
     /// # Errors
     /// Fails if it is missing or of another type or shape.
-    pub fn get<T: Scalar>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>, StateError> {
+    pub fn get<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>, StateError> {
         let mut values = Vec::new();
         self.read_into(name, shape, &mut values)?;
         Ok(values)
@@ -145,7 +145,7 @@ impl Tensors {
     ///
     /// # Errors
     /// Fails if the tensor is missing or of another type or shape; `values` is unchanged then.
-    pub fn read_into<T: Scalar>(
+    pub fn read_into<T: Element>(
         &self,
         name: &str,
         shape: &[usize],

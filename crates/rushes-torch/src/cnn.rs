@@ -4,7 +4,7 @@
 use tch::Tensor;
 
 use crate::graph::{FullyConnected, Graph, Number, apply, to_host};
-use rushes_nn::convolution::CnnConfig;
+use rushes_nn::convolution::{CnnConfig, Picture};
 use rushes_nn::network::{Network, ParametersMut, TensorInfo};
 use rushes_rng::Rng;
 
@@ -30,14 +30,17 @@ impl<T: Number> TorchCnn<T> {
         }
     }
 
-    /// The batch as pictures on the device.
+    /// The batch as it is, on the device.
     fn pictures(&self, batch: &[f32], rows: usize) -> Tensor {
         assert_eq!(batch.len(), rows * self.inputs(), "the batch does not fit the network");
-        let [channels, height, width] = self.config.image;
-        self.graph.tensor(batch, &[rows, channels, height, width])
+        let Picture { frames, height, width, channels } = self.config.picture;
+        self.graph.tensor(batch, &[rows, frames, height, width, channels])
     }
 
-    fn compute(&self, mut x: Tensor, train: bool) -> Tensor {
+    fn compute(&self, pictures: Tensor, train: bool) -> Tensor {
+        let image = self.config.picture.image().map(|n| n as i64);
+        // Channels before rows and columns, as PyTorch wants them.
+        let mut x = pictures.permute([0, 1, 4, 2, 3]).reshape([-1, image[0], image[1], image[2]]);
         let convolutions = &self.config.convolutions;
         let (kernels, rest) = self.graph.leaves.split_at(2 * convolutions.len());
         for (convolution, leaf) in convolutions.iter().zip(kernels.chunks_exact(2)) {
@@ -51,7 +54,7 @@ impl<T: Number> TorchCnn<T> {
 
 impl<T: Number> Network<T> for TorchCnn<T> {
     fn inputs(&self) -> usize {
-        self.config.image.iter().product()
+        self.config.picture.image().iter().product()
     }
 
     fn outputs(&self) -> usize {
@@ -125,7 +128,7 @@ mod tests {
             ConvolutionSpec { channels: 3, kernel: 3, stride: 2 },
             ConvolutionSpec { channels: 4, kernel: 2, stride: 1 },
         ];
-        CnnConfig::new([2, 7, 10], &convolutions, MlpConfig::new(0, &[5], 2, activation))
+        CnnConfig::new([2, 7, 10].into(), &convolutions, MlpConfig::new(0, &[5], 2, activation))
     }
 
     fn network<T: Number>(config: &CnnConfig) -> Box<dyn Network<T>> {
@@ -146,7 +149,7 @@ mod tests {
     /// The network by the definition of a convolution and of a matrix product, for ReLU.
     fn by_hand(config: &CnnConfig, parameters: &[f64], picture: &[f32]) -> Vec<f64> {
         let mut x: Vec<f64> = picture.iter().map(|&value| f64::from(value)).collect();
-        let [mut channels, mut height, mut width] = config.image;
+        let [mut channels, mut height, mut width] = config.picture.image();
         let mut at = 0;
         for convolution in &config.convolutions {
             let ConvolutionSpec { channels: kernels, kernel: side, stride } = *convolution;
@@ -204,6 +207,46 @@ mod tests {
             network.parameters_mut().iter_mut().for_each(|parameter| *parameter *= 1.1);
         }
         network.forward(&[], 0, &mut []);
+    }
+
+    /// The same picture with its numbers in another order gives the same outputs and the same gradients.
+    #[test]
+    fn channels_may_come_last_and_behind_frames() {
+        let channels_first = config(Activation::Relu);
+        for (frames, channels) in [(1, 2), (2, 1)] {
+            let mut config = channels_first.clone();
+            let (height, width) = (7, 10);
+            config.picture = Picture { frames, height, width, channels };
+            let (mut one, mut other) = (network::<f64>(&channels_first), network::<f64>(&config));
+            let batch = batch(&*one);
+            // Where each number of the one order lies in the other one.
+            let place = |row: usize, frame: usize, channel: usize, pixel: usize| {
+                let plane = row * 2 + frame * channels + channel;
+                let first = (row * frames + frame) * height * width * channels;
+                (plane * height * width + pixel, first + pixel * channels + channel)
+            };
+            let mut places = Vec::new();
+            for row in 0..ROWS {
+                for (frame, channel) in (0..frames).flat_map(|f| (0..channels).map(move |c| (f, c)))
+                {
+                    places.extend((0..height * width).map(|i| place(row, frame, channel, i)));
+                }
+            }
+            let mut moved = vec![f32::NAN; batch.len()];
+            places.iter().for_each(|&(from, to)| moved[to] = batch[from]);
+            let run = |network: &mut dyn Network<f64>, batch: &[f32]| {
+                let (mut outputs, mut gradient) = ([0.0; 2 * ROWS], vec![0.0; batch.len()]);
+                network.forward_train(batch, ROWS, &mut masks(), &mut outputs);
+                network.backward(&[1.0; 2 * ROWS], Some(&mut gradient));
+                (outputs, gradient)
+            };
+            let ((outputs, gradient), (same, permuted)) =
+                (run(&mut *one, &batch), run(&mut *other, &moved));
+            let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-13, "{a}, {b}");
+            outputs.iter().zip(same).for_each(|(a, b)| close(*a, b));
+            places.iter().for_each(|&(from, to)| close(gradient[from], permuted[to]));
+            one.gradients().iter().zip(other.gradients()).for_each(|(a, b)| close(*a, *b));
+        }
     }
 
     #[test]

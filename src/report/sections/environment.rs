@@ -3,7 +3,7 @@
 use indexmap::IndexSet;
 
 use super::Section;
-use crate::env::Space;
+use crate::env::{Dtype, Space};
 use crate::format;
 use crate::report::block::{Block, Fact};
 use crate::report::model::Report;
@@ -83,7 +83,7 @@ fn card(run: &RunData) -> Option<Block> {
 /// A space with its bounds, as far as they fit.
 fn space(space: &Space) -> String {
     match space {
-        Space::Box { low, high, shape } if low.len() <= 8 => {
+        Space::Box { dtype: Dtype::Float32, low, high, shape } if low.len() <= 8 => {
             let bounds = low.iter().zip(high).map(|(low, high)| {
                 format!(
                     "{} … {}",

@@ -130,6 +130,7 @@ fn kind(report: &Report, series: &Series) -> String {
         (PolicyKind::Random, _) => "random baseline".into(),
         (PolicyKind::HardCoded, _) => "hard-coded baseline".into(),
         (PolicyKind::Planning, _) => "plans on the simulator".into(),
+        (PolicyKind::External, _) => "own program".into(),
         (PolicyKind::Neural, false) => "untrained network".into(),
         (PolicyKind::Tabular, false) => "untrained table".into(),
         (PolicyKind::Neural | PolicyKind::Tabular, true) => String::new(),

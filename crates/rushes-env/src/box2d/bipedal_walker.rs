@@ -325,9 +325,10 @@ impl BipedalWalker {
         (low[8], low[13]) = (-0.0, -0.0);
         high.extend([1.0; RAYS]);
         low.extend([-1.0; RAYS]);
+        let shape = vec![high.len()];
         Self {
             hardcore,
-            observation_space: Space::Box { shape: vec![high.len()], low, high },
+            observation_space: Space::float_box(low, high, shape),
             action_space: Space::uniform_box(-1.0, 1.0, 4),
             np_random: NpRandom::new(0),
             terrain: Terrain::default(),

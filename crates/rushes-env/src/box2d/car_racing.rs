@@ -165,12 +165,10 @@ struct CarRacing {
 
 impl CarRacing {
     fn new(config: Config) -> Self {
-        let shape = vec![STATE_SIZE as usize, STATE_SIZE as usize, 3];
-        let len = shape.iter().product();
         Self {
-            observation_space: Space::Box { low: vec![0.0; len], high: vec![255.0; len], shape },
+            observation_space: Space::picture(&[STATE_SIZE as usize, STATE_SIZE as usize, 3]),
             action_space: if config.continuous {
-                Space::Box { low: vec![-1.0, 0.0, 0.0], high: vec![1.0; 3], shape: vec![3] }
+                Space::float_box(vec![-1.0, 0.0, 0.0], vec![1.0; 3], vec![3])
             } else {
                 Space::Discrete { n: 5 }
             },

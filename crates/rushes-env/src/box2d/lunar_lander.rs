@@ -195,11 +195,7 @@ impl LunarLander {
         };
         Self {
             config,
-            observation_space: Space::Box {
-                low: low.to_vec(),
-                high: high.to_vec(),
-                shape: vec![high.len()],
-            },
+            observation_space: Space::float_box(low.to_vec(), high.to_vec(), vec![high.len()]),
             action_space,
             np_random: NpRandom::new(0),
             ground: [0.0; CHUNKS],

@@ -87,11 +87,9 @@ mod hill {
 
     /// Position and velocity.
     pub(super) fn observation_space() -> Space {
-        Space::Box {
-            low: vec![MIN_POSITION as f32, -MAX_SPEED as f32],
-            high: vec![MAX_POSITION as f32, MAX_SPEED as f32],
-            shape: vec![2],
-        }
+        let low = vec![MIN_POSITION as f32, -MAX_SPEED as f32];
+        let high = vec![MAX_POSITION as f32, MAX_SPEED as f32];
+        Space::float_box(low, high, vec![2])
     }
 
     fn height(x: f32) -> f32 {
