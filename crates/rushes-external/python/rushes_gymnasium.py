@@ -272,10 +272,12 @@ class Server:
             (final if last else present)[i] = part.get(observation)
 
     def reset_copy(self, i):
-        if i in self.new_options:
-            self.envs[i].close()
-            self.envs[i] = make(self.settings, {**self.options, **self.new_options.pop(i)}, self.render)
         seed = int(self.seed[i]) if self.reset_mask[i] == 1 else None
+        if i in self.new_options:
+            if seed is None:  # made anew, it has no random stream that could go on
+                seed = int(self.envs[i].unwrapped.np_random.integers(2**31))
+            self.envs[i].close()
+            self.envs[i] = make(self.settings, self.new_options.pop(i), self.render)
         observation, self.infos[i] = self.envs[i].reset(seed=seed)
         self.observe(i, observation)
 
