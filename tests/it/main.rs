@@ -12,6 +12,7 @@ mod env_policies;
 mod experiments;
 mod export;
 mod external;
+mod external_examples;
 mod faults;
 mod gate;
 mod input;
