@@ -114,7 +114,7 @@ int main(void) {
 
     Catch *all = calloc((size_t)copies, sizeof *all);
     char command;
-    while (read(0, &command, 1) == 1 && command != 'Q') {
+    while (read(0, &command, 1) == 1) {
         for (long i = 0; i < copies; i++) {
             Catch *c = all + i;
             int resets = command == 'R' && again[i];

@@ -41,7 +41,7 @@ def draw(i):
         x, y = (48 + 42 * place).astype(int)
         view["frame"][i, y - 4 : y + 5, x - 4 : x + 5] = colour
 
-while (command := os.read(0, 1)) not in (b"", b"Q"):
+while command := os.read(0, 1):
     if command == b"I":
         infos = json.dumps([None] * copies).encode()
         channel.write(b"K" + len(infos).to_bytes(4, "little") + infos)

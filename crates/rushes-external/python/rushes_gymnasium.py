@@ -376,16 +376,16 @@ def main():
         import gymnasium as gym
         import numpy as np
         from gymnasium import spaces
-    except ImportError as error:
-        advice = "install it there, or name the Python that has it in `environment.gymnasium.python`"
-        return tell({"error": f"{error}, in {sys.executable}: {advice}"})
-    try:
+
         settings = json.loads(sys.argv[1])
         for module in settings.get("import", []):
             found = importlib.import_module(module)
             if hasattr(gym, "register_envs"):
                 gym.register_envs(found)
         server = Server(settings, hello)
+    except ModuleNotFoundError as error:
+        places = f"{os.getcwd()} and the packages of {sys.executable}"
+        return tell({"error": f"{reason(error)}\nlooked for in {places} (`environment.gymnasium.python`)"})
     except Exception as error:
         return tell({"error": reason(error)})
     tell(server.card)
