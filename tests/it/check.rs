@@ -63,7 +63,7 @@ impl Run {
                         "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 10 } },
                     }),
                     PolicyKind::Planning => json!({ "policy": { "type": "planning" } }),
-                    PolicyKind::Tabular => unreachable!("cart-poles have no table"),
+                    PolicyKind::Tabular | PolicyKind::External => unreachable!("of no agent here"),
                 };
                 ((*name).to_owned(), settings)
             })
