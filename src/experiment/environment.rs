@@ -25,7 +25,7 @@ const LONGEST_EPISODE: u32 = 10_000;
 pub struct EnvironmentSpec {
     /// Gymnasium's id, for example `CartPole-v1`; `rushes envs` lists those that are built in. With `gymnasium`, any id
     /// that it can make, `module:Name-v0` and `module:Class` too. With `command`, what it is to be called; the
-    /// program's name by default.
+    /// name of the program, or of the script that it runs, by default.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Constructor options; `rushes envs ID` lists them.
@@ -113,11 +113,14 @@ impl EnvironmentSpec {
         })
     }
 
-    /// Names an environment that has only a command after its program.
+    /// Names an environment that has only a command: after its program, or the script that the program runs.
     pub fn fill_in_id(&mut self) {
-        let program = self.command.as_ref().and_then(|command| command.first());
-        if let (true, Some(program)) = (self.id.is_empty(), program) {
-            let stem = Path::new(program).file_stem().unwrap_or_default();
+        let Some(command) = self.command.as_ref().filter(|_| self.id.is_empty()) else { return };
+        let is_script = |word: &&String| {
+            !word.starts_with('-') && Path::new(word).extension().is_some_and(|e| !e.is_empty())
+        };
+        if let Some(named) = command.iter().find(is_script).or(command.first()) {
+            let stem = Path::new(named).file_stem().unwrap_or_default();
             self.id = stem.to_string_lossy().into_owned();
         }
     }

@@ -20,7 +20,12 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Adds an array and returns its number.
-    pub(crate) fn add(&mut self, name: impl Into<String>, dtype: Dtype, shape: Vec<usize>) -> usize {
+    pub(crate) fn add(
+        &mut self,
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Vec<usize>,
+    ) -> usize {
         let offset = self.size.next_multiple_of(ALIGNMENT);
         self.size = offset + dtype.size() * shape.iter().product::<usize>();
         self.arrays.push(Array { name: name.into(), dtype, shape, offset });

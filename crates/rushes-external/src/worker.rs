@@ -195,7 +195,12 @@ impl Worker {
     ///
     /// # Errors
     /// Fails if a whole number lies outside of its space.
-    pub(crate) fn observe(&self, copy: usize, last: bool, observation: &mut [f32]) -> Result<(), Failure> {
+    pub(crate) fn observe(
+        &self,
+        copy: usize,
+        last: bool,
+        observation: &mut [f32],
+    ) -> Result<(), Failure> {
         let first = if last { self.arrays.finals } else { self.arrays.observations };
         let mut rest = observation;
         for (i, leaf) in self.observations.iter().enumerate() {
