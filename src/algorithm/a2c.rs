@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, has_head, report};
 use super::on_policy::{self, ActorCritic, ActorCriticConfig, Minibatch, Rollout, value_loss};
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
@@ -57,7 +57,7 @@ pub(super) struct A2cSpec {
     pub shared_trunk: bool,
     /// Initial logarithm of the standard deviations of continuous actions.
     pub log_std_init: f64,
-    /// Normalise observations by their running mean and deviation, cut to ±10.
+    /// Normalise observations (the numbers of boxes in them) by their running mean and deviation, cut to ±10.
     pub normalize_observations: bool,
     /// Divide rewards by the running deviation of the discounted return, cut to ±10.
     pub normalize_rewards: bool,
@@ -110,7 +110,7 @@ impl AlgorithmSettings for A2cSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        actions.is_discrete_or_box()
+        has_head(actions)
     }
 
     fn problems(
@@ -181,7 +181,8 @@ impl<T: Scalar> A2c<T> {
         agent.forward(batch);
         let head = agent.head();
         let (log_std, grad_log_std) = agent.log_std();
-        let (policy_loss, entropy) = policy_loss(head, log_std, batch, spec.ent_coef, grad_log_std);
+        let (policy_loss, entropy) =
+            policy_loss(&head, log_std, batch, spec.ent_coef, grad_log_std);
         let Minibatch { values, old_values, returns, grad_values, .. } = batch;
         let value_loss = value_loss(values, old_values, returns, None, spec.vf_coef, grad_values);
         agent.backward(batch);
@@ -203,7 +204,7 @@ impl<T: Scalar> A2c<T> {
 /// `-mean(A · ln π) - ent_coef · mean(entropy)`: returns the first mean and the entropy's, and writes the
 /// gradients at `batch.outputs` (into `batch.grad_outputs`) and at `log_std` (added to `grad_log_std`).
 pub(super) fn policy_loss<T: Scalar>(
-    head: Head,
+    head: &Head,
     log_std: &[T],
     batch: &mut Minibatch<T>,
     ent_coef: f64,
@@ -268,14 +269,14 @@ impl<T: Scalar> Algorithm for A2c<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algorithm::on_policy::tests::{HEADS, autograd, minibatch};
+    use crate::algorithm::on_policy::tests::{autograd, heads, minibatch};
     use tch::{Kind, Tensor};
 
     const ENT_COEF: f64 = 0.05;
 
     #[test]
     fn the_policy_loss_and_its_gradient_equal_autograd() {
-        for head in HEADS {
+        for head in &heads() {
             let (mut batch, log_std) = minibatch(head, 64);
             let mut grad_log_std = vec![0.0; log_std.len()];
             let (loss, entropy) =
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_policy_loss_gradient_equals_finite_differences() {
-        for head in HEADS {
+        for head in &heads() {
             let (mut batch, log_std) = minibatch(head, 16);
             let total = |batch: &mut Minibatch<f64>, i: usize, by: f64| {
                 let middle = batch.outputs[i];

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, has_head, report};
 use super::population::{self, Population, PopulationConfig};
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
@@ -41,7 +41,7 @@ pub(super) struct CemSpec {
     /// Episodes that each candidate plays; their mean return decides.
     #[schemars(range(min = 1, max = 10_000))]
     pub episodes_per_candidate: u64,
-    /// Normalise observations by their running mean and deviation, cut to ±10.
+    /// Normalise observations (the numbers of boxes in them) by their running mean and deviation, cut to ±10.
     pub normalize_observations: bool,
     /// Threads that the candidates play on; changes nothing but the time it takes.
     #[schemars(range(min = 1, max = 1024))]
@@ -79,7 +79,7 @@ impl CemSpec {
 
 impl AlgorithmSettings for CemSpec {
     fn supports(&self, actions: &Space) -> bool {
-        actions.is_discrete_or_box()
+        has_head(actions)
     }
 
     fn problems(

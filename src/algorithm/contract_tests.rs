@@ -87,7 +87,15 @@ fn cases() -> Vec<Case> {
     flat.as_object_mut().expect("above").remove("convolutions");
     let own_picture = json!({ "type": "neural", "hidden": [8],
         "convolutions": [{ "channels": 4, "kernel": 8, "stride": 8 }] });
+    let echo = |actions: &str, algorithm: serde_json::Value| Case {
+        environment: super::echo::environment(actions),
+        ..case("CartPole-v1", neural.clone(), algorithm)
+    };
     vec![
+        echo("multi_discrete", ppo(normalised.clone())),
+        echo("multi_binary", json!({ "name": "a2c", "n_envs": 2 })),
+        echo("dict", json!({ "name": "reinforce" })),
+        echo("dict", cem.clone()),
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
         case("Pendulum-v1", linear, es.clone()),

@@ -115,7 +115,7 @@ impl DqnSpec {
         let actions = setup.action_space.discrete().unwrap_or(1);
         let outputs = actions + usize::from(self.dueling);
         let network = setup.build_network(outputs, Initial::PYTORCH, 0)?;
-        let head = Head::Categorical { actions };
+        let head = Head::categorical(actions);
         let (observations, actions) = (setup.observation_space, setup.action_space);
         Ok(ValuePolicy(NetworkPolicy::new(network, head, observations, actions)))
     }

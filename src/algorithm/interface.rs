@@ -97,7 +97,7 @@ impl<'a> Setup<'a> {
     }
 
     /// What the outputs of a policy over the action space mean: a normal distribution for continuous actions,
-    /// and what the policy asks for else.
+    /// and what the policy asks for else, of every part where a discrete action has several.
     ///
     /// # Errors
     /// Fails if the policy is not neural.
@@ -106,7 +106,7 @@ impl<'a> Setup<'a> {
             (Space::Box { low, .. }, _) => Head::Gaussian { dimensions: low.len() },
             (_, HeadSpec::Sigmoid) => Head::Bernoulli,
             (space, HeadSpec::Softmax) => {
-                Head::Categorical { actions: space.discrete().unwrap_or(1) }
+                Head::Categorical { nvec: space.discrete_parts().unwrap_or_default() }
             }
         })
     }
@@ -226,6 +226,11 @@ pub trait AlgorithmSettings {
     /// # Errors
     /// Fails if the network's engine or device cannot be had.
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>>;
+}
+
+/// Whether a [`Head`] acts in this space: continuous actions, or discrete ones of one part or several.
+pub fn has_head(actions: &Space) -> bool {
+    actions.is_continuous() || actions.discrete_parts().is_some()
 }
 
 /// What is wrong with how a neural policy's outputs become actions of `env`; paths are below the agent.

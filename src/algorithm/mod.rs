@@ -16,6 +16,8 @@ mod collection;
 #[cfg(test)]
 mod contract_tests;
 mod dqn;
+#[cfg(test)]
+mod echo;
 mod interface;
 mod model_based_planning;
 mod model_free_planning;
@@ -33,6 +35,6 @@ mod td3;
 mod tqc;
 
 pub use interface::{
-    Algorithm, AlgorithmSettings, Initial, Setup, by_precision, head_problem, report,
+    Algorithm, AlgorithmSettings, Initial, Setup, by_precision, has_head, head_problem, report,
 };
 pub use table::{AlgorithmEntry, all, problems, register, resolved, schemas, settings};

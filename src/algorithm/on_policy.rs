@@ -50,7 +50,7 @@ impl ActorCriticConfig {
         policy.log_std.fill(T::of(self.log_std_init));
         policy.normaliser = self
             .normalize_observations
-            .then(|| ObservationNormaliser::new(setup.observation_space.features()));
+            .then(|| ObservationNormaliser::new(setup.observation_space.box_features()));
         Ok(policy)
     }
 
@@ -222,7 +222,7 @@ pub(super) fn problems(
 ) -> Vec<Problem> {
     let mut problems: Vec<_> = head_problem(policy, env).into_iter().collect();
     let observations = env.observation_space();
-    if normalize_observations && !matches!(observations, Space::Box { .. }) {
+    if normalize_observations && !observations.box_features().contains(&true) {
         let message =
             format!("observations of {observations} are one-hot and stay as they are: use false");
         let path = ["training", "algorithm", "normalize_observations"];
@@ -276,7 +276,7 @@ impl<T: Scalar> ActorCritic<T> {
 
     /// How the actor's outputs become actions.
     pub(super) fn head(&self) -> Head {
-        self.policy.head
+        self.policy.head.clone()
     }
 
     /// A rollout of nothing.
@@ -635,11 +635,13 @@ pub(super) mod tests {
     use crate::nn::random::normal;
 
     /// Every kind of head.
-    pub(crate) const HEADS: [Head; 3] =
-        [Head::Categorical { actions: 3 }, Head::Bernoulli, Head::Gaussian { dimensions: 2 }];
+    pub(crate) fn heads() -> [Head; 4] {
+        let several = Head::Categorical { nvec: vec![3, 2] };
+        [Head::categorical(3), several, Head::Bernoulli, Head::Gaussian { dimensions: 2 }]
+    }
 
     /// A minibatch whose ratios lie on both sides of the clip range, with log standard deviations.
-    pub(crate) fn minibatch(head: Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
+    pub(crate) fn minibatch(head: &Head, rows: usize) -> (Minibatch<f64>, Vec<f64>) {
         let mut rng = stream(11, Purpose::Exploration, 0);
         let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
         let (width, len) = (head.outputs(), head.action_len());
@@ -655,7 +657,9 @@ pub(super) mod tests {
             grad_values: vec![f64::NAN; rows],
             actions: match head {
                 Head::Gaussian { .. } => draw(rows * len).iter().map(|x| *x as f32).collect(),
-                Head::Categorical { actions } => (0..rows).map(|i| (i % actions) as f32).collect(),
+                Head::Categorical { nvec } => {
+                    (0..rows).flat_map(|i| nvec.iter().map(move |n| (i % n) as f32)).collect()
+                }
                 Head::Bernoulli => (0..rows).map(|i| (i % 2) as f32).collect(),
             },
             features: Vec::new(),
@@ -677,20 +681,29 @@ pub(super) mod tests {
         pub entropies: Tensor,
     }
 
-    pub(crate) fn autograd(head: Head, batch: &Minibatch<f64>, log_std: &[f64]) -> Reference {
+    pub(crate) fn autograd(head: &Head, batch: &Minibatch<f64>, log_std: &[f64]) -> Reference {
         let rows = batch.rows() as i64;
         let leaf = |values: &[f64]| Tensor::from_slice(values).set_requires_grad(true);
         let (outputs, log_std) = (leaf(&batch.outputs), leaf(log_std));
         let z = outputs.view([rows, head.outputs() as i64]);
         let actions = Tensor::from_slice(&batch.actions).view([rows, -1]);
         let sum = |each: Tensor| each.sum_dim_intlist(1, false, None::<Kind>);
-        let discrete = |log_probs: Tensor| {
+        let discrete = |log_probs: Tensor, actions: Tensor| {
             let chosen = log_probs.gather(1, &actions.to_kind(Kind::Int64), false);
             (sum(chosen), -sum(log_probs.exp() * &log_probs))
         };
         let (log_probs, entropies) = match head {
-            Head::Categorical { .. } => discrete(z.log_softmax(1, Kind::Double)),
-            Head::Bernoulli => discrete(Tensor::cat(&[z.log_sigmoid(), (-&z).log_sigmoid()], 1)),
+            Head::Categorical { nvec } => {
+                let sizes: Vec<i64> = nvec.iter().map(|&n| n as i64).collect();
+                let parts = z.split_with_sizes(sizes, 1);
+                let parts = parts.iter().enumerate().map(|(i, part)| {
+                    discrete(part.log_softmax(1, Kind::Double), actions.narrow(1, i as i64, 1))
+                });
+                parts.reduce(|a, b| (a.0 + b.0, a.1 + b.1)).expect("a part")
+            }
+            Head::Bernoulli => {
+                discrete(Tensor::cat(&[z.log_sigmoid(), (-&z).log_sigmoid()], 1), actions)
+            }
             Head::Gaussian { .. } => {
                 let distance = (actions.to_kind(Kind::Double) - &z) / log_std.exp();
                 let half_ln_tau = 0.5 * std::f64::consts::TAU.ln();

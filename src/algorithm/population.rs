@@ -39,7 +39,7 @@ impl PopulationConfig {
         policy.log_std.fill(T::neg_infinity());
         policy.normaliser = self
             .normalize_observations
-            .then(|| ObservationNormaliser::new(setup.observation_space.features()));
+            .then(|| ObservationNormaliser::new(setup.observation_space.box_features()));
         Ok(policy)
     }
 }

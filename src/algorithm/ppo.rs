@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, has_head, report};
 use super::on_policy::{
     self, ActorCritic, ActorCriticConfig, Minibatch, Order, Rollout, value_loss,
 };
@@ -72,7 +72,7 @@ pub(super) struct PpoSpec {
     pub shared_trunk: bool,
     /// Initial logarithm of the standard deviations of continuous actions.
     pub log_std_init: f64,
-    /// Normalise observations by their running mean and deviation, cut to ±10.
+    /// Normalise observations (the numbers of boxes in them) by their running mean and deviation, cut to ±10.
     pub normalize_observations: bool,
     /// Divide rewards by the running deviation of the discounted return, cut to ±10.
     pub normalize_rewards: bool,
@@ -128,7 +128,7 @@ impl AlgorithmSettings for PpoSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        actions.is_discrete_or_box()
+        has_head(actions)
     }
 
     fn problems(
@@ -233,7 +233,7 @@ fn learn<T: Scalar>(
     let (log_std, grad_log_std) = agent.log_std();
     let settings =
         PolicyLoss { clip_range: spec.clip_range.at(remaining), ent_coef: spec.ent_coef };
-    let mut losses = settings.evaluate(head, log_std, batch, grad_log_std);
+    let mut losses = settings.evaluate(&head, log_std, batch, grad_log_std);
     let clip = spec.clip_range_vf.map(|clip| clip.at(remaining));
     let Minibatch { values, old_values, returns, grad_values, .. } = batch;
     losses.value_loss = value_loss(values, old_values, returns, clip, spec.vf_coef, grad_values);
@@ -276,7 +276,7 @@ impl PolicyLoss {
     /// `batch.grad_outputs`) and at `log_std` (added to `grad_log_std`).
     pub(super) fn evaluate<T: Scalar>(
         self,
-        head: Head,
+        head: &Head,
         log_std: &[T],
         batch: &mut Minibatch<T>,
         grad_log_std: &mut [T],
@@ -369,18 +369,18 @@ mod tests {
     use tch::{Kind, Tensor};
 
     use super::*;
-    use crate::algorithm::on_policy::tests::{HEADS, autograd, minibatch};
+    use crate::algorithm::on_policy::tests::{autograd, heads, minibatch};
 
     const SETTINGS: PolicyLoss = PolicyLoss { clip_range: 0.2, ent_coef: 0.05 };
 
-    fn total(head: Head, batch: &mut Minibatch<f64>, log_std: &[f64]) -> f64 {
+    fn total(head: &Head, batch: &mut Minibatch<f64>, log_std: &[f64]) -> f64 {
         let losses = SETTINGS.evaluate(head, log_std, batch, &mut vec![0.0; log_std.len()]);
         losses.policy_loss - SETTINGS.ent_coef * losses.entropy
     }
 
     #[test]
     fn the_policy_loss_and_its_gradient_equal_autograd() {
-        for head in HEADS {
+        for head in &heads() {
             let rows = 64;
             let (mut batch, log_std) = minibatch(head, rows);
             let mut grad_log_std = vec![0.0; log_std.len()];
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn the_policy_loss_gradient_equals_finite_differences() {
-        for head in HEADS {
+        for head in &heads() {
             let (mut batch, log_std) = minibatch(head, 16);
             let mut grad_log_std = vec![0.0; log_std.len()];
             SETTINGS.evaluate(head, &log_std, &mut batch, &mut grad_log_std);
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn the_value_loss_and_its_gradient_equal_autograd() {
         for clip in [None, Some(0.3)] {
-            let (mut batch, _) = minibatch(Head::Bernoulli, 32);
+            let (mut batch, _) = minibatch(&Head::Bernoulli, 32);
             let Minibatch { values, old_values, returns, grad_values, .. } = &mut batch;
             let found = value_loss(values, old_values, returns, clip, 0.5, grad_values);
             let leaf = Tensor::from_slice(values).set_requires_grad(true);

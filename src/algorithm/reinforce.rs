@@ -96,7 +96,7 @@ impl AlgorithmSettings for ReinforceSpec {
     }
 
     fn supports(&self, actions: &Space) -> bool {
-        actions.discrete().is_some()
+        actions.discrete_parts().is_some()
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
@@ -148,7 +148,7 @@ impl<T: Scalar> Reinforce<T> {
         actions.clear();
         rewards.clear();
         ends.clear();
-        let mut action = [0.0];
+        let mut action = vec![0.0; self.policy.head.action_len()];
         // The update meets the dropout masks that the actions were chosen under.
         let mut dropout = self.dropout.clone();
         while (ends.len() as u64) < self.spec.episodes_per_update {
@@ -160,7 +160,7 @@ impl<T: Scalar> Reinforce<T> {
             self.policy.explore(situation, &mut dropout, &mut self.exploration, &mut action)?;
             world.step(&action)?;
             features.extend_from_slice(self.policy.features());
-            actions.push(action[0]);
+            actions.extend_from_slice(&action);
             rewards.push(world.envs().rewards()[0]);
             if !world.envs().finished().is_empty() {
                 ends.push(rewards.len());
@@ -178,7 +178,7 @@ impl<T: Scalar> Reinforce<T> {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / steps as f64,
         };
-        let head = self.policy.head;
+        let head = &self.policy.head;
         let network = &mut self.policy.network;
         let width = head.outputs();
         let mut outputs = vec![T::zero(); steps * width];
@@ -187,8 +187,8 @@ impl<T: Scalar> Reinforce<T> {
         let (mut loss, mut entropy) = (0.0, 0.0);
         let mut gradients = vec![T::zero(); steps * width];
         let rows = outputs.chunks_exact(width).zip(gradients.chunks_exact_mut(width));
-        for ((row, gradient), (action, weight)) in rows.zip(actions.iter().zip(&weights)) {
-            let action = std::slice::from_ref(action);
+        let actions = actions.chunks_exact(head.action_len());
+        for ((row, gradient), (action, weight)) in rows.zip(actions.zip(&weights)) {
             head.differentiate(row, &[], action, gradient, &mut [], |found| {
                 loss -= scale * weight * found.log_prob.as_f64();
                 entropy += found.entropy.as_f64() / steps as f64;

@@ -272,10 +272,11 @@ impl Audience<'_> {
             info => Value::from(info).to_string(),
         };
         // Every element of a space is equally wide.
-        let action_width = match &self.spaces.1 {
-            Space::Box { low, .. } => Element::new(&self.spaces.1, low).to_string().len().max(6),
-            _ => 6,
+        let widest = match &self.spaces.1 {
+            Space::Box { low, .. } => low.clone(),
+            space => (space.discrete_parts().iter().flatten()).map(|n| (n - 1) as f32).collect(),
         };
+        let action_width = Element::new(&self.spaces.1, &widest).to_string().len().max(6);
         let width = observation.len().max(11);
         let mut row = |cells: [&str; 7]| {
             let [step, action, observation, reward, terminated, truncated, info] = cells;

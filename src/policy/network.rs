@@ -66,7 +66,7 @@ impl<T: Scalar> NetworkPolicy<T> {
         if let Some(normaliser) = &mut self.normaliser {
             let mut features = Vec::new();
             self.observation_space.encode_all(observations, &mut features);
-            normaliser.moments.update(&features);
+            normaliser.learn(&features);
         }
     }
 

@@ -35,6 +35,12 @@ impl PlanningSpec {
                            `model_based_planning` learns a model of any";
             problems.push(Problem::new(&["policy", "type"], message));
         }
+        let actions = env.action_space();
+        if matches!(self.planner, PlannerSpec::Cem(_)) && !actions.is_discrete_or_box() {
+            let message =
+                format!("cem draws no actions of {actions}: use random_shooting or exhaustive");
+            problems.push(Problem::new(&["policy", "planner"], message));
+        }
         problems.extend(
             self.planner.problem().map(|message| Problem::new(&["policy", "planner"], message)),
         );

@@ -200,7 +200,9 @@ fn checked(tensors: &Tensors) -> anyhow::Result<(EnvironmentSpec, AgentSpec)> {
 /// Whether a network that reads the one reads the other: bounds of observations are nothing to it.
 fn same_shape(a: &Space, b: &Space) -> bool {
     match (a, b) {
-        (Space::Box { shape: a, .. }, Space::Box { shape: b, .. }) => a == b,
+        (Space::Box { dtype: a, shape: in_a, .. }, Space::Box { dtype: b, shape: in_b, .. }) => {
+            (a, in_a) == (b, in_b)
+        }
         (a, b) => a == b,
     }
 }

@@ -231,6 +231,16 @@ impl Space {
         }
     }
 
+    /// Of each number that a network sees, whether it is one of a box.
+    pub fn box_features(&self) -> Vec<bool> {
+        match self {
+            Space::Tuple { .. } | Space::Dict { .. } => {
+                self.parts().flat_map(Space::box_features).collect()
+            }
+            _ => vec![matches!(self, Space::Box { .. }); self.features()],
+        }
+    }
+
     /// Writes what a network sees of `element` into `features` ([`Space::features`] numbers).
     pub fn encode(&self, element: &[f32], features: &mut [f32]) {
         match self {
@@ -417,6 +427,8 @@ mod tests {
         assert_eq!(features, expected);
         assert_eq!(space.action(&element), Some(Action::Composite(&element)));
         assert_eq!(space.discrete_parts(), None);
+        let boxes: Vec<_> = (0..12).map(|feature| (8..10).contains(&feature)).collect();
+        assert_eq!(space.box_features(), boxes);
         for (at, bad) in [(0, 2.0), (1, 3.0), (2, 3.0), (3, 1.5), (5, 0.5), (6, f32::NAN)] {
             let mut element = element;
             element[at] = bad;

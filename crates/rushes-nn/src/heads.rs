@@ -2,7 +2,7 @@
 //! log-probability and entropy at those outputs.
 //!
 //! Everything here is for one row, that is one observation. Actions travel as `f32` buffers, as everywhere:
-//! a discrete action is its index. NaN outputs give NaN log-probabilities and an arbitrary action; whoever
+//! a discrete action is its index, or one for each of its parts. NaN outputs give NaN log-probabilities and an arbitrary action; whoever
 //! acts checks the outputs first.
 
 use super::random::{normal, uniform};
@@ -10,12 +10,14 @@ use super::scalar::Scalar;
 use rushes_rng::Rng;
 
 /// A distribution over actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
-    /// Softmax over `actions` logits.
+    /// Whole numbers side by side, independent of each other given the outputs: a softmax over some logits for each.
+    /// Their log-probabilities and entropies add up.
     Categorical {
-        /// How many actions, and outputs.
-        actions: usize,
+        /// How many values each number has, and outputs in its order: one for a `Discrete` space, several for a
+        /// `MultiDiscrete` one.
+        nvec: Vec<usize>,
     },
     /// One logit `z` for two actions: `sigmoid(z)` is the probability of action **0** (push left, in the
     /// cart-pole of Géron's notebook, whose single sigmoid unit means the same), `1 - sigmoid(z)` that of
@@ -51,37 +53,47 @@ pub struct EvaluationGradient<T> {
 const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
 
 impl Head {
+    /// Softmax over the logits of so many actions.
+    pub fn categorical(actions: usize) -> Self {
+        Head::Categorical { nvec: vec![actions] }
+    }
+
     /// How many outputs the network must have.
-    pub fn outputs(self) -> usize {
+    pub fn outputs(&self) -> usize {
         match self {
-            Head::Categorical { actions } => actions,
+            Head::Categorical { nvec } => nvec.iter().sum(),
             Head::Bernoulli => 1,
-            Head::Gaussian { dimensions } => dimensions,
+            Head::Gaussian { dimensions } => *dimensions,
         }
     }
 
     /// How many log standard deviations there are beside the network.
-    pub fn log_std_len(self) -> usize {
+    pub fn log_std_len(&self) -> usize {
         match self {
             Head::Categorical { .. } | Head::Bernoulli => 0,
-            Head::Gaussian { dimensions } => dimensions,
+            Head::Gaussian { dimensions } => *dimensions,
         }
     }
 
     /// How many numbers an action has.
-    pub fn action_len(self) -> usize {
+    pub fn action_len(&self) -> usize {
         match self {
-            Head::Categorical { .. } | Head::Bernoulli => 1,
-            Head::Gaussian { dimensions } => dimensions,
+            Head::Categorical { nvec } => nvec.len(),
+            Head::Bernoulli => 1,
+            Head::Gaussian { dimensions } => *dimensions,
         }
     }
 
-    /// Draws an action. Discrete draws take one uniform number and the inverse of the cumulative
+    /// Draws an action. Discrete draws take one uniform number a part and the inverse of the cumulative
     /// distribution. A Gaussian's action may lie outside the action space; the caller clips it for the
     /// environment.
-    pub fn draw<T: Scalar>(self, outputs: &[T], log_std: &[T], rng: &mut Rng, action: &mut [f32]) {
+    pub fn draw<T: Scalar>(&self, outputs: &[T], log_std: &[T], rng: &mut Rng, action: &mut [f32]) {
         match self {
-            Head::Categorical { .. } => action[0] = sample(outputs, uniform(rng)) as f32,
+            Head::Categorical { nvec } => {
+                for (action, logits) in action.iter_mut().zip(parts(nvec, outputs)) {
+                    *action = sample(logits, uniform(rng)) as f32;
+                }
+            }
             Head::Bernoulli => {
                 let zero = uniform(rng) < sigmoid(outputs[0]).as_f64();
                 action[0] = if zero { 0.0 } else { 1.0 };
@@ -94,10 +106,14 @@ impl Head {
         }
     }
 
-    /// Writes the most probable action (the first of several), or the mean.
-    pub fn most_probable<T: Scalar>(self, outputs: &[T], action: &mut [f32]) {
+    /// Writes the most probable action (of each part the first of several), or the mean.
+    pub fn most_probable<T: Scalar>(&self, outputs: &[T], action: &mut [f32]) {
         match self {
-            Head::Categorical { .. } => action[0] = argmax(outputs) as f32,
+            Head::Categorical { nvec } => {
+                for (action, logits) in action.iter_mut().zip(parts(nvec, outputs)) {
+                    *action = argmax(logits) as f32;
+                }
+            }
             Head::Bernoulli => action[0] = if outputs[0] >= T::zero() { 0.0 } else { 1.0 },
             Head::Gaussian { .. } => {
                 for (action, &mean) in action.iter_mut().zip(outputs) {
@@ -110,22 +126,26 @@ impl Head {
     /// Log-probability of `action` and entropy.
     #[inline]
     pub fn evaluate<T: Scalar>(
-        self,
+        &self,
         outputs: &[T],
         log_std: &[T],
         action: &[f32],
     ) -> Evaluation<T> {
         match self {
-            Head::Categorical { .. } => {
-                let normaliser = log_sum_exp(outputs);
-                let entropy = -outputs
-                    .iter()
-                    .map(|&z| {
-                        let log_prob = z - normaliser;
-                        log_prob.exp() * log_prob
-                    })
-                    .sum::<T>();
-                Evaluation { log_prob: outputs[action[0] as usize] - normaliser, entropy }
+            Head::Categorical { nvec } => {
+                let mut sum = Evaluation { log_prob: T::zero(), entropy: T::zero() };
+                for (&action, logits) in action.iter().zip(parts(nvec, outputs)) {
+                    let normaliser = log_sum_exp(logits);
+                    sum.log_prob += logits[action as usize] - normaliser;
+                    sum.entropy -= logits
+                        .iter()
+                        .map(|&z| {
+                            let log_prob = z - normaliser;
+                            log_prob.exp() * log_prob
+                        })
+                        .sum::<T>();
+                }
+                sum
             }
             Head::Bernoulli => {
                 let z = outputs[0];
@@ -156,7 +176,7 @@ impl Head {
     /// at the log standard deviations is added to `grad_log_std` (they are shared by all rows).
     #[inline]
     pub fn differentiate<T: Scalar>(
-        self,
+        &self,
         outputs: &[T],
         log_std: &[T],
         action: &[f32],
@@ -165,27 +185,30 @@ impl Head {
         loss: impl FnOnce(Evaluation<T>) -> EvaluationGradient<T>,
     ) {
         match self {
-            Head::Categorical { .. } => {
-                let greatest = outputs.iter().copied().fold(T::neg_infinity(), T::max);
-                let mut sum = T::zero();
-                for (p, &z) in grad_outputs.iter_mut().zip(outputs) {
-                    *p = (z - greatest).exp();
-                    sum += *p;
+            Head::Categorical { nvec } => {
+                let mut sum = Evaluation { log_prob: T::zero(), entropy: T::zero() };
+                let mut rest = &mut grad_outputs[..];
+                for (&action, logits) in action.iter().zip(parts(nvec, outputs)) {
+                    let (probabilities, others) = rest.split_at_mut(logits.len());
+                    rest = others;
+                    let normaliser = softmax(logits, probabilities);
+                    sum.log_prob += logits[action as usize] - normaliser;
+                    sum.entropy += entropy(logits, probabilities, normaliser);
                 }
-                let normaliser = greatest + sum.ln();
-                let mut entropy = T::zero();
-                for (p, &z) in grad_outputs.iter_mut().zip(outputs) {
-                    *p /= sum;
-                    entropy -= *p * (z - normaliser);
+                let gradient = loss(sum);
+                // d ln π(a) / dz = [a] - p, and dH / dz = -p (ln p + H), part by part.
+                let mut rest = grad_outputs;
+                for (&action, logits) in action.iter().zip(parts(nvec, outputs)) {
+                    let (grads, others) = rest.split_at_mut(logits.len());
+                    rest = others;
+                    let normaliser = log_sum_exp(logits);
+                    let entropy = entropy(logits, grads, normaliser);
+                    for (grad, &z) in grads.iter_mut().zip(logits) {
+                        let by_entropy = gradient.entropy * (z - normaliser + entropy);
+                        *grad = -*grad * (gradient.log_prob + by_entropy);
+                    }
+                    grads[action as usize] += gradient.log_prob;
                 }
-                let chosen = action[0] as usize;
-                let gradient = loss(Evaluation { log_prob: outputs[chosen] - normaliser, entropy });
-                // d ln π(a) / dz = [a] - p, and dH / dz = -p (ln p + H).
-                for (grad, &z) in grad_outputs.iter_mut().zip(outputs) {
-                    let by_entropy = gradient.entropy * (z - normaliser + entropy);
-                    *grad = -*grad * (gradient.log_prob + by_entropy);
-                }
-                grad_outputs[chosen] += gradient.log_prob;
             }
             Head::Bernoulli => {
                 let gradient = loss(self.evaluate(outputs, log_std, action));
@@ -198,7 +221,7 @@ impl Head {
             }
             Head::Gaussian { dimensions } => {
                 let gradient = loss(self.evaluate(outputs, log_std, action));
-                for i in 0..dimensions {
+                for i in 0..*dimensions {
                     let precision = (-log_std[i]).exp();
                     let distance = (T::of_f32(action[i]) - outputs[i]) * precision;
                     grad_outputs[i] = gradient.log_prob * distance * precision;
@@ -313,6 +336,38 @@ fn sample<T: Scalar>(logits: &[T], u: f64) -> usize {
     logits.len() - 1
 }
 
+/// The logits of each part in turn.
+fn parts<'a, T>(nvec: &'a [usize], mut logits: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+    nvec.iter().map(move |&n| {
+        let (part, rest) = logits.split_at(n);
+        logits = rest;
+        part
+    })
+}
+
+/// Writes the probabilities of `logits` and returns [`log_sum_exp`] of them.
+#[inline]
+fn softmax<T: Scalar>(logits: &[T], probabilities: &mut [T]) -> T {
+    let greatest = logits.iter().copied().fold(T::neg_infinity(), T::max);
+    let mut sum = T::zero();
+    for (p, &z) in probabilities.iter_mut().zip(logits) {
+        *p = (z - greatest).exp();
+        sum += *p;
+    }
+    probabilities.iter_mut().for_each(|p| *p /= sum);
+    greatest + sum.ln()
+}
+
+/// Entropy of these probabilities, given the logits that they are of and [`log_sum_exp`] of them.
+#[inline]
+fn entropy<T: Scalar>(logits: &[T], probabilities: &[T], normaliser: T) -> T {
+    let mut entropy = T::zero();
+    for (&p, &z) in probabilities.iter().zip(logits) {
+        entropy -= p * (z - normaliser);
+    }
+    entropy
+}
+
 #[inline]
 fn log_sum_exp<T: Scalar>(logits: &[T]) -> T {
     let greatest = logits.iter().copied().fold(T::neg_infinity(), T::max);
@@ -342,10 +397,13 @@ mod tests {
         let mut cases = Vec::new();
         for action in 0..3 {
             let logits = vec![0.3, -1.2, 2.0];
-            let head = Head::Categorical { actions: 3 };
-            cases.push((head, logits.clone(), vec![], vec![action as f32]));
+            let head = Head::categorical(3);
+            cases.push((head.clone(), logits.clone(), vec![], vec![action as f32]));
             let extreme = logits.iter().map(|z| 40.0 * z).collect();
             cases.push((head, extreme, vec![], vec![action as f32]));
+            let head = Head::Categorical { nvec: vec![3, 1, 2] };
+            let logits = vec![0.3, -1.2, 2.0, 0.7, -0.4, 30.0];
+            cases.push((head, logits, vec![], vec![action as f32, 0.0, (action % 2) as f32]));
         }
         for action in [0.0, 1.0] {
             for z in [-30.0, -0.7, 0.0, 1.3, 25.0] {
@@ -358,12 +416,17 @@ mod tests {
     }
 
     /// Log-probability and entropy by libtorch's operations.
-    fn reference(head: Head, outputs: &Tensor, log_std: &Tensor, action: &[f32]) -> [Tensor; 2] {
+    fn reference(head: &Head, outputs: &Tensor, log_std: &Tensor, action: &[f32]) -> [Tensor; 2] {
         match head {
-            Head::Categorical { .. } => {
-                let log_probs = outputs.log_softmax(0, Kind::Double);
-                let entropy = -(log_probs.exp() * &log_probs).sum(Kind::Double);
-                [log_probs.get(action[0] as i64), entropy]
+            Head::Categorical { nvec } => {
+                let sizes: Vec<i64> = nvec.iter().map(|&n| n as i64).collect();
+                let mut sums = [Tensor::from(0.0), Tensor::from(0.0)];
+                for (part, &action) in outputs.split_with_sizes(sizes, 0).iter().zip(action) {
+                    let log_probs = part.log_softmax(0, Kind::Double);
+                    sums[0] = &sums[0] + log_probs.get(action as i64);
+                    sums[1] = &sums[1] - (log_probs.exp() * &log_probs).sum(Kind::Double);
+                }
+                sums
             }
             Head::Bernoulli => {
                 let zero = outputs.log_sigmoid();
@@ -395,7 +458,7 @@ mod tests {
         for (head, outputs, log_std, action) in cases() {
             let leaf = |x: &[f64]| Tensor::from_slice(x).set_requires_grad(true);
             let (z, s) = (leaf(&outputs), leaf(&log_std));
-            let [log_prob, entropy] = reference(head, &z, &s, &action);
+            let [log_prob, entropy] = reference(&head, &z, &s, &action);
             let evaluated = head.evaluate(&outputs, &log_std, &action);
             assert!(close(evaluated.log_prob, log_prob.double_value(&[])), "{head:?} {outputs:?}");
             assert!(close(evaluated.entropy, entropy.double_value(&[])), "{head:?} {outputs:?}");
@@ -574,7 +637,7 @@ mod tests {
             found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.01)
         };
         let logits = [0.5_f32.ln(), 0.2_f32.ln() + 0.0, 0.3_f32.ln()];
-        assert!(close(shares(Head::Categorical { actions: 3 }, &logits), [0.5, 0.2, 0.3]));
+        assert!(close(shares(Head::categorical(3), &logits), [0.5, 0.2, 0.3]));
         // sigmoid(ln 3) = 3/4 is the probability of action 0.
         assert!(close(shares(Head::Bernoulli, &[3.0_f32.ln()]), [0.75, 0.25, 0.0]));
         let head = Head::Gaussian { dimensions: 1 };
@@ -590,6 +653,38 @@ mod tests {
         assert!((mean - 1.0).abs() < 0.01 && (variance - 0.25).abs() < 0.01, "{mean} {variance}");
     }
 
+    /// By hand: p = (3/4, 1/4) and (1/2, 1/3, 1/6); the numbers of an action have nothing to do with each other.
+    #[test]
+    fn parts_are_independent_and_their_log_probabilities_and_entropies_add_up() {
+        let head = Head::Categorical { nvec: vec![2, 3] };
+        let outputs = [3.0_f64, 1.0, 3.0, 2.0, 1.0].map(f64::ln);
+        let (first, second) = ([0.75_f64, 0.25], [0.5_f64, 1.0 / 3.0, 1.0 / 6.0]);
+        let entropy: f64 = first.iter().chain(&second).map(|p| -p * p.ln()).sum();
+        for (i, j) in [(0, 0), (1, 2), (0, 1)] {
+            let action = [i as f32, j as f32];
+            let found = head.evaluate(&outputs, &[], &action);
+            assert!(close(found.log_prob, (first[i] * second[j]).ln()), "{found:?}");
+            assert!(close(found.entropy, entropy), "{found:?}");
+            let mut gradient = [f64::NAN; 5];
+            head.differentiate(&outputs, &[], &action, &mut gradient, &mut [], |_| {
+                EvaluationGradient { log_prob: 1.0, entropy: 0.0 }
+            });
+            let chosen = |chosen: bool| f64::from(u8::from(chosen));
+            let expected = (0..2)
+                .map(|k| chosen(k == i) - first[k])
+                .chain((0..3).map(|k| chosen(k == j) - second[k]));
+            gradient.iter().zip(expected).for_each(|(a, b)| assert!(close(*a, b), "{a}, {b}"));
+        }
+        let mut rng = stream(5, Purpose::Exploration, 0);
+        let (n, mut both) = (40_000, 0);
+        for _ in 0..n {
+            let mut action = [f32::NAN; 2];
+            head.draw(&outputs, &[], &mut rng, &mut action);
+            both += i32::from(action == [0.0, 1.0]);
+        }
+        assert!((f64::from(both) / f64::from(n) - 0.25).abs() < 0.01, "{both} of {n}");
+    }
+
     #[test]
     fn the_most_probable_action_is_the_first_of_the_greatest_outputs_or_the_mean() {
         let best = |head: Head, outputs: &[f32]| {
@@ -597,7 +692,9 @@ mod tests {
             head.most_probable(outputs, &mut action);
             action
         };
-        assert_eq!(best(Head::Categorical { actions: 3 }, &[0.0, 2.0, 2.0]), [1.0]);
+        assert_eq!(best(Head::categorical(3), &[0.0, 2.0, 2.0]), [1.0]);
+        let several = Head::Categorical { nvec: vec![2, 3] };
+        assert_eq!(best(several, &[0.5, 0.1, 0.0, 0.2, 0.3]), [0.0, 2.0]);
         assert_eq!(best(Head::Bernoulli, &[0.1]), [0.0]);
         assert_eq!(best(Head::Bernoulli, &[-0.1]), [1.0]);
         assert_eq!(best(Head::Gaussian { dimensions: 2 }, &[0.3, -4.0]), [0.3, -4.0]);

@@ -75,14 +75,26 @@ impl Moments {
 /// Shifts and scales observations to mean 0 and variance 1, by the [`Moments`] of those seen in training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservationNormaliser {
-    /// Of the observations seen in training.
+    /// Of the observations seen in training; mean 0 and variance 1 of numbers that stay as they are.
     pub moments: Moments,
+    normalised: Vec<bool>,
 }
 
 impl ObservationNormaliser {
-    /// For observations of `len` numbers.
-    pub fn new(len: usize) -> Self {
-        Self { moments: Moments::new(len) }
+    /// For observations with a number for each of `normalised`, which says whether it is normalised.
+    pub fn new(normalised: Vec<bool>) -> Self {
+        Self { moments: Moments::new(normalised.len()), normalised }
+    }
+
+    /// Learns from a batch of observations, row-major.
+    pub fn learn(&mut self, batch: &[f32]) {
+        self.moments.update(batch);
+        let Moments { mean, variance, .. } = &mut self.moments;
+        for ((mean, variance), _) in
+            mean.iter_mut().zip(variance).zip(&self.normalised).filter(|(_, learned)| !**learned)
+        {
+            (*mean, *variance) = (0.0, 1.0);
+        }
     }
 
     /// Normalises a batch in place, without learning from it.
@@ -243,12 +255,22 @@ mod tests {
 
     #[test]
     fn observations_are_centred_scaled_and_cut() {
-        let mut normaliser = ObservationNormaliser::new(1);
-        normaliser.moments.update(&[1.0_f32, 3.0]);
+        let mut normaliser = ObservationNormaliser::new(vec![true]);
+        normaliser.learn(&[1.0_f32, 3.0]);
         let mut batch = [2.0_f32, 3.0, 1e6, -1e6];
         normaliser.apply(&mut batch);
         assert!(batch[0].abs() < 1e-3 && (batch[1] - 1.0).abs() < 1e-3);
         assert_eq!(batch[2..], [10.0, -10.0]);
+    }
+
+    #[test]
+    fn numbers_that_are_not_normalised_stay_as_they_are() {
+        let mut normaliser = ObservationNormaliser::new(vec![true, false]);
+        normaliser.learn(&[1.0_f32, 1.0, 3.0, 1.0, 2.0, 0.0]);
+        let mut batch = [2.0_f32, 1.0, 2.0, 0.0];
+        normaliser.apply(&mut batch);
+        assert!(batch[0].abs() < 1e-3 && batch[2].abs() < 1e-3);
+        assert_eq!([batch[1], batch[3]], [1.0, 0.0]);
     }
 
     /// Two copies, the first ending at once, by the definition.

@@ -1,11 +1,14 @@
-//! `rushes` with an environment of its own.
+//! `rushes` with environments of its own.
 
 use std::process::ExitCode;
 
 use rushes::{cli, registry::Registry};
 
+mod mixer;
 mod thermostat;
 
 fn main() -> ExitCode {
-    cli::main_with(Registry::standard().environment(thermostat::v0()))
+    cli::main_with(
+        Registry::standard().environment(thermostat::v0()).environment(mixer::v0()),
+    )
 }
