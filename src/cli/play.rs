@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::console::{self, Output};
 use crate::env::episode::{self, View};
-use crate::env::{Env, Episode, Info, Options, Space};
+use crate::env::{Env, Episode, Info, Space};
 use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, EvaluationMode, EvaluationSpec};
 use crate::policy::{HardCodedSpec, PolicySpec};
@@ -129,8 +129,7 @@ fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
         (_, Some(name)) => (name.as_str(), hard_coded(None, Some(name.clone()))),
         (None, None) => ("random", PolicySpec::Random {}),
     };
-    let id = args.env.clone().unwrap_or_default();
-    let environment = EnvironmentSpec { id, options: Options::new(), max_episode_steps: None };
+    let environment = EnvironmentSpec::registered(args.env.as_deref().unwrap_or_default());
     Ok(SavedAgent::fixed(name, policy, environment))
 }
 
@@ -148,9 +147,7 @@ fn change(evaluation: &mut EvaluationSpec, args: &Args) {
 /// The environment that is played: the policy's own or another, with the options given.
 fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<EnvironmentSpec> {
     let mut environment = match &args.env {
-        Some(id) if *id != own.id => {
-            EnvironmentSpec { id: id.clone(), options: Options::new(), max_episode_steps: None }
-        }
+        Some(id) if *id != own.id => EnvironmentSpec::registered(id),
         _ => own.clone(),
     };
     environment.options.extend(args.option.iter().cloned());
@@ -181,7 +178,7 @@ fn play(
         spaces: spaces(player.env.env()),
         played: Vec::new(),
     };
-    let render_fps = player.env_spec.render_fps;
+    let render_fps = environment.render_fps(&player.env_spec);
     let (env, policy) = player.parts();
     match &args.video {
         Some(path) => {

@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::search::SearchSpec;
-use crate::env::{self, EnvSpec, Mode, Options, Pixels, TimeLimit};
-use crate::policy::{ObservationSpec, PolicySpec};
+use crate::env::{self, EnvSpec, Mode, Options, TimeLimit, WrappersSpec, wrappers};
+use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec};
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -98,11 +98,24 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_episode_steps: Option<u32>,
+    /// What is put around the environment.
+    #[serde(default, skip_serializing_if = "WrappersSpec::is_empty")]
+    pub wrappers: WrappersSpec,
 }
 
 impl EnvironmentSpec {
-    /// The task: the id and, as a constructor's arguments, what differs from the registered environment. Returns can
-    /// be compared where it is the same.
+    /// The registered environment without options, limit and wrappers of its own.
+    pub fn registered(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            options: Options::new(),
+            max_episode_steps: None,
+            wrappers: WrappersSpec::default(),
+        }
+    }
+
+    /// The task: the id and, as a constructor's arguments, what differs from the registered environment, wrappers that
+    /// change its returns included. Returns can be compared where it is the same.
     pub fn task(&self) -> String {
         let registered = env::find(&self.id);
         let schema = registered.as_ref().map(|env| (env.options_schema)().to_value());
@@ -120,6 +133,7 @@ impl EnvironmentSpec {
         let limit = registered.and_then(|env| env.max_episode_steps);
         let own = self.max_episode_steps.filter(|own| limit != Some(*own));
         arguments.extend(own.map(|steps| format!("max_episode_steps={steps}")));
+        arguments.extend(self.wrappers.task());
         match &arguments[..] {
             [] => self.id.clone(),
             _ => format!("{}({})", self.id, arguments.join(", ")),
@@ -134,22 +148,35 @@ impl EnvironmentSpec {
         env::find(&self.id).with_context(|| env::unknown(&self.id))
     }
 
-    /// Builds the environment with its time limit, as `policy` sees it.
+    /// Builds the environment with its wrappers and its time limit, as `policy` sees it. A policy that the environment
+    /// ships reads its own observations: they keep their form.
     ///
     /// # Errors
     /// Fails if the id or the options are unknown; never for a checked experiment.
     pub fn build(&self, policy: &PolicySpec) -> anyhow::Result<(Arc<EnvSpec>, TimeLimit)> {
         let spec = self.spec()?;
-        let mut env = (spec.make)(&self.options)?;
-        if let ObservationSpec::Pixels(pixels) = policy.observation() {
-            env = Box::new(Pixels::new(env, pixels.clone()));
-        }
         let limit = self.time_limit(&spec).unwrap_or(LONGEST_EPISODE);
+        let context = wrappers::Context {
+            make: &spec.make,
+            options: &self.options,
+            max_episode_steps: limit,
+            pixels: match policy.observation() {
+                ObservationSpec::Pixels(pixels) => Some(pixels),
+                ObservationSpec::State => None,
+            },
+            keeps_form: matches!(policy, PolicySpec::HardCoded(HardCodedSpec { rule: None, .. })),
+        };
+        let env = wrappers::wrap((spec.make)(&self.options)?, &self.wrappers, &context);
         Ok((spec, TimeLimit::new(env, Some(limit))))
     }
 
+    /// Frames per second at which the agent's steps show the environment in real time; `spec` is its row in the table.
+    pub fn render_fps(&self, spec: &EnvSpec) -> u32 {
+        spec.render_fps.div_ceil(self.wrappers.frame_skip.unwrap_or(1))
+    }
+
     /// The time limit that the experiment or the environment sets.
-    fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
+    pub fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
         self.max_episode_steps.or(spec.max_episode_steps)
     }
 }

@@ -26,3 +26,4 @@ mod search;
 mod torture;
 mod trace;
 mod video;
+mod wrappers;

@@ -30,6 +30,9 @@ impl Step {
 /// What an environment tells beside the observation, as Gymnasium's `info` dictionary does.
 pub type Info = serde_json::Map<String, serde_json::Value>;
 
+/// Constructor options of an environment, as written under `environment.options`.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
 /// What recordings compare beside observations and rewards; see [`crate::trace`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trace {
@@ -62,6 +65,9 @@ pub enum EnvError {
     /// The physics engine refused to go on.
     #[error("the physics engine failed: {0}")]
     Physics(String),
+    /// Options drawn for an episode that the environment does not take.
+    #[error("the environment does not take the options drawn for this episode: {0}")]
+    Options(String),
     /// The process that runs the environment failed.
     #[error("the environment's process failed: {0}")]
     Process(String),
@@ -103,6 +109,15 @@ pub trait Env {
     /// # Errors
     /// Fails if the physics engine or the environment's process does.
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError>;
+
+    /// Takes other options from the next reset on, and says whether it could: an environment that cannot, as by
+    /// default, is built again where its options change.
+    ///
+    /// # Errors
+    /// Fails if the options are wrong, or the environment's process fails.
+    fn configure(&mut self, _options: &Options) -> Result<bool, EnvError> {
+        Ok(false)
+    }
 
     /// Starts a step without waiting for its end, where the environment runs elsewhere; [`Env::step`] with the
     /// same action then waits. [`crate::VectorEnv`] sends to all its copies before it waits for any. Does
