@@ -210,7 +210,7 @@ fn sticky_actions_repeat_the_previous_action() {
             let reward = env.step(&[force], &mut observation).unwrap().reward;
             taken.push(if (reward + 0.025).abs() < 1e-9 { 0.5 } else { 1.0 });
         }
-        let asked = |step: usize| if step % 2 == 0 { 0.5 } else { 1.0 };
+        let asked = |step: usize| if step.is_multiple_of(2) { 0.5 } else { 1.0 };
         assert_eq!(taken[0], 0.5, "the first action is taken");
         taken.iter().enumerate().filter(|(step, taken)| **taken != asked(*step)).count()
     };
