@@ -134,8 +134,17 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
             return problems;
         }
     };
+    let Spec { environment, .. } = spec;
+    let limit = environment.time_limit(&env_spec);
+    let found = environment.wrappers.problems(&*env, &env_spec.make, &environment.options, limit);
+    if !found.is_empty() {
+        // Agents are held against the environment with its wrappers.
+        problems.extend(found.into_iter().map(|p| p.below(&["environment", "wrappers"])));
+        return problems;
+    }
     if spec.films() {
-        let problem = spec.recording.video.problem(env.frame_size(), env_spec.render_fps);
+        let fps = environment.render_fps(&env_spec);
+        let problem = spec.recording.video.problem(env.frame_size(), fps);
         problems.extend(problem.map(|problem| problem.below(&["recording", "video"])));
     }
     for (name, agent) in &spec.agents {

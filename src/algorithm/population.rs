@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::interface::{Initial, Setup, size_problem};
 use super::on_policy;
 use crate::env::episode::{self, View};
-use crate::env::{Env, Episode, Mode, Problem, Space};
+use crate::env::{Env, Episode, Mode, Problem, RewardTransform, Space};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::nn::Scalar;
 use crate::nn::normaliser::ObservationNormaliser;
@@ -77,6 +77,8 @@ impl Blueprint {
 /// What a candidate's episodes came to.
 struct Tried {
     played: Vec<Episode>,
+    /// The sum of their rewards as a learner is to see them.
+    earned: f64,
     /// The observations that it acted on, where they are normalised.
     observations: Vec<f32>,
 }
@@ -165,9 +167,8 @@ impl<T: Scalar> Population<T> {
         tries.sort_by_key(|(index, _)| *index);
         let mut fitness = Vec::with_capacity(candidates.len());
         for (_, tried) in tries {
-            let Tried { played, observations } = tried?;
-            let total: f64 = played.iter().map(|episode| episode.r#return).sum();
-            fitness.push(total / played.len() as f64);
+            let Tried { played, earned, observations } = tried?;
+            fitness.push(earned / played.len() as f64);
             world.count_episodes(&played);
             self.policy.learn_moments(&observations);
         }
@@ -179,6 +180,7 @@ impl<T: Scalar> Population<T> {
 struct Worker<T: Scalar> {
     policy: NetworkPolicy<T>,
     env: crate::env::TimeLimit,
+    rewards: RewardTransform,
 }
 
 impl<T: Scalar> Worker<T> {
@@ -191,18 +193,21 @@ impl<T: Scalar> Worker<T> {
         let mut policy = config.policy::<T>(setup)?;
         policy.normaliser = normaliser.cloned();
         let env = environment.build_copies(setup.policy, 1)?.pop();
-        Ok(Self { policy, env: env.expect("one copy was asked for") })
+        let env = env.expect("one copy was asked for");
+        Ok(Self { policy, env, rewards: environment.wrappers.rewards() })
     }
 
     fn play(&mut self, candidate: &[T], seeds: &[u64]) -> Result<Tried, TrialError> {
-        let Self { policy, env } = self;
+        let Self { policy, env, rewards } = self;
         policy.network.parameters_mut().copy_from_slice(candidate);
         let keep = policy.normaliser.is_some();
-        let mut tried = Tried { played: Vec::new(), observations: Vec::new() };
+        let mut tried = Tried { played: Vec::new(), earned: 0.0, observations: Vec::new() };
         for &seed in seeds {
             // Greedy policies draw nothing.
             let mut rng = stream(seed, Purpose::Exploration, 0);
+            let mut earned = 0.0;
             let watch = |view: View<'_>| -> Result<(), TrialError> {
+                earned += view.last.map_or(0.0, |(_, step)| rewards.apply(step.reward));
                 if keep && view.last.is_none_or(|(_, last)| !last.done()) {
                     tried.observations.extend_from_slice(view.observation);
                 }
@@ -210,6 +215,7 @@ impl<T: Scalar> Worker<T> {
             };
             let played = episode::play(env, policy, Mode::Greedy, &mut rng, seed, None, watch)?;
             tried.played.push(played);
+            tried.earned += earned;
         }
         Ok(tried)
     }

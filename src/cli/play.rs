@@ -182,7 +182,7 @@ fn play(
         spaces: spaces(player.env.env()),
         played: Vec::new(),
     };
-    let render_fps = player.env_spec.render_fps;
+    let render_fps = environment.render_fps(&player.env_spec);
     let (env, policy) = player.parts();
     match &args.video {
         Some(path) => {

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::spec::MAX_SECONDS;
-use crate::env::{self, Env, EnvSpec, Options, Pixels, Problem, TimeLimit};
+use crate::env::{self, Env, EnvSpec, Options, Problem, TimeLimit, WrappersSpec, wrappers};
 use crate::external::gymnasium::GymnasiumSpec;
 use crate::external::{Card, External, Program};
 use crate::format;
-use crate::policy::{ObservationSpec, PolicySpec};
+use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec};
 
 /// The time limit of environments that have none: an agent that walks in circles would never end an episode.
 const LONGEST_EPISODE: u32 = 10_000;
@@ -35,6 +35,9 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_episode_steps: Option<u32>,
+    /// What is put around the environment.
+    #[serde(default, skip_serializing_if = "WrappersSpec::is_empty")]
+    pub wrappers: WrappersSpec,
     /// Take the environment from Gymnasium in a Python of your own: any that it can make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gymnasium: Option<GymnasiumSpec>,
@@ -149,8 +152,8 @@ impl EnvironmentSpec {
         problems
     }
 
-    /// The task: the id and, as a constructor's arguments, what differs from the registered environment. Returns can
-    /// be compared where it is the same.
+    /// The task: the id and, as a constructor's arguments, what differs from the registered environment, wrappers that
+    /// change its returns included. Returns can be compared where it is the same.
     pub fn task(&self) -> String {
         let registered = if self.is_external() { None } else { env::find(&self.id) };
         let schema = registered.as_ref().map(|env| (env.options_schema)().to_value());
@@ -169,8 +172,9 @@ impl EnvironmentSpec {
         let own = self.max_episode_steps.filter(|own| limit != Some(*own));
         arguments.extend(own.map(|steps| format!("max_episode_steps={steps}")));
         if let Some(gymnasium) = self.gymnasium.as_ref().filter(|g| !g.wrappers.is_empty()) {
-            arguments.push(format!("wrappers={}", json!(gymnasium.wrappers)));
+            arguments.push(format!("gymnasium.wrappers={}", json!(gymnasium.wrappers)));
         }
+        arguments.extend(self.wrappers.task());
         match &arguments[..] {
             [] => self.id.clone(),
             _ => format!("{}({})", self.id, arguments.join(", ")),
@@ -228,8 +232,9 @@ impl EnvironmentSpec {
         Ok(())
     }
 
-    /// Builds the environment with its time limit, as `policy` sees it, to be played and drawn. One of another process
-    /// is started when it is first reset.
+    /// Builds the environment with its wrappers and its time limit, as `policy` sees it, to be played and drawn. A policy
+    /// that the environment ships reads its own observations: they keep their form. An environment of another process is
+    /// started when it is first reset.
     ///
     /// # Errors
     /// Fails if the id or the options are unknown; never for a checked experiment.
@@ -257,15 +262,21 @@ impl EnvironmentSpec {
         copies: usize,
         drawn: bool,
     ) -> anyhow::Result<Vec<TimeLimit>> {
-        let limit = self.time_limit(&*self.spec()?).unwrap_or(LONGEST_EPISODE);
-        let envs = self.raw_copies(copies, drawn)?;
-        let seen = |env: Box<dyn Env>| -> Box<dyn Env> {
-            match policy.observation() {
-                ObservationSpec::Pixels(pixels) => Box::new(Pixels::new(env, pixels.clone())),
-                ObservationSpec::State => env,
-            }
+        let spec = self.spec()?;
+        let limit = self.time_limit(&spec).unwrap_or(LONGEST_EPISODE);
+        let context = wrappers::Context {
+            make: &spec.make,
+            options: &self.options,
+            max_episode_steps: limit,
+            pixels: match policy.observation() {
+                ObservationSpec::Pixels(pixels) => Some(pixels),
+                ObservationSpec::State => None,
+            },
+            keeps_form: matches!(policy, PolicySpec::HardCoded(HardCodedSpec { rule: None, .. })),
         };
-        Ok(envs.into_iter().map(|env| TimeLimit::new(seen(env), Some(limit))).collect())
+        let envs = self.raw_copies(copies, drawn)?.into_iter();
+        let wrapped = envs.map(|env| wrappers::wrap(env, &self.wrappers, &context));
+        Ok(wrapped.map(|env| TimeLimit::new(env, Some(limit))).collect())
     }
 
     /// Copies without time limit.
@@ -277,8 +288,13 @@ impl EnvironmentSpec {
         (0..copies).map(|_| Ok((spec.make)(&self.options)?)).collect()
     }
 
+    /// Frames per second at which the agent's steps show the environment in real time; `spec` is its row in the table.
+    pub fn render_fps(&self, spec: &EnvSpec) -> u32 {
+        spec.render_fps.div_ceil(self.wrappers.frame_skip.unwrap_or(1))
+    }
+
     /// The time limit that the experiment or the environment sets.
-    pub(super) fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
+    pub fn time_limit(&self, spec: &EnvSpec) -> Option<u32> {
         self.max_episode_steps.or(spec.max_episode_steps)
     }
 }

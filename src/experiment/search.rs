@@ -3,10 +3,10 @@
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{AgentSpec, Override, Spec};
-use crate::env::{Problem, names, path};
+use crate::env::{Distribution, Problem, names, path};
 
 /// A search for good settings of the agents. Every sample is run with every seed of the experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,27 +62,13 @@ pub enum ParameterSpec {
 }
 
 impl ParameterSpec {
-    /// Values that stand for all of them: each one of a list, both ends of a range.
-    fn extremes(&self) -> Vec<Value> {
+    /// What independent samples are drawn from; a grid counts as a choice.
+    pub fn distribution(&self) -> Distribution {
         match self {
-            Self::Grid(values) | Self::Choice(values) => values.clone(),
-            Self::Uniform(ends) | Self::LogUniform(ends) => ends.map(|end| json!(end)).to_vec(),
-            Self::Integer(ends) => ends.map(|end| json!(end)).to_vec(),
-        }
-    }
-
-    fn problem(&self) -> Option<String> {
-        let order = |low: f64, high: f64| {
-            (low >= high).then(|| format!("expected the lower end first, found {low} and {high}"))
-        };
-        match *self {
-            Self::Uniform([low, high]) => order(low, high),
-            Self::LogUniform([low, _]) if low <= 0.0 => {
-                Some(format!("a logarithm needs ends above zero, found {low}"))
-            }
-            Self::LogUniform([low, high]) => order(low, high),
-            Self::Integer([low, high]) => order(low as f64, high as f64),
-            Self::Grid(_) | Self::Choice(_) => None,
+            Self::Grid(values) | Self::Choice(values) => Distribution::Choice(values.clone()),
+            Self::Uniform(ends) => Distribution::Uniform(*ends),
+            Self::LogUniform(ends) => Distribution::LogUniform(*ends),
+            Self::Integer(ends) => Distribution::Integer(*ends),
         }
     }
 }
@@ -284,7 +270,10 @@ pub fn problems(
                 names::list(&agents)
             ))
         } else {
-            parameter.problem().or_else(|| sampler_problem(&search.sampler, parameter))
+            parameter
+                .distribution()
+                .problem()
+                .or_else(|| sampler_problem(&search.sampler, parameter))
         };
         if let Some(problem) = problem {
             problems.push(Problem::new(&place, problem));
@@ -299,7 +288,7 @@ pub fn problems(
             problems.push(Problem::new(&place, message));
             continue;
         }
-        for value in parameter.extremes() {
+        for value in parameter.distribution().extremes() {
             let mut with = plain.clone();
             let applied = Override::new(path, value.clone()).and_then(|new| new.apply(&mut with));
             let found = match applied {

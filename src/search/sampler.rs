@@ -1,7 +1,6 @@
 //! Which values are tried.
 
 use indexmap::IndexMap;
-use rand::RngExt as _;
 use serde_json::{Value, json};
 use tpe::TpeOptimizer;
 
@@ -136,16 +135,7 @@ fn parzen(
 impl ParameterSpec {
     /// A value drawn evenly.
     fn draw(&self, rng: &mut Rng) -> Value {
-        match self {
-            Self::Grid(values) | Self::Choice(values) => {
-                values[rng.random_range(0..values.len())].clone()
-            }
-            Self::Uniform([low, high]) => json!(rng.random_range(*low..=*high)),
-            Self::LogUniform([low, high]) => {
-                json!(rng.random_range(low.ln()..=high.ln()).exp().clamp(*low, *high))
-            }
-            Self::Integer([low, high]) => json!(rng.random_range(*low..=*high)),
-        }
+        self.distribution().draw(rng)
     }
 
     /// An estimator over the parameter's places.

@@ -42,7 +42,7 @@ impl World {
         Ok(Self {
             environment: environment.clone(),
             policy: policy.clone(),
-            envs: VectorEnv::of(envs),
+            envs: VectorEnv::of(envs).with_rewards(environment.wrappers.rewards()),
             stage: None,
             progress: Progress::default(),
             finished: Vec::new(),
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Plays the whole episode that begins with `seed` and counts it, for algorithms that judge policies by their
-    /// returns. It is played apart from the environments of [`World::step`] and depends on nothing but `seed`,
+    /// returns: the one that comes back is the sum of the rewards as a learner is to see them. It is played apart from the environments of [`World::step`] and depends on nothing but `seed`,
     /// `policy` and `rng`.
     ///
     /// # Errors
@@ -119,10 +119,15 @@ impl World {
                 stage.insert(copy.expect("one copy was asked for"))
             }
         };
-        let watch = |_: episode::View<'_>| Ok::<_, TrialError>(());
+        let rewards = self.environment.wrappers.rewards();
+        let mut earned = 0.0;
+        let watch = |view: episode::View<'_>| {
+            earned += view.last.map_or(0.0, |(_, step)| rewards.apply(step.reward));
+            Ok::<_, TrialError>(())
+        };
         let played = episode::play(env, policy, mode, rng, seed, None, watch)?;
         self.count_episodes(&[played]);
-        Ok(played)
+        Ok(Episode { r#return: earned, ..played })
     }
 
     /// Counts whole episodes that were played elsewhere, in this order, for algorithms that judge policies

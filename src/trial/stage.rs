@@ -103,7 +103,7 @@ impl<'a> Stage<'a> {
             seeds: &seeds,
             mode: self.mode,
             max_steps: recording.max_steps.into_iter().chain(self.limit).min(),
-            render_fps: self.env_spec.render_fps,
+            render_fps: self.plan.environment.render_fps(&self.env_spec),
             agent,
             trained_steps: settings.training.is_some().then_some(progress.steps),
             poster: Some(&self.dir.file(&poster)),

@@ -28,3 +28,4 @@ mod search;
 mod torture;
 mod trace;
 mod video;
+mod wrappers;

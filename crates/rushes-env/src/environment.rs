@@ -2,7 +2,6 @@
 
 use crate::draw::Canvas;
 use crate::space::{Action, Space};
-use crate::spec::Options;
 
 /// What one call of [`Env::step`] yields.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +29,9 @@ impl Step {
 
 /// What an environment tells beside the observation, as Gymnasium's `info` dictionary does.
 pub type Info = serde_json::Map<String, serde_json::Value>;
+
+/// Constructor options of an environment, as written under `environment.options`.
+pub type Options = serde_json::Map<String, serde_json::Value>;
 
 /// What recordings compare beside observations and rewards; see [`crate::trace`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,6 +65,9 @@ pub enum EnvError {
     /// The physics engine refused to go on.
     #[error("the physics engine failed: {0}")]
     Physics(String),
+    /// Options drawn for an episode that the environment does not take.
+    #[error("the environment does not take the options drawn for this episode: {0}")]
+    Options(String),
     /// The process that runs the environment failed.
     #[error("the environment's process failed: {0}")]
     Process(String),
@@ -105,6 +110,15 @@ pub trait Env {
     /// Fails if the physics engine or the environment's process does.
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError>;
 
+    /// Takes other options from the next reset on, and says whether it could: an environment that cannot, as by
+    /// default, is built again where its options change.
+    ///
+    /// # Errors
+    /// Fails if the options are wrong, or the environment's process fails.
+    fn configure(&mut self, _options: &Options) -> Result<bool, EnvError> {
+        Ok(false)
+    }
+
     /// Starts a step without waiting for its end, where the environment runs elsewhere; [`Env::step`] with the
     /// same action then waits. [`crate::VectorEnv`] sends to all its copies before it waits for any. `next_seed`
     /// is what [`Env::reset`] will be called with, should the step end the episode: the environment may start the
@@ -134,15 +148,6 @@ pub trait Env {
     /// # Errors
     /// Fails before the first reset, where there is nothing to observe.
     fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError>;
-
-    /// Gives the environment other options from its next [`Env::reset`] on; `false` where it cannot take any, so that
-    /// it has to be built anew.
-    ///
-    /// # Errors
-    /// Fails if the environment's process does.
-    fn configure(&mut self, _options: &Options) -> Result<bool, EnvError> {
-        Ok(false)
-    }
 
     /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
     /// be copied (a physics engine's).

@@ -23,6 +23,7 @@
 
 pub mod box2d;
 pub mod classic_control;
+pub mod distribution;
 pub mod draw;
 pub mod environment;
 pub mod episode;
@@ -40,7 +41,9 @@ pub mod time_limit;
 pub mod toy_text;
 pub mod trace;
 pub mod vector;
+pub mod wrappers;
 
+pub use distribution::Distribution;
 pub use environment::{Env, EnvError, Info, Step, Trace};
 pub use episode::Episode;
 pub use pixels::{Channels, Crop, Pixels, PixelsSpec};
@@ -51,3 +54,4 @@ pub use space::{Action, Dtype, Space};
 pub use spec::{BuiltinPolicy, EnvSpec, Options, config};
 pub use time_limit::TimeLimit;
 pub use vector::VectorEnv;
+pub use wrappers::{RewardClip, RewardTransform, WrappersSpec};

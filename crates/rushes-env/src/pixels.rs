@@ -13,7 +13,6 @@ use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
 use crate::problem::Problem;
 use crate::space::{Action, Space};
-use crate::spec::Options;
 
 /// A patch of the picture, as an array of the shape [channels, height, width]. Numbers are whole ones from 0 to 255,
 /// which networks see divided by 255; those of differences lie between -1 and 1.
@@ -249,10 +248,6 @@ impl Env for Pixels {
 
     fn failure(&self) -> Option<EnvError> {
         self.env.failure()
-    }
-
-    fn configure(&mut self, options: &Options) -> Result<bool, EnvError> {
-        self.env.configure(options)
     }
 
     fn draw(&self, canvas: &mut Canvas) {

@@ -7,13 +7,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::environment::Env;
+pub use crate::environment::Options;
 use crate::input;
 use crate::names;
 use crate::policy::Policy;
 use crate::problem::Problem;
-
-/// Constructor options of an environment, as written under `environment.options`.
-pub type Options = serde_json::Map<String, Value>;
 
 /// Builds a `T` (an environment, a policy) from an environment's options; fails with a [`Problem`] whose path
 /// is below the options.

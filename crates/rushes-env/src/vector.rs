@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::space::Space;
 use crate::spec::{EnvSpec, Options};
 use crate::time_limit::TimeLimit;
+use crate::wrappers::RewardTransform;
 
 /// N copies of an environment, stepped together on one thread.
 pub struct VectorEnv {
@@ -21,6 +22,8 @@ pub struct VectorEnv {
     observations: Vec<f32>,
     final_observations: Vec<f32>,
     rewards: Vec<f64>,
+    /// What becomes of the rewards; returns are sums of them as they were.
+    transform: RewardTransform,
     terminated: Vec<bool>,
     truncated: Vec<bool>,
     returns: Vec<f64>,
@@ -72,6 +75,7 @@ impl VectorEnv {
             observations: vec![0.0; numbers],
             final_observations: vec![0.0; numbers],
             rewards: vec![0.0; copies],
+            transform: RewardTransform::IDENTITY,
             terminated: vec![false; copies],
             truncated: vec![false; copies],
             returns: vec![0.0; copies],
@@ -82,6 +86,13 @@ impl VectorEnv {
             action_space,
             envs,
         }
+    }
+
+    /// The same copies with rewards as a learner is to see them; the returns of episodes stay sums of the
+    /// environments' own rewards.
+    #[must_use]
+    pub fn with_rewards(self, transform: RewardTransform) -> Self {
+        Self { transform, ..self }
     }
 
     /// How many copies.
@@ -185,7 +196,7 @@ impl VectorEnv {
         let action = self.action_space.action_unchecked(action);
         let env = &mut self.envs[i];
         let step = env.step_checked(action)?;
-        self.rewards[i] = step.reward;
+        self.rewards[i] = self.transform.apply(step.reward);
         self.terminated[i] = step.terminated;
         self.truncated[i] = step.truncated;
         self.returns[i] += step.reward;
@@ -232,7 +243,7 @@ impl VectorEnv {
         done.then(|| &self.final_observations[i * width..(i + 1) * width])
     }
 
-    /// The last step's rewards.
+    /// The last step's rewards, as [`VectorEnv::with_rewards`] transforms them.
     pub fn rewards(&self) -> &[f64] {
         &self.rewards
     }

@@ -35,6 +35,8 @@ pub enum Purpose {
     Search = 6,
     /// Planning and candidate actions.
     Planning = 7,
+    /// What environments' wrappers draw: `index` is the wrapper's number.
+    Wrapper = 8,
 }
 
 /// The generator for one purpose: independent of every other `(seed, purpose, index)`.

@@ -1,6 +1,7 @@
 //! The environment's card, from the table of environments.
 
 use indexmap::IndexSet;
+use serde_json::json;
 
 use super::Section;
 use crate::env::{Dtype, Space};
@@ -54,7 +55,7 @@ fn card(run: &RunData) -> Option<Block> {
             let (width, height) = built.frame_size();
             facts.push(Fact::new(
                 "Picture",
-                format!("{width} × {height} at {} frames/s", env.render_fps),
+                format!("{width} × {height} at {} frames/s", environment.render_fps(env)),
             ));
         }
         Err(problem) => {
@@ -76,6 +77,9 @@ fn card(run: &RunData) -> Option<Block> {
     if !environment.options.is_empty() {
         let options = serde_json::Value::Object(environment.options.clone()).to_string();
         facts.push(Fact::code("Options", options));
+    }
+    if !environment.wrappers.is_empty() {
+        facts.push(Fact::code("Wrappers", json!(environment.wrappers).to_string()));
     }
     Some(Block::Facts { facts })
 }
