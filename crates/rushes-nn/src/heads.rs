@@ -187,13 +187,15 @@ impl Head {
         match self {
             Head::Categorical { nvec } => {
                 let mut sum = Evaluation { log_prob: T::zero(), entropy: T::zero() };
+                let mut last = (T::zero(), T::zero());
                 let mut rest = &mut grad_outputs[..];
                 for (&action, logits) in action.iter().zip(parts(nvec, outputs)) {
                     let (probabilities, others) = rest.split_at_mut(logits.len());
                     rest = others;
                     let normaliser = softmax(logits, probabilities);
+                    last = (normaliser, entropy(logits, probabilities, normaliser));
                     sum.log_prob += logits[action as usize] - normaliser;
-                    sum.entropy += entropy(logits, probabilities, normaliser);
+                    sum.entropy += last.1;
                 }
                 let gradient = loss(sum);
                 // d ln π(a) / dz = [a] - p, and dH / dz = -p (ln p + H), part by part.
@@ -201,8 +203,13 @@ impl Head {
                 for (&action, logits) in action.iter().zip(parts(nvec, outputs)) {
                     let (grads, others) = rest.split_at_mut(logits.len());
                     rest = others;
-                    let normaliser = log_sum_exp(logits);
-                    let entropy = entropy(logits, grads, normaliser);
+                    // Formed anew where there are several parts, instead of kept for each.
+                    let (normaliser, entropy) = if nvec.len() == 1 {
+                        last
+                    } else {
+                        let normaliser = log_sum_exp(logits);
+                        (normaliser, entropy(logits, grads, normaliser))
+                    };
                     for (grad, &z) in grads.iter_mut().zip(logits) {
                         let by_entropy = gradient.entropy * (z - normaliser + entropy);
                         *grad = -*grad * (gradient.log_prob + by_entropy);
