@@ -56,6 +56,8 @@ pub mod store;
 #[doc(hidden)]
 pub mod trial;
 #[doc(hidden)]
+pub mod trust;
+#[doc(hidden)]
 pub mod validation;
 #[doc(hidden)]
 pub mod video;

@@ -385,6 +385,9 @@ pub struct RunInfo {
     pub git: Option<GitInfo>,
     /// Operating system, processor, cores.
     pub machine: IndexMap<String, String>,
+    /// The signature of the commands that the run starts ([`crate::trust`]), where it starts any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 impl Stored for RunInfo {

@@ -24,9 +24,13 @@ pub use random::Random;
 pub use squashed::{NotFinite, SquashedPolicy};
 
 /// How an agent acts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PolicySpec {
+    /// Known to a training script alone: what stands in no file.
+    #[default]
+    #[serde(skip)]
+    Trainers,
     /// Actions drawn uniformly from the action space.
     Random {},
     /// A rule written in the file, or one that the environment ships.
@@ -40,6 +44,11 @@ pub enum PolicySpec {
 }
 
 impl PolicySpec {
+    /// Whether a training script alone knows the policy.
+    pub fn is_trainers(&self) -> bool {
+        *self == Self::Trainers
+    }
+
     /// What the policy sees of the environment; all but neural ones see its state.
     pub fn observation(&self) -> &ObservationSpec {
         match self {
@@ -81,5 +90,6 @@ pub fn fixed(
         PolicySpec::Planning(planning) => Ok(Box::new(Planning::new(planning, env.action_space()))),
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
         PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
+        PolicySpec::Trainers => anyhow::bail!("only the training script knows its policy"),
     }
 }

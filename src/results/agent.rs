@@ -45,7 +45,7 @@ impl SavedAgent {
             environment,
             trial_seed: 0,
             evaluation: EvaluationSpec::default(),
-            settings: AgentSpec { policy, training: None },
+            settings: AgentSpec { policy, training: None, trainer: None },
             learned: None,
         }
     }

@@ -150,6 +150,8 @@ pub enum PolicyKind {
     Tabular,
     /// Planning on copies of the environment.
     Planning,
+    /// That of an agent with a `trainer`.
+    Trainer,
 }
 
 /// One trial.

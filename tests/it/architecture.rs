@@ -12,6 +12,7 @@ const ROOMS: &[&str] = &[
     "exit",
     "format",
     "stats",
+    "trust",
     "video",
     "record",
     "planning",

@@ -132,6 +132,7 @@ fn kind(report: &Report, series: &Series) -> String {
         (PolicyKind::Planning, _) => "plans on the simulator".into(),
         (PolicyKind::Neural, false) => "untrained network".into(),
         (PolicyKind::Tabular, false) => "untrained table".into(),
+        (PolicyKind::Trainer, _) => "trained by a script".into(),
         (PolicyKind::Neural | PolicyKind::Tabular, true) => String::new(),
     }
 }
