@@ -32,6 +32,8 @@ pub mod export;
 #[doc(hidden)]
 pub mod format;
 #[doc(hidden)]
+pub mod guard;
+#[doc(hidden)]
 pub mod history;
 #[doc(hidden)]
 pub mod planning;

@@ -157,6 +157,7 @@ impl TrialPlan {
             engine: None,
             before: None,
             after: None,
+            policy: None,
             takes: Vec::new(),
             notes: Vec::new(),
             peak_memory_bytes: None,

@@ -11,6 +11,7 @@ const ROOMS: &[&str] = &[
     "console",
     "exit",
     "format",
+    "guard",
     "stats",
     "trust",
     "video",
