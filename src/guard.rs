@@ -103,7 +103,8 @@ pub fn run(command: &[OsString]) -> anyhow::Result<()> {
             format!("failed to start {}: {error}", program.unwrap_or_default())
         }
     };
-    let _ = io::stdout().write_all(told.as_bytes());
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(told.as_bytes()).and_then(|()| stdout.flush());
     end_group();
     Ok(())
 }

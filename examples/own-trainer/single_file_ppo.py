@@ -99,9 +99,9 @@ with rushes_trainer.start(f"single file, torch {torch.__version__}", resumable=T
                 (policy_loss + 0.5 * value_loss).backward()
                 nn.utils.clip_grad_norm_(parameters, 0.5)
                 optimizer.step()
-                losses = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": policy.entropy().mean()}
+        losses = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": policy.entropy().mean()}
         if run.due("log_every"):
-            run.metrics(losses)
+            run.metrics({name: loss.item() for name, loss in losses.items()})
         if run.due("evaluate_every"):
             run.evaluate(greedy(actor), "during")
         if run.checkpoint_due:

@@ -64,6 +64,7 @@ impl Run {
                     }),
                     PolicyKind::Planning => json!({ "policy": { "type": "planning" } }),
                     PolicyKind::Tabular => unreachable!("cart-poles have no table"),
+                    PolicyKind::Trainer => unreachable!("nothing is started here"),
                 };
                 ((*name).to_owned(), settings)
             })

@@ -25,4 +25,5 @@ mod run;
 mod search;
 mod torture;
 mod trace;
+mod trainers;
 mod video;
