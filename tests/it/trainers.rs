@@ -158,7 +158,7 @@ fn every_kind_of_report_ends_where_an_own_agents_would() {
     let (code, verdict, told) = folder.call(&["check", run, "--baseline", baseline]);
     assert_eq!(code, 0, "{verdict}{told}");
     let (code, _, told) = folder.call(&["play", run, "script"]);
-    assert!(code == 2 && told.contains("script"), "{told}");
+    assert!(code == 2 && told.contains("script was trained by a script"), "{told}");
 }
 
 #[test]
@@ -378,6 +378,7 @@ fn a_run_from_elsewhere_starts_nothing_unless_it_is_trusted() {
 #[test]
 fn what_is_wrong_with_a_trainer_is_told_with_its_place() {
     let folder = Folder::new();
+    assert_eq!(folder.call(&["validate", "examples/own-trainer/experiment.json"]).0, 0);
     let schedule = json!({ "steps": 10 });
     let trainer = json!({ "command": ["true"], "schedule": schedule });
     let search =
