@@ -33,6 +33,8 @@ pub mod export;
 #[doc(hidden)]
 pub mod format;
 #[doc(hidden)]
+pub mod guard;
+#[doc(hidden)]
 pub mod history;
 #[doc(hidden)]
 pub mod planning;
@@ -56,6 +58,8 @@ pub mod stats;
 pub mod store;
 #[doc(hidden)]
 pub mod trial;
+#[doc(hidden)]
+pub mod trust;
 #[doc(hidden)]
 pub mod validation;
 #[doc(hidden)]

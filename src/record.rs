@@ -153,6 +153,8 @@ pub enum StopReason {
     Seconds,
     /// The search's scheduler preferred other samples.
     Pruned,
+    /// A training script ended by its own decision.
+    Trainer,
 }
 
 /// A take, and where it stands in the trial.
@@ -253,6 +255,9 @@ pub struct TrialResult {
     pub before: Option<Evaluation>,
     /// The evaluation after training.
     pub after: Option<Evaluation>,
+    /// File name of the policy that a training script left in the trial's directory; our own have `policy.safetensors`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// Every take, in the order they were filmed.
     pub takes: Vec<TakeRecord>,
     /// What a person should know of how the trial went: fallbacks, damaged checkpoints.
@@ -275,7 +280,8 @@ impl Stored for TrialResult {
         let takes = self.takes.iter().flat_map(|take| {
             [("takes[].file", take.file.as_str()), ("takes[].poster", &take.poster)]
         });
-        std::iter::once(("id", self.id.as_str())).chain(takes).collect()
+        let policy = self.policy.iter().map(|policy| ("policy", policy.as_str()));
+        std::iter::once(("id", self.id.as_str())).chain(policy).chain(takes).collect()
     }
 }
 
@@ -385,6 +391,9 @@ pub struct RunInfo {
     pub git: Option<GitInfo>,
     /// Operating system, processor, cores.
     pub machine: IndexMap<String, String>,
+    /// The signature of the commands that the run starts ([`crate::trust`]), where it starts any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 impl Stored for RunInfo {

@@ -11,7 +11,7 @@ use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec, StopSpec,
-    Target, Views, repeated_keys, schema, search_problems as search_spec_problems,
+    Target, TrainerSpec, Views, repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
@@ -51,7 +51,21 @@ pub fn parse(
             let repeated = repeated_keys(text);
             if repeated.is_empty() { Ok(spec) } else { Err(repeated) }
         })
+        .and_then(|spec| placed(spec, file).map_err(|problem| vec![problem]))
         .map_err(|problems| ExperimentError::locate(file, text, problems).into())
+}
+
+/// Where something is started, says in which folder: what is relative is so to that of `file`.
+fn placed(mut spec: Spec, file: &Path) -> Result<Spec, Problem> {
+    if spec.commands().is_empty() {
+        return Ok(spec);
+    }
+    let own = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let folder = spec.directory.as_ref().map_or(own.to_owned(), |given| own.join(given));
+    let found = std::fs::canonicalize(&folder).ok().filter(|found| found.is_dir());
+    let message = || format!("expected a folder, to run commands in; {} is none", folder.display());
+    spec.directory = Some(found.ok_or_else(|| Problem::new(&["directory"], message()))?);
+    Ok(spec)
 }
 
 /// The compiled [`schema`].
@@ -253,6 +267,9 @@ fn agent_problems(
     env_spec: &EnvSpec,
     env: &dyn Env,
 ) -> Vec<Problem> {
+    if let Some(trainer) = &agent.trainer {
+        return trainer_problems(agent, trainer, env_spec);
+    }
     let mut problems = Vec::new();
     if let PolicySpec::Neural(network) = &agent.policy {
         let found = network.problems(env);
@@ -272,6 +289,10 @@ fn agent_problems(
             }
         }
         (PolicySpec::Planning(policy), _) => problems.extend(policy.problems(env)),
+        (PolicySpec::Trainers, _) => problems.push(Problem::new(
+            &[] as &[&str],
+            "expected `policy`, with `training` where it learns, or `trainer`, a training script",
+        )),
         (
             PolicySpec::Random {}
             | PolicySpec::Neural(_)
@@ -282,12 +303,14 @@ fn agent_problems(
     }
     match (&agent.policy, &agent.training) {
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, Some(training)) => {
-            problems.extend(schedule_problems(&training.schedule, env_spec));
+            let found = schedule_problems(&training.schedule, env_spec);
+            problems.extend(found.into_iter().map(|problem| problem.below(&["training"])));
         }
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, None) => problems.push(Problem::new(
             &["policy"],
             "a policy that learns needs `training`; it is filmed and evaluated before it as well",
         )),
+        (PolicySpec::Trainers, _) => {}
         (_, Some(_)) => problems.push(Problem::new(
             &["training"],
             "only neural and tabular policies learn; remove `training` or make the policy `neural`",
@@ -299,6 +322,20 @@ fn agent_problems(
             | PolicySpec::External(_),
             None,
         ) => {}
+    }
+    problems
+}
+
+/// What is wrong with an agent that a script trains.
+fn trainer_problems(agent: &AgentSpec, trainer: &TrainerSpec, env_spec: &EnvSpec) -> Vec<Problem> {
+    let found = schedule_problems(&trainer.schedule, env_spec);
+    let mut problems: Vec<_> =
+        found.into_iter().map(|problem| problem.below(&["trainer"])).collect();
+    let taken = [("policy", !agent.policy.is_trainers()), ("training", agent.training.is_some())];
+    for (name, _) in taken.into_iter().filter(|(_, is_there)| *is_there) {
+        let message =
+            format!("the script in `trainer` brings its own; remove `{name}` or `trainer`");
+        problems.push(Problem::new(&[name], message));
     }
     problems
 }
@@ -358,21 +395,21 @@ fn schedule_problems(schedule: &ScheduleSpec, env_spec: &EnvSpec) -> Vec<Problem
     let ScheduleSpec { episodes, steps, updates, seconds, stop, .. } = schedule;
     if episodes.is_none() && steps.is_none() && updates.is_none() && seconds.is_none() {
         problems.push(Problem::new(
-            &["training", "schedule"],
+            &["schedule"],
             "expected a length: `episodes`, `steps`, `updates` or `seconds`",
         ));
     }
     let Some(StopSpec { mean_return, running_return, .. }) = stop else { return problems };
     if mean_return.is_none() && running_return.is_none() {
         problems.push(Problem::new(
-            &["training", "schedule", "stop"],
+            &["schedule", "stop"],
             "expected `mean_return` or `running_return`",
         ));
     }
     for (name, target) in [("mean_return", mean_return), ("running_return", running_return)] {
         if *target == Some(Target::Threshold) && env_spec.reward_threshold.is_none() {
             problems.push(Problem::new(
-                &["training", "schedule", "stop", name],
+                &["schedule", "stop", name],
                 format!("{} has no reward threshold; write a number", env_spec.id),
             ));
         }

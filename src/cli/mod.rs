@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use clap::{Parser, Subcommand};
 
 use crate::console;
 use crate::exit::Exit;
+use crate::guard;
 use crate::registry::Registry;
 
 mod baseline;
 mod check;
+mod encode;
 mod engines;
 mod environment;
 mod envs;
@@ -47,6 +50,7 @@ enum Command {
     Play(play::Args),
     /// Write a run for other programs: TensorBoard event files, CSV.
     Export(export::Args),
+    Encode(encode::Args),
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
@@ -57,6 +61,13 @@ enum Command {
     #[command(hide = true)]
     Trial(trial::Args),
     Report(report::ReportArgs),
+    /// Run a command in a process group that ends with standard input (a trial starts its script so).
+    #[command(hide = true)]
+    Guard {
+        /// The command.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// Print the engines that an experiment needs and this program does not have (`just run` asks).
     #[command(hide = true)]
     Engines(run::Args),
@@ -92,12 +103,14 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::History(args) => history::run(&args),
         Command::Play(args) => play::run(args),
         Command::Export(args) => export::run(&args),
+        Command::Encode(args) => encode::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema => schema::run(),
         Command::Trial(args) => trial::run(args),
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
+        Command::Guard { command } => guard::run(&command).map(|()| Exit::Success),
         Command::Engines(args) => run::print_engines(&args),
         Command::Versions => versions::run(),
     };

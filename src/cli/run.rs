@@ -14,7 +14,9 @@ use crate::runner::{Display, Interrupt, Local};
 use crate::search::Ending;
 use crate::store::RunDir;
 use crate::trial::MemoryEstimate;
-use crate::{console, env, format, provenance, report, results, search, validation, video};
+use crate::{
+    console, env, format, provenance, report, results, search, trust, validation, video,
+};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]
@@ -45,6 +47,9 @@ pub(super) struct Args {
     check: Option<PathBuf>,
     #[command(flatten)]
     files: check::Files,
+    /// Start what the run directory of `--resume` says, although it was not made here.
+    #[arg(long, requires = "resume")]
+    trust: bool,
     /// Plain lines instead of progress bars, on a terminal too.
     #[arg(long)]
     plain: bool,
@@ -57,6 +62,8 @@ pub(super) struct Args {
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let (file, spec) = experiment(&args)?;
+    let commands = spec.commands();
+    let signature = announced(&args, &commands)?;
     let spec = with_environment(&args, &file, spec)?;
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
@@ -87,7 +94,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let display = Display::new(&plan, args.plain);
     // From here on an interruption leaves a run that can go on.
     let interrupt = Interrupt::watch()?;
-    let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions };
+    let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions, signature };
     let mut run = match &args.resume {
         None => Run::start(&args.output, plan, from)?,
         Some(Some(run)) => Run::resume(run, plan, from)?,
@@ -195,6 +202,29 @@ fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<
 fn environment_version(environment: &EnvironmentSpec) -> Option<(String, String)> {
     let adapter = environment.described.as_ref()?.adapter.clone()?;
     Some(("environment".to_owned(), adapter))
+}
+
+/// Shows what the run will start, once it is known to be the reader's will: it stands in a file that they name, or in a
+/// run directory of their own. Gives the commands' signature.
+fn announced(args: &Args, commands: &[String]) -> anyhow::Result<Option<String>> {
+    if let (None, Some(Some(run))) = (&args.file, &args.resume) {
+        let signature = RunDir::open(run)?.info().ok().and_then(|info| info.signature);
+        trust::ensure(run, commands, signature.as_deref(), args.trust)?;
+    }
+    if commands.is_empty() {
+        return Ok(None);
+    }
+    for command in commands {
+        console::message(format_args!("starts: {command}"));
+    }
+    let signature = trust::sign(commands);
+    Ok(signature
+        .inspect_err(|error| {
+            console::message(format_args!(
+                "note: this run has to be resumed with --trust, as it could not be signed: {error:#}"
+            ));
+        })
+        .ok())
 }
 
 /// The command line that goes on with the run in `dir`, as a shell takes it in whatever folder.

@@ -1,5 +1,7 @@
 //! The plan: every trial that follows from an experiment, decided before anything runs.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -51,6 +53,9 @@ pub struct TrialPlan {
     pub evaluation: EvaluationSpec,
     /// What is filmed.
     pub recording: RecordingSpec,
+    /// The folder that commands run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
 }
 
 impl Stored for Plan {
@@ -115,7 +120,8 @@ impl Plan {
         sample: Option<usize>,
         settings: &AgentSpec,
     ) -> Vec<TrialPlan> {
-        let Spec { agents, seeds, recording, environment, evaluation, .. } = &self.experiment;
+        let Spec { agents, seeds, recording, environment, evaluation, directory, .. } =
+            &self.experiment;
         let mut name = slug(agent, agents.get_index_of(agent).unwrap_or(0));
         if let Some(sample) = sample {
             name.push_str(&format!("--{sample:03}"));
@@ -131,6 +137,7 @@ impl Plan {
             environment: environment.clone(),
             evaluation: evaluation.clone(),
             recording: recording.clone(),
+            directory: directory.clone(),
         };
         seeds.0.iter().enumerate().map(trial).collect()
     }
@@ -151,6 +158,7 @@ impl TrialPlan {
             engine: None,
             before: None,
             after: None,
+            policy: None,
             takes: Vec::new(),
             notes: Vec::new(),
             peak_memory_bytes: None,

@@ -221,6 +221,13 @@ fn agent_of(path: &str) -> Option<String> {
     }
 }
 
+/// Whether a parameter would change what is started.
+fn is_command(path: &str) -> bool {
+    let parts = path::parse(path).map(|(parts, _)| parts).unwrap_or_default();
+    matches!(&parts[..], [_, _, trainer, command, ..] if trainer == "trainer" && command == "command")
+        || matches!(&parts[..], [_, _, trainer] if trainer == "trainer")
+}
+
 /// An agent with other values in some places.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -269,6 +276,8 @@ pub fn problems(
                  quotes",
                 names::list(&agents)
             ))
+        } else if is_command(path) {
+            Some("what is started is not searched for; let the script look at `settings`".into())
         } else {
             parameter
                 .distribution()
@@ -332,8 +341,7 @@ fn agent_problem(
     agent: &AgentSpec,
     threshold_known: bool,
 ) -> Option<Problem> {
-    let schedule = agent.training.as_ref().map(|training| &training.schedule);
-    let Some(schedule) = schedule else {
+    let Some(schedule) = agent.schedule() else {
         let message = format!("{name} does not learn, so only `mean_return` can judge it");
         return (search.metric != Objective::MeanReturn)
             .then(|| Problem::new(&["search", "metric"], message));

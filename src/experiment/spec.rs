@@ -5,16 +5,20 @@
 //! attributes here and nowhere else.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
 
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::environment::EnvironmentSpec;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
+use crate::format;
 use crate::policy::PolicySpec;
 use crate::video::VideoConfig;
 
@@ -68,42 +72,94 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.1, max = MAX_SECONDS))]
     pub trial_timeout_seconds: Option<f64>,
+    /// The folder that commands run in and that relative paths in them begin at; by default that of the experiment
+    /// file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub directory: Option<PathBuf>,
 }
 
 impl Spec {
-    /// Whether anything may be filmed.
+    /// Whether anything may be filmed by this program; trainers film by themselves.
     pub fn films(&self) -> bool {
-        let during = |agent: &AgentSpec| {
-            agent.training.as_ref().is_some_and(|t| t.schedule.record_every.is_some())
+        let RecordingSpec { before, after, .. } = self.recording;
+        let films = |agent: &AgentSpec| {
+            let during = agent.training.as_ref().is_some_and(|t| t.schedule.record_every.is_some());
+            agent.trainer.is_none() && (before || after || during)
         };
-        self.recording.before || self.recording.after || self.agents.values().any(during)
+        self.agents.values().any(films)
+    }
+
+    /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell
+    /// takes it.
+    pub fn commands(&self) -> Vec<String> {
+        let trainers = self.agents.values().filter_map(|agent| agent.trainer.as_ref());
+        let mut lines: Vec<String> =
+            trainers.map(|trainer| format::shell_line(&trainer.command)).collect();
+        if let Some(directory) = &self.directory {
+            let directory = format::shell_line(&[directory.to_string_lossy()]);
+            lines.iter_mut().for_each(|line| line.insert_str(0, &format!("cd {directory} && ")));
+        }
+        let mut seen = HashSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
+        lines
     }
 }
 
-/// One agent: a policy, and how it learns where it does.
+/// One agent: a policy and how it learns where it does, or a training script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentSpec {
-    /// How the agent acts.
+    /// How the agent acts; needed without a `trainer`.
+    #[serde(default, skip_serializing_if = "PolicySpec::is_trainers")]
     pub policy: PolicySpec,
     /// How the agent learns; without it the policy is evaluated and filmed as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingSpec>,
+    /// A training script, in place of `policy` and `training`: whatever framework it uses, it trains and evaluates an
+    /// agent of its own (`docs/external-trainers.md`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<TrainerSpec>,
 }
 
 impl AgentSpec {
+    /// How long it is trained; nothing for an agent that does not learn.
+    pub fn schedule(&self) -> Option<&ScheduleSpec> {
+        let own = self.training.as_ref().map(|training| &training.schedule);
+        own.or(self.trainer.as_ref().map(|trainer| &trainer.schedule))
+    }
+
+    /// [`AgentSpec::schedule`], to change it.
+    pub fn schedule_mut(&mut self) -> Option<&mut ScheduleSpec> {
+        let own = self.training.as_mut().map(|training| &mut training.schedule);
+        own.or(self.trainer.as_mut().map(|trainer| &mut trainer.schedule))
+    }
+
     /// The episodes that a point of this agent's curve of training returns averages over: what its stop
     /// rule looks at, else 100, else a tenth of a shorter schedule.
     pub fn return_window(&self) -> usize {
         const WINDOW: usize = 100;
-        let Some(training) = &self.training else { return WINDOW };
-        let schedule = &training.schedule;
+        let Some(schedule) = self.schedule() else { return WINDOW };
         match (&schedule.stop, schedule.episodes) {
             (Some(stop), _) if stop.mean_return.is_some() => stop.window,
             (_, Some(episodes)) => WINDOW.min((episodes as usize / 10).max(1)),
             _ => WINDOW,
         }
     }
+}
+
+/// A training script: a process that trains an agent by itself and reports what happens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerSpec {
+    /// The program and its arguments, for example `["python", "train.py"]`; no shell is involved.
+    #[schemars(length(min = 1), inner(length(min = 1)))]
+    pub command: Vec<String>,
+    /// Whatever the script wants to be told, hyperparameters above all: a search and `--set` reach into it.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+    /// How long training lasts, and what happens on the way: the script is told, and keeps to it.
+    pub schedule: ScheduleSpec,
 }
 
 /// How an agent learns.

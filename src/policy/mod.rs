@@ -26,9 +26,13 @@ pub use random::Random;
 pub use squashed::{NotFinite, SquashedPolicy};
 
 /// How an agent acts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PolicySpec {
+    /// Known to a training script alone: what stands in no file.
+    #[default]
+    #[serde(skip)]
+    Trainers,
     /// Actions drawn uniformly from the action space.
     Random {},
     /// A rule written in the file, or one that the environment ships.
@@ -44,6 +48,11 @@ pub enum PolicySpec {
 }
 
 impl PolicySpec {
+    /// Whether a training script alone knows the policy.
+    pub fn is_trainers(&self) -> bool {
+        *self == Self::Trainers
+    }
+
     /// What the policy sees of the environment; all but neural ones see its state.
     pub fn observation(&self) -> &ObservationSpec {
         match self {
@@ -86,5 +95,6 @@ pub fn fixed(
         PolicySpec::External(external) => Ok(Box::new(external.build(env)?)),
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
         PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
+        PolicySpec::Trainers => anyhow::bail!("only the training script knows its policy"),
     }
 }

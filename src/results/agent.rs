@@ -45,7 +45,7 @@ impl SavedAgent {
             environment,
             trial_seed: 0,
             evaluation: EvaluationSpec::default(),
-            settings: AgentSpec { policy, training: None },
+            settings: AgentSpec { policy, training: None, trainer: None },
             learned: None,
         }
     }
@@ -110,6 +110,11 @@ impl SavedAgent {
 
     fn from_trial(trial: &TrialDir) -> anyhow::Result<Self> {
         let plan = trial.plan()?;
+        anyhow::ensure!(
+            plan.settings.trainer.is_none(),
+            "{} was trained by a script, which alone knows its policy",
+            plan.agent
+        );
         let file = trial.policy();
         let learned = match plan.settings.training {
             Some(_) => {

@@ -377,8 +377,9 @@ fn summarise(
             PolicySpec::Tabular {} => PolicyKind::Tabular,
             PolicySpec::Planning(_) => PolicyKind::Planning,
             PolicySpec::External(_) => PolicyKind::External,
+            PolicySpec::Trainers => PolicyKind::Trainer,
         },
-        learns: agent.training.is_some(),
+        learns: agent.schedule().is_some(),
         curve_window: agent.return_window(),
         seeds: seeds.remove(name.as_str()).unwrap_or_default(),
     });
@@ -467,6 +468,7 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         search: None,
         check: Default::default(),
         trial_timeout_seconds: None,
+        directory: first.directory.clone(),
     };
     Some(Plan { trials, ..Plan::new(experiment) })
 }

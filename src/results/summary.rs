@@ -152,6 +152,8 @@ pub enum PolicyKind {
     Planning,
     /// A program of the user's own.
     External,
+    /// That of an agent with a `trainer`.
+    Trainer,
 }
 
 /// One trial.

@@ -44,6 +44,8 @@ pub struct Circumstances<'a> {
     pub jobs: usize,
     /// Versions of what decides the numbers.
     pub versions: IndexMap<String, String>,
+    /// The signature of the commands that the run starts.
+    pub signature: Option<String>,
 }
 
 impl Circumstances<'_> {
@@ -62,6 +64,7 @@ impl Circumstances<'_> {
             versions: self.versions,
             git: provenance::git(self.file.parent().unwrap_or(Path::new("."))),
             machine: provenance::machine(),
+            signature: self.signature,
         }
     }
 }
@@ -96,7 +99,12 @@ impl Run {
         let mut run = Self::locked(dir, plan)?;
         let info = match run.dir.info() {
             // What an earlier attempt came to counts no longer.
-            Ok(info) => RunInfo { status: RunStatus::Running, finished: None, ..info },
+            Ok(info) => RunInfo {
+                status: RunStatus::Running,
+                finished: None,
+                signature: from.signature,
+                ..info
+            },
             Err(error) => {
                 let warning =
                     format!("run.json is written anew, as it could not be read: {error:#}");

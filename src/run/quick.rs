@@ -11,8 +11,7 @@ pub fn quick(mut experiment: Spec) -> Spec {
     evaluation.episodes = evaluation.episodes.min(5);
     evaluation.training_episodes = evaluation.training_episodes.min(2);
     for agent in experiment.agents.values_mut() {
-        let Some(training) = &mut agent.training else { continue };
-        let schedule = &mut training.schedule;
+        let Some(schedule) = agent.schedule_mut() else { continue };
         // Another limit must not change what bare periods count, those of a search's samples included.
         schedule.period_unit = Some(schedule.period_unit());
         schedule.episodes = schedule.episodes.map(|n| n.min(EPISODES));

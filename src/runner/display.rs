@@ -115,7 +115,7 @@ impl Observer for Display {
             (Outcome::Failed { error }, _) => format!("FAILED: {error}"),
             (Outcome::Completed { .. }, Some(after)) => {
                 let mean = after.returns.iter().sum::<f64>() / after.returns.len() as f64;
-                let trained = match plan.settings.training {
+                let trained = match plan.settings.schedule() {
                     Some(_) => format!(
                         " after {} in {:.1} s",
                         reached(result.progress),
@@ -156,8 +156,8 @@ fn reached(Progress { episodes, steps, .. }: Progress) -> String {
 
 /// How much of the schedule is used up, from 0 to 1, by whichever limit is the nearest.
 fn share(plan: &TrialPlan, progress: Progress) -> f64 {
-    let Some(training) = &plan.settings.training else { return 0.0 };
-    let ScheduleSpec { episodes, steps, updates, .. } = training.schedule;
+    let Some(schedule) = plan.settings.schedule() else { return 0.0 };
+    let ScheduleSpec { episodes, steps, updates, .. } = *schedule;
     let part =
         |limit: Option<u64>, done: u64| limit.map_or(0.0, |limit| done as f64 / limit as f64);
     part(episodes, progress.episodes)

@@ -13,6 +13,7 @@ use signal_hook::consts::SIGINT;
 
 use super::Interrupt;
 use crate::exit::Exit;
+use crate::guard::this_program;
 use crate::record::Record;
 use crate::store::TrialDir;
 
@@ -90,14 +91,6 @@ pub(super) fn run(
     drop(alive);
     let _ = reader.join();
     Ok(ending)
-}
-
-/// The program that this process runs, also when its file was replaced or removed since it started.
-fn this_program() -> anyhow::Result<PathBuf> {
-    if cfg!(target_os = "linux") {
-        return Ok(PathBuf::from("/proc/self/exe"));
-    }
-    std::env::current_exe().context("failed to find this program's own file")
 }
 
 /// The program beside this one, or on the `PATH`, that has the engine of this name: `rushes-NAME`.

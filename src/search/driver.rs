@@ -80,8 +80,8 @@ impl Rounds<'_> {
     fn round(&mut self, plan: &Plan, first: usize) -> anyhow::Result<()> {
         if let Some(search) = &plan.experiment.search {
             for agent in search.agents(&plan.experiment) {
-                let training = plan.experiment.agents[agent].training.as_ref();
-                let steps = training.and_then(|training| training.schedule.steps).unwrap_or(0);
+                let schedule = plan.experiment.agents[agent].schedule();
+                let steps = schedule.and_then(|schedule| schedule.steps).unwrap_or(0);
                 let new = plan.samples[first..].iter().filter(|sample| sample.agent == agent);
                 let mut under_way: Vec<_> = new.map(|sample| plan.trials_of(sample)).collect();
                 for milestone in search.scheduler.milestones(steps) {

@@ -14,7 +14,7 @@ pub fn trial_score(
     result: Option<&TrialResult>,
 ) -> Option<f64> {
     let result = result.filter(|result| !result.outcome.failed())?;
-    let schedule = trial.settings.training.as_ref().map(|training| &training.schedule);
+    let schedule = trial.settings.schedule();
     let budget = schedule.and_then(|s| s.steps).unwrap_or(result.progress.steps) as f64;
     let curve = returns(trial, records);
     match search.metric {
@@ -67,7 +67,7 @@ fn returns(trial: &TrialPlan, records: &[Record]) -> Vec<Point> {
 }
 
 fn threshold(search: &SearchSpec, trial: &TrialPlan) -> Option<f64> {
-    let stop = trial.settings.training.as_ref().and_then(|t| t.schedule.stop.as_ref());
+    let stop = trial.settings.schedule().and_then(|schedule| schedule.stop.as_ref());
     let by_stop = stop.and_then(|stop| stop.mean_return);
     search.threshold.or(match by_stop {
         Some(Target::Return(value)) => Some(value),

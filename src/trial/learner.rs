@@ -281,7 +281,7 @@ impl<'a> Learner<'a> {
 }
 
 /// Training metrics are written about 500 times, unless the schedule says otherwise.
-fn default_log_period(schedule: &ScheduleSpec) -> Option<Every> {
+pub(super) fn default_log_period(schedule: &ScheduleSpec) -> Option<Every> {
     const LINES: u64 = 500;
     let period = |limit: u64| (limit / LINES).max(1);
     (schedule.episodes.map(|limit| Every::Episodes(period(limit))))

@@ -11,6 +11,7 @@ mod memory;
 mod session;
 mod stage;
 mod take;
+mod trainer;
 
 pub use evaluate::evaluate;
 pub use memory::MemoryEstimate;

@@ -6,6 +6,7 @@ use super::checkpoint::{self, Position};
 use super::learner::Learner;
 use super::log::EventWriter;
 use super::stage::Stage;
+use super::trainer;
 use crate::experiment::TrialPlan;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
@@ -23,6 +24,9 @@ pub fn run(
     plan: &TrialPlan,
     pause_at: Option<u64>,
 ) -> Result<Option<TrialResult>, TrialError> {
+    if let Some(script) = &plan.settings.trainer {
+        return Ok(trainer::run(dir, plan, script, pause_at)?);
+    }
     let mut note = None;
     let open = |position: &Position| EventWriter::open(dir, &position.events);
     let found = checkpoint::load(&dir.checkpoints(), open, |message| note = Some(message))?;

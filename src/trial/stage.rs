@@ -14,7 +14,7 @@ use crate::trial::{Scene, record_take};
 
 /// Evaluations during training play other episodes than the ones before and after it, so that whoever
 /// picks a policy by the former is not fooled by the latter. They begin so far behind.
-const TRAINING_EVALUATION_OFFSET: u64 = 500_000_000;
+pub(super) const TRAINING_EVALUATION_OFFSET: u64 = 500_000_000;
 
 /// The environment that evaluations and takes are played in.
 pub(super) struct Stage<'a> {

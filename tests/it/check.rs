@@ -63,7 +63,10 @@ impl Run {
                         "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 10 } },
                     }),
                     PolicyKind::Planning => json!({ "policy": { "type": "planning" } }),
-                    PolicyKind::Tabular | PolicyKind::External => unreachable!("of no agent here"),
+                    PolicyKind::Tabular => unreachable!("cart-poles have no table"),
+                    PolicyKind::External | PolicyKind::Trainer => {
+                        unreachable!("nothing is started here")
+                    }
                 };
                 ((*name).to_owned(), settings)
             })

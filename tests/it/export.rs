@@ -42,6 +42,7 @@ fn run(folder: &Path) -> PathBuf {
         versions: Default::default(),
         git: None,
         machine: Default::default(),
+        signature: None,
     })
     .expect("a writable folder");
     let trial = run.trial(&plan.trials[0].id);
@@ -85,6 +86,7 @@ fn run(folder: &Path) -> PathBuf {
         engine: None,
         before: side(&[9.0, 10.0]),
         after: side(&[50.0, 52.0]),
+        policy: None,
         takes: Vec::new(),
         notes: Vec::new(),
         peak_memory_bytes: None,

@@ -27,5 +27,6 @@ mod run;
 mod search;
 mod torture;
 mod trace;
+mod trainers;
 mod video;
 mod wrappers;

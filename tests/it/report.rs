@@ -96,6 +96,7 @@ impl MadeUp {
                 engine: learns.then(|| "native".into()),
                 before: learns.then(|| evaluation(12.0)),
                 after: Some(evaluation(end)),
+                policy: None,
                 takes,
                 notes: Vec::new(),
                 peak_memory_bytes: Some(120_000_000),
@@ -135,6 +136,7 @@ fn info(run: &RunDir) -> RunInfo {
         versions: [("rushes".to_owned(), "0.1.0".to_owned())].into(),
         git: None,
         machine: [("cores".to_owned(), "2".to_owned())].into(),
+        signature: None,
     }
 }
 

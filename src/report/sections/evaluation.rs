@@ -133,6 +133,7 @@ fn kind(report: &Report, series: &Series) -> String {
         (PolicyKind::External, _) => "own program".into(),
         (PolicyKind::Neural, false) => "untrained network".into(),
         (PolicyKind::Tabular, false) => "untrained table".into(),
+        (PolicyKind::Trainer, _) => "trained by a script".into(),
         (PolicyKind::Neural | PolicyKind::Tabular, true) => String::new(),
     }
 }

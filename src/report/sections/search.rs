@@ -201,7 +201,7 @@ impl View<'_> {
     /// How many of a sample's seeds were trained in vain: they count twice the schedule's steps.
     fn never_reached(&self, sample: &SampleSummary) -> usize {
         let agent = &self.run.plan.experiment.agents[&self.searched.agent];
-        let steps = agent.training.as_ref().and_then(|training| training.schedule.steps);
+        let steps = agent.schedule().and_then(|schedule| schedule.steps);
         match (self.search.metric, steps) {
             (Objective::StepsToThreshold, Some(steps)) => {
                 sample.score.seeds.iter().filter(|score| **score >= 2.0 * steps as f64).count()
