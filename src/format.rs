@@ -1,5 +1,7 @@
 //! Numbers and words as people read them.
 
+use std::path::Path;
+
 /// A number to about four significant digits: `1,234`, `487`, `41.3`, `0.0123`, `1.2e-7`, `−5`.
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -156,6 +158,15 @@ fn grouped(value: u64) -> String {
 pub fn shell_line<W: AsRef<str>>(words: &[W]) -> String {
     let quoter = shlex::Quoter::new().allow_nul(true);
     quoter.join(words.iter().map(AsRef::as_ref)).expect("nothing but NUL is refused")
+}
+
+/// [`shell_line`] in a folder.
+pub fn shell_line_in<W: AsRef<str>>(directory: Option<&Path>, words: &[W]) -> String {
+    let line = shell_line(words);
+    match directory {
+        Some(directory) => format!("cd {} && {line}", shell_line(&[directory.to_string_lossy()])),
+        None => line,
+    }
 }
 
 #[cfg(test)]

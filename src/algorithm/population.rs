@@ -50,6 +50,8 @@ pub(super) struct Population<T: Scalar> {
     pub policy: NetworkPolicy<T>,
     blueprint: Blueprint,
     config: PopulationConfig,
+    /// Who plays in an environment of another process.
+    kept: Option<Worker<T>>,
 }
 
 /// What a [`Setup`] refers to, kept to build the policy again on other threads.
@@ -121,7 +123,7 @@ impl<T: Scalar> Population<T> {
             action_space: setup.action_space.clone(),
             seed: setup.seed,
         };
-        Ok(Self { policy: config.policy(setup)?, blueprint, config })
+        Ok(Self { policy: config.policy(setup)?, blueprint, config, kept: None })
     }
 
     /// The policy's parameters.
@@ -145,6 +147,17 @@ impl<T: Scalar> Population<T> {
             (0..config.episodes).map(|i| env_seed(blueprint.seed, i, generation)).collect();
         let environment = world.environment();
         let normaliser = self.policy.normaliser.as_ref();
+        if environment.is_external() {
+            // Its process lasts as long as its worker, and works beside this one anyway.
+            let worker = match &mut self.kept {
+                Some(worker) => worker,
+                kept => kept.insert(Worker::new(config, &blueprint.setup(), environment, None)?),
+            };
+            worker.policy.normaliser = normaliser.cloned();
+            let tries = candidates.iter().map(|candidate| worker.play(candidate, &seeds));
+            let tries: Vec<_> = tries.collect();
+            return self.count(world, tries);
+        }
         let next = AtomicUsize::new(0);
         let work = || -> anyhow::Result<Vec<(usize, Result<Tried, TrialError>)>> {
             let mut worker = Worker::new(config, &blueprint.setup(), environment, normaliser)?;
@@ -165,8 +178,17 @@ impl<T: Scalar> Population<T> {
             anyhow::Ok(all)
         })?;
         tries.sort_by_key(|(index, _)| *index);
-        let mut fitness = Vec::with_capacity(candidates.len());
-        for (_, tried) in tries {
+        self.count(world, tries.into_iter().map(|(_, tried)| tried).collect())
+    }
+
+    /// Counts what the candidates played, in their order, and returns each one's mean return.
+    fn count(
+        &mut self,
+        world: &mut World,
+        tries: Vec<Result<Tried, TrialError>>,
+    ) -> Result<Vec<f64>, TrialError> {
+        let mut fitness = Vec::with_capacity(tries.len());
+        for tried in tries {
             let Tried { played, earned, observations } = tried?;
             fitness.push(earned / played.len() as f64);
             world.count_episodes(&played);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::console;
-use crate::env::{EnvError, Problem};
+use crate::env::Problem;
 use crate::experiment::{EnvironmentSpec, Spec};
 use crate::external::gymnasium::GymnasiumSpec;
 use crate::validation;
@@ -30,7 +30,7 @@ impl Place {
     pub(super) fn find(&self, name: &str) -> anyhow::Result<EnvironmentSpec> {
         let file = PathBuf::from(name);
         let mut environment = if file.extension().is_some_and(|e| e == "json") && file.is_file() {
-            validation::load(&file, &[])?.environment
+            validation::load(&file, &[])?.placed_environment()
         } else {
             let gymnasium = self.gymnasium.as_ref().map(|python| GymnasiumSpec {
                 python: python.clone(),
@@ -39,20 +39,19 @@ impl Place {
             });
             EnvironmentSpec { gymnasium, ..EnvironmentSpec::named(name) }
         };
-        start(&mut environment)?;
+        if let Some(line) = environment.shown().filter(|_| environment.is_unseen()) {
+            console::message(format_args!("starts: {line}"));
+        }
+        describe(&mut environment)?;
         Ok(environment)
     }
 }
 
-/// Starts the processes that make an environment, where others do and nothing is known of it, and says so.
-///
-/// # Errors
-/// Fails if they do.
-pub(super) fn start(environment: &mut EnvironmentSpec) -> anyhow::Result<()> {
-    let Some(program) = environment.program().filter(|_| environment.described.is_none()) else {
+/// Starts the processes that make an environment, where others do and nothing is known of it, and tells what they note.
+fn describe(environment: &mut EnvironmentSpec) -> anyhow::Result<()> {
+    if !environment.is_unseen() {
         return Ok(());
-    };
-    console::message(format_args!("starting {}: {}", environment.id, program.shown));
+    }
     environment.describe()?;
     for note in environment.described.iter().flat_map(|card| &card.notes) {
         console::message(format_args!("note: {}: {note}", environment.id));
@@ -69,9 +68,9 @@ pub(super) fn started(mut spec: Spec) -> anyhow::Result<Result<Spec, Vec<Problem
     if !spec.environment.is_external() {
         return Ok(Ok(spec));
     }
-    start(&mut spec.environment)
-        .map_err(|error| EnvError::Process(format!("{error:#}")))
-        .context("environment")?;
+    let mut placed = spec.placed_environment();
+    describe(&mut placed).context("the environment failed")?;
+    spec.environment.described = placed.described;
     let card = spec.environment.described.as_ref().context("it has been described")?;
     if card.frame.is_none() && spec.films() {
         console::message(format_args!(

@@ -57,7 +57,7 @@ fn check(args: &Check) -> anyhow::Result<Exit> {
     })?;
     let findings = conformance::check(&program, &environment.options)?;
     let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
-    console::print(lines.join("\n"))?;
+    console::print(lines.join("\n") + "\n")?;
     let wrong = findings.iter().any(|finding| matches!(finding.outcome, Outcome::Wrong(_)));
     Ok(if wrong { Exit::Failed } else { Exit::Success })
 }
@@ -73,7 +73,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let text = match &args.id {
         Some(id) => {
             let environment = args.place.find(id)?;
-            let card = card(&*environment.spec()?, &environment.options)?;
+            let mut card = card(&*environment.spec()?, &environment.options)?;
+            if environment.described.as_ref().is_some_and(|described| described.frame.is_none()) {
+                card["render"] = Value::Null;
+            }
             if args.json { format!("{card:#}\n") } else { card_text(&card)? }
         }
         None => {
@@ -190,7 +193,13 @@ fn card_text(card: &Value) -> Result<String, std::fmt::Error> {
         ("reward threshold", plain(&card["reward_threshold"])),
         (
             "picture",
-            format!("{}×{} at {} frames/s", render["width"], render["height"], render["fps"]),
+            match render {
+                Value::Null => "none".to_owned(),
+                _ => format!(
+                    "{}×{} at {} frames/s",
+                    render["width"], render["height"], render["fps"]
+                ),
+            },
         ),
     ] {
         writeln!(text, "  {label:<20} {value}")?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,9 @@ use crate::policy::{HardCodedSpec, PolicySpec};
 use crate::results::{PlayingAgent, SavedAgent};
 use crate::rng::{Purpose, stream};
 use crate::stats;
+use crate::store::RunDir;
 use crate::trial::{Scene, record_take};
+use crate::trust;
 use crate::video::VideoConfig;
 
 /// Play a trained policy, or a random or hard-coded one, and print what each episode earned.
@@ -49,6 +51,9 @@ pub(super) struct Args {
     /// An option of the environment; `rushes envs ID` lists them.
     #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
     option: Vec<(String, Value)>,
+    /// Start what the policy, or its run directory, says, although it was not made here.
+    #[arg(long, requires = "policy")]
+    trust: bool,
     /// How many episodes; 10 by default, 1 with --print or --video.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     episodes: Option<u64>,
@@ -125,7 +130,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
 /// Who plays, by the arguments.
 fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
     if let Some(path) = &args.policy {
-        return SavedAgent::open(path, args.agent.as_deref());
+        let cast = SavedAgent::open(path, args.agent.as_deref())?;
+        let (commands, signed) = (cast.commands(args.env.is_some()), signed_commands(path));
+        let of_this_run = |(_, known): &(String, Vec<String>)| {
+            commands.iter().all(|command| known.contains(command))
+        };
+        match signed.filter(of_this_run) {
+            Some((signature, known)) => {
+                trust::ensure(path, &known, Some(&signature), args.trust)?;
+            }
+            None => trust::ensure(path, &commands, None, args.trust)?,
+        }
+        for command in &commands {
+            console::message(format_args!("starts: {command}"));
+        }
+        return Ok(cast);
     }
     let hard_coded = |rule, name| PolicySpec::HardCoded(HardCodedSpec { rule, name });
     let (name, policy) = match (&args.rule, &args.hard_coded) {
@@ -135,6 +154,13 @@ fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
     };
     let environment = args.place.find(&args.env.clone().unwrap_or_default())?;
     Ok(SavedAgent::fixed(name, policy, environment))
+}
+
+/// The signature of the run that `path` lies in, and the commands that it should be of.
+fn signed_commands(path: &Path) -> Option<(String, Vec<String>)> {
+    let path = std::fs::canonicalize(path).ok()?;
+    let run = path.ancestors().find_map(|folder| RunDir::open(folder).ok())?;
+    Some((run.info().ok()?.signature?, run.plan().ok()?.experiment.commands()))
 }
 
 /// Changes how the trial evaluated the agent to what the arguments ask for.

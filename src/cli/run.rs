@@ -14,9 +14,7 @@ use crate::runner::{Display, Interrupt, Local};
 use crate::search::Ending;
 use crate::store::RunDir;
 use crate::trial::MemoryEstimate;
-use crate::{
-    console, env, format, provenance, report, results, search, trust, validation, video,
-};
+use crate::{console, env, format, provenance, report, results, search, trust, validation, video};
 
 /// Arguments of `rushes run`.
 #[derive(clap::Args)]

@@ -39,11 +39,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
                     file.display()
                 ))?;
                 let environment = &plan.experiment.environment;
-                if let Some(program) = environment.program().filter(|_| environment.is_unseen()) {
+                if environment.is_unseen() {
+                    let commands = plan.experiment.commands();
                     console::message(format_args!(
                         "{}: what depends on the environment is checked once `rushes run` has started it: {}",
                         file.display(),
-                        program.shown
+                        commands.first().map_or("", String::as_str)
                     ));
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! The environment of an experiment: one of the table, one of Gymnasium, or a program of the user's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gymnasium: Option<GymnasiumSpec>,
     /// Take the environment from a program that speaks `rushes-env` 1 (`docs/external-environments.md`): the program and
-    /// its arguments. It is started in the folder that `rushes` is started in.
+    /// its arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub command: Option<Vec<String>>,
@@ -51,6 +51,10 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub workers: Option<usize>,
+    /// The folder that processes of the environment are started in and that relative paths in `command` and
+    /// `gymnasium.python` begin at; the experiment's `directory` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// How long an environment of another process may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<TimeoutsSpec>,
@@ -102,7 +106,9 @@ impl EnvironmentSpec {
         let call_timeout = Duration::from_secs_f64(call_seconds);
         if let Some(gymnasium) = &self.gymnasium {
             let limit = self.max_episode_steps;
-            return Some(gymnasium.program(&self.id, limit, start_timeout, call_timeout));
+            let directory = self.directory.as_deref();
+            let (start, call) = (start_timeout, call_timeout);
+            return Some(gymnasium.program(&self.id, limit, directory, start, call));
         }
         let command = self.command.as_ref()?;
         let (program, arguments) = command.split_first()?;
@@ -110,9 +116,21 @@ impl EnvironmentSpec {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
             shown: format::shell_line(command),
-            directory: None,
+            directory: self.directory.clone(),
+            variables: Vec::new(),
             start_timeout,
             call_timeout,
+        })
+    }
+
+    /// How it is started, as a shell takes it, where other processes make it.
+    pub fn shown(&self) -> Option<String> {
+        let line = self.program()?.shown;
+        Some(match &self.directory {
+            Some(directory) => {
+                format!("cd {} && {line}", format::shell_line(&[directory.to_string_lossy()]))
+            }
+            None => line,
         })
     }
 

@@ -120,8 +120,11 @@ impl Plan {
         sample: Option<usize>,
         settings: &AgentSpec,
     ) -> Vec<TrialPlan> {
-        let Spec { agents, seeds, recording, environment, evaluation, directory, .. } =
-            &self.experiment;
+        let experiment = &self.experiment;
+        let Spec { agents, seeds, recording, evaluation, directory, .. } = experiment;
+        let environment = experiment.placed_environment();
+        let settings =
+            AgentSpec { policy: experiment.placed(&settings.policy), ..settings.clone() };
         let mut name = slug(agent, agents.get_index_of(agent).unwrap_or(0));
         if let Some(sample) = sample {
             name.push_str(&format!("--{sample:03}"));

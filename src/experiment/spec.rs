@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -19,7 +19,7 @@ use super::environment::EnvironmentSpec;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
-use crate::policy::PolicySpec;
+use crate::policy::{ExternalPolicySpec, PolicySpec};
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -93,16 +93,41 @@ impl Spec {
     /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell
     /// takes it.
     pub fn commands(&self) -> Vec<String> {
-        let trainers = self.agents.values().filter_map(|agent| agent.trainer.as_ref());
-        let mut lines: Vec<String> =
-            trainers.map(|trainer| format::shell_line(&trainer.command)).collect();
-        if let Some(directory) = &self.directory {
-            let directory = format::shell_line(&[directory.to_string_lossy()]);
-            lines.iter_mut().for_each(|line| line.insert_str(0, &format!("cd {directory} && ")));
-        }
+        let trainer = |agent: &AgentSpec| {
+            let trainer = agent.trainer.as_ref()?;
+            Some(format::shell_line_in(self.directory.as_deref(), &trainer.command))
+        };
+        let policies = self.agents.values().filter_map(|agent| self.placed(&agent.policy).shown());
+        let mut lines: Vec<String> = self.placed_environment().shown().into_iter().collect();
+        lines.extend(policies);
+        lines.extend(self.agents.values().filter_map(trainer));
         let mut seen = HashSet::new();
         lines.retain(|line| seen.insert(line.clone()));
         lines
+    }
+
+    /// The environment, whose processes begin in a folder below the experiment's.
+    pub fn placed_environment(&self) -> EnvironmentSpec {
+        let directory = self.place(self.environment.directory.as_deref());
+        EnvironmentSpec { directory, ..self.environment.clone() }
+    }
+
+    /// `policy`, whose process begins in a folder below the experiment's.
+    pub(super) fn placed(&self, policy: &PolicySpec) -> PolicySpec {
+        match policy {
+            PolicySpec::External(external) => PolicySpec::External(ExternalPolicySpec {
+                directory: self.place(external.directory.as_deref()),
+                ..external.clone()
+            }),
+            policy => policy.clone(),
+        }
+    }
+
+    fn place(&self, own: Option<&Path>) -> Option<PathBuf> {
+        match (&self.directory, own) {
+            (Some(directory), Some(own)) => Some(directory.join(own)),
+            (directory, own) => directory.clone().or(own.map(Path::to_owned)),
+        }
     }
 }
 

@@ -1,22 +1,26 @@
 //! A policy that a program of the user's own makes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, Options};
-use crate::external::{ExternalPolicy, Program};
+use crate::external::{ExternalPolicy, Program, python};
 use crate::format;
 
 /// A policy of another process: any trained agent or heuristic (`docs/external-policies.md`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExternalPolicySpec {
-    /// The program and its arguments, which speaks `rushes-policy` 1; in Python, `import rushes_policy` does that. It is
-    /// started in the folder that `rushes` is started in.
+    /// The program and its arguments, which speaks `rushes-policy` 1; in Python, `import rushes_policy` does that.
     #[schemars(length(min = 1))]
     pub command: Vec<String>,
+    /// The folder that it is started in and that relative paths in `command` begin at; the experiment's `directory` by
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// What the program is told.
     #[serde(default, skip_serializing_if = "Options::is_empty")]
     pub options: Options,
@@ -33,7 +37,7 @@ impl ExternalPolicySpec {
 
     /// How it is started, as a shell takes it.
     pub fn shown(&self) -> String {
-        format::shell_line(&self.command)
+        format::shell_line_in(self.directory.as_deref(), &self.command)
     }
 
     /// Builds the policy for `env`; the process is started when it first acts.
@@ -51,7 +55,8 @@ impl ExternalPolicySpec {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
             shown: self.shown(),
-            directory: None,
+            directory: self.directory.clone(),
+            variables: python::variables()?,
             start_timeout: START,
             call_timeout: Duration::from_secs_f64(self.timeout_seconds),
         };

@@ -48,6 +48,14 @@ pub enum PolicySpec {
 }
 
 impl PolicySpec {
+    /// How it is started, as a shell takes it, where another process makes it.
+    pub fn shown(&self) -> Option<String> {
+        match self {
+            PolicySpec::External(external) => Some(external.shown()),
+            _ => None,
+        }
+    }
+
     /// Whether a training script alone knows the policy.
     pub fn is_trainers(&self) -> bool {
         *self == Self::Trainers

@@ -137,6 +137,12 @@ impl SavedAgent {
         })
     }
 
+    /// The commands that it would start when it plays, in its own environment or `elsewhere`.
+    pub fn commands(&self, elsewhere: bool) -> Vec<String> {
+        let environment = self.environment.shown().filter(|_| !elsewhere);
+        environment.into_iter().chain(self.settings.policy.shown()).collect()
+    }
+
     /// Environment steps that it was trained for; `None` for one that does not learn.
     pub fn trained_steps(&self) -> Option<u64> {
         self.learned.as_ref().map(|learned| learned.progress.steps)

@@ -39,10 +39,10 @@ pub enum TakeError {
     #[error(transparent)]
     Video(#[from] VideoError),
     /// The environment failed or refused an action.
-    #[error("failed to film an episode: {0}")]
+    #[error("failed to film an episode")]
     Env(#[from] EnvError),
     /// The policy failed to act.
-    #[error("failed to film an episode: {0}")]
+    #[error("failed to film an episode")]
     Policy(#[from] PolicyError),
     /// Whoever watched could not write down what they saw.
     #[error(transparent)]

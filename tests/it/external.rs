@@ -61,7 +61,7 @@ fn run(folder: &Path, experiment: &Value) -> (String, std::path::PathBuf) {
 fn a_program_trains_and_is_reported_like_any_environment() {
     let folder = tempfile::tempdir().unwrap();
     let (told, run) = run(folder.path(), &experiment(&json!({})));
-    assert!(told.contains("starting walk: python3 "), "{told}");
+    assert!(told.contains("&& python3 ") && told.contains("walk.py"), "{told}");
     assert!(told.contains("nothing is filmed: walk draws no pictures"), "{told}");
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
@@ -108,7 +108,7 @@ fn checks_start_nothing() {
     let marker = folder.path().join("marker");
     let file = write(folder.path(), &experiment(&json!({ "marker": marker })));
     let told = told(&["validate", &file]);
-    assert!(told.contains("checked once `rushes run` has started it: python3 "), "{told}");
+    assert!(told.contains("checked once `rushes run` has started it: cd "), "{told}");
     rushes(&["validate", "--resolved", &file]).output().unwrap();
     assert!(!marker.exists(), "it was started");
 }

@@ -384,9 +384,9 @@ fn snapshots(session: &Session<'_>, worker: &mut Worker) -> Result<Outcome, Fail
     };
     reset(worker, &[3])?;
     go(worker)?;
-    let state = worker.save(0)?;
+    let (state, observation) = (worker.save(0)?, worker.stored_observation(0));
     let one = go(worker)?;
-    worker.restore(0, &state)?;
+    worker.restore(0, &state, &observation)?;
     let two = go(worker)?;
     Ok(match compare(&one, &two) {
         Outcome::Right(_) => Outcome::Right(format!("{} bytes", state.len())),

@@ -304,7 +304,10 @@ impl Copy {
         let begun = self.group.borrow().slots[self.slot].begun;
         let state = begun
             .then(|| {
-                let save = |group: &mut Group| group.settle(self.worker)?.save(self.copy);
+                let save = |group: &mut Group| {
+                    let worker = group.settle(self.worker)?;
+                    Ok((worker.save(self.copy)?, worker.stored_observation(self.copy)))
+                };
                 self.group.borrow_mut().call(save)
             })
             .transpose()?;
@@ -315,9 +318,9 @@ impl Copy {
         }
         let Some(mut spare) = spares.borrow_mut().pop() else { return Ok(None) };
         spare.planned_with = true;
-        if let Some(state) = state {
+        if let Some((state, observation)) = state {
             spare.group.borrow_mut().call(|group| {
-                group.settle(spare.worker)?.restore(spare.copy, &state)?;
+                group.settle(spare.worker)?.restore(spare.copy, &state, &observation)?;
                 group.slots[spare.slot] = Slot { begun: true, ..Slot::default() };
                 Ok(())
             })?;

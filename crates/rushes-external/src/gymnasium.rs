@@ -1,6 +1,7 @@
 //! The adapter that serves whatever Gymnasium can make.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use rushes_env::Options;
@@ -17,12 +18,12 @@ pub const ADAPTER: &str = include_str!("../python/rushes_gymnasium.py");
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GymnasiumSpec {
-    /// The Python that has Gymnasium and the environment's package: a program on the `PATH` or a path, seen from the
-    /// folder that `rushes` is started in; `python3` by default.
+    /// The Python that has Gymnasium and the environment's package: a program on the `PATH`, or a path from the
+    /// environment's `directory`; `python3` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
-    /// Modules to import first: those that register the environment. A module of the user's own is found in the folder
-    /// that `rushes` is started in.
+    /// Modules to import first: those that register the environment. A module of the user's own is found in the
+    /// environment's `directory`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub import: Vec<String>,
     /// Gymnasium's wrappers, from the inside out: a name in `gymnasium.wrappers` or `module:Class`, alone or with its
@@ -53,12 +54,13 @@ pub struct WrapperWithOptions {
 }
 
 impl GymnasiumSpec {
-    /// How the adapter is started for the environment `id`, with another time limit than the registered one where
-    /// there is one.
+    /// How the adapter is started in `directory` for the environment `id`, with another time limit than the registered
+    /// one where there is one.
     pub fn program(
         &self,
         id: &str,
         max_episode_steps: Option<u32>,
+        directory: Option<&Path>,
         start_timeout: Duration,
         call_timeout: Duration,
     ) -> Program {
@@ -74,12 +76,16 @@ impl GymnasiumSpec {
             settings["max_episode_steps"] = limit.into();
         }
         let settings = settings.to_string();
-        let arguments = ["-c", ADAPTER, &settings].map(OsString::from).to_vec();
+        // By a variable, so that neither tracebacks nor lists of processes hold the whole text.
+        const BOOTSTRAP: &str = "import os; exec(compile(os.environ.pop('RUSHES_ADAPTER'), \
+                                 'rushes_gymnasium.py', 'exec'))";
+        let arguments = ["-c", BOOTSTRAP, &settings].map(OsString::from).to_vec();
         Program {
             program: python.into(),
             arguments,
             shown: format!("{python} rushes_gymnasium.py '{settings}'"),
-            directory: None,
+            directory: directory.map(Path::to_owned),
+            variables: vec![("RUSHES_ADAPTER".into(), ADAPTER.into())],
             start_timeout,
             call_timeout,
         }

@@ -8,7 +8,6 @@ use rand::RngExt as _;
 
 use crate::memory::{Layout, SharedMemory};
 use crate::process::{Failure, Process, Program};
-use crate::python;
 use crate::wire::{self, Dtype, Leaf, Memory, Ready, WireSpace};
 
 /// The first line, from this program to a policy.
@@ -77,7 +76,7 @@ impl ExternalPolicy {
 
     fn start(&mut self) -> Result<Session, Failure> {
         let patience = self.program.start_timeout;
-        let mut process = Process::start_with(&self.program, &python::environment()?)?;
+        let mut process = Process::start(&self.program)?;
         process.tell(
             &Hello {
                 protocol: wire::POLICY,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -26,8 +26,10 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// What is said of it: the line that a shell would accept, shortened where it is long.
     pub shown: String,
-    /// Its working directory; this process's own by default.
+    /// Its working directory, where a relative path of the program begins too; this process's own by default.
     pub directory: Option<PathBuf>,
+    /// Environment variables that it gets beside this process's own.
+    pub variables: Vec<(OsString, OsString)>,
     /// How long it may take until it answers the handshake.
     pub start_timeout: Duration,
     /// How long it may take to answer a command.
@@ -70,21 +72,16 @@ impl Process {
     /// # Errors
     /// Fails if it cannot be started; says what was tried.
     pub fn start(program: &Program) -> Result<Self, Failure> {
-        Self::start_with(program, &[])
-    }
-
-    /// [`Process::start`] with these environment variables too.
-    ///
-    /// # Errors
-    /// As [`Process::start`].
-    pub fn start_with(
-        program: &Program,
-        variables: &[(OsString, OsString)],
-    ) -> Result<Self, Failure> {
-        let mut command = Command::new(&program.program);
+        let path = Path::new(&program.program);
+        let is_path = path.components().count() > 1;
+        let path = match program.directory.as_ref().filter(|_| is_path) {
+            Some(directory) => directory.join(path),
+            None => path.to_owned(),
+        };
+        let mut command = Command::new(path);
         command
             .args(&program.arguments)
-            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .envs(program.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -101,9 +98,9 @@ impl Process {
                 Ok(())
             });
         }
-        let mut child = command.spawn().map_err(|error| {
-            Failure::new(format!("`{}` could not be started: {error}", program.shown))
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| Failure::new(format!("it could not be started: {error}")))?;
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let printed = child.stderr.take().expect("a child's standard error is a pipe");
         let kept = Arc::clone(&last_words);
@@ -148,7 +145,7 @@ impl Process {
                 return Err(Failure::new(format!("{what} is longer than {LONGEST_MESSAGE} bytes")));
             }
             let mut more = [0; 1 << 16];
-            let read = self.read_some(&mut more, until, timeout, what)?;
+            let read = self.read_some(&mut more, until, timeout, "the handshake")?;
             self.rest.extend_from_slice(&more[..read]);
         };
         let line: Vec<u8> = self.rest.drain(..=end).collect();
@@ -277,7 +274,9 @@ impl Process {
         let kept = self.last_words.lock().expect("no thread panics with the lock");
         let printed = String::from_utf8_lossy(&kept);
         match printed.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
-            Some(line) => Failure::new(format!("its process ended ({how}): {line}")),
+            Some(line) => {
+                Failure::new(format!("its process ended ({how}); it printed last: {line}"))
+            }
             None => Failure::new(format!("its process ended ({how})")),
         }
     }

@@ -13,7 +13,7 @@ const FILES: &[(&str, &str)] = &[("rushes_policy.py", include_str!("../python/ru
 ///
 /// # Errors
 /// Fails if they cannot be written.
-pub fn environment() -> Result<Vec<(OsString, OsString)>, Failure> {
+pub fn variables() -> Result<Vec<(OsString, OsString)>, Failure> {
     let folder = folder();
     write(&folder).map_err(|error| {
         Failure::new(format!(

@@ -138,8 +138,6 @@ pub enum Command {
     Save = b'G' as isize,
     /// Puts a copy into a state.
     Restore = b'P' as isize,
-    /// Ends the process.
-    Quit = b'Q' as isize,
 }
 
 impl Command {
@@ -153,7 +151,6 @@ impl Command {
             Command::Options => "new options",
             Command::Save => "a request for a snapshot",
             Command::Restore => "a snapshot",
-            Command::Quit => "the end",
         }
     }
 }

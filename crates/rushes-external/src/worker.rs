@@ -212,6 +212,12 @@ impl Worker {
         Ok(())
     }
 
+    /// A copy's present observation as it lies in the memory.
+    pub(crate) fn stored_observation(&self, copy: usize) -> Vec<Vec<u8>> {
+        let first = self.arrays.observations;
+        (0..self.observations.len()).map(|i| self.memory.row(first + i, copy).to_vec()).collect()
+    }
+
     /// Draws a copy: its picture, 3 bytes a pixel.
     ///
     /// # Errors
@@ -267,12 +273,21 @@ impl Worker {
         self.process.read_message(Command::Save.name())
     }
 
-    /// Puts a copy into a state.
+    /// Puts a copy into a state in which it is observed so ([`Worker::stored_observation`]).
     ///
     /// # Errors
     /// Fails if the process does.
-    pub(crate) fn restore(&mut self, copy: usize, state: &[u8]) -> Result<(), Failure> {
-        self.send_with(Command::Restore, copy, state)
+    pub(crate) fn restore(
+        &mut self,
+        copy: usize,
+        state: &[u8],
+        observation: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        self.send_with(Command::Restore, copy, state)?;
+        for (i, part) in observation.iter().enumerate() {
+            self.memory.row_mut(self.arrays.observations + i, copy).copy_from_slice(part);
+        }
+        Ok(())
     }
 
     fn send_with(&mut self, command: Command, copy: usize, bytes: &[u8]) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ fn external(id: &str) -> External {
     let spec =
         GymnasiumSpec { python: python().to_str().map(str::to_owned), ..GymnasiumSpec::default() };
     let second = Duration::from_secs(1);
-    let program = spec.program(id, None, 60 * second, 60 * second);
+    let program = spec.program(id, None, None, 60 * second, 60 * second);
     let options = Options::new();
     let card = External::describe(&program, &options).unwrap_or_else(|failure| panic!("{failure}"));
     External { program, options, card }
