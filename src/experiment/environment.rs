@@ -9,12 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::spec::MAX_SECONDS;
+
 use crate::env::{self, Env, EnvSpec, Options, Problem, TimeLimit, WrappersSpec, wrappers};
 use crate::external::gymnasium::GymnasiumSpec;
 use crate::external::{Card, External, Program};
 use crate::format;
 use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec};
+
+/// The longest time that may be set, about 30 years.
+pub(super) const MAX_SECONDS: u64 = 1_000_000_000;
 
 /// The time limit of environments that have none: an agent that walks in circles would never end an episode.
 const LONGEST_EPISODE: u32 = 10_000;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
-use super::environment::EnvironmentSpec;
+use super::environment::{EnvironmentSpec, MAX_SECONDS};
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
@@ -24,8 +24,6 @@ use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
 pub const MAX_TRIALS: usize = 10_000;
-/// The longest time that may be set, about 30 years.
-pub(super) const MAX_SECONDS: u64 = 1_000_000_000;
 /// What agents may be called: any text without characters that move a terminal's cursor.
 pub(super) const AGENT_NAME: &str = r"^\P{Cc}+$";
 
