@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-
 use crate::env::{self, Env, EnvSpec, Options, Problem, TimeLimit, WrappersSpec, wrappers};
 use crate::external::gymnasium::GymnasiumSpec;
 use crate::external::{Card, External, Program};

@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::new();
     let card = External::describe(&program, &options)?;
     let external = External { program, options, card };
-    let limited = external.copies(copies, 1, false)?.into_iter().map(|env| TimeLimit::new(env, None));
+    let limited =
+        external.copies(copies, 1, false)?.into_iter().map(|env| TimeLimit::new(env, None));
     let mut envs = VectorEnv::of(limited.collect());
     envs.reset(Some(0))?;
     let space = envs.action_space().clone();
