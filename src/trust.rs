@@ -39,7 +39,7 @@ pub fn ensure(
         return Ok(());
     }
     anyhow::bail!(
-        "{} was not made by you on this machine, or was changed since, and would start:\n  {}\nif you trust it, \
+        "{} has no signature of yours (made elsewhere, changed since, or outside of its run) and would start:\n  {}\nif you trust it, \
          give --trust as well",
         place.display(),
         commands.join("\n  ")

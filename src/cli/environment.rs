@@ -6,8 +6,9 @@ use anyhow::Context as _;
 
 use crate::console;
 use crate::env::Problem;
-use crate::experiment::{EnvironmentSpec, Spec};
+use crate::experiment::{AgentSpec, EnvironmentSpec, Spec};
 use crate::external::gymnasium::GymnasiumSpec;
+use crate::policy::ObservationSpec;
 use crate::validation;
 
 /// Which environment a command is about, where it has no experiment.
@@ -72,7 +73,15 @@ pub(super) fn started(mut spec: Spec) -> anyhow::Result<Result<Spec, Vec<Problem
     describe(&mut placed).context("the environment failed")?;
     spec.environment.described = placed.described;
     let card = spec.environment.described.as_ref().context("it has been described")?;
-    if card.frame.is_none() && spec.films() {
+    let draws = card.frame.is_some();
+    let looks = |(_, agent): &(&String, &AgentSpec)| {
+        matches!(agent.policy.observation(), ObservationSpec::Pixels(_))
+    };
+    if let Some((name, _)) = spec.agents.iter().find(looks).filter(|_| !draws) {
+        let message = format!("{} draws no pictures that a policy could see", spec.environment.id);
+        return Ok(Err(vec![Problem::new(&["agents", name, "policy", "observation"], message)]));
+    }
+    if !draws && spec.films() {
         console::message(format_args!(
             "note: nothing is filmed: {} draws no pictures",
             spec.environment.id

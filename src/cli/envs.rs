@@ -52,9 +52,10 @@ fn check(args: &Check) -> anyhow::Result<Exit> {
             EnvironmentSpec { command: Some(args.command.clone()), ..EnvironmentSpec::default() }
         }
     };
-    let program = environment.program().ok_or_else(|| {
-        anyhow::anyhow!("{} is built in; there is no program to check", environment.id)
-    })?;
+    let Some(program) = environment.program() else {
+        let spec = environment.spec()?;
+        anyhow::bail!("{} is built in; there is no program to check", spec.id);
+    };
     let findings = conformance::check(&program, &environment.options)?;
     let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
     console::print(lines.join("\n") + "\n")?;

@@ -181,6 +181,10 @@ fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<Environment
         _ => own.clone(),
     };
     environment.options.extend(args.option.iter().cloned());
+    if environment.is_external() && !args.option.is_empty() {
+        // With other options it may be another environment.
+        environment.describe()?;
+    }
     if let Err(error) = (environment.spec()?.make)(&environment.options) {
         let place =
             if error.path.is_empty() { String::new() } else { format!(" {}", error.dotted()) };

@@ -158,6 +158,10 @@ impl EnvironmentSpec {
         if self.id.is_empty() {
             problems.push(Problem::new(&[] as &[&str], "the field `id` is missing"));
         }
+        if self.is_external() && self.options.contains_key("render_mode") {
+            let message = "leave it out: `recording` says what is filmed";
+            problems.push(Problem::new(&["options", "render_mode"], message));
+        }
         if !self.is_external() {
             for (name, given) in
                 [("workers", self.workers.is_some()), ("timeouts", self.timeouts.is_some())]
@@ -207,7 +211,14 @@ impl EnvironmentSpec {
     /// Fails if it is not in the table, or others make it and it was never started.
     pub fn spec(&self) -> anyhow::Result<Arc<EnvSpec>> {
         let Some(external) = self.external()? else {
-            return env::find(&self.id).with_context(|| env::unknown(&self.id));
+            return env::find(&self.id).with_context(|| {
+                let hint = if self.id.contains([':', '/']) {
+                    "; for one of Gymnasium's add `\"gymnasium\": {}` beside `id`, or --gymnasium"
+                } else {
+                    ""
+                };
+                env::unknown(&self.id) + hint
+            });
         };
         let card = &external.card;
         let of_gymnasium = self.gymnasium.is_some();

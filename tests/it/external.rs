@@ -136,7 +136,7 @@ fn what_cannot_start_says_why() {
         (faulty("garbage"), "its description is not what was expected"),
         (
             refusal(json!({ "command": ["./no-such-program"] })),
-            "`./no-such-program`: it could not be started",
+            "/./no-such-program could not be started: No such file",
         ),
         (refusal(json!({ "command": ["false"] })), "its process ended (exit status 1)"),
         (

@@ -53,7 +53,7 @@ def make(settings, options, render):
     if render:
         options = {**options, "render_mode": "rgb_array"}
     if found and name not in gym.registry and not re.search(r"-v\d+$", name):
-        env = getattr(found, name)(**options)  # a class or function that nobody registered
+        env = load(settings["id"], "")(**options)  # a class or function that nobody registered
         if limit:
             env = gym.wrappers.TimeLimit(env, limit)
     else:
@@ -121,7 +121,7 @@ def describe(space, notes, path=()):
         notes.append(f"the text {'/'.join(map(str, path))!r} of its observations is left out: it has no numbers")
         return None, []
     if isinstance(space, spaces.Dict):
-        keys = sorted(space.spaces)
+        keys = sorted(space.spaces, key=str)
     elif isinstance(space, spaces.Tuple):
         keys = range(len(space.spaces))
     else:
@@ -139,16 +139,18 @@ def assemble(space, values):
     if isinstance(space, spaces.Tuple):
         return tuple(assemble(part, values) for part in space.spaces)
     if isinstance(space, spaces.Dict):
-        return {key: assemble(space[key], values) for key in sorted(space.spaces)}
+        return {key: assemble(space[key], values) for key in sorted(space.spaces, key=str)}
     return next(values)
 
 
-def plain(value):
+def plain(value, depth=0):
     """What JSON can hold of an info; everything else is dropped."""
+    if depth > 20:
+        return None
     if isinstance(value, dict):
-        return {str(key): kept for key, one in value.items() if (kept := plain(one)) is not None}
+        return {str(key): kept for key, one in value.items() if (kept := plain(one, depth + 1)) is not None}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value[:1000]]
+        return [plain(one, depth + 1) for one in value[:1000]]
     if isinstance(value, np.ndarray):
         return plain(value.tolist()) if value.size <= 1000 else None
     if isinstance(value, np.generic):
@@ -169,6 +171,12 @@ def save(env):
     saved = io.BytesIO()
     Pickler(saved).dump(env)
     return saved.getvalue()
+
+
+def told(value):
+    """A returned value in a message."""
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "…"
 
 
 def can_be_saved(env):
@@ -195,10 +203,13 @@ def try_render(settings, options, notes):
     try:
         env = make(settings, options, True)
         env.reset(seed=0)
-        shape = np.shape(env.render())
-        if len(shape) == 3 and shape[2] == 3:
-            return env, list(shape[:2])
-        notes.append(f"it is not filmed: its pictures have the shape {shape}, not (height, width, 3)")
+        picture = np.asarray(env.render())
+        if picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8:
+            return env, list(picture.shape[:2])
+        notes.append(
+            f"it is not filmed: its pictures are of the shape {picture.shape} and the type {picture.dtype}, "
+            "expected (height, width, 3) and uint8"
+        )
     except Exception as error:
         notes.append(f"it is not filmed: rendering failed: {type(error).__name__}: {error}")
     return None, None
@@ -212,9 +223,9 @@ class Server:
         notes = []
         self.render = False
         env = make(settings, self.options, False)
-        frame = None
+        frame, metadata = None, env.metadata or {}
         if hello["render"]:
-            if "rgb_array" in (env.metadata.get("render_modes") or []):
+            if "rgb_array" in (metadata.get("render_modes") or []):
                 drawn, frame = try_render(settings, self.options, notes)
                 if drawn is not None:
                     env.close()
@@ -238,7 +249,7 @@ class Server:
             "max_episode_steps": spec.max_episode_steps if spec else settings.get("max_episode_steps"),
             "reward_threshold": spec and spec.reward_threshold,
             "deterministic": not (spec and spec.nondeterministic),
-            "render_fps": env.metadata.get("render_fps"),
+            "render_fps": metadata.get("render_fps"),
             "frame": frame,
             "reconfigurable": True,
             "snapshots": can_be_saved(env),
@@ -277,8 +288,14 @@ class Server:
             if seed is None:  # made anew, it has no random stream that could go on
                 seed = int(self.envs[i].unwrapped.np_random.integers(2**31))
             self.envs[i].close()
-            self.envs[i] = make(self.settings, self.new_options.pop(i), self.render)
-        observation, self.infos[i] = self.envs[i].reset(seed=seed)
+            self.envs[i] = env = make(self.settings, self.new_options.pop(i), self.render)
+            for what in ("observation_space", "action_space"):
+                if describe(getattr(env, what), [] if what == "observation_space" else None)[0] != self.card[what]:
+                    raise ValueError(f"with these options the {what} is another one: {getattr(env, what)}")
+        returned = self.envs[i].reset(seed=seed)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise TypeError(f"`reset` returned {told(returned)}, expected (observation, info)")
+        observation, self.infos[i] = returned
         self.observe(i, observation)
 
     def reset(self):
@@ -292,7 +309,10 @@ class Server:
         for i, takes_part in enumerate(self.step_mask.tolist()):
             if not takes_part:
                 continue
-            observation, rewards[i], ends[i], cuts[i], infos[i] = envs[i].step(actions[i])
+            returned = envs[i].step(actions[i])
+            if len(returned) != 5:
+                raise TypeError(f"`step` returned {told(returned)}, expected (observation, reward, terminated, truncated, info)")
+            observation, rewards[i], ends[i], cuts[i], infos[i] = returned
             if (ends[i] or cuts[i]) and self.reset_mask[i]:
                 self.observe(i, observation, last=True)
                 self.reset_copy(i)
@@ -300,11 +320,16 @@ class Server:
                 plain[i] = observation
             else:
                 self.observe(i, observation)
-        self.reward[:], self.terminated[:], self.truncated[:] = rewards, ends, cuts
+        try:
+            self.reward[:], self.terminated[:], self.truncated[:] = rewards, ends, cuts
+        except (TypeError, ValueError):
+            raise TypeError(f"`step` returned the rewards {rewards}, expected a number each, and {ends} and {cuts}, expected bools") from None
 
     def draw(self):
         for i in np.flatnonzero(self.step_mask).tolist():
             picture = np.asarray(self.envs[i].render())
+            if picture.dtype != np.uint8:
+                raise TypeError(f"a picture is of the type {picture.dtype}, expected uint8")
             if picture.shape != self.frame.shape[1:]:
                 raise ValueError(f"a picture has the shape {picture.shape}, the first one had {self.frame.shape[1:]}")
             self.frame[i] = picture
@@ -360,7 +385,7 @@ def serve(server):
             else:
                 break
         except Exception as error:
-            why = reason(error).encode()
+            why = reason(error).encode(errors="replace")
             os.write(up, b"E" + len(why).to_bytes(4, "little") + why)
     for env in server.envs:
         env.close()

@@ -18,6 +18,11 @@ import traceback
 
 import numpy as np
 
+# The protocol's channel is moved away at once: whatever is printed from here on goes to standard error.
+_down, _up = os.dup(0), os.dup(1)
+os.dup2(2, 1)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
 options = {}
 """`policy.options` of the experiment, once `serve` has begun."""
 
@@ -29,13 +34,10 @@ def serve(act, begin=None):
     action is asked for or a sample. `begin(seed)`, if given, is called before the first action of each episode; `random` and
     `numpy.random` are seeded then in any case.
     """
-    down, up = os.dup(0), os.dup(1)
-    os.dup2(2, 1)  # whatever is printed goes to standard error
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    lines = os.fdopen(down, "rb", buffering=0)
+    lines = os.fdopen(_down, "rb", buffering=0)
 
     def tell(message):
-        os.write(up, json.dumps(message).encode() + b"\n")
+        os.write(_up, json.dumps(message).encode() + b"\n")
 
     hello = json.loads(lines.readline())
     if (hello["protocol"], hello["version"]) != ("rushes-policy", 1):
@@ -63,11 +65,16 @@ def serve(act, begin=None):
             parts = iter([array[0].copy() for array in observations])
             action = act(_assemble(hello["observation_space"], parts), bool(view["greedy"][0]))
             for array, part in zip(actions, _parts(hello["action_space"], action)):
-                array[0] = np.reshape(part, array.shape[1:])
-            os.write(up, b"K")
+                part = np.asarray(part)
+                if part.size != array[0].size:
+                    raise ValueError(f"the action {action!r} has {part.size} numbers where {array[0].size} are expected")
+                array[0] = part.reshape(array.shape[1:])
+                if array.dtype.kind in "iu" and not np.array_equal(array[0].ravel(), part.ravel()):
+                    raise ValueError(f"the action {action!r} is not of whole numbers of the action space")
+            os.write(_up, b"K")
         except Exception:
-            why = traceback.format_exc().encode()
-            os.write(up, b"E" + len(why).to_bytes(4, "little") + why)
+            why = traceback.format_exc().encode(errors="replace")
+            os.write(_up, b"E" + len(why).to_bytes(4, "little") + why)
 
 
 def _assemble(space, parts):
@@ -85,5 +92,7 @@ def _parts(space, value):
     if space["type"] == "dict":
         return [part for key, one in space["spaces"].items() for part in _parts(one, value[key])]
     if space["type"] == "tuple":
+        if len(value) != len(space["spaces"]):
+            raise ValueError(f"the action {value!r} has {len(value)} parts where {len(space['spaces'])} are expected")
         return [part for one, element in zip(space["spaces"], value) for part in _parts(one, element)]
     return [value]

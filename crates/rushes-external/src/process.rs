@@ -78,7 +78,7 @@ impl Process {
             Some(directory) => directory.join(path),
             None => path.to_owned(),
         };
-        let mut command = Command::new(path);
+        let mut command = Command::new(&path);
         command
             .args(&program.arguments)
             .envs(program.variables.iter().map(|(name, value)| (name, value)))
@@ -98,9 +98,14 @@ impl Process {
                 Ok(())
             });
         }
-        let mut child = command
-            .spawn()
-            .map_err(|error| Failure::new(format!("it could not be started: {error}")))?;
+        let mut child = command.spawn().map_err(|error| {
+            match program.directory.as_ref().filter(|folder| !folder.is_dir()) {
+                Some(missing) => {
+                    Failure::new(format!("its folder {} is not there", missing.display()))
+                }
+                None => Failure::new(format!("{} could not be started: {error}", path.display())),
+            }
+        })?;
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let printed = child.stderr.take().expect("a child's standard error is a pipe");
         let kept = Arc::clone(&last_words);
@@ -157,7 +162,10 @@ impl Process {
         serde_path_to_error::deserialize(reader).map_err(|error| {
             let line = String::from_utf8_lossy(&line);
             let start: String = line.trim_end().chars().take(200).collect();
-            Failure::new(format!("{what} is not what was expected: {error}, in: {start}"))
+            Failure::new(format!(
+                "{what} is not what was expected: {error}, in: {start} (standard output belongs to the protocol; what \
+                 a program prints belongs on its standard error)"
+            ))
         })
     }
 
