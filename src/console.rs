@@ -71,7 +71,11 @@ pub fn brief(text: &str) -> Cow<'_, str> {
 
 /// `text` with its control characters, line ends and tabs aside, as escapes.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let harmful = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    // Marks that change the direction of writing make a line look like another one.
+    let directs = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmful = |character: char| {
+        (character.is_control() && !matches!(character, '\n' | '\t')) || directs(character)
+    };
     if !text.contains(harmful) {
         return Cow::Borrowed(text);
     }

@@ -79,7 +79,10 @@ pub fn peak_memory_bytes() -> Option<u64> {
 pub fn git(folder: &Path) -> Option<GitInfo> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+        // A repository may come from elsewhere: its settings start nothing.
+        let safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"];
+        let mut command = Command::new("git");
+        let output = command.args(safe).arg("-C").arg(folder).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["rev-parse", "HEAD"])?;

@@ -268,7 +268,13 @@ fn agent_problems(
     env: &dyn Env,
 ) -> Vec<Problem> {
     if let Some(trainer) = &agent.trainer {
-        return trainer_problems(agent, trainer, env_spec);
+        let mut problems = trainer_problems(agent, trainer, env_spec);
+        if !spec.environment.wrappers.is_empty() {
+            let message = "a script makes its environment itself and knows nothing of `environment.wrappers`: \
+                           leave them out, or use `environment.gymnasium.wrappers`";
+            problems.push(Problem::new(&["trainer"], message));
+        }
+        return problems;
     }
     let mut problems = Vec::new();
     if let PolicySpec::Neural(network) = &agent.policy {

@@ -175,13 +175,27 @@ class Run:
         self._file.close()
 
     def make_env(self, **arguments):
-        """The experiment's environment from Gymnasium."""
+        """The experiment's environment from Gymnasium, as its `gymnasium` block says."""
+        import importlib
+
         import gymnasium
 
+        if "command" in self.environment:
+            raise ValueError("the experiment's environment is a program of its own (`command`), which Gymnasium cannot make")
+        block = self.environment.get("gymnasium", {})
+        for module in block.get("import", []):
+            found = importlib.import_module(module)
+            if hasattr(gymnasium, "register_envs"):
+                gymnasium.register_envs(found)
         limit = self.environment.get("max_episode_steps")
         if limit is not None:
             arguments.setdefault("max_episode_steps", limit)
-        return gymnasium.make(self.environment["id"], **{**self.environment.get("options", {}), **arguments})
+        env = gymnasium.make(self.environment["id"], **{**self.environment.get("options", {}), **arguments})
+        for wrapper in block.get("wrappers", []):
+            wrapper = {"name": wrapper} if isinstance(wrapper, str) else wrapper
+            module, _, name = wrapper["name"].rpartition(":")
+            env = getattr(importlib.import_module(module or "gymnasium.wrappers"), name)(env, **wrapper.get("options", {}))
+        return env
 
     def evaluate(self, policy, moment="after", env=None):
         """Plays the experiment's evaluation episodes with `policy` (observation -> action) in `env`, by default a new

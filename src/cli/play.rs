@@ -131,7 +131,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
 fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
     if let Some(path) = &args.policy {
         let cast = SavedAgent::open(path, args.agent.as_deref())?;
-        let (commands, signed) = (cast.commands(args.env.is_some()), signed_commands(path));
+        let commands = cast.commands(plays_elsewhere(args, &cast.environment));
+        if commands.is_empty() {
+            return Ok(cast);
+        }
+        let signed = signed_commands(path);
         let of_this_run = |(_, known): &(String, Vec<String>)| {
             commands.iter().all(|command| known.contains(command))
         };
@@ -156,6 +160,11 @@ fn cast(args: &Args) -> anyhow::Result<SavedAgent> {
     Ok(SavedAgent::fixed(name, policy, environment))
 }
 
+/// Whether a saved agent plays in another environment than its own.
+fn plays_elsewhere(args: &Args, own: &EnvironmentSpec) -> bool {
+    args.env.as_ref().is_some_and(|name| *name != own.id)
+}
+
 /// The signature of the run that `path` lies in, and the commands that it should be of.
 fn signed_commands(path: &Path) -> Option<(String, Vec<String>)> {
     let path = std::fs::canonicalize(path).ok()?;
@@ -177,7 +186,9 @@ fn change(evaluation: &mut EvaluationSpec, args: &Args) {
 /// The environment that is played: the policy's own or another, with the options given.
 fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<EnvironmentSpec> {
     let mut environment = match &args.env {
-        Some(name) if args.policy.is_some() && *name != own.id => args.place.find(name)?,
+        Some(name) if args.policy.is_some() && plays_elsewhere(args, own) => {
+            args.place.find(name)?
+        }
         _ => own.clone(),
     };
     environment.options.extend(args.option.iter().cloned());

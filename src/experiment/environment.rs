@@ -127,13 +127,19 @@ impl EnvironmentSpec {
 
     /// How it is started, as a shell takes it, where other processes make it.
     pub fn shown(&self) -> Option<String> {
-        let line = self.program()?.shown;
-        Some(match &self.directory {
-            Some(directory) => {
-                format!("cd {} && {line}", format::shell_line(&[directory.to_string_lossy()]))
-            }
-            None => line,
-        })
+        let mut line = self.program()?.shown;
+        if let Some(directory) = &self.directory {
+            let directory = format::shell_line(&[directory.to_string_lossy()]);
+            line = format!("cd {directory} && {line}");
+        }
+        // Constructors may do anything with them.
+        if !self.options.is_empty() {
+            line = format!("{line} # options {}", json!(self.options));
+        }
+        if !self.wrappers.randomise.is_empty() {
+            line = format!("{line} # randomised {}", json!(self.wrappers.randomise));
+        }
+        Some(line)
     }
 
     /// Names an environment that has only a command: after its program, or the script that the program runs.

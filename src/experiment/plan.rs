@@ -98,6 +98,15 @@ impl Plan {
     pub fn add(&mut self, samples: Vec<Sample>) -> anyhow::Result<bool> {
         for sample in &samples {
             let settings = sample.settings(&self.experiment)?;
+            let known = self.experiment.commands();
+            let mut sampled = self.experiment.clone();
+            sampled.agents.insert(sample.agent.clone(), settings.clone());
+            anyhow::ensure!(
+                sampled.commands().iter().all(|command| known.contains(command)),
+                "sample {} of {} would start other programs than the experiment says",
+                sample.number,
+                sample.agent
+            );
             let trials = self.new_trials(&sample.agent, Some(sample.number), &settings);
             self.trials.extend(trials);
         }

@@ -224,8 +224,12 @@ fn agent_of(path: &str) -> Option<String> {
 /// Whether a parameter would change what is started.
 fn is_command(path: &str) -> bool {
     let parts = path::parse(path).map(|(parts, _)| parts).unwrap_or_default();
-    matches!(&parts[..], [_, _, trainer, command, ..] if trainer == "trainer" && command == "command")
-        || matches!(&parts[..], [_, _, trainer] if trainer == "trainer")
+    let starts = |part: &str| matches!(part, "command" | "directory");
+    match &parts[..] {
+        [_, _, whole] => whole == "trainer",
+        [_, _, whole, part, ..] => matches!(whole.as_str(), "trainer" | "policy") && starts(part),
+        _ => false,
+    }
 }
 
 /// An agent with other values in some places.
@@ -277,7 +281,7 @@ pub fn problems(
                 names::list(&agents)
             ))
         } else if is_command(path) {
-            Some("what is started is not searched for; let the script look at `settings`".into())
+            Some("what is started is not searched for; let the program look at its `settings` or `options`".into())
         } else {
             parameter
                 .distribution()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::env::{Env, Options};
 use crate::external::{ExternalPolicy, Program, python};
@@ -37,7 +38,12 @@ impl ExternalPolicySpec {
 
     /// How it is started, as a shell takes it.
     pub fn shown(&self) -> String {
-        format::shell_line_in(self.directory.as_deref(), &self.command)
+        let line = format::shell_line_in(self.directory.as_deref(), &self.command);
+        if self.options.is_empty() {
+            line
+        } else {
+            format!("{line} # options {}", json!(self.options))
+        }
     }
 
     /// Builds the policy for `env`; the process is started when it first acts.

@@ -62,7 +62,10 @@ impl Circumstances<'_> {
             overrides: self.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
             jobs: self.jobs,
             versions: self.versions,
-            git: provenance::git(self.file.parent().unwrap_or(Path::new("."))),
+            // A run directory that is gone on with may come from elsewhere, with a repository around it.
+            git: (self.file != dir.plan_path())
+                .then(|| provenance::git(self.file.parent().unwrap_or(Path::new("."))))
+                .flatten(),
             machine: provenance::machine(),
             signature: self.signature,
         }

@@ -201,3 +201,53 @@ fn a_policy_of_another_process_is_evaluated_like_any_other() {
         assert!(result.contains(expected), "{result}");
     }
 }
+
+#[test]
+fn a_search_starts_nothing_that_the_experiment_does_not_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("output");
+    let refusal = |parameter: &str, choice: Value| {
+        let searched = json!({
+            "name": "walk",
+            "environment": { "id": "CartPole-v1" },
+            "agents": { "a": { "policy": { "type": "external", "command": ["true"] } } },
+            "search": { "parameters": { parameter: { "choice": choice } } },
+        });
+        let file = write(folder.path(), &searched);
+        let (code, told) = failure(&["run", &file, "--output", out.to_str().unwrap()]);
+        assert_eq!(code, 2, "{told}");
+        told
+    };
+    let told = refusal("agents.a.policy.command", json!([["python3", "a.py"], ["true"]]));
+    assert!(told.contains("what is started is not searched for"), "{told}");
+    let told = refusal("agents.a.policy.directory", json!(["/", "/tmp"]));
+    assert!(told.contains("what is started is not searched for"), "{told}");
+    let other =
+        json!([{ "type": "external", "command": ["python3", "a.py"] }, { "type": "random" }]);
+    let told = refusal("agents.a.policy", other);
+    assert!(told.contains("would start other programs"), "{told}");
+    assert!(!out.exists(), "nothing ran");
+}
+
+#[test]
+fn a_policy_from_elsewhere_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("marker");
+    let mut short = experiment(&json!({ "marker": marker }));
+    short["agents"]["ppo"]["training"]["schedule"]["steps"] = json!(500);
+    let (_, run) = run(folder.path(), &short);
+    fs::remove_file(&marker).unwrap();
+    let own = run.join("trials/ppo--s0/policy.safetensors");
+    let copy = folder.path().join("copy.safetensors");
+    fs::copy(&own, &copy).unwrap();
+    let (own, copy) = (own.to_str().unwrap(), copy.to_str().unwrap());
+    for arguments in [&["play", copy][..], &["play", copy, "--env", "walk"]] {
+        let (code, told) = failure(arguments);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.contains("walk.py") && told.contains("--trust"), "{told}");
+        assert!(!marker.exists(), "it was started");
+    }
+    assert!(told(&["play", copy, "--trust", "--episodes", "1"]).contains("starts: "));
+    assert!(told(&["play", own, "--episodes", "1"]).contains("starts: "));
+    assert!(marker.exists());
+}

@@ -53,8 +53,8 @@ pub enum EnvError {
         /// The environment's action space.
         space: String,
     },
-    /// A reward that is NaN or infinite.
-    #[error("the environment gave the reward {0}, expected a finite number")]
+    /// A reward that is NaN, infinite, or too large for single precision.
+    #[error("the environment gave the reward {0:e}, expected a number between -3.4e38 and 3.4e38")]
     Reward(f64),
     /// An observation with a number that is NaN or infinite.
     #[error("the environment gave the observation {0}, expected finite numbers")]

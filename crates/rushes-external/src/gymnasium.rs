@@ -83,7 +83,8 @@ impl GymnasiumSpec {
         Program {
             program: python.into(),
             arguments,
-            shown: format!("{python} rushes_gymnasium.py '{settings}'"),
+            shown: shlex::try_join([python, "rushes_gymnasium.py", &settings])
+                .unwrap_or_else(|_| format!("{python:?} rushes_gymnasium.py {settings:?}")),
             directory: directory.map(Path::to_owned),
             variables: vec![("RUSHES_ADAPTER".into(), ADAPTER.into())],
             start_timeout,

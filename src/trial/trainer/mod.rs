@@ -186,7 +186,9 @@ impl<'a> Session<'a> {
             .map(|(position, state, log)| anyhow::Ok((position, state.value(TRAINER)?, log)))
             .transpose()?
             .filter(|(_, saved, _): &(_, Saved, _)| {
-                folder.checkpoints().join(&saved.path).exists()
+                let names = [Some(&saved.path), saved.previous.as_ref(), saved.policy.as_ref()];
+                names.into_iter().flatten().all(|name| plain_name(name).is_ok())
+                    && folder.checkpoints().join(&saved.path).exists()
             });
         let threshold = plan.environment.spec()?.reward_threshold;
         let begins_again = found.is_none() && had_events;

@@ -150,6 +150,10 @@ impl Line {
         ];
         let mut object: Map<String, Value> = serde_json::from_slice(text)
             .context("expected a JSON object whose numbers are finite")?;
+        anyhow::ensure!(
+            object.values().all(is_moderate),
+            "expected numbers between -{MOST:e} and {MOST:e}"
+        );
         let kind = object.remove("type").unwrap_or_default();
         let steps = object.remove("steps").map(|v| field("steps", v)).transpose()?;
         let seconds = object.remove("seconds").map(|v| field("seconds", v)).transpose()?;
@@ -225,6 +229,18 @@ impl Lines {
     }
 }
 
+/// Sums and ranges of numbers up to this size stay finite.
+const MOST: f64 = 1e30;
+
+fn is_moderate(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_none_or(|number| number.abs() <= MOST),
+        Value::Array(values) => values.iter().all(is_moderate),
+        Value::Object(values) => values.values().all(is_moderate),
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -241,6 +257,7 @@ mod tests {
             ("no", "expected a JSON object whose numbers are finite"),
             (r#"{"type":"episode","return":NaN,"length":1}"#, "numbers are finite"),
             (r#"{"type":"episode","return":1e999,"length":1}"#, "numbers are finite"),
+            (r#"{"type":"episode","return":1e308,"length":1}"#, "between -1e30 and 1e30"),
             (r#"{"type":"epsiode"}"#, "unknown type `epsiode`; did you mean `episode`?"),
             (r#"{"return":1}"#, "unknown type ``"),
             (r#"{"type":"episode","return":1}"#, "missing field `length`"),
