@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(step(-1e38).map(|step| step.reward), Ok(-1e38));
         for reward in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e39, -1e300] {
             let error = step(reward).unwrap_err().to_string();
-            assert!(error.contains(&format!("gave the reward {reward}")), "{error}");
+            assert!(error.contains(&format!("gave the reward {reward:e}")), "{error}");
         }
         let error = make(0.0, f32::NAN).reset(Some(0), &mut [0.0]).unwrap_err().to_string();
         assert!(error.contains("gave the observation NaN"), "{error}");
