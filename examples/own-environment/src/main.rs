@@ -8,7 +8,5 @@ mod mixer;
 mod thermostat;
 
 fn main() -> ExitCode {
-    cli::main_with(
-        Registry::standard().environment(thermostat::v0()).environment(mixer::v0()),
-    )
+    cli::main_with(Registry::standard().environment(thermostat::v0()).environment(mixer::v0()))
 }
