@@ -82,7 +82,8 @@ impl TimeLimit {
     #[inline]
     pub(crate) fn step_checked(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let mut step = self.env.step(action)?;
-        if !(step.reward.abs() <= f64::from(f32::MAX)) {
+        let fits = step.reward.abs() <= f64::from(f32::MAX);
+        if !fits {
             return Err(EnvError::Reward(step.reward));
         }
         self.elapsed += 1;
