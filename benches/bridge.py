@@ -46,8 +46,8 @@ def rate(step, copies, seconds):
 
 
 def actions(copies):
-    rows = iter(lambda: np.random.randint(2, size=(1000, copies)), None)
-    return (row for block in rows for row in block)
+    while True:
+        yield from np.random.randint(2, size=(1000, copies))
 
 
 def bare(copies, seconds):
