@@ -162,7 +162,11 @@ pub fn shell_line<W: AsRef<str>>(words: &[W]) -> String {
 
 /// [`shell_line`] in a folder.
 pub fn shell_line_in<W: AsRef<str>>(directory: Option<&Path>, words: &[W]) -> String {
-    let line = shell_line(words);
+    in_folder(directory, shell_line(words))
+}
+
+/// A command line that a shell runs in a folder.
+pub fn in_folder(directory: Option<&Path>, line: String) -> String {
     match directory {
         Some(directory) => format!("cd {} && {line}", shell_line(&[directory.to_string_lossy()])),
         None => line,

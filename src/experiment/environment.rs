@@ -127,11 +127,7 @@ impl EnvironmentSpec {
 
     /// How it is started, as a shell takes it, where other processes make it.
     pub fn shown(&self) -> Option<String> {
-        let mut line = self.program()?.shown;
-        if let Some(directory) = &self.directory {
-            let directory = format::shell_line(&[directory.to_string_lossy()]);
-            line = format!("cd {directory} && {line}");
-        }
+        let mut line = format::in_folder(self.directory.as_deref(), self.program()?.shown);
         // Constructors may do anything with them.
         if !self.options.is_empty() {
             line = format!("{line} # options {}", json!(self.options));

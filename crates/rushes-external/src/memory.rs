@@ -6,7 +6,7 @@ use std::path::Path;
 use memmap2::{MmapOptions, MmapRaw};
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::wire::{Array, Dtype};
+use crate::wire::{Array, Dtype, Leaf};
 
 /// Offsets are multiples of this, a cache line.
 const ALIGNMENT: usize = 64;
@@ -32,9 +32,14 @@ impl Layout {
         self.arrays.len() - 1
     }
 
-    /// The arrays, in the order they were added.
-    pub(crate) fn arrays(&self) -> &[Array] {
-        &self.arrays
+    /// Adds an array `NAME.0`, `NAME.1`, … for each leaf of a space, with a row a copy, and returns the number of the
+    /// first.
+    pub(crate) fn add_leaves(&mut self, name: &str, leaves: &[Leaf], copies: usize) -> usize {
+        let first = self.arrays.len();
+        for (i, leaf) in leaves.iter().enumerate() {
+            self.add(format!("{name}.{i}"), leaf.dtype, [&[copies], &leaf.shape[..]].concat());
+        }
+        first
     }
 
     /// Bytes of all.

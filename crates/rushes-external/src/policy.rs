@@ -8,7 +8,7 @@ use rand::RngExt as _;
 
 use crate::memory::{Layout, SharedMemory};
 use crate::process::{Failure, Process, Program};
-use crate::wire::{self, Dtype, Leaf, Memory, Ready, WireSpace};
+use crate::wire::{self, Dtype, Leaf, WireSpace};
 
 /// The first line, from this program to a policy.
 #[derive(Serialize)]
@@ -96,23 +96,12 @@ impl ExternalPolicy {
             )));
         }
         let mut layout = Layout::default();
-        let rows = |shape: &[usize]| [&[1], shape].concat();
-        for (name, leaves) in [("observation", &self.observations), ("action", &self.actions)] {
-            for (i, leaf) in leaves.iter().enumerate() {
-                layout.add(format!("{name}.{i}"), leaf.dtype, rows(&leaf.shape));
-            }
-        }
-        layout.add("begins", Dtype::U8, rows(&[]));
-        layout.add("greedy", Dtype::U8, rows(&[]));
-        layout.add("seed", Dtype::U64, rows(&[]));
-        let size = layout.size();
-        let mut memory = SharedMemory::create(layout).map_err(|error| {
-            Failure::new(format!("{size} bytes of shared memory could not be made: {error}"))
-        })?;
-        let message = Memory { path: memory.path(), size, arrays: memory.arrays().to_vec() };
-        process.tell(&message, patience)?;
-        let _: Ready = process.hear(patience, "its last line of the handshake")?;
-        memory.unlink();
+        layout.add_leaves("observation", &self.observations, 1);
+        layout.add_leaves("action", &self.actions, 1);
+        layout.add("begins", Dtype::U8, vec![1]);
+        layout.add("greedy", Dtype::U8, vec![1]);
+        layout.add("seed", Dtype::U64, vec![1]);
+        let memory = process.share(layout, patience)?;
         Ok(Session { process, memory })
     }
 

@@ -15,7 +15,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::wire::Answer;
+use crate::memory::{Layout, SharedMemory};
+use crate::wire::{Answer, Memory, Ready};
 
 /// How a program is started.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -167,6 +168,27 @@ impl Process {
                  a program prints belongs on its standard error)"
             ))
         })
+    }
+
+    /// Makes memory for these arrays and ends the handshake: tells where it is, waits until the process has mapped it,
+    /// and removes its name.
+    ///
+    /// # Errors
+    /// Fails if there is no memory, or the process does not answer as it should.
+    pub(crate) fn share(
+        &mut self,
+        layout: Layout,
+        timeout: Duration,
+    ) -> Result<SharedMemory, Failure> {
+        let size = layout.size();
+        let mut memory = SharedMemory::create(layout).map_err(|error| {
+            Failure::new(format!("{size} bytes of shared memory could not be made: {error}"))
+        })?;
+        let message = Memory { path: memory.path(), size, arrays: memory.arrays().to_vec() };
+        self.tell(&message, timeout)?;
+        let _: Ready = self.hear(timeout, "its last line of the handshake")?;
+        memory.unlink();
+        Ok(memory)
     }
 
     /// Sends a command and what belongs to it.

@@ -6,7 +6,7 @@ use rushes_env::{Info, Options};
 
 use crate::memory::{Layout, SharedMemory};
 use crate::process::{Failure, Process, Program};
-use crate::wire::{self, Card, Command, Dtype, Hello, Leaf, Memory, Ready};
+use crate::wire::{self, Card, Command, Dtype, Hello, Leaf};
 
 /// What a copy does when it is reset, or when its episode ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,16 +85,9 @@ impl Worker {
 
         let mut layout = Layout::default();
         let rows = |shape: &[usize]| [&[copies], shape].concat();
-        let mut add = |name: &str, leaves: &[Leaf]| {
-            let first = layout.arrays().len();
-            for (i, leaf) in leaves.iter().enumerate() {
-                layout.add(format!("{name}.{i}"), leaf.dtype, rows(&leaf.shape));
-            }
-            first
-        };
-        let action = add("action", &actions);
-        let observation = add("observation", &observations);
-        let finals = add("final_observation", &observations);
+        let action = layout.add_leaves("action", &actions, copies);
+        let observation = layout.add_leaves("observation", &observations, copies);
+        let finals = layout.add_leaves("final_observation", &observations, copies);
         let frame = card.frame.filter(|_| render);
         let arrays = Arrays {
             actions: action,
@@ -110,14 +103,7 @@ impl Worker {
                 layout.add("frame", Dtype::U8, rows(&[height as usize, width as usize, 3]))
             }),
         };
-        let size = layout.size();
-        let mut memory = SharedMemory::create(layout).map_err(|error| {
-            Failure::new(format!("{size} bytes of shared memory could not be made: {error}"))
-        })?;
-        let message = Memory { path: memory.path(), size, arrays: memory.arrays().to_vec() };
-        process.tell(&message, patience)?;
-        let _: Ready = process.hear(patience, "its last line of the handshake")?;
-        memory.unlink();
+        let memory = process.share(layout, patience)?;
         Ok(Self { process, memory, arrays, card, actions, observations, copies, waiting: None })
     }
 
