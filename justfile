@@ -79,11 +79,13 @@ bench-peers *ARGS: _ready
 reproduce *FILES: _ready
     @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do {{ just_executable() }} run "$file" || exit; done
 
-# Writes schemas/experiment.schema.json, which is generated from the types that read experiment files.
+# Writes schemas/experiment.schema.json and docs/reference.md, which are generated from the types that read experiment files.
 schema: _ready
     @mkdir -p schemas
     @{{ rushes }} schema > target/experiment.schema.json
+    @{{ rushes }} schema --markdown > target/reference.md
     @mv target/experiment.schema.json schemas/experiment.schema.json
+    @mv target/reference.md docs/reference.md
 
 # Builds the crate's documentation into target/doc.
 docs: _ready _torch

@@ -21,6 +21,7 @@ mod envs;
 mod export;
 mod history;
 mod play;
+mod reference;
 mod report;
 mod run;
 mod schema;
@@ -54,7 +55,7 @@ enum Command {
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
-    Schema,
+    Schema(schema::Args),
     Envs(envs::Args),
     Trace(trace::Args),
     /// Run one trial (the runner starts these).
@@ -105,7 +106,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Validate(args) => validate::run(args),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Trial(args) => trial::run(args),
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),

@@ -9,6 +9,7 @@ mod plan;
 pub mod schema;
 mod search;
 mod spec;
+mod synonyms;
 
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
 pub use check::{CheckSpec, Metric};

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::sprites::{Cell, Facing};
 use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
+use crate::meaning::Meaning;
 use crate::spec::{EnvSpec, TOY_TEXT};
 
 const MAP: [&[u8; 11]; 7] = [
@@ -147,6 +148,17 @@ struct Town;
 impl World for Town {
     fn frame_size(&self) -> (u32, u32) {
         (MAP[0].len() as u32 * TILE, MAP.len() as u32 * TILE)
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&[
+            "south",
+            "north",
+            "east",
+            "west",
+            "pick the passenger up",
+            "drop the passenger off",
+        ])
     }
 
     fn action_mask(&self, state: usize) -> Option<Vec<u8>> {
