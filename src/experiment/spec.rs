@@ -20,6 +20,7 @@ use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
 use crate::policy::{ExternalPolicySpec, PolicySpec};
+use crate::record::Progress;
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -250,6 +251,16 @@ impl ScheduleSpec {
             Self { updates: Some(_), .. } => PeriodUnit::Updates,
             _ => PeriodUnit::Episodes,
         })
+    }
+
+    /// How much of it is used up, from 0 to 1, by whichever limit is the nearest.
+    pub fn share(&self, progress: Progress, seconds: f64) -> f64 {
+        let of = |limit: Option<u64>, done: u64| limit.map_or(0.0, |n| done as f64 / n as f64);
+        of(self.episodes, progress.episodes)
+            .max(of(self.steps, progress.steps))
+            .max(of(self.updates, progress.updates))
+            .max(self.seconds.map_or(0.0, |limit| seconds / limit))
+            .min(1.0)
     }
 }
 

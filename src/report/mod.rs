@@ -6,23 +6,29 @@
 //! ```
 //! Nothing of a run is changed, and nothing outside the page is needed to look at it: styles
 //! and the script are in it, charts are SVG, videos lie beside it (or inside, with
-//! [`Options::standalone`]). A new section is one file in `sections/` and one line in its table.
+//! [`Options::standalone`]). While a run goes on, [`while_running`] writes its page again and again, and a page that is
+//! open takes over what has changed. A new section is one file in `sections/` and one line in its table.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
 
+use self::past::Past;
 use crate::results::RunData;
 use crate::store::{self, RunDir};
 
 mod block;
 mod chart;
+mod live;
 mod model;
 mod page;
 mod past;
 mod player;
 mod sections;
+mod status;
+
+pub use live::while_running;
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +58,8 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
     let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
-    let report = model::Report::new(runs, folder, options.standalone);
+    let past = runs.iter().map(Past::read).collect();
+    let report = model::Report::new(runs, past, folder, options.standalone);
     let page = page::render(&report)?;
     store::write_atomically(&output, page.as_bytes())?;
     Ok(output)

@@ -8,15 +8,17 @@ use serde::Serialize;
 use super::block::{Block, Fact};
 use super::model::{Report, letter};
 use super::sections::{self, SECTIONS, Section};
+use super::status::{self, Status};
 use crate::format;
 use crate::record::RunStatus;
 
 /// The templates; styles and script are put into the page.
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("blocks.html", include_str!("../../templates/blocks.html")),
     ("style.css", include_str!("../../templates/style.css")),
     ("page.js", include_str!("../../templates/page.js")),
+    ("live.js", include_str!("../../templates/live.js")),
 ];
 
 /// What `base.html` shows.
@@ -25,6 +27,8 @@ struct Page {
     title: String,
     description: String,
     slate: Vec<Vec<Fact>>,
+    /// Nothing where no run goes on.
+    live: Option<Status>,
     verdict: sections::verdict::Verdict,
     notes: Vec<String>,
     sections: Vec<Rendered>,
@@ -59,11 +63,12 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         .into_iter()
         .filter(|section| !section.blocks.is_empty())
         .collect();
-    let notes: Vec<String> = (report.runs.iter().enumerate())
-        .flat_map(|(index, run)| {
+    let notes: Vec<String> = (report.runs.iter().zip(&*report.past).enumerate())
+        .flat_map(|(index, (run, past))| {
             let place =
                 if report.several() { format!("run {}: ", letter(index)) } else { String::new() };
-            run.notes.iter().map(move |note| format!("{place}{note}"))
+            let notes = run.notes.iter().chain(&past.notes);
+            notes.map(move |note| format!("{place}{note}"))
         })
         .collect();
     let mut environment = Environment::new();
@@ -84,6 +89,7 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         title: title(report),
         description: description(report),
         slate: slate(report),
+        live: status::status(report),
         verdict: sections::verdict::verdict(report),
         notes,
         sections: rendered,
@@ -155,6 +161,7 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
                 match (info.status, took) {
                     (RunStatus::Finished, Some(Ok(took))) => format::seconds(took),
                     (RunStatus::Interrupted, _) => "interrupted".into(),
+                    (RunStatus::Running, _) if report.progress.is_some() => "still running".into(),
                     _ => "not finished".into(),
                 },
             ));
