@@ -103,8 +103,9 @@
   addEventListener("message", (event) => {
     if (!frame || event.source !== frame.contentWindow) return;
     const page = new DOMParser().parseFromString(event.data, "text/html");
-    const waiting = update(page);
+    // Before its parts move over.
     const over = !page.querySelector("[data-written]");
+    const waiting = update(page);
     if (!over || waiting) {
       later();
       return;

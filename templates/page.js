@@ -503,10 +503,10 @@ const setUpPlayer = (player) => {
     actions[event.key]();
   });
 
-  // Takes have been added: what is shown stays where it is, unless it is what the page opened with.
+  // Takes have been added: what is shown stays, unless it is what the page opened with and nobody has touched it.
   players.set(player, (markup) => {
     const urls = (indices) => indices.map((index) => takes[index].url).join();
-    const untouched = urls(tiles.map((tile) => tile.index)) === urls(opening);
+    const untouched = !playing && time === 0 && urls(tiles.map((tile) => tile.index)) === urls(opening);
     const shown = tiles.map((tile) => tile.take.url);
     opening = read(markup);
     const now = untouched ? opening : shown.map((url) => takes.findIndex((take) => take.url === url));

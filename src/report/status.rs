@@ -53,10 +53,15 @@ fn headline(progress: &RunProgress) -> String {
     if progress.may_grow {
         headline.push_str(", more may follow from the search");
     }
-    if let Some(left) = progress.seconds_left.filter(|left| *left > 0.0) {
-        headline.push_str(&format!(", about {} of training left", format::seconds(left)));
+    if let Some(left) = progress.seconds_left.and_then(about) {
+        headline.push_str(&format!(", about {left} of training left"));
     }
     headline
+}
+
+/// An estimate of so many seconds, in whole ones; nothing where there is nothing left.
+fn about(seconds: f64) -> Option<String> {
+    (seconds > 0.0).then(|| format::seconds(seconds.ceil()))
 }
 
 fn running(trial: &TrialProgress) -> Running {
@@ -69,8 +74,7 @@ fn running(trial: &TrialProgress) -> Running {
     }
     state.extend(trial.recent_return.map(|mean| format!("mean return {}", format::number(mean))));
     state.extend(trial.evaluated.map(|mean| format!("evaluated at {}", format::number(mean))));
-    let left = trial.seconds_left.filter(|left| *left > 0.0);
-    state.extend(left.map(|left| format!("{} left", format::seconds(left))));
+    state.extend(trial.seconds_left.and_then(about).map(|left| format!("{left} left")));
     Running {
         label: format!("{}, {sample}seed {}", trial.agent, trial.seed),
         share: trial.share.map(|share| (share * 1e3).round() / 1e3),
