@@ -166,7 +166,12 @@ impl RunDir {
     /// Whether a process works on the run, as far as the file system tells. Readers take no lock, which would keep
     /// the run from taking it.
     pub fn is_alive(&self) -> bool {
-        let touched = Stamp::of(&self.path.join(RUN_LOCK));
+        Self::is_alive_at(&self.path)
+    }
+
+    /// The same for the run in this directory.
+    pub fn is_alive_at(path: &Path) -> bool {
+        let touched = Stamp::of(&path.join(RUN_LOCK));
         // A clock that is a little ahead, on another machine, is no death.
         touched.is_some_and(|stamp| stamp.modified.elapsed().unwrap_or_default() < LIFE)
     }

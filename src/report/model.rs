@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexSet;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::block::{Cell, LegendEntry};
 use super::past::Past;
+use crate::format;
 use crate::regression::Decision;
 use crate::results::{AgentSummary, PolicyKind, RunData, RunProgress, SeedSummary, Trial};
 use crate::stats;
@@ -231,11 +231,8 @@ fn scores(agent: &AgentSummary, returns: impl Fn(&SeedSummary) -> &Vec<f64>) -> 
 
 /// The way from `folder` to `file`, both absolute, as a URL.
 fn link(file: &Path, folder: &Path) -> String {
-    /// All but what RFC 3986 calls unreserved, and the slashes between the parts.
-    const ENCODED: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
     let relative = pathdiff::diff_paths(file, folder).unwrap_or_else(|| file.to_owned());
-    utf8_percent_encode(&relative.to_string_lossy(), ENCODED).to_string()
+    format::url_path(&relative.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! From sections to one HTML file.
 
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, escape_formatter};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -9,17 +7,9 @@ use super::block::{Block, Fact};
 use super::model::{Report, letter};
 use super::sections::{self, SECTIONS, Section};
 use super::status::{self, Status};
+use super::template;
 use crate::format;
 use crate::record::RunStatus;
-
-/// The templates; styles and script are put into the page.
-const TEMPLATES: [(&str, &str); 5] = [
-    ("base.html", include_str!("../../templates/base.html")),
-    ("blocks.html", include_str!("../../templates/blocks.html")),
-    ("style.css", include_str!("../../templates/style.css")),
-    ("page.js", include_str!("../../templates/page.js")),
-    ("live.js", include_str!("../../templates/live.js")),
-];
 
 /// What `base.html` shows.
 #[derive(Serialize)]
@@ -71,20 +61,6 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
             notes.map(move |note| format!("{place}{note}"))
         })
         .collect();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|name| {
-        if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
-    });
-    // The engine's own escaping also rewrites slashes, which doubles the length of links.
-    environment.set_formatter(|out, state, value| match value.as_str() {
-        Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
-            out.write_str(&format::escape(text)).map_err(minijinja::Error::from)
-        }
-        _ => escape_formatter(out, state, value),
-    });
-    for (name, source) in TEMPLATES {
-        environment.add_template(name, source)?;
-    }
     let page = Page {
         title: title(report),
         description: description(report),
@@ -95,7 +71,7 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         sections: rendered,
         version: env!("CARGO_PKG_VERSION"),
     };
-    Ok(environment.get_template("base.html")?.render(Serde(&page))?)
+    template::render("base.html", &page)
 }
 
 /// A section's content; where it compares, once for each environment.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::model::Report;
 use crate::format;
-use crate::results::{RunProgress, TrialProgress};
+use crate::results::TrialProgress;
 
 /// The block at the top.
 #[derive(Debug, Clone, Serialize)]
@@ -33,35 +33,10 @@ pub(super) fn status(report: &Report) -> Option<Status> {
     let resume = format!("--resume={}", run.dir.path().display());
     Some(Status {
         written: jiff::Timestamp::now().as_millisecond(),
-        headline: headline(progress),
+        headline: progress.headline(),
         trials: progress.running.iter().map(running).collect(),
         resume: format::shell_line(&["rushes", "run", &resume]),
     })
-}
-
-fn headline(progress: &RunProgress) -> String {
-    let RunProgress { trials, over, .. } = progress;
-    let mut headline = match trials {
-        1 => "Running".to_owned(),
-        _ => format!(
-            "Running: {} of {} trials {} over",
-            format::count(*over as u64),
-            format::count(*trials as u64),
-            if *over == 1 { "is" } else { "are" }
-        ),
-    };
-    if progress.may_grow {
-        headline.push_str(", more may follow from the search");
-    }
-    if let Some(left) = progress.seconds_left.and_then(about) {
-        headline.push_str(&format!(", about {left} of training left"));
-    }
-    headline
-}
-
-/// An estimate of so many seconds, in whole ones; nothing where there is nothing left.
-fn about(seconds: f64) -> Option<String> {
-    (seconds > 0.0).then(|| format::seconds(seconds.ceil()))
 }
 
 fn running(trial: &TrialProgress) -> Running {
@@ -74,7 +49,8 @@ fn running(trial: &TrialProgress) -> Running {
     }
     state.extend(trial.recent_return.map(|mean| format!("mean return {}", format::number(mean))));
     state.extend(trial.evaluated.map(|mean| format!("evaluated at {}", format::number(mean))));
-    state.extend(trial.seconds_left.and_then(about).map(|left| format!("{left} left")));
+    let left = trial.seconds_left.filter(|left| *left > 0.0);
+    state.extend(left.map(|left| format!("{} left", format::seconds(left.ceil()))));
     Running {
         label: format!("{}, {sample}seed {}", trial.agent, trial.seed),
         share: trial.share.map(|share| (share * 1e3).round() / 1e3),

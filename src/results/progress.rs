@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::run::RunData;
 use super::trial::Trial;
+use crate::format;
 use crate::record::{Progress, RunStatus};
 use crate::stats;
 
@@ -68,6 +69,32 @@ impl RunProgress {
             running: open.into_iter().map(TrialProgress::of).collect(),
             seconds_left: seconds_left(run, jobs),
         })
+    }
+
+    /// How much of the run is done, from 0 to 1, each trial counted alike.
+    pub fn share(&self) -> f64 {
+        let running: f64 = self.running.iter().filter_map(|trial| trial.share).sum();
+        (self.over as f64 + running) / self.trials.max(1) as f64
+    }
+
+    /// A sentence of how far it has come.
+    pub fn headline(&self) -> String {
+        let mut headline = match self.trials {
+            1 => "Running".to_owned(),
+            trials => format!(
+                "Running: {} of {} trials {} over",
+                format::count(self.over as u64),
+                format::count(trials as u64),
+                if self.over == 1 { "is" } else { "are" }
+            ),
+        };
+        if self.may_grow {
+            headline.push_str(", more may follow from the search");
+        }
+        if let Some(left) = self.seconds_left.filter(|left| *left > 0.0) {
+            headline.push_str(&format!(", about {} of training left", format::seconds(left.ceil())));
+        }
+        headline
     }
 }
 
