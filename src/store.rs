@@ -1,7 +1,7 @@
 //! The only module that knows paths under `output/`.
 //!
 //! ```text
-//! output/<experiment>/<run>/plan.json run.json index.html summary.json [best.json] [baseline.json]
+//! output/<experiment>/<run>/plan.json experiment.json run.json index.html summary.json [best.json] [baseline.json]
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
 //!                                           checkpoint/ stderr.log result.json or exit.json}
 //! output/<experiment>/latest → <run>
@@ -198,12 +198,18 @@ impl RunDir {
         Ok(jiff::Timestamp::try_from(modified)?)
     }
 
-    /// Writes `plan.json`.
+    /// Writes `plan.json`, and `experiment.json`, which runs the same again.
     ///
     /// # Errors
-    /// Fails if the file cannot be written.
+    /// Fails if a file cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> anyhow::Result<()> {
-        write_json(&self.plan_path(), plan)
+        write_json(&self.plan_path(), plan)?;
+        write_json(&self.experiment(), &plan.experiment.as_file())
+    }
+
+    /// The experiment as it was run.
+    pub fn experiment(&self) -> PathBuf {
+        self.path.join("experiment.json")
     }
 
     /// Reads `run.json`.
@@ -734,5 +740,40 @@ mod tests {
             "{error:#}"
         );
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_event_log_is_read_on_from_where_it_was_and_again_where_it_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::new(folder.path().to_owned());
+        let line = |message: &str| {
+            format!(
+                "{{\"episodes\":0,\"steps\":0,\"updates\":0,\"seconds\":0.0,\"event\":\"note\",\"message\":\"{message}\"}}\n"
+            )
+        };
+        let write = |text: String| std::fs::write(trial.events_path(), text).unwrap();
+        let mut cursor = EventCursor::default();
+        let mut read = || {
+            let new = trial.new_events(&mut cursor).unwrap();
+            let messages = new.records.iter().map(|record| match &record.event {
+                crate::record::Event::Note { message } => message.clone(),
+                other => panic!("{other:?}"),
+            });
+            (messages.collect::<Vec<_>>().join(" "), new.restarted, new.cut_off, new.damaged_line)
+        };
+        let told = |messages: &str| (messages.to_owned(), false, false, None);
+        write(line("a") + &line("b")[..9]);
+        assert_eq!(read(), ("a".to_owned(), false, true, None), "half a line waits");
+        write(line("a") + &line("b") + &line("c"));
+        assert_eq!(read(), told("b c"));
+        assert_eq!(read(), told(""));
+        // A trial that went on from a checkpoint after `a`, and is past the place that was read.
+        write(line("a") + &line("x") + &line("y") + &line("z"));
+        assert_eq!(read(), ("a x y z".to_owned(), true, false, None));
+        write(line("a"));
+        assert_eq!(read(), ("a".to_owned(), true, false, None));
+        write(line("a") + "nonsense\n" + &line("b"));
+        assert_eq!(read(), (String::new(), false, false, Some(2)));
+        assert_eq!(trial.events().unwrap().damaged_line, Some(2));
     }
 }

@@ -113,8 +113,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let dir = run.dir().clone();
     let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &display };
-    let (tally, page) =
-        report::while_running(&dir, jobs, || run.execute(&runner, &display));
+    let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &display));
     display.close();
     if let Err(error) = page {
         console::message(format_args!("warning: the page was not kept up to date: {error:#}"));

@@ -89,6 +89,13 @@ impl Spec {
         self.agents.values().any(films)
     }
 
+    /// The experiment as a file of its own, wherever it came from: what a run was told elsewhere is left out, and what is
+    /// relative to its file stands with the folder that it is relative to.
+    pub fn as_file(&self) -> Self {
+        let environment = EnvironmentSpec { described: None, ..self.environment.clone() };
+        Self { schema: None, environment, ..self.clone() }
+    }
+
     /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell
     /// takes it.
     pub fn commands(&self) -> Vec<String> {

@@ -61,7 +61,9 @@ impl RunProgress {
             run.trials.iter().map(AsRef::as_ref).filter(|trial| trial.is_open()).collect();
         open.sort_by_key(|trial| std::cmp::Reverse(trial.touched));
         open.truncate(jobs);
-        open.sort_by_key(|trial| run.trials.iter().position(|other| other.plan.id == trial.plan.id));
+        open.sort_by_key(|trial| {
+            run.trials.iter().position(|other| other.plan.id == trial.plan.id)
+        });
         Some(Self {
             trials: run.trials.len(),
             over: run.trials.iter().filter(|trial| trial.result.is_some()).count(),
@@ -92,7 +94,8 @@ impl RunProgress {
             headline.push_str(", more may follow from the search");
         }
         if let Some(left) = self.seconds_left.filter(|left| *left > 0.0) {
-            headline.push_str(&format!(", about {} of training left", format::seconds(left.ceil())));
+            headline
+                .push_str(&format!(", about {} of training left", format::seconds(left.ceil())));
         }
         headline
     }

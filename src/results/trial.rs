@@ -151,8 +151,9 @@ impl TrialReader {
                 self.events.read(new.records, window, threshold);
             }
             Some(Err(error)) if error.is::<UnsafeName>() => return Err(error),
-            Some(Err(error)) => notes
-                .push(format!("the events could not be read ({})", in_run(run.path(), &error))),
+            Some(Err(error)) => {
+                notes.push(format!("the events could not be read ({})", in_run(run.path(), &error)))
+            }
             None => {
                 if result.as_ref().is_some_and(|result| !result.outcome.failed()) {
                     notes.push("events.jsonl is missing".into());
@@ -179,7 +180,8 @@ impl TrialReader {
         let messages = result.as_ref().map(|result| result.notes.clone()).unwrap_or_default();
         let failed = result.as_ref().is_some_and(|result| result.outcome.failed());
         let stderr = if failed { tail(&dir.stderr()) } else { String::new() };
-        let thinned = |(name, curve): (&String, &Curve)| (name.clone(), curve.thinned(CURVE_POINTS));
+        let thinned =
+            |(name, curve): (&String, &Curve)| (name.clone(), curve.thinned(CURVE_POINTS));
         Ok(Trial {
             plan: plan.clone(),
             takes,
@@ -255,11 +257,7 @@ impl Events {
     }
 }
 
-fn seed_summary(
-    plan: &TrialPlan,
-    result: Option<&TrialResult>,
-    events: &Events,
-) -> SeedSummary {
+fn seed_summary(plan: &TrialPlan, result: Option<&TrialResult>, events: &Events) -> SeedSummary {
     let after = result.and_then(|result| result.after.as_ref());
     let before = result.and_then(|result| result.before.as_ref());
     SeedSummary {

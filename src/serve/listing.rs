@@ -68,9 +68,9 @@ fn runs(root: &Path) -> Vec<(String, PathBuf)> {
     let folders = |path: &Path| {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         // No links: `latest` is a run that is there already.
-        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| {
-            (entry.file_name().to_string_lossy().into_owned(), entry.path())
-        })
+        entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
     };
     let mut found = Vec::new();
     for (experiment, path) in folders(root) {
@@ -93,7 +93,8 @@ impl Known {
             None => (None, None),
         };
         let mut reader = reader;
-        let row = view(&id, path, &mut reader).unwrap_or_else(|error| View::unreadable(&id, &error));
+        let row =
+            view(&id, path, &mut reader).unwrap_or_else(|error| View::unreadable(&id, &error));
         let row = Arc::new(row.row());
         // An unchanged row is the same one: nobody is told of it.
         let row = shown.filter(|shown| **shown == *row).unwrap_or(row);
@@ -187,13 +188,22 @@ impl View {
             id: id.to_owned(),
             experiment: summary.experiment.clone(),
             run: summary.run.clone(),
-            report: if dir.report().is_file() { format!("/{}/", format::url_path(id)) } else { String::new() },
+            report: if dir.report().is_file() {
+                format!("/{}/", format::url_path(id))
+            } else {
+                String::new()
+            },
             environment: summary.environment.clone(),
             state,
             detail,
             share: progress.map(RunProgress::share),
             when: started.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-            agents: summary.agents.iter().zip(&classes).map(|(a, c)| AgentView::new(a, c)).collect(),
+            agents: summary
+                .agents
+                .iter()
+                .zip(&classes)
+                .map(|(a, c)| AgentView::new(a, c))
+                .collect(),
             chart: chart(&summary.agents, &classes),
             started,
         }
@@ -277,7 +287,8 @@ fn chart(agents: &[AgentSummary], classes: &[String]) -> Option<ChartView> {
         height - 3.0 - share * (height - 6.0)
     };
     let line = |points: &[(f64, f64)]| {
-        let points = points.iter().map(|(x, y)| format!("{:.1} {:.1}", x / end * width, height_of(*y)));
+        let points =
+            points.iter().map(|(x, y)| format!("{:.1} {:.1}", x / end * width, height_of(*y)));
         format!("M{}", points.collect::<Vec<_>>().join("L"))
     };
     let ends: Vec<String> = (curves.iter())

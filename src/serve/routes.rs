@@ -155,7 +155,8 @@ async fn index(State(server): State<Server>) -> Result<Response, Failure> {
 /// The rows that changed since the message before, and the order of all.
 async fn events(State(server): State<Server>) -> Response {
     let Ok(place) = server.listeners.clone().try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages listen; close some\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages listen; close some\n")
+            .into_response();
     };
     let mut news = server.news.subscribe();
     news.mark_changed();
