@@ -764,15 +764,15 @@ mod tests {
         let told = |messages: &str| (messages.to_owned(), false, false, None);
         write(line("a") + &line("b")[..9]);
         assert_eq!(read(), ("a".to_owned(), false, true, None), "half a line waits");
-        write(line("a") + &line("b") + &line("c"));
+        write(line("a") + line("b").as_str() + line("c").as_str());
         assert_eq!(read(), told("b c"));
         assert_eq!(read(), told(""));
         // A trial that went on from a checkpoint after `a`, and is past the place that was read.
-        write(line("a") + &line("x") + &line("y") + &line("z"));
+        write(line("a") + line("x").as_str() + line("y").as_str() + line("z").as_str());
         assert_eq!(read(), ("a x y z".to_owned(), true, false, None));
         write(line("a"));
         assert_eq!(read(), ("a".to_owned(), true, false, None));
-        write(line("a") + "nonsense\n" + &line("b"));
+        write(line("a") + "nonsense\n" + line("b").as_str());
         assert_eq!(read(), (String::new(), false, false, Some(2)));
         assert_eq!(trial.events().unwrap().damaged_line, Some(2));
     }

@@ -33,7 +33,7 @@ pub(super) fn status(report: &Report) -> Option<Status> {
     let resume = format!("--resume={}", run.dir.path().display());
     Some(Status {
         written: jiff::Timestamp::now().as_millisecond(),
-        headline: progress.headline(),
+        headline: format!("Running: {}", progress.sentence()),
         trials: progress.running.iter().map(running).collect(),
         resume: format::shell_line(&["rushes", "run", &resume]),
     })

@@ -79,25 +79,22 @@ impl RunProgress {
         (self.over as f64 + running) / self.trials.max(1) as f64
     }
 
-    /// A sentence of how far it has come.
-    pub fn headline(&self) -> String {
-        let mut headline = match self.trials {
-            1 => "Running".to_owned(),
-            trials => format!(
-                "Running: {} of {} trials {} over",
-                format::count(self.over as u64),
-                format::count(trials as u64),
-                if self.over == 1 { "is" } else { "are" }
-            ),
-        };
+    /// How far it has come, in words.
+    pub fn sentence(&self) -> String {
+        let mut sentence = format!(
+            "{} of {} {} over",
+            format::count(self.over as u64),
+            format::plural(self.trials, "trial"),
+            if self.over == 1 { "is" } else { "are" }
+        );
         if self.may_grow {
-            headline.push_str(", more may follow from the search");
+            sentence.push_str(", more may follow from the search");
         }
         if let Some(left) = self.seconds_left.filter(|left| *left > 0.0) {
-            headline
+            sentence
                 .push_str(&format!(", about {} of training left", format::seconds(left.ceil())));
         }
-        headline
+        sentence
     }
 }
 

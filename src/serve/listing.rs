@@ -176,7 +176,7 @@ impl View {
         let seeds = summary.agents.iter().flat_map(|agent| &agent.seeds);
         let failed = seeds.filter(|s| s.outcome.as_ref().is_some_and(|o| o.failed())).count();
         let mut detail = match progress {
-            Some(progress) => progress.headline(),
+            Some(progress) => progress.sentence(),
             None => took.map_or(String::new(), |took| format!("took {took}")),
         };
         if failed > 0 {

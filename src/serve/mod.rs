@@ -61,7 +61,7 @@ pub fn serve(
             format!("failed to listen on port {port}; choose another one with --port, 0 for any free one")
         })?;
         ready(listener.local_addr()?)?;
-        let routes = routes::router(root);
+        let routes = routes::router(root)?;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let place = room.clone().acquire_owned().await?;

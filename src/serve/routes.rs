@@ -56,27 +56,33 @@ struct Server {
     listing: Arc<Mutex<Listing>>,
     news: watch::Sender<Rows>,
     listeners: Arc<Semaphore>,
-    /// One page at a time is made: each takes as much of the processor as it can get.
+    /// One comparison at a time is made.
     compare: Arc<Semaphore>,
+    /// Where runs are read and pages made: one thread, which leaves the machine to its trials.
+    pool: Arc<rayon::ThreadPool>,
 }
 
 /// Everything that is served from `root`, a canonical path.
-pub(super) fn router(root: PathBuf) -> Router {
+///
+/// # Errors
+/// Fails if the system gives no thread.
+pub(super) fn router(root: PathBuf) -> anyhow::Result<Router> {
     let server = Server {
         listing: Arc::new(Mutex::new(Listing::new(root.clone()))),
         news: watch::Sender::new(Rows::default()),
         listeners: Arc::new(Semaphore::new(LISTENERS)),
         compare: Arc::new(Semaphore::new(1)),
+        pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build()?),
         root,
     };
     tokio::spawn(look_for_news(server.clone()));
-    Router::new()
+    Ok(Router::new()
         .route("/", get(index))
         .route("/events", get(events))
         .route("/compare", get(compare))
         .fallback(file)
         .with_state(server)
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(guard)))
 }
 
 /// Refuses what is no plain reading of this server by its own name: a site elsewhere that has its name lead to this
@@ -130,8 +136,9 @@ async fn look_for_news(server: Server) {
 impl Server {
     /// The runs as they stand now, newest first.
     async fn read(&self) -> Result<Rows, Failure> {
-        let listing = self.listing.clone();
-        let read = move || listing.lock().expect("no thread panics with the lock").read();
+        let (listing, pool) = (self.listing.clone(), self.pool.clone());
+        let read =
+            move || pool.install(|| listing.lock().expect("no thread panics with the lock").read());
         Ok(Arc::new(tokio::task::spawn_blocking(read).await?))
     }
 }
@@ -202,12 +209,11 @@ async fn compare(
         };
         runs.extend(plan.parent().map(PathBuf::from));
     }
-    let place = server.compare.acquire().await?;
+    let place = server.compare.clone().acquire_owned().await?;
     let make = move || -> anyhow::Result<String> {
         let runs: Vec<RunDir> =
             runs.iter().map(|run| RunDir::open(run)).collect::<anyhow::Result<_>>()?;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-        pool.install(|| report::page(&runs, &server.root))
+        server.pool.install(|| report::page(&runs, &server.root))
     };
     let page = tokio::task::spawn_blocking(make).await??;
     drop(place);
