@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -19,6 +20,9 @@ const COLORS: usize = 8;
 /// The size of a row's chart, in pixels.
 const CHART: (f64, f64) = (240.0, 64.0);
 
+/// For how long many requests share what one of them had read.
+const FRESH: Duration = Duration::from_millis(300);
+
 /// A run as a row of the index.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -33,12 +37,16 @@ pub(super) struct Row {
 pub(super) struct Listing {
     root: PathBuf,
     known: HashMap<String, Known>,
+    /// The rows, and when they were read.
+    latest: Option<(Instant, Vec<Arc<Row>>)>,
 }
 
 /// A run that was read.
 struct Known {
     /// How its files looked, and whether it was alive.
     state: ([Option<Stamp>; 3], bool),
+    /// Whether it was seen going on.
+    goes_on: bool,
     /// Of a run that was seen going on.
     reader: Option<RunReader>,
     row: Arc<Row>,
@@ -47,11 +55,16 @@ struct Known {
 impl Listing {
     /// The runs below `root`, none of which is read yet.
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, known: HashMap::new() }
+        Self { root, known: HashMap::new(), latest: None }
     }
 
     /// The runs as they stand now, newest first. A run in which nothing happened keeps its row.
     pub(super) fn read(&mut self) -> Vec<Arc<Row>> {
+        if let Some((at, rows)) = &self.latest
+            && at.elapsed() < FRESH
+        {
+            return rows.clone();
+        }
         let mut before = std::mem::take(&mut self.known);
         for (id, path) in runs(&self.root) {
             let old = before.remove(&id);
@@ -59,6 +72,7 @@ impl Listing {
         }
         let mut rows: Vec<_> = self.known.values().map(|known| known.row.clone()).collect();
         rows.sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
+        self.latest = Some((Instant::now(), rows.clone()));
         rows
     }
 }
@@ -88,17 +102,18 @@ impl Known {
         let alive = RunDir::is_alive_at(path);
         let state = (stamps, alive);
         let (reader, shown) = match old {
-            Some(old) if old.state == state && !alive => return old,
+            Some(old) if old.state == state && !old.goes_on => return old,
             Some(old) => (old.reader, Some(old.row)),
             None => (None, None),
         };
         let mut reader = reader;
         let row =
             view(&id, path, &mut reader).unwrap_or_else(|error| View::unreadable(&id, &error));
+        let goes_on = row.state == "running";
         let row = Arc::new(row.row());
         // An unchanged row is the same one: nobody is told of it.
         let row = shown.filter(|shown| **shown == *row).unwrap_or(row);
-        Self { state, reader, row }
+        Self { state, goes_on, reader, row }
     }
 }
 

@@ -80,6 +80,8 @@ pub(super) fn router(root: PathBuf) -> anyhow::Result<Router> {
         .route("/", get(index))
         .route("/events", get(events))
         .route("/compare", get(compare))
+        // Browsers ask for it.
+        .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .fallback(file)
         .with_state(server)
         .layer(middleware::from_fn(guard)))
