@@ -200,7 +200,7 @@ async fn compare(
         .filter_map(|pair| pair.strip_prefix("run="))
         .map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned())
         .collect();
-    if !(1..=MOST_COMPARED).contains(&names.len()) {
+    if !(2..=MOST_COMPARED).contains(&names.len()) {
         let text = format!("choose between 2 and {MOST_COMPARED} runs to compare\n");
         return Ok((StatusCode::BAD_REQUEST, text).into_response());
     }

@@ -540,6 +540,22 @@ fn verdicts_say_no_more_than_is_known() {
 }
 
 #[test]
+fn the_page_of_a_running_run_says_what_runs_and_how_far_it_is() {
+    let run = MadeUp::new(experiment(three_agents(), 2), 450.0);
+    let info = RunInfo { status: RunStatus::Running, finished: None, ..info(&run.run) };
+    run.run.write_info(&info).unwrap();
+    std::fs::remove_file(run.trial("reinforce--s0", "result.json")).unwrap();
+    assert!(run.page().contains("the run was killed, or shows no sign of life"));
+    let _lock = run.run.lock().unwrap();
+    let page = run.page();
+    let status = between(&page, "data-part=\"live\"", "</section>");
+    assert!(status.contains("Running: 5 of 6 trials are over"), "{status}");
+    assert!(status.contains("reinforce, seed 0"), "{status}");
+    assert!(status.contains("100 % · "), "{status}");
+    assert!(!page.contains("no sign of life"));
+}
+
+#[test]
 fn a_run_that_is_read_on_comes_to_the_same_as_one_that_is_read_at_once() {
     let run = MadeUp::new(experiment(three_agents(), 2), 450.0);
     let (log, result) =
