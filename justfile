@@ -43,11 +43,13 @@ play *ARGS: _ready
 test *ARGS: _ready _test-tools && test-browser
     cargo test --release --workspace "$@"
 
-# Opens the report of experiments/smoke.json, with a name of 300 characters in it, in a browser; screenshots go to
-# target/browser/screenshots.
+# Opens the report of experiments/smoke.json, with a name of 300 characters in it, the page of a running run and `rushes
+# serve` in a browser; screenshots go to target/browser/screenshots.
 test-browser: _ready _test-tools
     @{{ rushes }} run experiments/smoke.json --output target/browser --set {{ quote("agents." + long_name + '={"policy":{"type":"random"}}') }}
     @node tests/browser/report.mjs target/browser/smoke/latest/index.html --screenshots target/browser/screenshots
+    @node tests/browser/live.mjs target/release/rushes --screenshots target/browser/screenshots
+    @node tests/browser/serve.mjs target/release/rushes --screenshots target/browser/screenshots
 
 # Builds the programs of examples/ outside of this checkout, without libtorch, and tries what they can do.
 test-outside: _ready

@@ -25,6 +25,7 @@ mod reference;
 mod report;
 mod run;
 mod schema;
+mod serve;
 mod trace;
 mod trial;
 mod validate;
@@ -62,6 +63,7 @@ enum Command {
     #[command(hide = true)]
     Trial(trial::Args),
     Report(report::ReportArgs),
+    Serve(serve::Args),
     /// Run a command in a process group that ends with standard input (a trial starts its script so).
     #[command(hide = true)]
     Guard {
@@ -111,6 +113,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Guard { command } => guard::run(&command).map(|()| Exit::Success),
         Command::Engines(args) => run::print_engines(&args),
         Command::Versions => versions::run(),

@@ -107,13 +107,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let name = &run.plan().experiment.name;
     let trials = run.plan().trials.len();
     console::message(format_args!("{name}: {trials} trials, {jobs} at a time"));
+    console::message(format_args!("watch it: {}", run.dir().report().display()));
     if let Some(statement) = memory.statement(jobs) {
         console::message(statement);
     }
     let dir = run.dir().clone();
     let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &display };
-    let tally = run.execute(&runner, &display);
+    let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &display));
     display.close();
+    if let Err(error) = page {
+        console::message(format_args!("warning: the page was not kept up to date: {error:#}"));
+    }
     let tally = tally.inspect_err(|_| {
         let command = going_on(&args, dir.path());
         console::message(format_args!("the run stopped; go on with: {command}"));
@@ -121,6 +125,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     for warning in run.close(tally)? {
         console::message(format_args!("warning: {warning}"));
     }
+    let report = report::render(std::slice::from_ref(&dir), &report::Options::default())?;
     match tally.ending {
         Ending::Finished => {}
         Ending::Interrupted => {
@@ -136,7 +141,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Failed);
         }
     }
-    let report = report::render(std::slice::from_ref(&dir), &report::Options::default())?;
     if tally.failed > 0 {
         let trials = run.plan().trials.len();
         console::message(format_args!(

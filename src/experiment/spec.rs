@@ -20,6 +20,7 @@ use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
 use crate::policy::{ExternalPolicySpec, PolicySpec};
+use crate::record::Progress;
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -86,6 +87,13 @@ impl Spec {
             agent.trainer.is_none() && (before || after || during)
         };
         self.agents.values().any(films)
+    }
+
+    /// The experiment as a file of its own, wherever it came from: what a run was told elsewhere is left out, and what is
+    /// relative to its file stands with the folder that it is relative to.
+    pub fn as_file(&self) -> Self {
+        let environment = EnvironmentSpec { described: None, ..self.environment.clone() };
+        Self { schema: None, environment, ..self.clone() }
     }
 
     /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell
@@ -250,6 +258,16 @@ impl ScheduleSpec {
             Self { updates: Some(_), .. } => PeriodUnit::Updates,
             _ => PeriodUnit::Episodes,
         })
+    }
+
+    /// How much of it is used up, from 0 to 1, by whichever limit is the nearest.
+    pub fn share(&self, progress: Progress, seconds: f64) -> f64 {
+        let of = |limit: Option<u64>, done: u64| limit.map_or(0.0, |n| done as f64 / n as f64);
+        of(self.episodes, progress.episodes)
+            .max(of(self.steps, progress.steps))
+            .max(of(self.updates, progress.updates))
+            .max(self.seconds.map_or(0.0, |limit| seconds / limit))
+            .min(1.0)
     }
 }
 

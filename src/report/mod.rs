@@ -6,23 +6,31 @@
 //! ```
 //! Nothing of a run is changed, and nothing outside the page is needed to look at it: styles
 //! and the script are in it, charts are SVG, videos lie beside it (or inside, with
-//! [`Options::standalone`]). A new section is one file in `sections/` and one line in its table.
+//! [`Options::standalone`]). While a run goes on, [`while_running`] writes its page again and again, and a page that is
+//! open takes over what has changed. A new section is one file in `sections/` and one line in its table.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
 
+use self::model::Report;
+use self::past::Past;
 use crate::results::RunData;
 use crate::store::{self, RunDir};
 
 mod block;
 mod chart;
+mod live;
 mod model;
 mod page;
 mod past;
 mod player;
 mod sections;
+mod status;
+pub mod template;
+
+pub use live::while_running;
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -51,9 +59,26 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     };
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
-    let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
-    let report = model::Report::new(runs, folder, options.standalone);
-    let page = page::render(&report)?;
+    let page = page_in(runs, folder, options.standalone)?;
     store::write_atomically(&output, page.as_bytes())?;
     Ok(output)
+}
+
+/// The page of one run, or one that compares several, to lie in `folder`, an absolute path: links on it are relative to
+/// that.
+///
+/// # Errors
+/// Fails if nothing of a run can be read.
+pub fn page(runs: &[RunDir], folder: &Path) -> anyhow::Result<String> {
+    page_in(runs, folder.to_owned(), false)
+}
+
+fn page_in(runs: &[RunDir], folder: PathBuf, standalone: bool) -> anyhow::Result<String> {
+    let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
+    let past = match &runs[..] {
+        [only] => [Past::read(only)].into(),
+        // Runs side by side are held against one another.
+        several => several.iter().map(|_| Past::default()).collect(),
+    };
+    page::render(&Report::new(runs, past, folder, standalone))
 }

@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Observer;
 use crate::console;
-use crate::experiment::{Plan, ScheduleSpec, TrialPlan};
+use crate::experiment::{Plan, TrialPlan};
 use crate::record::{Event, Outcome, Progress, Record, TrialResult};
 use crate::stats::MovingMean;
 
@@ -46,12 +46,14 @@ impl Display {
     }
 
     fn record(&self, plan: &TrialPlan, record: &Record) {
-        let Record { progress, event, .. } = record;
+        let Record { progress, seconds, event } = record;
         match event {
             Event::Episode { r#return, .. } => {
                 if let Some(shown) = self.shown().get_mut(&plan.id) {
                     let (mean, _) = shown.recent.push(*r#return);
-                    shown.bar.set_position((1000.0 * share(plan, *progress)) as u64);
+                    let schedule = plan.settings.schedule();
+                    let share = schedule.map_or(0.0, |s| s.share(*progress, *seconds));
+                    shown.bar.set_position((1000.0 * share) as u64);
                     shown.bar.set_message(format!("{} mean return {mean:.1}", reached(*progress)));
                 }
             }
@@ -152,16 +154,4 @@ fn label(plan: &TrialPlan) -> String {
 
 fn reached(Progress { episodes, steps, .. }: Progress) -> String {
     format!("{episodes} episodes, {steps} steps")
-}
-
-/// How much of the schedule is used up, from 0 to 1, by whichever limit is the nearest.
-fn share(plan: &TrialPlan, progress: Progress) -> f64 {
-    let Some(schedule) = plan.settings.schedule() else { return 0.0 };
-    let ScheduleSpec { episodes, steps, updates, .. } = *schedule;
-    let part =
-        |limit: Option<u64>, done: u64| limit.map_or(0.0, |limit| done as f64 / limit as f64);
-    part(episodes, progress.episodes)
-        .max(part(steps, progress.steps))
-        .max(part(updates, progress.updates))
-        .min(1.0)
 }

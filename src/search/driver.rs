@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 
 use super::next_samples;
-use super::score::{SampleScore, SoFar, trial_score};
+use super::score::{SampleScore, SoFar, mean_returns, trial_score};
 use crate::experiment::{Plan, Sample, SchedulerSpec, SearchSpec, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Observer, Runner, TrialStatus};
@@ -198,7 +198,8 @@ impl Rounds<'_> {
             let result = dir.outcome(trial);
             let score = match &result {
                 Some(result) if !result.outcome.failed() => {
-                    trial_score(search, trial, &dir.events()?.records, Some(result))
+                    let curve = mean_returns(trial, &dir.events()?.records);
+                    trial_score(search, trial, &curve, Some(result))
                 }
                 _ => None,
             };

@@ -6,17 +6,17 @@ use crate::experiment::{Direction, Objective, SearchSpec, Target, TrialPlan};
 use crate::record::{Event, Record, StopReason, TrialResult};
 use crate::stats::{self, MovingMean};
 
-/// A trial's value under the search's metric; nothing where it failed or is not over.
+/// A trial's value under the search's metric, from the curve of its mean training returns; nothing where it failed
+/// or is not over.
 pub fn trial_score(
     search: &SearchSpec,
     trial: &TrialPlan,
-    records: &[Record],
+    curve: &[MeanReturn],
     result: Option<&TrialResult>,
 ) -> Option<f64> {
     let result = result.filter(|result| !result.outcome.failed())?;
     let schedule = trial.settings.schedule();
     let budget = schedule.and_then(|s| s.steps).unwrap_or(result.progress.steps) as f64;
-    let curve = returns(trial, records);
     match search.metric {
         Objective::MeanReturn => match &result.after {
             Some(after) => stats::mean(&after.returns),
@@ -44,22 +44,24 @@ pub(super) fn stopped_by_search(result: &TrialResult) -> bool {
 
 /// A point of the curve of mean training returns.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Point {
-    steps: f64,
+pub struct MeanReturn {
+    /// Environment steps.
+    pub steps: f64,
     /// Over the last episodes, as many as the agent's window has.
-    mean: f64,
+    pub mean: f64,
     /// Whether there were as many.
-    whole: bool,
+    pub whole: bool,
 }
 
-fn returns(trial: &TrialPlan, records: &[Record]) -> Vec<Point> {
+/// The curve of a trial's mean training returns, a point for each episode.
+pub(super) fn mean_returns(trial: &TrialPlan, records: &[Record]) -> Vec<MeanReturn> {
     let mut mean = MovingMean::new(trial.settings.return_window());
     records
         .iter()
         .filter_map(|record| match record.event {
             Event::Episode { r#return, .. } => {
                 let (mean, whole) = mean.push(r#return);
-                Some(Point { steps: record.progress.steps as f64, mean, whole })
+                Some(MeanReturn { steps: record.progress.steps as f64, mean, whole })
             }
             _ => None,
         })
@@ -90,7 +92,7 @@ impl SoFar {
     /// How a trial has gone up to so many steps; nothing before its first episode is over.
     pub fn new(trial: &TrialPlan, records: &[Record], steps: u64) -> Option<Self> {
         let until = records.partition_point(|record| record.progress.steps <= steps);
-        let points = returns(trial, &records[..until]);
+        let points = mean_returns(trial, &records[..until]);
         let all: Vec<f64> = (records[..until].iter())
             .filter_map(|record| match record.event {
                 Event::Episode { r#return, .. } => Some(r#return),
@@ -230,7 +232,7 @@ mod tests {
             None => completed(&trial, 1000),
             Some(steps) => trial.pruned_result(Progress { steps, ..Progress::default() }, 0.0),
         };
-        trial_score(&search, &trial, &episodes(returns), Some(&result))
+        trial_score(&search, &trial, &mean_returns(&trial, &episodes(returns)), Some(&result))
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod report;
 mod rules;
 mod run;
 mod search;
+mod serve;
 mod torture;
 mod trace;
 mod trainers;

@@ -104,6 +104,40 @@ fn wait_for_lock(trial: &Path) {
 }
 
 #[test]
+fn the_page_of_a_running_run_says_so_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("smoke/latest/index.html");
+    let is_live = || std::fs::read_to_string(&page).is_ok_and(|page| page.contains("data-written"));
+    let mut child = start_long(folder.path(), false);
+    // Its curve is drawn while it trains.
+    wait_for(|| {
+        is_live()
+            && std::fs::read_to_string(&page).is_ok_and(|page| page.contains("training-return"))
+    });
+    signal("INT", &child.id().to_string());
+    child.wait().unwrap();
+    assert!(!is_live(), "it has been stopped");
+}
+
+#[test]
+fn a_run_holds_the_experiment_that_runs_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = run_smoke(folder.path(), &["--quick", "--set", "seeds=[3]"]);
+    let experiment = first.join("experiment.json");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = experiment.to_str().unwrap();
+    let again = output(&["run", file, "--output", elsewhere.path().to_str().unwrap()]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    let second = RunDir::open(&elsewhere.path().join("smoke/latest")).unwrap();
+    let plans = [RunDir::open(&first).unwrap(), second.clone()].map(|run| run.plan().unwrap());
+    assert_eq!(plans[0].trials, plans[1].trials);
+    assert_eq!(plans[0].settings_hash, plans[1].settings_hash);
+    assert_eq!(essence(&first), essence(second.path()));
+    let page = std::fs::read_to_string(first.join("index.html")).unwrap();
+    assert!(page.contains("rushes run experiment.json"), "the page says how");
+}
+
+#[test]
 fn a_run_killed_again_and_again_equals_one_that_never_was() {
     let whole = tempfile::tempdir().unwrap();
     assert!(start_long(whole.path(), false).wait().unwrap().success());

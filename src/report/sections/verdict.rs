@@ -61,9 +61,10 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             ));
             tone = if tone == "good" { "mixed" } else { tone };
         }
-        if open > 0 {
+        // A run that goes on says so at the top.
+        if open > 0 && report.progress.is_none() {
             let why = match run.info.as_ref().map(|info| info.status) {
-                Some(RunStatus::Running) => "the run is going on, or was killed",
+                Some(RunStatus::Running) => "the run was killed, or shows no sign of life",
                 Some(RunStatus::Interrupted) => "the run was interrupted",
                 Some(RunStatus::Finished) | None => "it is missing or could not be read",
             };
