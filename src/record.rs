@@ -155,6 +155,8 @@ pub enum StopReason {
     Pruned,
     /// A training script ended by its own decision.
     Trainer,
+    /// The user was satisfied (Ctrl-C): a resumed run trains on.
+    User,
 }
 
 /// A take, and where it stands in the trial.
@@ -419,6 +421,8 @@ pub enum RunStatus {
     Running,
     /// Stopped by the user, or a search could not decide because trials kept dying; `--resume` goes on.
     Interrupted,
+    /// Brought to an early end by the user: what ran was evaluated, the rest was left out; `--resume` goes on.
+    Stopped,
     /// All trials are over.
     Finished,
 }

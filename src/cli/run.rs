@@ -1,6 +1,7 @@
 //! `rushes run FILE`: the main job, from an experiment file to a report.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, ExperimentError, Override, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
-use crate::runner::{Display, Interrupt, Local};
+use crate::runner::{Display, Interrupt, Local, Request};
 use crate::search::Ending;
 use crate::store::RunDir;
 use crate::trial::MemoryEstimate;
@@ -30,8 +31,9 @@ pub(super) struct Args {
     /// How many trials run at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Change a field first, for example `agents.ppo.training.algorithm.discount=0.98`.
-    #[arg(long = "set", value_name = "PATH=VALUE", requires = "file")]
+    /// Change a field first, for example `agents.ppo.training.algorithm.gamma=0.98`; with `--resume`, lengthen a
+    /// schedule: `agents.ppo.training.schedule.steps=200000`.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<Override>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
     #[arg(long, requires = "file")]
@@ -89,9 +91,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         anyhow::bail!("{}: {problem}", file.display());
     }
     let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
-    let display = Display::new(&plan, args.plain);
+    let display = Arc::new(Display::new(&plan, args.plain));
     // From here on an interruption leaves a run that can go on.
-    let interrupt = Interrupt::watch()?;
+    let told = display.clone();
+    let interrupt = Interrupt::watch(move || told.finishing())?;
     let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions, signature };
     let mut run = match &args.resume {
         None => Run::start(&args.output, plan, from)?,
@@ -104,6 +107,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         baseline.write(&run.dir().baseline())?;
     }
 
+    for change in run.changes() {
+        console::message(change);
+    }
     let name = &run.plan().experiment.name;
     let trials = run.plan().trials.len();
     console::message(format_args!("{name}: {trials} trials, {jobs} at a time"));
@@ -111,8 +117,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         console::message(statement);
     }
     let dir = run.dir().clone();
-    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &display };
-    let tally = run.execute(&runner, &display);
+    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
+    let tally = run.execute(&runner, &*display);
     display.close();
     let tally = tally.inspect_err(|_| {
         let command = going_on(&args, dir.path());
@@ -123,10 +129,25 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     match tally.ending {
         Ending::Finished => {}
+        Ending::Stopped => {
+            let left_out = match tally.left_out {
+                0 => String::new(),
+                left_out => format!(
+                    ", and {left_out} of {} left out",
+                    format::plural(run.plan().trials.len(), "trial")
+                ),
+            };
+            let command = going_on(&args, dir.path());
+            console::message(format_args!("ended early{left_out}; go on with: {command}"));
+        }
         Ending::Interrupted => {
             let command = going_on(&args, dir.path());
             console::message(format_args!("interrupted; go on with: {command}"));
-            return Ok(Exit::Interrupted(interrupt.signal().unwrap_or_default()));
+            let signal = match interrupt.request() {
+                Some(Request::Abort(signal)) => signal,
+                Some(Request::Finish) | None => 0,
+            };
+            return Ok(Exit::Interrupted(signal));
         }
         Ending::Undecided => {
             let command = going_on(&args, dir.path());
@@ -172,7 +193,7 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
         }
         (None, Some(Some(run))) => {
             let dir = RunDir::open(run)?;
-            Ok((dir.plan_path(), validation::planned(&dir)?))
+            Ok((dir.plan_path(), validation::planned(&dir, &args.overrides)?))
         }
         (None, _) => {
             anyhow::bail!("say which run to go on with: --resume=RUN, or its experiment file too")

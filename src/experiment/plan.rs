@@ -177,6 +177,24 @@ impl TrialPlan {
         }
     }
 
+    /// Whether a trial with this result is over by its schedule. One that the user ended goes on in a resumed run, and
+    /// so does one whose schedule was lengthened since.
+    pub fn is_over(&self, result: &TrialResult) -> bool {
+        match (result.outcome.stop_reason(), self.settings.schedule()) {
+            (Some(StopReason::User), _) => false,
+            (
+                Some(
+                    StopReason::Episodes
+                    | StopReason::Steps
+                    | StopReason::Updates
+                    | StopReason::Seconds,
+                ),
+                Some(schedule),
+            ) => schedule.limit_reached(result.progress, result.training_seconds).is_some(),
+            _ => true,
+        }
+    }
+
     /// The result of this trial when the search's scheduler ends it.
     pub fn pruned_result(&self, progress: Progress, training_seconds: f64) -> TrialResult {
         let outcome = Outcome::Completed { stop_reason: Some(StopReason::Pruned) };

@@ -20,6 +20,7 @@ use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
 use crate::policy::{ExternalPolicySpec, PolicySpec};
+use crate::record::{Progress, StopReason};
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -250,6 +251,22 @@ impl ScheduleSpec {
             Self { updates: Some(_), .. } => PeriodUnit::Updates,
             _ => PeriodUnit::Episodes,
         })
+    }
+
+    /// The limit that training has reached, if it has.
+    pub fn limit_reached(&self, progress: Progress, seconds: f64) -> Option<StopReason> {
+        let reached = |limit: Option<u64>, done: u64| limit.is_some_and(|limit| done >= limit);
+        if reached(self.episodes, progress.episodes) {
+            Some(StopReason::Episodes)
+        } else if reached(self.steps, progress.steps) {
+            Some(StopReason::Steps)
+        } else if reached(self.updates, progress.updates) {
+            Some(StopReason::Updates)
+        } else if self.seconds.is_some_and(|limit| seconds >= limit) {
+            Some(StopReason::Seconds)
+        } else {
+            None
+        }
     }
 }
 

@@ -154,6 +154,9 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
                 "Took",
                 match (info.status, took) {
                     (RunStatus::Finished, Some(Ok(took))) => format::seconds(took),
+                    (RunStatus::Stopped, Some(Ok(took))) => {
+                        format!("{}, ended early by the user", format::seconds(took))
+                    }
                     (RunStatus::Interrupted, _) => "interrupted".into(),
                     _ => "not finished".into(),
                 },

@@ -21,7 +21,9 @@ use crate::env::EnvSpec;
 use crate::experiment::{Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
-use crate::record::{Event, Record, RunInfo, RunStatus, TakeRecord, TrialResult, UnsafeName};
+use crate::record::{
+    Event, Record, RunInfo, RunStatus, StopReason, TakeRecord, TrialResult, UnsafeName,
+};
 use crate::search::{self, SampleScore, Standing};
 use crate::stats::MovingMean;
 use crate::store::{self, RunDir, TrialDir};
@@ -179,7 +181,8 @@ impl RunData {
 /// # Errors
 /// Fails if the run cannot be read, or a newer version wrote it.
 pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
-    let goes_on = run.info().is_ok_and(|info| info.status != RunStatus::Finished);
+    let unfinished = |status| matches!(status, RunStatus::Running | RunStatus::Interrupted);
+    let goes_on = run.info().is_ok_and(|info| unfinished(info.status));
     if !goes_on && run.summary().exists() {
         return store::read_json(&run.summary()).context("failed to read the run's summary");
     }
@@ -262,6 +265,12 @@ impl Trial {
             score,
             summary,
         })
+    }
+
+    /// Whether the user ended its training.
+    pub fn stopped_by_user(&self) -> bool {
+        let result = self.result.as_ref();
+        result.is_some_and(|r| r.outcome.stop_reason() == Some(StopReason::User))
     }
 
     /// What went wrong, where something did.

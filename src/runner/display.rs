@@ -65,6 +65,14 @@ impl Display {
         }
     }
 
+    /// Says that the run is about to end early.
+    pub fn finishing(&self) {
+        self.line(
+            "ending early: what runs is evaluated where it stands, nothing else begins; Ctrl-C again aborts the run, \
+             which can be resumed",
+        );
+    }
+
     /// The run is over: the bars go away.
     pub fn close(&self) {
         self.total.finish_and_clear();

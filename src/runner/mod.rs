@@ -14,9 +14,9 @@ mod local;
 mod process;
 
 pub use display::Display;
-pub use interrupt::Interrupt;
+pub use interrupt::{Interrupt, Request};
 pub use local::Local;
-pub use process::{end_with_parent, engine_program};
+pub use process::{engine_program, follow_parent};
 
 /// Advances trials.
 pub trait Runner {
@@ -41,6 +41,10 @@ pub enum TrialStatus {
     Failed,
     /// Its process could not be started, or was killed and left no result: what it would have come to is not known.
     Died,
+    /// The user had it end where it stood: it was evaluated, and can go on in a resumed run.
+    Stopped,
+    /// The user had the run end before this trial began, or while it waited at a checkpoint.
+    LeftOut,
     /// It waits at a checkpoint and can go on.
     Paused,
     /// The run was interrupted; the trial can go on.

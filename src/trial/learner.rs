@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -70,6 +71,7 @@ impl<'a> Learner<'a> {
                 }
             }
             Some((position, state)) => {
+                let goes_on = position.goes_on(&training.schedule);
                 algorithm.load(&state).context("the checkpoint does not fit this agent")?;
                 world.restart(position.number, position.progress)?;
                 Self {
@@ -80,7 +82,7 @@ impl<'a> Learner<'a> {
                     world,
                     metrics: position.metrics,
                     stop: position.stop,
-                    stopped: position.stopped,
+                    stopped: position.stopped.filter(|_| !goes_on),
                     checkpoints: position.number,
                     clock: Clock::at(position.seconds),
                 }
@@ -90,9 +92,9 @@ impl<'a> Learner<'a> {
         Ok(learner)
     }
 
-    /// Trains until the schedule ends or the stop rule holds, and says which; or until `pause_at` steps,
-    /// where it writes a checkpoint and says nothing. A checkpoint that falls due waits until the environments may
-    /// restart.
+    /// Trains until the schedule ends, the stop rule holds or `finish` is set, and says which; or until `pause_at`
+    /// steps, where it writes a checkpoint and says nothing. A checkpoint that falls due waits until the environments
+    /// may restart.
     ///
     /// # Errors
     /// Fails if the trial fails.
@@ -101,6 +103,7 @@ impl<'a> Learner<'a> {
         stage: &mut Stage<'_>,
         log: &mut EventWriter,
         pause_at: Option<u64>,
+        finish: &AtomicBool,
     ) -> Result<Option<StopReason>, TrialError> {
         let pauses = |progress: Progress| pause_at.is_some_and(|steps| progress.steps >= steps);
         if self.stopped.is_some() || pauses(self.progress()) {
@@ -133,7 +136,8 @@ impl<'a> Learner<'a> {
                     Event::Episode { r#return, length: length.into(), truncated: !terminated };
                 log.write(progress, seconds, event)?;
             }
-            let reason = self.stop.reason(self.schedule, now, seconds);
+            let asked = || finish.load(Ordering::Relaxed).then_some(StopReason::User);
+            let reason = self.stop.reason(self.schedule, now, seconds).or_else(asked);
             let last = reason.is_some();
             if (last || log_trigger.fires(before, now)) && !self.metrics.is_empty() {
                 log.write(now, seconds, Event::Update { metrics: self.metrics.take() })?;

@@ -14,6 +14,7 @@ mod export;
 mod external;
 mod external_examples;
 mod faults;
+mod finish;
 mod gate;
 mod input;
 mod interop;
