@@ -138,6 +138,21 @@ pub(super) fn load<Log>(
     Ok(found)
 }
 
+/// Where training stood at a checkpoint, and the state, which is also what its policy saves.
+///
+/// # Errors
+/// Fails if the file cannot be read, is damaged or something else.
+pub fn read_checkpoint(path: &Path) -> anyhow::Result<(Progress, Tensors)> {
+    let (position, state) = read(path)?;
+    Ok((position.progress, state))
+}
+
+/// [`read_checkpoint`] of the newest one of a directory that is whole, if there is any.
+pub fn newest_checkpoint(directory: &Path) -> Option<(Progress, Tensors)> {
+    let paths = newest_first(directory).unwrap_or_default();
+    paths.iter().find_map(|path| read_checkpoint(path).ok())
+}
+
 fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {
     let bytes = fs::read(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
