@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{check, engines, environment};
+use super::{check, conclusion, engines, environment};
 use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, ExperimentError, Override, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{Display, Interrupt, Local, Request};
 use crate::search::Ending;
-use crate::store::RunDir;
+use crate::store::{self, RunDir};
 use crate::trial::MemoryEstimate;
 use crate::{console, env, format, provenance, report, results, search, trust, validation, video};
 
@@ -157,14 +157,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Failed);
         }
     }
-    let report = report::render(std::slice::from_ref(&dir), &report::Options::default())?;
-    if tally.failed > 0 {
-        let trials = run.plan().trials.len();
-        console::message(format_args!(
-            "{} of {trials} trials failed; the report says why",
-            tally.failed
-        ));
-    }
+    let (report, conclusion) = report::conclude(&dir)?;
+    let next = next(&args, &dir, &run.plan().experiment);
+    console::styled(&conclusion::text(&conclusion, &next));
     let mut verdict = Exit::Success;
     let mut lines = report.display().to_string();
     if dir.baseline().exists() {
@@ -244,6 +239,40 @@ fn announced(args: &Args, commands: &[String]) -> anyhow::Result<Option<String>>
             ));
         })
         .ok())
+}
+
+/// What may come after a run of `experiment`: command lines for this folder, and what each is for.
+fn next(args: &Args, dir: &RunDir, experiment: &Spec) -> Vec<(String, &'static str)> {
+    let program = std::env::args().next().unwrap_or_else(|| "rushes".into());
+    let line = |words: &[&str]| format::shell_line(&[&[program.as_str()], words].concat());
+    let run = conclusion::shown(dir.path());
+    let mut next = Vec::new();
+    if let (true, Some(file)) = (args.quick, &args.file) {
+        next.push((line(&["run", &file.to_string_lossy()]), "the whole experiment"));
+    }
+    let best = conclusion::shown(&dir.best());
+    if dir.best().exists() {
+        next.push((line(&["run", &best]), "the best settings once more, with seeds of your own"));
+    }
+    let learner = experiment.agents.iter().find(|(_, agent)| agent.training.is_some());
+    if let Some((name, agent)) = learner {
+        let play = ["play", &run, name, "--video", "film.mp4"];
+        next.push((line(&play), "film what it learned"));
+        let schedule = agent.training.as_ref().map(|training| &training.schedule);
+        if let (false, None, Some(Some(steps))) =
+            (args.quick, &experiment.search, schedule.map(|s| s.steps))
+        {
+            let path = env::path::join(&["agents", name, "training", "schedule", "steps"]);
+            let change = format!("{path}={}", steps.saturating_mul(2));
+            let resume = format!("--resume={run}");
+            next.push((line(&["run", &resume, "--set", &change]), "train on"));
+        }
+    }
+    if !args.quick && !dir.baseline().exists() {
+        let baseline = store::baseline(&experiment.name).display().to_string();
+        next.push((line(&["baseline", &run, "-o", &baseline]), "compare later runs with this one"));
+    }
+    next
 }
 
 /// The command line that goes on with the run in `dir`, as a shell takes it in whatever folder.

@@ -18,11 +18,14 @@ use crate::store::{self, RunDir};
 
 mod block;
 mod chart;
+mod conclusion;
 mod model;
 mod page;
 mod past;
 mod player;
 mod sections;
+
+pub use conclusion::{AgentConclusion, Conclusion};
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +42,19 @@ pub struct Options {
 /// Fails if nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
 /// damaged are no error: the page says so.
 pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
+    Ok(write(runs, options)?.0)
+}
+
+/// [`render`] of one run that has ended, with what it came to.
+///
+/// # Errors
+/// As [`render`].
+pub fn conclude(run: &RunDir) -> anyhow::Result<(PathBuf, Conclusion)> {
+    let (path, report) = write(std::slice::from_ref(run), &Options::default())?;
+    Ok((path, Conclusion::of(&report)))
+}
+
+fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, model::Report)> {
     let last = runs.last().context("expected at least one run")?;
     let output = match &options.output {
         Some(path) => path.clone(),
@@ -55,5 +71,5 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     let report = model::Report::new(runs, folder, options.standalone);
     let page = page::render(&report)?;
     store::write_atomically(&output, page.as_bytes())?;
-    Ok(output)
+    Ok((output, report))
 }

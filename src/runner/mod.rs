@@ -5,12 +5,13 @@
 //! along, and is the same boundary that a cluster would schedule. It writes its own files, result included; what a
 //! runner adds is how a process ended that left no result.
 
-use crate::experiment::TrialPlan;
+use crate::experiment::{Plan, TrialPlan};
 use crate::record::{Record, TrialResult};
 
 mod display;
 mod interrupt;
 mod local;
+mod pace;
 mod process;
 
 pub use display::Display;
@@ -53,13 +54,13 @@ pub enum TrialStatus {
 
 /// Sees what happens while trials run.
 pub trait Observer: Sync {
-    /// There are more trials than the plan had at first.
-    fn expect(&self, trials: usize);
+    /// The plan has more trials than at first.
+    fn planned(&self, plan: &Plan);
     /// A trial starts, or goes on.
     fn started(&self, plan: &TrialPlan);
     /// Something happened in a trial.
     fn event(&self, plan: &TrialPlan, record: &Record);
-    /// A trial is over.
+    /// A trial is over; it may have been before it was to be run.
     fn ended(&self, plan: &TrialPlan, result: &TrialResult);
     /// A trial runs no longer, whatever became of it.
     fn stopped(&self, plan: &TrialPlan);

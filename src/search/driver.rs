@@ -37,7 +37,7 @@ pub fn run(
             break;
         }
         run.write_plan(plan)?;
-        observer.expect(plan.trials.len());
+        observer.planned(plan);
     }
     Ok(rounds.tally(plan))
 }
@@ -312,7 +312,7 @@ mod tests {
     struct Nobody;
 
     impl Observer for Nobody {
-        fn expect(&self, _: usize) {}
+        fn planned(&self, _: &Plan) {}
         fn started(&self, _: &TrialPlan) {}
         fn event(&self, _: &TrialPlan, _: &Record) {}
         fn ended(&self, _: &TrialPlan, _: &TrialResult) {}
