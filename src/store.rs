@@ -261,6 +261,11 @@ impl TrialDir {
         self.path.join("policy.safetensors")
     }
 
+    /// The policy that the evaluations during training found best.
+    pub fn best_policy(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
     /// The samples that the policy was learned from, where its algorithm keeps them.
     pub fn dataset(&self) -> PathBuf {
         self.path.join("dataset.safetensors")

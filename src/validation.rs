@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
-    AgentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec, StopSpec,
-    Target, TrainerSpec, Views, repeated_keys, schema, search_problems as search_spec_problems,
+    AgentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec,
+    StopSpec, Target, TrainerSpec, Views, repeated_keys, schema,
+    search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
@@ -318,6 +319,14 @@ fn agent_problems(
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, Some(training)) => {
             let found = schedule_problems(&training.schedule, env_spec);
             problems.extend(found.into_iter().map(|problem| problem.below(&["training"])));
+            if spec.evaluation.policy == KeptPolicy::Best
+                && training.schedule.evaluate_every.is_none()
+            {
+                problems.push(Problem::new(
+                    &["training", "schedule", "evaluate_every"],
+                    "expected a period: `evaluation.policy` is \"best\", which evaluations during training tell",
+                ));
+            }
         }
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, None) => problems.push(Problem::new(
             &["policy"],

@@ -170,6 +170,7 @@ impl TrialPlan {
             engine: None,
             before: None,
             after: None,
+            best: None,
             policy: None,
             takes: Vec::new(),
             notes: Vec::new(),

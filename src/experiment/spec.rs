@@ -325,6 +325,9 @@ pub struct EvaluationSpec {
     /// Episodes of each evaluation during training (`schedule.evaluate_every`).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub training_episodes: u64,
+    /// Which policy of a training is evaluated and filmed after it.
+    #[serde(skip_serializing_if = "KeptPolicy::is_last")]
+    pub policy: KeptPolicy,
     /// Whether learned policies act greedily or sample.
     pub mode: EvaluationMode,
     /// Seed of the first evaluation episode; the next ones count up from it. Takes use the first ones.
@@ -352,10 +355,29 @@ impl Default for EvaluationSpec {
         Self {
             episodes: 100,
             training_episodes: 10,
+            policy: KeptPolicy::Last,
             mode: EvaluationMode::Greedy,
             seed: 1_000_000_000,
             max_episode_steps: None,
         }
+    }
+}
+
+/// The policies of a training that are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptPolicy {
+    /// The one that training ended with.
+    #[default]
+    Last,
+    /// The one with the greatest mean return in an evaluation during training (`schedule.evaluate_every`), the first of
+    /// several. Those play other episodes than the evaluation after training, which choosing therefore does not flatter.
+    Best,
+}
+
+impl KeptPolicy {
+    fn is_last(&self) -> bool {
+        *self == Self::Last
     }
 }
 

@@ -10,7 +10,7 @@ use super::Summary;
 use crate::algorithm::{self, Setup};
 use crate::env::{EnvSpec, Policy, Space, TimeLimit};
 use crate::experiment::{
-    AgentSpec, EnvironmentSpec, EvaluationSpec, ScheduleSpec, TrainingSpec, TrialPlan,
+    AgentSpec, EnvironmentSpec, EvaluationSpec, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan,
 };
 use crate::nn::Tensors;
 use crate::policy::{self, LearnedPolicy, PolicySpec};
@@ -122,7 +122,8 @@ impl SavedAgent {
             "{} was trained by a script, which alone knows its policy",
             plan.agent
         );
-        let file = trial.policy();
+        let best = plan.evaluation.policy == KeptPolicy::Best && trial.best_policy().exists();
+        let file = if best { trial.best_policy() } else { trial.policy() };
         let learned = match plan.settings.training {
             Some(_) if trial.finished() && file.exists() => Self::from_file(&file)?.learned,
             Some(_) => {

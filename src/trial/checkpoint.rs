@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::log::LogPrefix;
 use crate::experiment::ScheduleSpec;
 use crate::nn::Tensors;
-use crate::record::{Progress, StopReason};
+use crate::record::{BestPolicy, Progress, StopReason};
 use crate::store;
 use crate::training::StopRule;
 
@@ -39,6 +39,10 @@ pub(super) struct Position {
     pub stop: StopRule,
     /// Why training had ended, where it had.
     pub stopped: Option<StopReason>,
+    /// The best policy so far, whose file is replaced when a better one is found; training that goes on from here finds
+    /// the same ones again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestPolicy>,
     /// Metrics gathered since they were last written.
     pub metrics: crate::training::MetricMeans,
 }

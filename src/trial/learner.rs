@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -10,10 +11,11 @@ use super::log::EventWriter;
 use super::stage::Stage;
 use crate::algorithm::{self, Algorithm, Setup};
 use crate::env::Episode;
-use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
+use crate::experiment::{Every, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::policy::LearnedPolicy;
-use crate::record::{Evaluation, Event, Moment, Progress, StopReason};
+use crate::record::{BestPolicy, Evaluation, Event, Moment, Progress, StopReason};
+use crate::stats;
 use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
@@ -27,6 +29,7 @@ pub(super) struct Learner<'a> {
     metrics: MetricMeans,
     stop: StopRule,
     stopped: Option<StopReason>,
+    best: Option<BestPolicy>,
     checkpoints: u64,
     clock: Clock,
 }
@@ -66,6 +69,7 @@ impl<'a> Learner<'a> {
                     metrics: MetricMeans::default(),
                     stop: StopRule::new(training.schedule.stop.as_ref(), threshold),
                     stopped: None,
+                    best: None,
                     checkpoints: 0,
                     clock: Clock::at(0.0),
                 }
@@ -83,6 +87,7 @@ impl<'a> Learner<'a> {
                     metrics: position.metrics,
                     stop: position.stop,
                     stopped: position.stopped.filter(|_| !goes_on),
+                    best: position.best.filter(|best| holds(dir, best)),
                     checkpoints: position.number,
                     clock: Clock::at(position.seconds),
                 }
@@ -144,12 +149,20 @@ impl<'a> Learner<'a> {
             }
             if evaluate_trigger.fires(before, now) {
                 let evaluation = stage.evaluate_during_training(self.algorithm.policy_mut())?;
+                self.keep_best(now, &evaluation)?;
                 let Evaluation { returns, lengths, cut, .. } = evaluation;
                 log.write(now, seconds, Event::Evaluation { returns, lengths, cut })?;
             }
             // The take after training shows the same.
             if record_trigger.fires(before, now) && !last {
-                stage.film(log, self.algorithm.policy_mut(), Moment::During, now, seconds)?;
+                stage.film(
+                    log,
+                    self.algorithm.policy_mut(),
+                    Moment::During,
+                    now,
+                    seconds,
+                    now.steps,
+                )?;
             }
             if let Some(reason) = reason {
                 log.write(now, seconds, Event::Stopped { reason })?;
@@ -181,16 +194,27 @@ impl<'a> Learner<'a> {
         self.algorithm.policy().engine()
     }
 
-    /// What was learned, by itself: replay, optimisers and batches give their memory back before anything is
-    /// filmed, and what plays is what a policy file holds.
+    /// The best policy by the evaluations during training, where there were any.
+    pub(super) fn best(&self) -> Option<BestPolicy> {
+        self.best
+    }
+
+    /// What was learned, by itself, and for how many steps: the policy that the evaluation asks for. Replay, optimisers and
+    /// batches give their memory back before anything is filmed, and what plays is what a policy file holds.
     ///
     /// # Errors
-    /// Fails if the policy cannot be built again.
-    pub(super) fn into_policy(self) -> Result<Box<dyn LearnedPolicy>, TrialError> {
-        let Self { plan, schedule, algorithm, world, .. } = self;
+    /// Fails if the policy cannot be built again, or the best one's file not be read.
+    pub(super) fn into_policy(self) -> Result<(Box<dyn LearnedPolicy>, u64), TrialError> {
+        let last = self.progress();
+        let Self { plan, schedule, algorithm, world, best, .. } = self;
         let training = plan.settings.training.as_ref().context("a learner has a training")?;
         let mut state = Tensors::default();
-        algorithm.policy().save(&mut state);
+        let best = best.filter(|_| plan.evaluation.policy == KeptPolicy::Best);
+        let Progress { steps, .. } = best.map_or(last, |best| best.progress);
+        match best {
+            Some(_) => state = Tensors::load(&self.dir.best_policy()).context("the best policy")?,
+            None => algorithm.policy().save(&mut state),
+        }
         drop(algorithm);
         let mut policy = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
             policy: &plan.settings.policy,
@@ -200,7 +224,17 @@ impl<'a> Learner<'a> {
             seed: plan.seed,
         })?;
         policy.load(&state).context("the policy does not fit what it saved")?;
-        Ok(policy)
+        Ok((policy, steps))
+    }
+
+    /// Keeps the policy if this evaluation during training is better than all before.
+    fn keep_best(&mut self, progress: Progress, evaluation: &Evaluation) -> anyhow::Result<()> {
+        let mean_return = stats::mean(&evaluation.returns).unwrap_or(f64::NEG_INFINITY);
+        if self.best.is_none_or(|best| mean_return > best.mean_return) {
+            self.best = Some(BestPolicy { progress, mean_return });
+            self.write_policy(&self.dir.best_policy())?;
+        }
+        Ok(())
     }
 
     /// Writes `policy.safetensors`: the policy with the settings needed to rebuild it.
@@ -208,6 +242,10 @@ impl<'a> Learner<'a> {
     /// # Errors
     /// Fails if the file cannot be written.
     pub(super) fn save_policy(&self) -> anyhow::Result<()> {
+        self.write_policy(&self.dir.policy())
+    }
+
+    fn write_policy(&self, path: &Path) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.policy().save(&mut state);
         state.insert_value("agent", &self.plan.settings);
@@ -215,7 +253,7 @@ impl<'a> Learner<'a> {
         state.insert_value("evaluation", &self.plan.evaluation);
         state.insert_value("progress", &self.progress());
         state.insert_value("seed", &self.plan.seed);
-        write_atomically(&self.dir.policy(), &state.to_bytes()?)
+        write_atomically(path, &state.to_bytes()?)
     }
 
     /// Writes `dataset.safetensors`, where the algorithm keeps its samples.
@@ -239,7 +277,7 @@ impl<'a> Learner<'a> {
     ) -> Result<(), TrialError> {
         let start = Progress::default();
         let policy = self.algorithm.policy_mut();
-        stage.film(log, policy, Moment::Before, start, 0.0)?;
+        stage.film(log, policy, Moment::Before, start, 0.0, 0)?;
         let evaluation = stage.evaluate(policy, self.plan.evaluation.episodes)?;
         let Evaluation { returns, lengths, cut, .. } = evaluation;
         Ok(log.write(start, 0.0, Event::Evaluation { returns, lengths, cut })?)
@@ -257,6 +295,7 @@ impl<'a> Learner<'a> {
             events: log.sync()?,
             stop: self.stop.clone(),
             stopped: self.stopped,
+            best: self.best,
             metrics: self.metrics.clone(),
         };
         let mut state = Tensors::default();
@@ -282,6 +321,13 @@ impl<'a> Learner<'a> {
              learning rate may help"
         ))
     }
+}
+
+/// Whether the file of the best policy holds this one. A trial that was killed may have found a better one after the
+/// checkpoint that it goes on from, and will again.
+fn holds(dir: &TrialDir, best: &BestPolicy) -> bool {
+    let kept = Tensors::load(&dir.best_policy()).ok();
+    kept.and_then(|kept| kept.value::<Progress>("progress").ok()) == Some(best.progress)
 }
 
 /// Training metrics are written about 500 times, unless the schedule says otherwise.

@@ -62,10 +62,12 @@ pub fn run(
             result.engine = Some(learner.engine());
             learner.save_policy()?;
             learner.save_dataset()?;
-            let mut policy = learner.into_policy()?;
+            result.best = learner.best();
+            let (mut policy, trained_steps) = learner.into_policy()?;
             result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
             let (progress, seconds) = (result.progress, result.training_seconds);
-            stage.film(&mut log, &mut *policy, Moment::After, progress, seconds)?;
+            let moment = Moment::After;
+            stage.film(&mut log, &mut *policy, moment, progress, seconds, trained_steps)?;
         }
         None => {
             let env = stage.env();
@@ -74,7 +76,7 @@ pub fn run(
                 policy::fixed(settings, stage.env_spec(), &plan.environment.options, env)
                     .context("failed to build the policy")?;
             result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
-            stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0)?;
+            stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0, 0)?;
         }
     }
 

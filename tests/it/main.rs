@@ -22,6 +22,7 @@ mod kills;
 mod learning;
 mod pixels;
 mod play;
+mod policies;
 mod report;
 mod rules;
 mod run;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::report::VERSION;
 use crate::experiment::{
-    EnvironmentSpec, EvaluationMode, ScheduleSpec, Target, TrainerSpec, TrialPlan,
+    EnvironmentSpec, EvaluationMode, KeptPolicy, ScheduleSpec, Target, TrainerSpec, TrialPlan,
 };
 use crate::record::Progress;
 use crate::store::{TrialDir, write_atomically, write_json};
@@ -132,6 +132,7 @@ struct Evaluation {
     episodes: u64,
     training_seed: u64,
     training_episodes: u64,
+    policy: KeptPolicy,
     mode: EvaluationMode,
     max_episode_steps: Option<u32>,
 }
@@ -184,6 +185,7 @@ impl<'a> Handover<'a> {
                 episodes: evaluation.episodes,
                 training_seed: evaluation.seed + TRAINING_EVALUATION_OFFSET,
                 training_episodes: evaluation.training_episodes,
+                policy: evaluation.policy,
                 mode: evaluation.mode,
                 max_episode_steps: evaluation.episode_limit(environment, &env_spec),
             },

@@ -440,6 +440,7 @@ impl<'a> Session<'a> {
             events: self.log.sync()?,
             stop: self.stop.clone(),
             stopped: None,
+            best: None,
             metrics: MetricMeans::default(),
         };
         let mut state = Tensors::default();
