@@ -64,7 +64,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let (file, spec) = experiment(&args)?;
     let commands = spec.commands();
     let signature = announced(&args, &commands)?;
-    let spec = with_environment(&args, &file, spec)?;
+    let mut spec = with_environment(&args, &file, spec)?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    for said in results::take_over(&mut spec, folder).with_context(|| file.display().to_string())? {
+        console::message(said);
+    }
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
         if let Some(note) = &choice.note {

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::environment::{EnvironmentSpec, MAX_SECONDS};
+use super::initial::InitialPolicy;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
@@ -105,6 +106,12 @@ impl Spec {
         lines
     }
 
+    /// The policies that trainings begin with.
+    pub fn initial_policies(&self) -> impl Iterator<Item = &InitialPolicy> {
+        let trainings = self.agents.values().filter_map(|agent| agent.training.as_ref());
+        trainings.filter_map(|training| training.initial_policy.as_ref())
+    }
+
     /// The environment, whose processes begin in a folder below the experiment's.
     pub fn placed_environment(&self) -> EnvironmentSpec {
         let directory = self.place(self.environment.directory.as_deref());
@@ -192,6 +199,10 @@ pub struct TrainerSpec {
 pub struct TrainingSpec {
     /// The learning algorithm and its hyperparameters.
     pub algorithm: AlgorithmSpec,
+    /// A policy to begin with instead of a random one, of the same network: one that learned here, or in another
+    /// environment with the same observations. Where the actions are others, the last layer begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_policy: Option<InitialPolicy>,
     /// How long training lasts, and what happens on the way.
     pub schedule: ScheduleSpec,
 }

@@ -1,6 +1,6 @@
 //! Playing agents outside a trial: as a trial left them, or from the command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -115,6 +115,27 @@ impl SavedAgent {
         read().with_context(|| format!("failed to understand the header of {}", path.display()))
     }
 
+    /// The policy file of what [`SavedAgent::open`] opens by these; that of the policy that was evaluated.
+    ///
+    /// # Errors
+    /// Fails if there is no such agent, or it has learned nothing yet.
+    pub fn file(path: &Path, agent: Option<&str>) -> anyhow::Result<PathBuf> {
+        if path.is_file() {
+            return Ok(path.to_owned());
+        }
+        let trial = match TrialDir::find(path) {
+            Some(trial) if agent.is_none() => trial,
+            _ => choose(&RunDir::open(path)?, agent)?,
+        };
+        let file = evaluated(&trial, &trial.plan()?.evaluation);
+        anyhow::ensure!(
+            file.exists(),
+            "{} is not there: the agent does not learn here, or its training failed or is not over",
+            file.display()
+        );
+        Ok(file)
+    }
+
     fn from_trial(trial: &TrialDir) -> anyhow::Result<Self> {
         let plan = trial.plan()?;
         anyhow::ensure!(
@@ -122,8 +143,7 @@ impl SavedAgent {
             "{} was trained by a script, which alone knows its policy",
             plan.agent
         );
-        let best = plan.evaluation.policy == KeptPolicy::Best && trial.best_policy().exists();
-        let file = if best { trial.best_policy() } else { trial.policy() };
+        let file = evaluated(trial, &plan.evaluation);
         let learned = match plan.settings.training {
             Some(_) if trial.finished() && file.exists() => Self::from_file(&file)?.learned,
             Some(_) => {
@@ -194,6 +214,27 @@ impl SavedAgent {
         Ok(PlayingAgent { env_spec, env, policy })
     }
 
+    /// Checks that it sees what `policy` sees of `environment`.
+    ///
+    /// # Errors
+    /// Fails if the observations differ in their shape or numbers, or an environment cannot be built.
+    pub fn sees_like(
+        &self,
+        environment: &EnvironmentSpec,
+        policy: &PolicySpec,
+    ) -> anyhow::Result<()> {
+        let (_, own) = self.environment.build(&self.settings.policy)?;
+        let (_, other) = environment.build(policy)?;
+        let (own, other) = (own.env().observation_space(), other.env().observation_space());
+        anyhow::ensure!(
+            same_shape(own, other),
+            "the policy sees {own} of {}, and this agent {other} of {}",
+            self.environment.id,
+            environment.id
+        );
+        Ok(())
+    }
+
     fn check_spaces(&self, environment: &EnvironmentSpec, env: &TimeLimit) -> anyhow::Result<()> {
         let (_, own) = self.environment.build(&self.settings.policy)?;
         let (own, other) = (own.env(), env.env());
@@ -212,6 +253,12 @@ impl SavedAgent {
         );
         Ok(())
     }
+}
+
+/// The file of the policy that a trial evaluated.
+fn evaluated(trial: &TrialDir, evaluation: &EvaluationSpec) -> PathBuf {
+    let best = evaluation.policy == KeptPolicy::Best && trial.best_policy().exists();
+    if best { trial.best_policy() } else { trial.policy() }
 }
 
 /// The trial that `path` is a checkpoint of, where it lies in one.

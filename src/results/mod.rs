@@ -9,10 +9,12 @@
 
 mod agent;
 pub mod aggregate;
+mod initial;
 mod run;
 mod summary;
 
 pub use agent::{PlayingAgent, SavedAgent};
+pub use initial::take_over;
 pub use run::{RunData, Trial, summary};
 pub use summary::{
     AgentSummary, CURVE_POINTS, Curve, PolicyKind, Reached, SampleSummary, SearchSummary,

@@ -93,6 +93,7 @@ impl Run {
     /// Fails if a file cannot be written.
     pub fn start(output: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::create(output, &plan.experiment.name)?;
+        dir.take_initial_policies(&plan)?;
         dir.write_plan(&plan)?;
         dir.write_info(&from.info(&dir, jiff::Timestamp::now()))?;
         let mut run = Self::locked(dir, plan)?;

@@ -11,9 +11,9 @@ use super::log::EventWriter;
 use super::stage::Stage;
 use crate::algorithm::{self, Algorithm, Setup};
 use crate::env::Episode;
-use crate::experiment::{Every, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
+use crate::experiment::{Every, InitialPolicy, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
-use crate::policy::LearnedPolicy;
+use crate::policy::{LearnedPolicy, begin_with};
 use crate::record::{BestPolicy, Evaluation, Event, Moment, Progress, StopReason};
 use crate::stats;
 use crate::store::{TrialDir, write_atomically, write_tensors};
@@ -59,6 +59,9 @@ impl<'a> Learner<'a> {
         let threshold = plan.environment.spec()?.reward_threshold;
         let mut learner = match checkpoint {
             None => {
+                if let Some(initial) = &training.initial_policy {
+                    begin(&mut *algorithm, dir, initial)?;
+                }
                 world.restart(0, Progress::default())?;
                 Self {
                     dir,
@@ -321,6 +324,20 @@ impl<'a> Learner<'a> {
              learning rate may help"
         ))
     }
+}
+
+/// Gives an algorithm the policy that it begins with.
+fn begin(
+    algorithm: &mut dyn Algorithm,
+    dir: &TrialDir,
+    initial: &InitialPolicy,
+) -> anyhow::Result<()> {
+    let sha256 = initial.sha256.as_deref().context("the plan does not know the initial policy")?;
+    let learned = dir.initial_policy(sha256).context("failed to read the initial policy")?;
+    let mut state = Tensors::default();
+    algorithm.policy().save(&mut state);
+    begin_with(&mut state, &learned)?;
+    algorithm.start_from(&state)
 }
 
 /// Whether the file of the best policy holds this one. A trial that was killed may have found a better one after the
