@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use data_encoding::HEXLOWER;
 use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use crate::env::input;
-use crate::experiment::{Plan, TrialPlan};
+use crate::experiment::{InitialPolicy, Plan, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::{
     FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult, plain_name,
@@ -144,6 +146,22 @@ impl RunDir {
     /// The baseline that the run is checked against, where it was started with one.
     pub fn baseline(&self) -> PathBuf {
         self.path.join("baseline.json")
+    }
+
+    /// Takes over the policies that the trainings of `plan` begin with: the run needs nothing else of where they came from.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read or written, or is not what it was when the plan was made.
+    pub fn take_initial_policies(&self, plan: &Plan) -> anyhow::Result<()> {
+        for InitialPolicy { path, sha256 } in plan.experiment.initial_policies() {
+            let sha256 = sha256.as_deref().context("an initial policy was not looked for")?;
+            let content = fs::read(path)?;
+            ensure_content(path, &content, sha256)?;
+            let taken = self.path.join(initial_policy(sha256));
+            fs::create_dir_all(taken.parent().unwrap_or(&self.path))?;
+            write_atomically(&taken, &content)?;
+        }
+        Ok(())
     }
 
     /// Locks the run, so that two processes never work on it, for as long as the file is open.
@@ -295,9 +313,27 @@ impl TrialDir {
         self.path.join("policy.safetensors")
     }
 
+    /// The policy that the evaluations during training found best.
+    pub fn best_policy(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
     /// The samples that the policy was learned from, where its algorithm keeps them.
     pub fn dataset(&self) -> PathBuf {
         self.path.join("dataset.safetensors")
+    }
+
+    /// The policy of this content that training begins with, which the trial's run has.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read or is another one.
+    pub fn initial_policy(&self, sha256: &str) -> anyhow::Result<Tensors> {
+        let path = std::path::absolute(&self.path)?;
+        let run = path.ancestors().nth(2).context("a trial lies in a run")?;
+        let file = run.join(initial_policy(sha256));
+        let content = fs::read(&file)?;
+        ensure_content(&file, &content, sha256)?;
+        Ok(Tensors::from_bytes(&content)?)
     }
 
     /// Where checkpoints are.
@@ -468,6 +504,20 @@ impl TrialDir {
         }
         Ok(new)
     }
+}
+
+/// Where a run keeps the initial policy of this content.
+fn initial_policy(sha256: &str) -> PathBuf {
+    Path::new("initial").join(format!("{}.safetensors", &sha256[..sha256.len().min(16)]))
+}
+
+fn ensure_content(path: &Path, content: &[u8], sha256: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        HEXLOWER.encode(&Sha256::digest(content)) == sha256,
+        "{} is not the policy that the run was planned with",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Locks a directory by a file in it, and removes what a killed process had not finished there. Whoever drops the

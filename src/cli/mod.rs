@@ -14,6 +14,7 @@ use crate::registry::Registry;
 
 mod baseline;
 mod check;
+mod conclusion;
 mod encode;
 mod engines;
 mod environment;

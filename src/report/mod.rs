@@ -21,6 +21,7 @@ use crate::store::{self, RunDir};
 
 mod block;
 mod chart;
+mod conclusion;
 mod live;
 mod model;
 mod page;
@@ -31,6 +32,8 @@ mod status;
 pub mod template;
 
 pub use live::while_running;
+
+pub use conclusion::{AgentConclusion, Conclusion};
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +50,19 @@ pub struct Options {
 /// Fails if nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
 /// damaged are no error: the page says so.
 pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
+    Ok(write(runs, options)?.0)
+}
+
+/// [`render`] of one run that has ended, with what it came to.
+///
+/// # Errors
+/// As [`render`].
+pub fn conclude(run: &RunDir) -> anyhow::Result<(PathBuf, Conclusion)> {
+    let (path, report) = write(std::slice::from_ref(run), &Options::default())?;
+    Ok((path, Conclusion::of(&report)))
+}
+
+fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, Report)> {
     let last = runs.last().context("expected at least one run")?;
     let output = match &options.output {
         Some(path) => path.clone(),
@@ -59,9 +75,9 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     };
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
-    let page = page_in(runs, folder, options.standalone)?;
-    store::write_atomically(&output, page.as_bytes())?;
-    Ok(output)
+    let report = read(runs, folder, options.standalone)?;
+    store::write_atomically(&output, page::render(&report)?.as_bytes())?;
+    Ok((output, report))
 }
 
 /// The page of one run, or one that compares several, to lie in `folder`, an absolute path: links on it are relative to
@@ -70,15 +86,15 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// Fails if nothing of a run can be read.
 pub fn page(runs: &[RunDir], folder: &Path) -> anyhow::Result<String> {
-    page_in(runs, folder.to_owned(), false)
+    page::render(&read(runs, folder.to_owned(), false)?)
 }
 
-fn page_in(runs: &[RunDir], folder: PathBuf, standalone: bool) -> anyhow::Result<String> {
+fn read(runs: &[RunDir], folder: PathBuf, standalone: bool) -> anyhow::Result<Report> {
     let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
     let past = match &runs[..] {
         [only] => [Past::read(only)].into(),
         // Runs side by side are held against one another.
         several => several.iter().map(|_| Past::default()).collect(),
     };
-    page::render(&Report::new(runs, past, folder, standalone))
+    Ok(Report::new(runs, past, folder, standalone))
 }

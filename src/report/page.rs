@@ -136,6 +136,9 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
                 "Took",
                 match (info.status, took) {
                     (RunStatus::Finished, Some(Ok(took))) => format::seconds(took),
+                    (RunStatus::Stopped, Some(Ok(took))) => {
+                        format!("{}, ended early by the user", format::seconds(took))
+                    }
                     (RunStatus::Interrupted, _) => "interrupted".into(),
                     (RunStatus::Running, _) if report.progress.is_some() => "still running".into(),
                     _ => "not finished".into(),

@@ -179,7 +179,8 @@ impl RunReader {
 /// # Errors
 /// Fails if the run cannot be read, or a newer version wrote it.
 pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
-    let goes_on = run.info().is_ok_and(|info| info.status != RunStatus::Finished);
+    let unfinished = |status| matches!(status, RunStatus::Running | RunStatus::Interrupted);
+    let goes_on = run.info().is_ok_and(|info| unfinished(info.status));
     if !goes_on && run.summary().exists() {
         return store::read_json(&run.summary()).context("failed to read the run's summary");
     }

@@ -30,16 +30,15 @@ pub fn trial_score(
         }
         Objective::Auc => {
             let points: Vec<_> = curve.iter().map(|point| (point.steps, point.mean)).collect();
-            let until =
-                if stopped_by_search(result) { result.progress.steps as f64 } else { budget };
+            let until = if stopped_early(result) { result.progress.steps as f64 } else { budget };
             stats::area_under_curve(&points, until)
         }
     }
 }
 
-/// Whether the search's scheduler ended this trial.
-pub(super) fn stopped_by_search(result: &TrialResult) -> bool {
-    result.outcome.stop_reason() == Some(StopReason::Pruned)
+/// Whether the search's scheduler, or the user, ended this trial before its schedule did.
+fn stopped_early(result: &TrialResult) -> bool {
+    matches!(result.outcome.stop_reason(), Some(StopReason::Pruned | StopReason::User))
 }
 
 /// A point of the curve of mean training returns.
@@ -113,7 +112,7 @@ impl SoFar {
 pub enum Standing {
     /// All its trials ran to their end.
     Complete,
-    /// The scheduler stopped it.
+    /// The scheduler, or the user, stopped it.
     Stopped {
         /// After so many environment steps.
         steps: u64,
@@ -138,7 +137,7 @@ impl SampleScore {
     /// The score of a sample from its trials' results and scores.
     pub fn new(trials: &[(Option<&TrialResult>, Option<f64>)]) -> Self {
         let results = || trials.iter().map(|(result, _)| *result);
-        let stopped = results().flatten().filter(|result| stopped_by_search(result));
+        let stopped = results().flatten().filter(|result| stopped_early(result));
         let standing = if results().flatten().any(|result| result.outcome.failed()) {
             Standing::Failed
         } else if results().any(|result| result.is_none()) {

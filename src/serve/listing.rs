@@ -183,6 +183,7 @@ impl View {
             (RunStatus::Running, Some(_)) => "running",
             (RunStatus::Running, None) => "killed",
             (RunStatus::Interrupted, _) => "interrupted",
+            (RunStatus::Stopped, _) => "ended early",
             (RunStatus::Finished, _) => "finished",
         };
         let took = summary.started.zip(summary.finished).and_then(|(started, finished)| {

@@ -97,6 +97,7 @@ impl MadeUp {
                 engine: learns.then(|| "native".into()),
                 before: learns.then(|| evaluation(12.0)),
                 after: Some(evaluation(end)),
+                best: None,
                 policy: None,
                 takes,
                 notes: Vec::new(),
