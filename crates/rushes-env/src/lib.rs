@@ -32,6 +32,7 @@ pub mod mujoco;
 pub mod names;
 mod numpy;
 pub mod path;
+pub mod phys2d;
 pub mod pixels;
 pub mod policy;
 pub mod problem;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock, RwLock};
 
 use crate::spec::EnvSpec;
-use crate::{box2d, classic_control, mujoco, names, toy_text};
+use crate::{box2d, classic_control, mujoco, names, phys2d, toy_text};
 
 /// The shipped environments, in the order `rushes envs` lists them. A new one is one file and one line here.
 const SHIPPED: &[fn() -> EnvSpec] = &[
@@ -17,7 +17,15 @@ const SHIPPED: &[fn() -> EnvSpec] = &[
     toy_text::frozen_lake::v1,
     toy_text::frozen_lake::large_v1,
     toy_text::cliff_walking::v0,
+    toy_text::cliff_walking::v1,
+    toy_text::cliff_walking::slippery_v1,
     toy_text::taxi::v3,
+    toy_text::taxi::v4,
+    toy_text::blackjack::tabular_v0,
+    toy_text::cliff_walking::tabular_v0,
+    phys2d::cartpole::v0,
+    phys2d::cartpole::v1,
+    phys2d::pendulum::v0,
     box2d::lunar_lander::v3,
     box2d::lunar_lander::continuous_v3,
     box2d::bipedal_walker::v3,

@@ -21,6 +21,10 @@ pub type Make<T> = Arc<dyn Fn(&Options) -> Result<Box<T>, Problem> + Send + Sync
 pub const CLASSIC_CONTROL: &str = "classic control";
 /// The family of small worlds with countable states.
 pub const TOY_TEXT: &str = "toy text";
+/// The family of Gymnasium's mechanical systems in JAX.
+pub const PHYS2D: &str = "phys2d";
+/// The family of Gymnasium's countable worlds in JAX.
+pub const TABULAR: &str = "tabular";
 /// The family of physics by Box2D.
 pub const BOX2D: &str = "Box2D";
 /// The family of physics by MuJoCo.
