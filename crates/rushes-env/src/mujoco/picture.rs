@@ -326,13 +326,10 @@ impl Scene {
                 let near = Near { bodies: reach(&outlines), shadows: reach(&shadows) };
                 for y in top..bottom {
                     let centers = std::array::from_fn(|i| (left + i) as f32 + 0.5);
-                    let (colors, what) =
-                        self.trace::<TILE>(lens, centers, [y as f32 + 0.5; TILE], &near);
+                    let seen = self.trace::<TILE>(lens, centers, [y as f32 + 0.5; TILE], &near);
                     let row = y * width + left..y * width + right;
-                    met[row.clone()].copy_from_slice(&what[..right - left]);
-                    for (pixel, color) in pixels[row].iter_mut().zip(colors) {
-                        *pixel = bytes(color);
-                    }
+                    met[row.clone()].copy_from_slice(&seen.met[..right - left]);
+                    seen.write(&mut pixels[row]);
                 }
                 tiles.push(near);
             }
@@ -341,12 +338,25 @@ impl Scene {
         for y in 0..height {
             let row = |y: usize| &met[y * width..(y + 1) * width];
             let (above, here, below) = (row(y.max(1) - 1), row(y), row((y + 1).min(height - 1)));
-            for x in 0..width {
-                let (left, right) = (here[x.max(1) - 1], here[(x + 1).min(width - 1)]);
-                let edge = [left, right, above[x], below[x]].iter().any(|&met| met != here[x]);
-                if edge || samples.everywhere {
-                    let near = &tiles[y / TILE * tiles_across + x / TILE];
-                    pixels[y * width + x] = bytes(samples.mean(self, lens, (x, y), near));
+            for left in (0..width).step_by(TILE) {
+                let right = (left + TILE).min(width);
+                let around = &here[left.max(1) - 1..(right + 1).min(width)];
+                let sides = [around, &above[left..right], &below[left..right]];
+                let differs =
+                    |part: &[Met]| part.iter().fold(0, |all, met| all | (met ^ here[left]));
+                if sides.into_iter().fold(0, |all, part| all | differs(part)) == 0
+                    && !samples.everywhere
+                {
+                    continue;
+                }
+                let near = &tiles[y / TILE * tiles_across + left / TILE];
+                for x in left..right {
+                    let (before, after) = (here[x.max(1) - 1], here[(x + 1).min(width - 1)]);
+                    let edge =
+                        [before, after, above[x], below[x]].iter().any(|&met| met != here[x]);
+                    if edge || samples.everywhere {
+                        pixels[y * width + x] = samples.mean(self, lens, (x, y), near);
+                    }
                 }
             }
         }
@@ -369,22 +379,17 @@ impl Scene {
     }
 
     /// The colours that rays through these points of the canvas bring, and what each met first.
-    fn trace<const N: usize>(
-        &self,
-        lens: &Lens,
-        x: [f32; N],
-        y: [f32; N],
-        near: &Near,
-    ) -> ([Vec3A; N], [Met; N]) {
+    #[inline]
+    fn trace<const N: usize>(&self, lens: &Lens, x: [f32; N], y: [f32; N], near: &Near) -> Seen<N> {
         let rays = Rays::new(lens, x, y);
-        let mut backdrop = Backdrop::sky(&rays);
+        let mut all = Seen::sky(&rays);
         for (number, ground) in self.grounds.iter().enumerate() {
-            let seen = ground.seen(&rays, lens.pixel);
+            let floor = ground.floor(&rays, lens.pixel);
             let mut light = [1.0; N];
             if !near.shadows.is_empty() {
-                for i in (0..N).filter(|&i| seen.depth[i] < backdrop.depth[i]) {
+                for i in (0..N).filter(|&i| floor.depth[i] < all.depth[i]) {
                     let ray = lens.ray(x[i], y[i]);
-                    let origin = ray.origin + ray.direction * seen.depth[i];
+                    let origin = ray.origin + ray.direction * floor.depth[i];
                     let towards_light = Ray { origin, direction: LIGHT };
                     let blocks =
                         |&body: &usize| self.bodies[body].solid.hit(towards_light).is_some();
@@ -393,37 +398,53 @@ impl Scene {
                     }
                 }
             }
-            backdrop.cover(&seen, &light, SKY + 1 + 2 * number as Met);
+            all.cover(&floor, &light, SKY + 1 + 2 * number as Met);
         }
-        let mut colors = std::array::from_fn(|i| backdrop.color(i));
         if !near.bodies.is_empty() {
             for i in 0..N {
                 let ray = lens.ray(x[i], y[i]);
-                self.meet(ray, near, &mut colors[i], backdrop.depth[i], &mut backdrop.met[i]);
+                if let Some((color, met)) = self.meet(ray, near, all.color(i), all.depth[i]) {
+                    let [red, green, blue] = color.to_array();
+                    let [reds, greens, blues] = &mut all.colors;
+                    (reds[i], greens[i], blues[i]) = (red, green, blue);
+                    all.met[i] = met.unwrap_or(all.met[i]);
+                }
             }
         }
-        (colors, backdrop.met)
+        all
     }
 
-    /// Covers the colour of what is behind at `depth` by the bodies that a ray meets before.
-    fn meet(&self, ray: Ray, near: &Near, color: &mut Vec3A, mut depth: f32, met: &mut Met) {
-        let first = SKY + 1 + 2 * self.grounds.len() as Met;
+    /// The colour of the bodies that a ray meets before `behind` at `depth`, and the first opaque one.
+    fn meet(
+        &self,
+        ray: Ray,
+        near: &Near,
+        behind: Vec3A,
+        mut depth: f32,
+    ) -> Option<(Vec3A, Option<Met>)> {
+        let mut opaque = None;
         // A translucent body is seen before what is behind all of them.
-        let mut veil: Option<(f32, Vec3A, f32)> = None;
+        let mut veil: Option<(f32, usize, Vec3A)> = None;
         for &number in &near.bodies {
             let body = &self.bodies[number];
             let Some(hit) = body.solid.hit(ray).filter(|hit| hit.t < depth) else { continue };
-            let shaded = shade(body.color, hit.normal, ray);
-            if body.opacity < 1.0 {
-                if veil.is_none_or(|(t, ..)| hit.t < t) {
-                    veil = Some((hit.t, shaded, body.opacity));
-                }
-            } else {
-                (*color, depth, *met) = (shaded, hit.t, first + number as Met);
+            if body.opacity >= 1.0 {
+                (opaque, depth) = (Some((number, hit.normal)), hit.t);
+            } else if veil.is_none_or(|(t, ..)| hit.t < t) {
+                veil = Some((hit.t, number, hit.normal));
             }
         }
-        if let Some((_, shaded, opacity)) = veil.filter(|(t, ..)| *t < depth) {
-            *color = shaded * opacity + *color * (1.0 - opacity);
+        let shaded = |number: usize, normal| shade(self.bodies[number].color, normal, ray);
+        let first = SKY + 1 + 2 * self.grounds.len() as Met;
+        let solid = opaque.map(|(number, normal)| (shaded(number, normal), first + number as Met));
+        let met = solid.map(|(_, met)| met);
+        match veil.filter(|(t, ..)| *t < depth) {
+            None => solid.map(|(color, _)| (color, met)),
+            Some((_, number, normal)) => {
+                let opacity = self.bodies[number].opacity;
+                let behind = solid.map_or(behind, |(color, _)| color);
+                Some((shaded(number, normal) * opacity + behind * (1.0 - opacity), met))
+            }
         }
     }
 }
@@ -437,6 +458,7 @@ struct Rays<const N: usize> {
 }
 
 impl<const N: usize> Rays<N> {
+    #[inline]
     fn new(lens: &Lens, x: [f32; N], y: [f32; N]) -> Self {
         let mut rays = Self { x: [0.0; N], y: [0.0; N], z: [0.0; N], length: [0.0; N] };
         for i in 0..N {
@@ -455,51 +477,68 @@ impl<const N: usize> Rays<N> {
 }
 
 /// Where several rays meet a ground, infinitely far away where they do not, and its brightness there.
-struct Seen<const N: usize> {
+struct Floor<const N: usize> {
     depth: [f32; N],
     brightness: [f32; N],
 }
 
-/// What several rays see behind all bodies.
-struct Backdrop<const N: usize> {
+/// What several rays see.
+struct Seen<const N: usize> {
+    /// Red, green and blue.
     colors: [[f32; N]; 3],
+    /// How far away the sky and the grounds are.
     depth: [f32; N],
     met: [Met; N],
 }
 
-impl<const N: usize> Backdrop<N> {
+impl<const N: usize> Seen<N> {
     /// Brighter and paler towards the horizon.
+    #[inline]
     fn sky(rays: &Rays<N>) -> Self {
         const HIGH: [f32; 3] = [0.45, 0.58, 0.75];
         const PALE: [f32; 3] = [0.35, 0.25, 0.15];
-        let mut colors = [[0.0; N]; 3];
-        for (channel, colors) in colors.iter_mut().enumerate() {
-            for (color, z) in colors.iter_mut().zip(rays.z) {
+        let mut seen = Self { colors: [[0.0; N]; 3], depth: [f32::INFINITY; N], met: [SKY; N] };
+        for (channel, colors) in seen.colors.iter_mut().enumerate() {
+            for (color, z) in colors.iter_mut().zip(&rays.z) {
                 let pale = 0.5 - 0.5 * z / (1.0 + z.abs());
                 *color = HIGH[channel] + PALE[channel] * pale;
             }
         }
-        Self { colors, depth: [f32::INFINITY; N], met: [SKY; N] }
+        seen
     }
 
     /// Puts a ground before what is further away; `number` is that of its shadow.
-    fn cover(&mut self, seen: &Seen<N>, light: &[f32; N], number: Met) {
+    #[inline]
+    fn cover(&mut self, floor: &Floor<N>, light: &[f32; N], number: Met) {
+        let mut clear = [0.0; N];
         for i in 0..N {
-            let covers = seen.depth[i] < self.depth[i];
-            let clear = if covers { 1.0 / (1.0 + seen.depth[i] * FOG) } else { 0.0 };
-            let ground = seen.brightness[i] * light[i] * clear;
-            for (colors, share) in self.colors.iter_mut().zip(GROUND) {
-                colors[i] = share * ground + colors[i] * (1.0 - clear);
-            }
+            let covers = floor.depth[i] < self.depth[i];
+            let share = 1.0 / (1.0 + floor.depth[i] * FOG);
+            clear[i] = if covers { share } else { 0.0 };
             let met = number + Met::from(light[i] == 1.0);
             self.met[i] = if covers { met } else { self.met[i] };
-            self.depth[i] = self.depth[i].min(seen.depth[i]);
+            self.depth[i] = if covers { floor.depth[i] } else { self.depth[i] };
+        }
+        for (colors, share) in self.colors.iter_mut().zip(GROUND) {
+            for i in 0..N {
+                let ground = share * floor.brightness[i] * light[i];
+                colors[i] += (ground - colors[i]) * clear[i];
+            }
         }
     }
 
     fn color(&self, i: usize) -> Vec3A {
-        let [red, green, blue] = self.colors;
+        let [red, green, blue] = &self.colors;
         Vec3A::new(red[i], green[i], blue[i])
+    }
+
+    /// Writes the first of these colours into pixels.
+    fn write(&self, pixels: &mut [[u8; 4]]) {
+        let [red, green, blue] = &self.colors;
+        for (i, pixel) in pixels.iter_mut().enumerate() {
+            let rgba = byte(red[i]) | byte(green[i]) << 8 | byte(blue[i]) << 16 | 0xff00_0000;
+            *pixel = rgba.to_le_bytes();
+        }
     }
 }
 
@@ -520,10 +559,11 @@ impl Ground {
     }
 
     /// Where rays meet the plane; it is seen from above only.
-    fn seen<const N: usize>(&self, rays: &Rays<N>, pixel: f32) -> Seen<N> {
-        let mut seen = Seen { depth: [f32::INFINITY; N], brightness: [0.0; N] };
+    #[inline]
+    fn floor<const N: usize>(&self, rays: &Rays<N>, pixel: f32) -> Floor<N> {
+        let mut floor = Floor { depth: [f32::INFINITY; N], brightness: [0.0; N] };
         if self.eye.z <= 0.0 {
-            return seen;
+            return floor;
         }
         let Mat3A { x_axis, y_axis, z_axis } = self.inverse;
         let [half_x, half_y] = self.half;
@@ -535,10 +575,10 @@ impl Ground {
             let y = self.eye.y + t * own(x_axis.y, y_axis.y, z_axis.y);
             let inside = (down < 0.0) & (x.abs() <= half_x) & (y.abs() <= half_y);
             let width = t * pixel * rays.length[i] / down.abs();
-            seen.depth[i] = if inside { t } else { f32::INFINITY };
-            seen.brightness[i] = self.pattern(x, y, width);
+            floor.depth[i] = if inside { t } else { f32::INFINITY };
+            floor.brightness[i] = self.pattern(x, y, width);
         }
-        seen
+        floor
     }
 
     /// The brightness of the squares, averaged over a pixel that covers `width` metres.
@@ -555,10 +595,19 @@ impl Ground {
     }
 }
 
-/// The whole number below; the C library's function would cost more than the rest of a pixel.
+/// Added to a number of at most 2²², it leaves no bits for a fraction: rounding without a call of the C library, several
+/// numbers at once.
+const WHOLE: f32 = 12_582_912.0;
+
+/// The whole number below.
 fn floor(x: f32) -> f32 {
-    let whole = x as i32 as f32;
-    if whole > x { whole - 1.0 } else { whole }
+    let nearest = (x + WHOLE) - WHOLE;
+    nearest - if nearest > x { 1.0 } else { 0.0 }
+}
+
+/// A channel from 0 to 1 as a byte.
+fn byte(channel: f32) -> u32 {
+    (channel.max(0.0).min(1.0) * 255.0 + WHOLE).to_bits() & 0xff
 }
 
 /// Light from above, some from the camera, and a highlight.
@@ -570,12 +619,6 @@ fn shade(color: Vec3A, normal: Vec3A, ray: Ray) -> Vec3A {
     let highlight = normal.dot(half).max(0.0).powi(24) * 0.25;
     let ambient = 0.26 + 0.06 * normal.z;
     color * (ambient + 0.5 * diffuse + 0.28 * facing.max(0.0)) + Vec3A::splat(highlight)
-}
-
-/// An opaque pixel.
-fn bytes(color: Vec3A) -> [u8; 4] {
-    let [red, green, blue] = (color.clamp(Vec3A::ZERO, Vec3A::ONE) * 255.0 + 0.5).to_array();
-    [red as u8, green as u8, blue as u8, 255]
 }
 
 /// Where the rays of one pixel go through it.
@@ -600,12 +643,14 @@ impl Samples {
     }
 
     /// The mean colour of a pixel.
-    fn mean(&self, scene: &Scene, lens: &Lens, (x, y): (usize, usize), near: &Near) -> Vec3A {
+    fn mean(&self, scene: &Scene, lens: &Lens, (x, y): (usize, usize), near: &Near) -> [u8; 4] {
         let mut sum = Vec3A::ZERO;
         for group in &self.offsets {
             let (xs, ys) = (group.map(|(dx, _)| x as f32 + dx), group.map(|(_, dy)| y as f32 + dy));
-            sum += scene.trace(lens, xs, ys, near).0.into_iter().sum::<Vec3A>();
+            let seen = scene.trace(lens, xs, ys, near);
+            sum += (0..4).map(|i| seen.color(i)).sum::<Vec3A>();
         }
-        sum / (4 * self.offsets.len()) as f32
+        let [red, green, blue] = (sum / (4 * self.offsets.len()) as f32).to_array().map(byte);
+        [red as u8, green as u8, blue as u8, 255]
     }
 }
