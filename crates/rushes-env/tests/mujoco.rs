@@ -310,6 +310,28 @@ fn pictures_show_the_robot_that_the_camera_follows() {
     assert!(seen > 0.001, "{seen} of the picture");
 }
 
+/// A tetrahedron as large as half of the picture: a mesh that is written in the model.
+#[test]
+fn meshes_of_a_users_model_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh.xml");
+    let xml = r#"<mujoco>
+      <asset><mesh name="m" vertex="-1 -1 0  1 -1 0  0 1 0  0 0 1.5"/></asset>
+      <worldbody>
+        <body pos="0 0 1">
+          <freejoint/><geom type="mesh" mesh="m" rgba="0.8 0.4 0.1 1"/>
+        </body>
+      </worldbody>
+    </mujoco>"#;
+    std::fs::write(&path, xml).unwrap();
+    let camera = json!({ "distance": 4, "lookat": [0, 0, 1.4], "elevation": 0 });
+    let options = json!({ "xml_file": path, "default_camera_config": camera });
+    let env = make("HalfCheetah-v5", options).unwrap();
+    // Its outline, not that of its box, which would fill 0.27.
+    let seen = robot(&*env, 0.0, 1.0);
+    assert!((0.08..0.22).contains(&seen), "{seen}");
+}
+
 /// Resident memory of this process in bytes.
 #[cfg(target_os = "linux")]
 fn resident() -> usize {

@@ -19,6 +19,7 @@ pub mod humanoid;
 pub mod humanoid_standup;
 pub mod inverted_double_pendulum;
 pub mod inverted_pendulum;
+mod mesh;
 pub mod options;
 mod picture;
 pub mod pusher;

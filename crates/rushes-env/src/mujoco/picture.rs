@@ -4,10 +4,14 @@
 //! tile. One light far away throws shadows on the ground; the ground's pattern is averaged over each pixel, so that it
 //! does not flicker in the distance. Nothing depends on the machine's graphics.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use glam::{Mat3A, Vec3A};
 use rushes_mujoco::{Geom, Kind, Numbers, Shape, Simulation};
 
 use super::environment::Setup;
+use super::mesh::Mesh;
 use super::ray::{Ray, Solid};
 use crate::draw::Canvas;
 use crate::problem::Problem;
@@ -50,6 +54,8 @@ struct View {
 /// How an environment's picture is taken.
 pub(super) struct Picture {
     geoms: Vec<Geom>,
+    /// The meshes that geoms consist of, by their numbers.
+    meshes: BTreeMap<usize, Arc<Mesh>>,
     camera: Camera,
     size: (u32, u32),
 }
@@ -87,7 +93,15 @@ impl Picture {
         };
         let camera =
             number.map_or_else(|| Camera::Free(free_camera(simulation, setup)), Camera::Own);
-        Ok(Self { geoms: model.geoms(), camera, size: setup.frame_size })
+        let geoms = model.geoms();
+        let mut meshes = BTreeMap::new();
+        for geom in &geoms {
+            if let Shape::Mesh(number) = geom.shape {
+                let (vertices, faces) = model.mesh(number);
+                meshes.entry(number).or_insert_with(|| Arc::new(Mesh::new(vertices, faces)));
+            }
+        }
+        Ok(Self { geoms, meshes, camera, size: setup.frame_size })
     }
 
     /// Width and height in pixels.
@@ -105,7 +119,7 @@ impl Picture {
                 fovy: simulation.numbers(Numbers::CamFovy)[number] as f32,
             },
         };
-        let scene = Scene::new(&self.geoms, simulation, view.position);
+        let scene = Scene::new(self, simulation, view.position);
         let lens = Lens::new(view, self.size, canvas);
         scene.render(&lens, canvas);
     }
@@ -277,11 +291,11 @@ struct Near {
 }
 
 impl Scene {
-    fn new(geoms: &[Geom], simulation: &Simulation, eye: Vec3A) -> Self {
+    fn new(picture: &Picture, simulation: &Simulation, eye: Vec3A) -> Self {
         let (positions, orientations) =
             (simulation.numbers(Numbers::GeomXpos), simulation.numbers(Numbers::GeomXmat));
         let mut scene = Self { bodies: Vec::new(), grounds: Vec::new() };
-        for (i, geom) in geoms.iter().enumerate() {
+        for (i, geom) in picture.geoms.iter().enumerate() {
             let [red, green, blue, opacity] = geom.rgba;
             if geom.group >= SHOWN_GROUPS || opacity <= 0.0 {
                 continue;
@@ -291,7 +305,11 @@ impl Scene {
                 Shape::Plane => scene.grounds.push(Ground::new(geom, center, axes, eye)),
                 Shape::Other => {}
                 shape => scene.bodies.push(Body {
-                    solid: Solid::new(shape, Vec3A::from(geom.size), geom.radius, center, axes),
+                    solid: Solid::new(shape, Vec3A::from(geom.size), geom.radius, center, axes)
+                        .with_mesh(match shape {
+                            Shape::Mesh(number) => picture.meshes.get(&number).cloned(),
+                            _ => None,
+                        }),
                     color: Vec3A::new(red, green, blue),
                     opacity,
                 }),
@@ -607,7 +625,7 @@ fn floor(x: f32) -> f32 {
 
 /// A channel from 0 to 1 as a byte.
 fn byte(channel: f32) -> u32 {
-    (channel.max(0.0).min(1.0) * 255.0 + WHOLE).to_bits() & 0xff
+    (channel.clamp(0.0, 1.0) * 255.0 + WHOLE).to_bits() & 0xff
 }
 
 /// Light from above, some from the camera, and a highlight.

@@ -1,7 +1,11 @@
 //! Where rays meet the shapes that robots are made of.
 
+use std::sync::Arc;
+
 use glam::{Mat3A, Vec3A};
 use rushes_mujoco::Shape;
+
+use super::mesh::Mesh;
 
 /// A half-line: `origin + t · direction` for t > 0. The direction need not be of length 1.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +24,7 @@ pub(super) struct Hit {
 }
 
 /// Hits nearer than this are the surface that a ray starts from.
-const NEAREST: f32 = 1e-4;
+pub(super) const NEAREST: f32 = 1e-4;
 
 /// A shape with its place. Its own z is the axis of a capsule or cylinder.
 #[derive(Debug, Clone)]
@@ -33,6 +37,7 @@ pub(super) struct Solid {
     /// Half of the segment whose points are no further than `reach` from all of the solid.
     half_spine: Vec3A,
     reach: f32,
+    mesh: Option<Arc<Mesh>>,
 }
 
 impl Solid {
@@ -43,7 +48,12 @@ impl Solid {
             Shape::Cylinder => (axes.z_axis * size.y, size.x),
             _ => (Vec3A::ZERO, radius),
         };
-        Self { shape, size, center, axes, half_spine, reach }
+        Self { shape, size, center, axes, half_spine, reach, mesh: None }
+    }
+
+    /// The same solid with the triangles that its shape consists of.
+    pub(super) fn with_mesh(self, mesh: Option<Arc<Mesh>>) -> Self {
+        Self { mesh, ..self }
     }
 
     /// The ends of a segment, and a distance: the solid lies within that distance of the segment.
@@ -62,9 +72,10 @@ impl Solid {
                     origin: own * (ray.origin - self.center),
                     direction: own * ray.direction,
                 };
-                let hit = match self.shape {
-                    Shape::Cylinder => cylinder(self.size.x, self.size.y, local),
-                    Shape::Ellipsoid => ellipsoid(self.size, local),
+                let hit = match (self.shape, &self.mesh) {
+                    (_, Some(mesh)) => mesh.hit(local),
+                    (Shape::Cylinder, _) => cylinder(self.size.x, self.size.y, local),
+                    (Shape::Ellipsoid, _) => ellipsoid(self.size, local),
                     _ => cuboid(self.size, local),
                 }?;
                 Some(Hit { normal: self.axes * hit.normal, ..hit })
@@ -78,11 +89,7 @@ impl Solid {
         let (along, along_from) = (ray.direction.dot(axis), from.dot(axis));
         let (across, across_from) = (ray.direction - axis * along, from - axis * along_from);
         let (a, b) = (across.length_squared(), across.dot(across_from));
-        let discriminant = b * b - a * (across_from.length_squared() - radius * radius);
-        if discriminant <= 0.0 {
-            return None;
-        }
-        let t = (-b - discriminant.sqrt()) / a;
+        let t = enters(a, b, across_from.length_squared() - radius * radius)?;
         let z = along_from + t * along;
         if z.abs() <= half {
             let normal = (across_from + across * t) / radius;
@@ -93,14 +100,19 @@ impl Solid {
     }
 }
 
+/// The smaller solution of a t² + 2 b t + c = 0; minus infinity where a ray runs along the inside of an endless tube.
+fn enters(a: f32, b: f32, c: f32) -> Option<f32> {
+    if a < 1e-12 {
+        return (c < 0.0).then_some(f32::NEG_INFINITY);
+    }
+    let discriminant = b * b - a * c;
+    (discriminant > 0.0).then(|| (-b - discriminant.sqrt()) / a)
+}
+
 fn sphere(center: Vec3A, radius: f32, ray: Ray) -> Option<Hit> {
     let from = ray.origin - center;
     let (a, b) = (ray.direction.length_squared(), from.dot(ray.direction));
-    let discriminant = b * b - a * (from.length_squared() - radius * radius);
-    if discriminant <= 0.0 {
-        return None;
-    }
-    let t = (-b - discriminant.sqrt()) / a;
+    let t = enters(a, b, from.length_squared() - radius * radius)?;
     (t > NEAREST).then(|| Hit { t, normal: (from + ray.direction * t) / radius })
 }
 
@@ -108,11 +120,7 @@ fn cylinder(radius: f32, half: f32, Ray { origin, direction }: Ray) -> Option<Hi
     let flat = |v: Vec3A| Vec3A::new(v.x, v.y, 0.0);
     let (across, from) = (flat(direction), flat(origin));
     let (a, b) = (across.length_squared(), across.dot(from));
-    let discriminant = b * b - a * (from.length_squared() - radius * radius);
-    if discriminant <= 0.0 {
-        return None;
-    }
-    let t = (-b - discriminant.sqrt()) / a;
+    let t = enters(a, b, from.length_squared() - radius * radius)?;
     let z = origin.z + t * direction.z;
     if z.abs() <= half {
         return (t > NEAREST).then(|| Hit { t, normal: (from + across * t) / radius });
