@@ -58,10 +58,19 @@ def make(settings, options, render):
             env = gym.wrappers.TimeLimit(env, limit)
     else:
         limit = {"max_episode_steps": limit} if limit else {}
-        env = gym.make(name, disable_env_checker=True, **limit, **options)
+        env = without_order_check(gym.make(name, disable_env_checker=True, **limit, **options))
     for wrapper in settings.get("wrappers", []):
         wrapper = {"name": wrapper} if isinstance(wrapper, str) else wrapper
         env = load(wrapper["name"], "gymnasium.wrappers")(env, **wrapper.get("options", {}))
+    return env
+
+
+def without_order_check(env):
+    """An environment without the wrapper that refuses a step before the first reset: the protocol has no such step, and the wrapper costs a call."""
+    if isinstance(env, gym.wrappers.OrderEnforcing):
+        return env.env
+    if isinstance(env, gym.Wrapper):
+        env.env = without_order_check(env.env)
     return env
 
 
@@ -236,7 +245,6 @@ class Server:
         self.envs = [env] + [make(settings, self.options, self.render) for _ in range(self.copies - 1)]
         self.new_options = {}
         self.infos = [{} for _ in self.envs]
-        self.rewards, self.ends, self.cuts = [0.0] * self.copies, [False] * self.copies, [False] * self.copies
         self.action_space = env.action_space
         action_space, self.actions = describe(env.action_space, None)
         observation_space, self.observations = describe(env.observation_space, notes)
@@ -263,20 +271,22 @@ class Server:
         view = {a["name"]: np.ndarray(a["shape"], a["dtype"], mapped, a["offset"]) for a in memory["arrays"]}
         self.taken = [view[f"action.{i}"] for i in range(len(self.actions))]
         self.seen = [(part, view[f"observation.{i}"], view[f"final_observation.{i}"]) for i, part in enumerate(self.observations)]
-        self.reward, self.terminated, self.truncated = view["reward"], view["terminated"], view["truncated"]
+        # A number at a time is written faster through a memoryview than through NumPy.
+        self.reward, self.terminated, self.truncated = (memoryview(view[name]) for name in ("reward", "terminated", "truncated"))
         self.step_mask, self.reset_mask, self.seed = view["step"], view["reset"], view["seed"]
         self.frame = view.get("frame")
         box = len(self.seen) == 1 and not self.observations[0].path and isinstance(self.observations[0].space, spaces.Box)
-        self.plain = self.seen[0][1] if box else None
+        self.rows = [self.seen[0][1][i, ...] for i in range(self.copies)] if box else None
 
-    def all_actions(self):
-        """The actions of all copies; those of one number at once, which is faster."""
-        if isinstance(self.action_space, spaces.Discrete):
-            return self.taken[0].tolist()
-        if not isinstance(self.action_space, (spaces.Tuple, spaces.Dict)):
-            return [self.actions[0].put(row) for row in self.taken[0]]
-        rows = ([part.put(array[i]) for part, array in zip(self.actions, self.taken)] for i in range(self.copies))
-        return [assemble(self.action_space, iter(row)) for row in rows]
+    def actions_reader(self):
+        """A function that gives the actions of all copies; those of one number at once, which is faster."""
+        space, copies = self.action_space, range(self.copies)
+        if isinstance(space, spaces.Discrete):
+            return self.taken[0].tolist
+        if not isinstance(space, (spaces.Tuple, spaces.Dict)):
+            return lambda: [self.actions[0].put(row) for row in self.taken[0]]
+        row = lambda i: (part.put(array[i]) for part, array in zip(self.actions, self.taken))
+        return lambda: [assemble(space, row(i)) for i in copies]
 
     def observe(self, i, observation, last=False):
         for part, present, final in self.seen:
@@ -302,28 +312,35 @@ class Server:
         for i in np.flatnonzero(self.reset_mask).tolist():
             self.reset_copy(i)
 
-    def step(self):
-        actions, envs, infos = self.all_actions(), self.envs, self.infos
-        rewards, ends, cuts = self.rewards, self.ends, self.cuts
-        plain, shape = self.plain, self.observations[0].shape
-        for i, takes_part in enumerate(self.step_mask.tolist()):
-            if not takes_part:
-                continue
-            returned = envs[i].step(actions[i])
-            if len(returned) != 5:
-                raise TypeError(f"`step` returned {told(returned)}, expected (observation, reward, terminated, truncated, info)")
-            observation, rewards[i], ends[i], cuts[i], infos[i] = returned
-            if (ends[i] or cuts[i]) and self.reset_mask[i]:
-                self.observe(i, observation, last=True)
-                self.reset_copy(i)
-            elif plain is not None and getattr(observation, "shape", None) == shape:
-                plain[i] = observation
-            else:
-                self.observe(i, observation)
-        try:
-            self.reward[:], self.terminated[:], self.truncated[:] = rewards, ends, cuts
-        except (TypeError, ValueError):
-            raise TypeError(f"`step` returned the rewards {rewards}, expected a number each, and {ends} and {cuts}, expected bools") from None
+    def stepper(self):
+        """A function that steps the copies. What it needs is looked up once and not at every step."""
+        next_actions, marks, envs, infos, resets = self.actions_reader(), self.step_mask.tolist, self.envs, self.infos, self.reset_mask
+        rewards, ends, cuts = self.reward, self.terminated, self.truncated
+        array, rows, shape = np.ndarray, self.rows, self.observations[0].shape
+
+        def step():
+            actions = next_actions()
+            for i, takes_part in enumerate(marks()):
+                if not takes_part:
+                    continue
+                returned = envs[i].step(actions[i])
+                try:
+                    observation, rewards[i], end, cut, infos[i] = returned
+                    ends[i], cuts[i] = end, cut
+                except (TypeError, ValueError):
+                    raise TypeError(
+                        f"`step` returned {told(returned)}, expected (observation, reward, terminated, truncated, info) with "
+                        "a number and two bools"
+                    ) from None
+                if (end or cut) and resets[i]:
+                    self.observe(i, observation, last=True)
+                    self.reset_copy(i)
+                elif rows and type(observation) is array and observation.shape == shape:
+                    rows[i][...] = observation
+                else:
+                    self.observe(i, observation)
+
+        return step
 
     def draw(self):
         for i in np.flatnonzero(self.step_mask).tolist():
@@ -358,18 +375,19 @@ def answer(message=None):
 
 def serve(server):
     """Answers commands until the channel closes."""
+    step, read_byte, write = server.stepper(), os.read, os.write
     while True:
-        command = os.read(down, 1)
+        command = read_byte(down, 1)
         try:
             if command == b"S":
-                server.step()
-                os.write(up, b"K")
+                step()
+                write(up, b"K")
             elif command == b"R":
                 server.reset()
-                os.write(up, b"K")
+                write(up, b"K")
             elif command == b"F":
                 server.draw()
-                os.write(up, b"K")
+                write(up, b"K")
             elif command == b"I":
                 answer(json.dumps([plain(info) for info in server.infos]).encode())
             elif command == b"O":
@@ -386,7 +404,7 @@ def serve(server):
                 break
         except Exception as error:
             why = reason(error).encode(errors="replace")
-            os.write(up, b"E" + len(why).to_bytes(4, "little") + why)
+            write(up, b"E" + len(why).to_bytes(4, "little") + why)
     for env in server.envs:
         env.close()
 

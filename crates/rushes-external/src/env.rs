@@ -70,6 +70,7 @@ impl External {
             render,
             workers: Vec::new(),
             shares: (0..workers).map(share).collect(),
+            unsent: vec![Unsent::default(); workers],
             slots: vec![Slot::default(); copies],
             infos: None,
             failed: None,
@@ -105,10 +106,19 @@ struct Group {
     /// How many copies each worker has.
     shares: Vec<usize>,
     slots: Vec<Slot>,
+    /// What each worker has not been sent yet.
+    unsent: Vec<Unsent>,
     /// The infos of the last reset or step, once somebody asked.
     infos: Option<Vec<Info>>,
     /// Why nothing goes on.
     failed: Option<Failure>,
+}
+
+/// What a worker's copies are waiting for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unsent {
+    resets: usize,
+    actions: usize,
 }
 
 /// Where a copy stands.
@@ -187,29 +197,27 @@ impl Group {
         Ok(())
     }
 
-    /// The slots of a worker.
-    fn slots_of(&mut self, worker: usize) -> &mut [Slot] {
-        let first: usize = self.shares[..worker].iter().sum();
-        &mut self.slots[first..first + self.shares[worker]]
-    }
-
     /// Sends what a worker's copies are waiting for: first resets, then actions.
     fn flush(&mut self, worker: usize) -> Result<(), Failure> {
         if self.workers.is_empty() {
             self.start()?;
         }
+        let Unsent { resets, actions } = std::mem::take(&mut self.unsent[worker]);
+        if resets + actions == 0 {
+            return Ok(());
+        }
         let first: usize = self.shares[..worker].iter().sum();
         let slots = &mut self.slots[first..first + self.shares[worker]];
         let worker = &mut self.workers[worker];
-        if slots.iter().any(|slot| slot.reset != Reset::No) {
+        self.infos = None;
+        if resets > 0 {
             worker.wait()?;
             for (copy, slot) in slots.iter_mut().enumerate() {
                 worker.set_reset(copy, std::mem::replace(&mut slot.reset, Reset::No));
             }
             worker.send(Command::Reset)?;
-            self.infos = None;
         }
-        if slots.iter().any(|slot| slot.acting) {
+        if actions > 0 {
             worker.wait()?;
             for (copy, slot) in slots.iter_mut().enumerate() {
                 worker.set_step(copy, slot.acting);
@@ -217,7 +225,6 @@ impl Group {
                 slot.stepping |= std::mem::take(&mut slot.acting);
             }
             worker.send(Command::Step)?;
-            self.infos = None;
         }
         Ok(())
     }
@@ -287,6 +294,7 @@ impl Copy {
             }
         }
         let slot = &mut group.slots[self.slot];
+        group.unsent[self.worker].actions += usize::from(!slot.acting);
         (slot.acting, slot.next) = (true, next);
         Ok(())
     }
@@ -345,6 +353,7 @@ impl Env for Copy {
             slot.begun = true;
             // It may have gone on by itself, and just so.
             if !(std::mem::take(&mut slot.went_on) && slot.next == wanted) {
+                group.unsent[self.worker].resets += usize::from(slot.reset == Reset::No);
                 slot.reset = wanted;
             }
             Ok(())
@@ -358,7 +367,7 @@ impl Env for Copy {
             let next = if group.render { Reset::No } else { wanted(next_seed) };
             self.act(group, action, next)?;
             // The last one sends for all, so that the workers step at the same time.
-            if group.slots_of(self.worker).iter().all(|slot| slot.acting) {
+            if group.unsent[self.worker].actions == group.shares[self.worker] {
                 group.flush(self.worker)?;
             }
             Ok(())

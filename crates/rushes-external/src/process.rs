@@ -1,7 +1,7 @@
 //! A child process that answers commands: started, asked with time limits, and killed with all that it started.
 
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -107,12 +107,16 @@ impl Process {
                 None => Failure::new(format!("{} could not be started: {error}", path.display())),
             }
         })?;
+        let input = child.stdin.take().expect("a child's input is a pipe");
+        // A process that does not read is not waited for without end. Its own end of the pipe is not concerned.
+        rustix::io::ioctl_fionbio(&input, true)
+            .map_err(|error| Failure::new(format!("its input cannot be written: {error}")))?;
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let printed = child.stderr.take().expect("a child's standard error is a pipe");
         let kept = Arc::clone(&last_words);
         let stderr = std::thread::spawn(move || pass_on(printed, &kept));
         Ok(Self {
-            input: child.stdin.take(),
+            input: Some(input),
             output: child.stdout.take().expect("a child's output is a pipe"),
             child,
             rest: Vec::new(),
@@ -266,16 +270,19 @@ impl Process {
     }
 
     fn write(&mut self, bytes: &[u8], timeout: Duration, what: &str) -> Result<(), Failure> {
-        // A pipe that is ready takes so many bytes at once (PIPE_BUF).
-        const ATOMIC: usize = 512;
         let until = Instant::now() + timeout;
-        for part in bytes.chunks(ATOMIC) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
             let Some(input) = &mut self.input else { return Err(self.gone()) };
-            if !wait_for(input.as_fd(), PollFlags::OUT, until) {
-                return Err(self.late(timeout, what));
-            }
-            if input.write_all(part).is_err() {
-                return Err(self.gone());
+            match input.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !wait_for(input.as_fd(), PollFlags::OUT, until) {
+                        return Err(self.late(timeout, what));
+                    }
+                }
+                Err(_) => return Err(self.gone()),
             }
         }
         Ok(())
