@@ -22,6 +22,10 @@ build-torch: _ready
     @./bootstrap --torch
     cargo build --release {{ quiet }} --package rushes-torch
 
+# Fetches MuJoCo's library; `just run` does it when an experiment needs it.
+build-mujoco: _ready
+    @./bootstrap --mujoco
+
 # Runs an experiment and checks what it ran against baselines/FILE'S NAME.json; exits 1 when it got worse.
 [no-exit-message]
 check FILE *ARGS: _ready

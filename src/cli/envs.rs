@@ -80,16 +80,33 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             }
             if args.json { format!("{card:#}\n") } else { card_text(&card)? }
         }
-        None => {
-            let cards = env::all()
-                .iter()
-                .map(|spec| card(spec, &Options::new()))
-                .collect::<anyhow::Result<Vec<_>>>()?;
-            if args.json { format!("{:#}\n", Value::from(cards)) } else { list_text(&cards)? }
+        None if args.json => {
+            let cards: Vec<_> = env::all().iter().map(|spec| card_or_reason(spec)).collect();
+            format!("{:#}\n", Value::from(cards))
         }
+        None => list_text()?,
     };
     console::print(text)?;
     Ok(Exit::Success)
+}
+
+/// Everything known about an environment, or why it cannot be made on this machine.
+fn card_or_reason(spec: &EnvSpec) -> Value {
+    card(spec, &Options::new()).unwrap_or_else(|reason| {
+        json!({
+            "id": spec.id,
+            "family": family(spec),
+            "summary": spec.summary,
+            "max_episode_steps": spec.max_episode_steps,
+            "reward_threshold": spec.reward_threshold,
+            "options": options(spec),
+            "unavailable": format!("{reason:#}"),
+        })
+    })
+}
+
+fn family(spec: &EnvSpec) -> String {
+    spec.family.to_lowercase().replace(' ', "_")
 }
 
 /// Everything known about an environment with these options.
@@ -112,7 +129,7 @@ fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
         spec.constants.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     Ok(json!({
         "id": spec.id,
-        "family": spec.family.to_lowercase().replace(' ', "_"),
+        "family": family(spec),
         "summary": spec.summary,
         "observation_space": observation_space,
         "action_space": action_space,
@@ -181,14 +198,17 @@ fn type_name(property: &Value, schema: &Value) -> String {
     }
 }
 
-fn list_text(cards: &[Value]) -> Result<String, std::fmt::Error> {
+fn list_text() -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for specs in env::all().chunk_by(|a, b| a.family == b.family) {
         writeln!(text, "{}", specs[0].family)?;
-        for card in cards.iter().filter(|card| specs.iter().any(|spec| card["id"] == spec.id)) {
-            let (id, summary) = (card["id"].as_str(), card["summary"].as_str());
-            writeln!(text, "  {:<26} {}", id.unwrap_or_default(), summary.unwrap_or_default())?;
+        for spec in specs {
+            writeln!(text, "  {:<26} {}", spec.id, spec.summary)?;
         }
+    }
+    writeln!(text, "known to Gymnasium, not made")?;
+    for (id, why) in env::retired() {
+        writeln!(text, "  {id:<26} {why}")?;
     }
     writeln!(text, "\n`rushes envs ID` shows one; `--json` prints everything.")?;
     Ok(text)

@@ -298,14 +298,21 @@ fn going_on(args: &Args, dir: &Path) -> String {
     format::shell_line(&words)
 }
 
-/// Prints the engines that an experiment needs and this program does not have, one a line. An experiment that
-/// cannot be run needs none; `rushes run` says what is wrong with it.
+/// Prints the engines that an experiment needs and this program does not have, one a line: of networks, and MuJoCo,
+/// without which nothing else of the experiment can be told. One that cannot be run for another reason needs none;
+/// `rushes run` says what is wrong with it.
 ///
 /// # Errors
 /// Fails if a searched value does not fit; never for a checked experiment.
 pub(super) fn print_engines(args: &Args) -> anyhow::Result<Exit> {
-    let Ok((_, spec)) = experiment(args) else {
-        return Ok(Exit::Success);
+    let spec = match experiment(args) {
+        Ok((_, spec)) => spec,
+        Err(error) => {
+            if format!("{error:#}").contains(&env::mujoco::LibraryError::Missing.to_string()) {
+                console::print("mujoco\n")?;
+            }
+            return Ok(Exit::Success);
+        }
     };
     for engine in validation::missing_engines(&search::plan(spec)?)? {
         console::print(engine)?;

@@ -101,7 +101,7 @@ fn the_same_seed_gives_the_same_episodes_and_another_others() {
         assert_eq!(a.run(STEPS), b.run(STEPS), "{}", spec.id);
 
         let firsts: Vec<_> = (0..20).map(|seed| a.reset(Some(seed))).collect();
-        let fixed_start = spec.id.starts_with("FrozenLake") || spec.id.starts_with("CliffWalking");
+        let fixed_start = spec.id.contains("FrozenLake") || spec.id.contains("CliffWalking");
         let varied = firsts.iter().any(|first| *first != firsts[0]);
         assert_eq!(varied, !fixed_start, "{}", spec.id);
     }

@@ -10,7 +10,7 @@ use crate::cli::{failure, output};
 pub(crate) fn shipped() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let mut files = Vec::new();
-    for folder in [root.clone(), root.join("tutorials")] {
+    for folder in [root.clone(), root.join("tutorials"), root.join("mujoco")] {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             files.extend(path.extension().is_some_and(|e| e == "json").then_some(path));

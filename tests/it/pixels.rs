@@ -81,7 +81,8 @@ fn every_environment_can_be_observed_by_its_picture() {
 fn save(name: &str, pixels: &PixelsSpec, patch: &[f32]) {
     let rgba: Vec<u8> =
         patch.iter().map(|&value| value as u8).flat_map(|v| [v, v, v, 255]).collect();
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("patch_{name}.png"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("patch_{}.png", name.replace('/', "_")));
     std::fs::write(path, png(&rgba, pixels.width, pixels.height)).expect("a writable target/tmp");
 }
 

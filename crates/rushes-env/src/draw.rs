@@ -50,6 +50,12 @@ impl Canvas {
         self.transform = Transform::from_row(scale_x, 0.0, 0.0, scale_y, dx, dy);
     }
 
+    /// The native coordinates of a point of this canvas, and how many native pixels one of its pixels is wide.
+    pub fn to_native(&self, x: f32, y: f32) -> (f32, f32, f32) {
+        let Transform { sx, sy, tx, ty, .. } = self.transform;
+        ((x - tx) / sx, (y - ty) / sy, 1.0 / sx)
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.pixmap.width()

@@ -39,6 +39,8 @@ pub type Options = serde_json::Map<String, serde_json::Value>;
 pub struct Trace {
     /// The internal state in double precision; empty where there is none.
     pub state: Vec<f64>,
+    /// The observation in double precision, where the reference's is; empty where single precision holds it.
+    pub observation: Vec<f64>,
     /// What the last reset built (terrain, track); empty where there is nothing.
     pub layout: Info,
 }

@@ -7,6 +7,8 @@
 
 use std::hint::black_box;
 
+use num_traits::Float;
+
 /// `numpy.sign(x)`: 0 for 0.
 #[inline]
 pub(crate) fn sign(x: f64) -> f64 {
@@ -24,6 +26,50 @@ pub(crate) fn squared(x: f64) -> f64 {
 #[inline]
 pub(crate) fn squared_f32(x: f32) -> f32 {
     x.powf(black_box(2.0))
+}
+
+/// `numpy.sum` of `len` numbers in one piece of memory: pairwise, eight running sums at a time.
+pub(crate) fn sum<T: Float>(len: usize, number: &impl Fn(usize) -> T) -> T {
+    sum_of_part(0, len, number)
+}
+
+fn sum_of_part<T: Float>(start: usize, len: usize, number: &impl Fn(usize) -> T) -> T {
+    const LANES: usize = 8;
+    const BLOCK: usize = 128;
+    if len < LANES {
+        return (start..start + len).fold(T::zero(), |sum, i| sum + number(i));
+    }
+    if len <= BLOCK {
+        let mut lanes: [T; LANES] = std::array::from_fn(|lane| number(start + lane));
+        let whole = len - len % LANES;
+        for i in (LANES..whole).step_by(LANES) {
+            for (lane, sum) in lanes.iter_mut().enumerate() {
+                *sum = *sum + number(start + i + lane);
+            }
+        }
+        let [a, b, c, d, e, f, g, h] = lanes;
+        let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+        return (start + whole..start + len).fold(sum, |sum, i| sum + number(i));
+    }
+    let half = len / 2 - len / 2 % LANES;
+    sum_of_part(start, half, number) + sum_of_part(start + half, len - half, number)
+}
+
+/// `numpy.sum(numpy.square(values))`.
+pub(crate) fn sum_of_squares<T: Float>(values: &[T]) -> T {
+    sum(values.len(), &|i| values[i] * values[i])
+}
+
+/// `numpy.linalg.norm` of a short vector: its dot product adds with fused multiply-add, as OpenBLAS does where the
+/// machine has it.
+pub(crate) fn norm<const N: usize>(vector: [f64; N]) -> f64 {
+    vector.into_iter().fold(0.0, |sum: f64, x| x.mul_add(x, sum)).sqrt()
+}
+
+/// `numpy.clip(x, low, high)`: NaN stays, and `high` wins where it is below `low`.
+pub(crate) fn clip(x: f64, [low, high]: [f64; 2]) -> f64 {
+    let raised = if x < low { low } else { x };
+    if raised > high { high } else { raised }
 }
 
 /// `(numpy.sin(x), numpy.cos(x))` of a float32, which NumPy computes by itself: reduction by π/2 in three
@@ -63,6 +109,24 @@ fn cos_polynomial(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `numpy.sum(numpy.float32(1) / numpy.arange(1, n + 1, dtype="f4"))`.
+    #[test]
+    fn sums_round_as_numpys() {
+        let harmonic = |n| sum(n, &|i| 1.0 / (i as f32 + 1.0));
+        let expected: [(usize, u32); 5] = [
+            (5, 0x40122223),
+            (8, 0x402df160),
+            (17, 0x405c21a2),
+            (100, 0x40a5ff01),
+            (1000, 0x40ef88fc),
+        ];
+        for (n, bits) in expected {
+            assert_eq!(harmonic(n).to_bits(), bits, "{n} numbers");
+        }
+        assert_eq!(clip(f64::NAN, [0.0, 1.0]).to_bits(), f64::NAN.to_bits());
+        assert_eq!([-1.0, 0.5, 7.0].map(|x| clip(x, [0.0, 1.0])), [0.0, 0.5, 1.0]);
+    }
 
     #[test]
     fn float32_sines_are_near_the_exact_ones() {

@@ -21,8 +21,14 @@ pub type Make<T> = Arc<dyn Fn(&Options) -> Result<Box<T>, Problem> + Send + Sync
 pub const CLASSIC_CONTROL: &str = "classic control";
 /// The family of small worlds with countable states.
 pub const TOY_TEXT: &str = "toy text";
+/// The family of Gymnasium's mechanical systems in JAX.
+pub const PHYS2D: &str = "phys2d";
+/// The family of Gymnasium's countable worlds in JAX.
+pub const TABULAR: &str = "tabular";
 /// The family of physics by Box2D.
 pub const BOX2D: &str = "Box2D";
+/// The family of physics by MuJoCo.
+pub const MUJOCO: &str = "MuJoCo";
 
 /// Everything known about an environment before it is built (Gymnasium's `EnvSpec`).
 #[derive(Clone)]
@@ -98,6 +104,29 @@ impl EnvSpec {
         }
     }
 
+    /// The same environment without some of its options, which keep their defaults.
+    #[must_use]
+    pub fn without(self, options: &'static [&'static str]) -> Self {
+        let schema = (self.options_schema)();
+        let policy = |policy: BuiltinPolicy| BuiltinPolicy {
+            make: refusing(policy.make, &self.id, options),
+            ..policy
+        };
+        Self {
+            make: refusing(self.make, &self.id, options),
+            policies: self.policies.into_iter().map(policy).collect(),
+            options_schema: Arc::new(move || {
+                let mut schema = schema.clone();
+                let known = schema.pointer_mut("/properties").and_then(Value::as_object_mut);
+                if let Some(known) = known {
+                    known.retain(|name, _| !options.contains(&name.as_str()));
+                }
+                schema
+            }),
+            ..self
+        }
+    }
+
     /// The message for a name that is not among the built-in policies.
     pub fn unknown_policy(&self, name: &str) -> String {
         let known: Vec<_> = self.policies.iter().map(|policy| policy.name.as_str()).collect();
@@ -114,6 +143,21 @@ fn defaulting<T: ?Sized + 'static>(make: Make<T>, option: &'static str, default:
         let mut options = options.clone();
         options.entry(option).or_insert_with(|| default.clone());
         make(&options)
+    })
+}
+
+/// `make` without these options of the environment `id`.
+fn refusing<T: ?Sized + 'static>(
+    make: Make<T>,
+    id: &str,
+    refused: &'static [&'static str],
+) -> Make<T> {
+    let id = id.to_owned();
+    Arc::new(move |options| match refused.iter().find(|&&name| options.contains_key(name)) {
+        Some(name) => {
+            Err(Problem::new(&[name], format!("unknown field `{name}`, {id} has no such option")))
+        }
+        None => make(options),
     })
 }
 

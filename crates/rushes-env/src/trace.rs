@@ -6,7 +6,7 @@
 //! `reward[k]`, `terminated[k]` and `truncated[k]`, where `obs[k]` is the episode's final observation when it
 //! ended. After an end, a reset without a seed gives the entry of `resets` whose `after_step` is k.
 //! Optional: `state` and `reset_state` (the internal state in float64; CarRacing calls them `car` and
-//! `reset_car`), `info` per step, `reset_layout` (what the first reset built). Discrete observations are
+//! `reset_car`, MuJoCo divides them into `qpos`, `qvel`, `reset_qpos` and `reset_qvel`), `info` per step, `reset_layout` (what the first reset built). Discrete observations are
 //! whole numbers, tuples and boxes lists; float32 values are written as the float64 they widen to; pictures
 //! are digested to `{crc32, mean, px}`.
 
@@ -80,10 +80,41 @@ pub struct Trajectory {
     /// The `info` of each step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Vec<Info>>,
+    /// The first part of `reset_state` where a recording divides it; [`Recording::read`] joins them.
+    #[serde(default, skip_serializing)]
+    reset_qpos: Vec<f64>,
+    /// The second part of `reset_state`.
+    #[serde(default, skip_serializing)]
+    reset_qvel: Vec<f64>,
+    /// The first part of each `state`.
+    #[serde(default, skip_serializing)]
+    qpos: Vec<Vec<f64>>,
+    /// The second part of each `state`.
+    #[serde(default, skip_serializing)]
+    qvel: Vec<Vec<f64>>,
+}
+
+impl Trajectory {
+    /// Joins `qpos` and `qvel` to states.
+    fn join_joints(&mut self) {
+        let join = |state: &mut Option<Vec<f64>>, qpos: &[f64], qvel: &[f64]| {
+            if !qpos.is_empty() {
+                *state = Some([qpos, qvel].concat());
+            }
+        };
+        join(&mut self.reset_state, &self.reset_qpos, &self.reset_qvel);
+        for reset in self.resets.iter_mut().flatten() {
+            join(&mut reset.state, &reset.qpos, &reset.qvel);
+        }
+        if !self.qpos.is_empty() {
+            let states = self.qpos.iter().zip(&self.qvel);
+            self.state = Some(states.map(|(qpos, qvel)| [&qpos[..], qvel].concat()).collect());
+        }
+    }
 }
 
 /// A reset between two episodes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Reset {
     /// The step that ended the episode before.
     pub after_step: usize,
@@ -95,6 +126,12 @@ pub struct Reset {
     /// Its internal state.
     #[serde(default, alias = "car", skip_serializing_if = "Option::is_none")]
     pub state: Option<Vec<f64>>,
+    /// The first part of `state` where a recording divides it.
+    #[serde(default, skip_serializing)]
+    qpos: Vec<f64>,
+    /// The second part of `state`.
+    #[serde(default, skip_serializing)]
+    qvel: Vec<f64>,
 }
 
 /// An action as recorded: a whole number, or a list of float32.
@@ -133,13 +170,14 @@ impl Recording {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = input::read_text(path)?;
         let mut deserializer = serde_json::Deserializer::from_str(&text);
-        let recording: Self = serde_path_to_error::deserialize(&mut deserializer)
+        let mut recording: Self = serde_path_to_error::deserialize(&mut deserializer)
             .map_err(|error| {
                 let field = error.path().to_string();
                 anyhow::anyhow!("failed to read {field}: {}", error.into_inner())
             })
             .with_context(|| path.display().to_string())?;
         deserializer.end().with_context(|| path.display().to_string())?;
+        recording.trajectories.iter_mut().for_each(Trajectory::join_joints);
         Ok(recording)
     }
 
@@ -179,7 +217,10 @@ impl Replayer {
     }
 
     fn obs(&self) -> Value {
-        written(self.env.env().observation_space(), &self.observation)
+        match &self.env.env().trace().observation[..] {
+            [] => written(self.env.env().observation_space(), &self.observation),
+            precise => json!(precise),
+        }
     }
 
     fn state(&self) -> Option<Vec<f64>> {
@@ -217,6 +258,7 @@ impl Replayer {
                     obs: self.obs(),
                     info: self.env.env().info(),
                     state: self.state(),
+                    ..Reset::default()
                 });
             }
         }

@@ -517,7 +517,7 @@ impl Env for CarRacing {
         }
         layout.insert("track_columns".to_owned(), json!(["alpha", "beta", "x", "y"]));
         layout.insert("track".to_owned(), track.into());
-        Trace { state: state.map(f64::from).to_vec(), layout }
+        Trace { state: state.map(f64::from).to_vec(), layout, ..Trace::default() }
     }
 }
 

@@ -54,7 +54,7 @@ const FORCE: f64 = 10.0;
 const TAU: f64 = 0.02;
 const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
 const POSITION_LIMIT: f64 = 2.4;
-const FRAME: (u32, u32) = (600, 400);
+pub(crate) const FRAME: (u32, u32) = (600, 400);
 /// Pixels a metre.
 const SCALE: f32 = FRAME.0 as f32 / (2.0 * POSITION_LIMIT as f32);
 /// Height of the track above the picture's bottom, in pixels.
@@ -128,6 +128,32 @@ fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
     Ok(Box::new(CartPole::new(config)))
 }
 
+/// The place in the picture of a cart at a position (m).
+pub(crate) fn cart_x(position: f64) -> f32 {
+    position as f32 * SCALE + FRAME.0 as f32 / 2.0
+}
+
+/// Draws the cart at a position (m) with its pole at an angle (rad).
+pub(crate) fn draw(position: f64, angle: f64, canvas: &mut Canvas) {
+    const CART: (f32, f32) = (50.0, 30.0);
+    const POLE_WIDTH: f32 = 10.0;
+    let cart_x = cart_x(position);
+    let axle = TRACK + CART.1 / 4.0;
+
+    let mut upright = Upright::new(canvas, FRAME.1);
+    let (half, top) = (CART.0 / 2.0, CART.1 / 2.0);
+    let cart = [(-half, -top), (-half, top), (half, top), (half, -top)];
+    upright.polygon(cart.map(|(x, y)| (x + cart_x, y + TRACK)), Color::BLACK);
+    let (half, tip) = (POLE_WIDTH / 2.0, POLE - POLE_WIDTH / 2.0);
+    let pole = [(-half, -half), (-half, tip), (half, tip), (half, -half)].map(|corner| {
+        let (x, y) = rotate(corner, -angle as f32);
+        (x + cart_x, y + axle)
+    });
+    upright.polygon(pole, Color::rgb(202, 152, 101));
+    upright.circle((cart_x, axle), half, Color::rgb(129, 132, 203));
+    upright.line((0.0, TRACK), (FRAME.0 as f32, TRACK), Color::BLACK);
+}
+
 /// The environment's state.
 #[derive(Clone)]
 struct CartPole {
@@ -156,11 +182,6 @@ impl CartPole {
             state: [0.0; 4],
             fallen: false,
         }
-    }
-
-    /// The cart's place in the picture.
-    fn cart_x(&self) -> f32 {
-        self.state[0] as f32 * SCALE + FRAME.0 as f32 / 2.0
     }
 }
 
@@ -236,23 +257,7 @@ impl Env for CartPole {
     }
 
     fn draw(&self, canvas: &mut Canvas) {
-        const CART: (f32, f32) = (50.0, 30.0);
-        const POLE_WIDTH: f32 = 10.0;
-        let cart_x = self.cart_x();
-        let axle = TRACK + CART.1 / 4.0;
-
-        let mut upright = Upright::new(canvas, FRAME.1);
-        let (half, top) = (CART.0 / 2.0, CART.1 / 2.0);
-        let cart = [(-half, -top), (-half, top), (half, top), (half, -top)];
-        upright.polygon(cart.map(|(x, y)| (x + cart_x, y + TRACK)), Color::BLACK);
-        let (half, tip) = (POLE_WIDTH / 2.0, POLE - POLE_WIDTH / 2.0);
-        let pole = [(-half, -half), (-half, tip), (half, tip), (half, -half)].map(|corner| {
-            let (x, y) = rotate(corner, -self.state[2] as f32);
-            (x + cart_x, y + axle)
-        });
-        upright.polygon(pole, Color::rgb(202, 152, 101));
-        upright.circle((cart_x, axle), half, Color::rgb(129, 132, 203));
-        upright.line((0.0, TRACK), (FRAME.0 as f32, TRACK), Color::BLACK);
+        draw(self.state[0], self.state[2], canvas);
     }
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {
@@ -261,7 +266,7 @@ impl Env for CartPole {
 
     /// The cart, at half the height of its pole.
     fn focus(&self) -> (f32, f32) {
-        (self.cart_x(), FRAME.1 as f32 - TRACK - POLE / 2.0)
+        (cart_x(self.state[0]), FRAME.1 as f32 - TRACK - POLE / 2.0)
     }
 
     fn trace(&self) -> Trace {

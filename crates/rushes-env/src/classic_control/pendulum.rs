@@ -48,7 +48,7 @@ const DT: f64 = 0.05;
 const MASS: f64 = 1.0;
 const LENGTH: f64 = 1.0;
 const GRAVITY: f64 = 10.0;
-const FRAME: u32 = 500;
+pub(crate) const FRAME: u32 = 500;
 
 /// Gymnasium's Pendulum-v1.
 pub fn v1() -> EnvSpec {
@@ -69,7 +69,7 @@ pub fn v1() -> EnvSpec {
         policies: vec![BuiltinPolicy::new(
             "swing-up",
             "pumps energy until the pendulum can reach the top, then balances it by a PD rule",
-            swing_up,
+            |config| Ok(swing_up(checked(config)?.g as f32)),
         )],
         ..EnvSpec::new("Pendulum-v1", make)
     }
@@ -105,9 +105,8 @@ fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
 }
 
 /// Swing-up by energy control (Åström and Furuta, "Swinging up a pendulum by energy control", 2000).
-fn swing_up(config: Config) -> Result<Box<dyn Policy>, Problem> {
-    let gravity = checked(config)?.g as f32;
-    Ok(Box::new(FromFn(move |observation: &[f32], action: &mut [f32]| {
+pub(crate) fn swing_up(gravity: f32) -> Box<dyn Policy> {
+    Box::new(FromFn(move |observation: &[f32], action: &mut [f32]| {
         let &[cos, sin, velocity] = observation else { return };
         let angle = sin.atan2(cos);
         // The rod's energy about its pivot, 0 when it stands still at the top.
@@ -120,7 +119,7 @@ fn swing_up(config: Config) -> Result<Box<dyn Policy>, Problem> {
             -4.0 * energy * towards
         };
         action[0] = torque.clamp(-MAX_TORQUE as f32, MAX_TORQUE as f32);
-    })))
+    }))
 }
 
 #[derive(Clone)]
@@ -216,24 +215,7 @@ impl Env for Pendulum {
     }
 
     fn draw(&self, canvas: &mut Canvas) {
-        let rod = Color::rgb(204, 77, 77);
-        let scale = FRAME as f32 / (2.0 * 2.2);
-        let (length, half) = (scale, 0.1 * scale);
-        let pivot = (FRAME / 2) as f32;
-        let direction = (normalized(self.angle) + PI / 2.0) as f32;
-        let place = |point| {
-            let (x, y) = rotate(point, direction);
-            (x + pivot, y + pivot)
-        };
-        let mut upright = Upright::new(canvas, FRAME);
-        let corners = [(0.0, -half), (0.0, half), (length, half), (length, -half)].map(place);
-        upright.polygon(corners, rod);
-        upright.circle((pivot, pivot), half, rod);
-        upright.circle(place((length, 0.0)), half, rod);
-        if let Some(torque) = self.torque {
-            draw_torque(&mut upright, (pivot, pivot), scale * torque.abs() / 2.0, torque > 0.0);
-        }
-        upright.circle((pivot, pivot), 0.05 * scale, Color::BLACK);
+        draw(self.angle, self.torque, canvas);
     }
 
     fn try_clone(&self) -> Option<Box<dyn Env>> {
@@ -243,6 +225,28 @@ impl Env for Pendulum {
     fn trace(&self) -> Trace {
         Trace { state: vec![self.angle, self.velocity], ..Trace::default() }
     }
+}
+
+/// Draws the pendulum at an angle (rad) with the last torque (N·m).
+pub(crate) fn draw(angle: f64, torque: Option<f32>, canvas: &mut Canvas) {
+    let rod = Color::rgb(204, 77, 77);
+    let scale = FRAME as f32 / (2.0 * 2.2);
+    let (length, half) = (scale, 0.1 * scale);
+    let pivot = (FRAME / 2) as f32;
+    let direction = (normalized(angle) + PI / 2.0) as f32;
+    let place = |point| {
+        let (x, y) = rotate(point, direction);
+        (x + pivot, y + pivot)
+    };
+    let mut upright = Upright::new(canvas, FRAME);
+    let corners = [(0.0, -half), (0.0, half), (length, half), (length, -half)].map(place);
+    upright.polygon(corners, rod);
+    upright.circle((pivot, pivot), half, rod);
+    upright.circle(place((length, 0.0)), half, rod);
+    if let Some(torque) = torque {
+        draw_torque(&mut upright, (pivot, pivot), scale * torque.abs() / 2.0, torque > 0.0);
+    }
+    upright.circle((pivot, pivot), 0.05 * scale, Color::BLACK);
 }
 
 /// The arrow around the pivot, `size` pixels across: clockwise for negative torques.

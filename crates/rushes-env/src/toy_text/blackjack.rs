@@ -23,8 +23,12 @@
 //!
 //! # Version history
 //! - v1: corrected handling of naturals.
+//!
+//! `tabular/Blackjack-v0` is Gymnasium's environment in JAX: the same rules and odds, another random stream, so that a seed
+//! deals other cards here than there. Gymnasium writes the observation as a box of whole numbers.
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{pixel_font, sprites};
@@ -33,7 +37,7 @@ use crate::environment::{Env, EnvError, Step};
 use crate::meaning::Meaning;
 use crate::policy::{FromFn, Policy};
 use crate::space::{Action, Space};
-use crate::spec::{BuiltinPolicy, EnvSpec, TOY_TEXT};
+use crate::spec::{BuiltinPolicy, EnvSpec, TABULAR, TOY_TEXT};
 use rushes_rng::NpRandom;
 
 /// Ace, two to ten, and three pictures worth ten.
@@ -48,12 +52,48 @@ pub fn v1() -> EnvSpec {
         max_episode_steps: None,
         reward_threshold: None,
         render_fps: 4,
-        policies: vec![BuiltinPolicy::new(
-            "optimal",
-            "the best action for every hand and open card, computed by dynamic programming",
-            |_: Config| Ok(optimal()),
-        )],
+        policies: vec![optimal_policy::<Config>()],
         ..EnvSpec::new("Blackjack-v1", |config| Ok(Box::new(Blackjack::new(config))))
+    }
+}
+
+fn optimal_policy<C: DeserializeOwned>() -> BuiltinPolicy {
+    BuiltinPolicy::new(
+        "optimal",
+        "the best action for every hand and open card, computed by dynamic programming",
+        |_: C| Ok(optimal()),
+    )
+}
+
+/// Gymnasium's tabular/Blackjack-v0.
+pub fn tabular_v0() -> EnvSpec {
+    EnvSpec {
+        family: TABULAR.into(),
+        summary: "Blackjack as Gymnasium has it in JAX; seeds deal other cards".into(),
+        render_fps: 4,
+        policies: vec![optimal_policy::<TabularConfig>()],
+        ..EnvSpec::new(
+            "tabular/Blackjack-v0",
+            |TabularConfig { natural, sutton_and_barto: sab }| {
+                Ok(Box::new(Blackjack::new(Config { natural, sab })))
+            },
+        )
+    }
+}
+
+/// Options of tabular/Blackjack-v0.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TabularConfig {
+    /// Pay 1.5 for winning with an ace and a ten dealt at once; ignored with `sutton_and_barto`.
+    pub natural: bool,
+    /// Follow Sutton and Barto's rules: an ace and a ten dealt at once win unless the dealer has them, too.
+    pub sutton_and_barto: bool,
+}
+
+impl Default for TabularConfig {
+    fn default() -> Self {
+        Self { natural: false, sutton_and_barto: true }
     }
 }
 

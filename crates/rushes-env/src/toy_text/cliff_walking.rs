@@ -23,7 +23,11 @@
 //! `prob`: the probability of the transition that happened.
 //!
 //! # Version history
+//! - v1 (Gymnasium 1.4): v0 with another picture; `CliffWalkingSlippery-v1` is the slippery one.
 //! - v0: initial version.
+//!
+//! `tabular/CliffWalking-v0` is Gymnasium's environment in JAX: v0 on ground that is not slippery. Its random stream, which
+//! decides nothing, is another, and Gymnasium writes place and action as boxes of whole numbers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +36,7 @@ use super::sprites::{Cell, Facing};
 use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
 use crate::meaning::Meaning;
-use crate::spec::{EnvSpec, TOY_TEXT};
+use crate::spec::{EnvSpec, TABULAR, TOY_TEXT};
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 12;
@@ -53,6 +57,29 @@ pub fn v0() -> EnvSpec {
         ..EnvSpec::new("CliffWalking-v0", |config| {
             Ok(Box::new(Tabular::new(model(&config), Cliff)))
         })
+    }
+}
+
+/// Gymnasium 1.4's CliffWalking-v1.
+pub fn v1() -> EnvSpec {
+    EnvSpec { id: "CliffWalking-v1".into(), ..v0() }
+}
+
+/// Gymnasium 1.4's CliffWalkingSlippery-v1.
+pub fn slippery_v1() -> EnvSpec {
+    EnvSpec {
+        summary: "walk along a cliff to the goal on ground that slips".into(),
+        ..v0().variant("CliffWalkingSlippery-v1", "is_slippery", true)
+    }
+}
+
+/// Gymnasium's tabular/CliffWalking-v0.
+pub fn tabular_v0() -> EnvSpec {
+    let spec = EnvSpec { id: "tabular/CliffWalking-v0".into(), ..v0() };
+    EnvSpec {
+        family: TABULAR.into(),
+        summary: "CliffWalking as Gymnasium has it in JAX".into(),
+        ..spec.without(&["is_slippery"])
     }
 }
 

@@ -1,16 +1,16 @@
 //! FrozenLake: cross a frozen lake to the goal without falling into a hole, on slippery ice.
 //!
-//! As in Gymnasium 1.1.1 `envs/toy_text/frozen_lake.py`.
+//! As in Gymnasium 1.1.1 `envs/toy_text/frozen_lake.py`, with 1.4.0's options `success_rate` and `reward_schedule`.
 //!
 //! # Action space
-//! `Discrete(4)`: 0 left, 1 down, 2 right, 3 up. On slippery ice the move goes there or to either side, with
-//! a third of the probability each.
+//! `Discrete(4)`: 0 left, 1 down, 2 right, 3 up. On slippery ice the move goes there with probability `success_rate`, a
+//! third by default, else to either side.
 //!
 //! # Observation space
 //! `Discrete(rows · columns)`: the player's place, `row · columns + column`.
 //!
 //! # Rewards
-//! +1 for reaching the goal, 0 for everything else.
+//! +1 for reaching the goal, 0 for everything else, or as `reward_schedule` says.
 //!
 //! # Starting state
 //! The tile `S` (any of them where a map has several).
@@ -52,6 +52,9 @@ const MAPS: [(&str, &[&str]); 2] = [
 /// How many random maps are drawn in search of one with a way to the goal.
 const MAP_ATTEMPTS: usize = 10_000;
 
+/// By default, each of a slippery move's ways is equally probable.
+const THIRD: f64 = 1.0 / 3.0;
+
 /// Discount of the built-in policy: high enough to prefer the safe way, low enough to go at all.
 const DISCOUNT: f64 = 0.999;
 
@@ -91,6 +94,10 @@ pub struct Config {
     pub map_name: Option<String>,
     /// Whether moves may slip to either side.
     pub is_slippery: bool,
+    /// The probability that a move on slippery ice goes where it should.
+    pub success_rate: f64,
+    /// The rewards of stepping onto the goal, into a hole and onto anything else.
+    pub reward_schedule: [f64; 3],
     /// Rows and columns of a random map, 2 to 64.
     pub map_size: usize,
     /// The probability that a tile of a random map is frozen.
@@ -105,6 +112,8 @@ impl Default for Config {
             desc: None,
             map_name: Some("4x4".to_owned()),
             is_slippery: true,
+            success_rate: THIRD,
+            reward_schedule: [1.0, 0.0, 0.0],
             map_size: 8,
             map_frozen_probability: 0.8,
             map_seed: 0,
@@ -122,8 +131,7 @@ struct Lake {
 }
 
 fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
-    let lake = Lake::new(&config)?;
-    Ok(Box::new(Tabular::new(lake.model(config.is_slippery), lake)))
+    Ok(Box::new(Tabular::new(model(&config)?, Lake::new(&config)?)))
 }
 
 /// The table of outcomes for these options.
@@ -131,7 +139,11 @@ fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
 /// # Errors
 /// Maps that make no sense, by the option.
 pub fn model(config: &Config) -> Result<Model, Problem> {
-    Ok(Lake::new(config)?.model(config.is_slippery))
+    if !(0.0..=1.0).contains(&config.success_rate) {
+        let message = format!("expected a probability, got {}", config.success_rate);
+        return Err(refused("success_rate", message));
+    }
+    Ok(Lake::new(config)?.model(config))
 }
 
 fn refused(path: &str, message: impl Into<String>) -> Problem {
@@ -237,7 +249,11 @@ impl Lake {
         row * self.columns + column
     }
 
-    fn model(&self, is_slippery: bool) -> Model {
+    fn model(&self, config: &Config) -> Model {
+        let &Config { is_slippery, success_rate, reward_schedule: [goal, hole, other], .. } =
+            config;
+        // 1.1.1 rounds a third otherwise than half of what one leaves.
+        let astray = if success_rate == THIRD { THIRD } else { (1.0 - success_rate) / 2.0 };
         let starts = self.tiles.iter().filter(|tile| **tile == b'S').count() as f64;
         let first = |tile: &u8| if *tile == b'S' { 1.0 / starts } else { 0.0 };
         let initial: Vec<f64> = self.tiles.iter().map(first).collect();
@@ -247,13 +263,17 @@ impl Lake {
                     Transition { probability: 1.0, state: place, reward: 0.0, terminated: true };
                 return vec![stay];
             }
-            let directions = [(action + 3) % 4, action, (action + 1) % 4];
-            let directions = if is_slippery { &directions[..] } else { &directions[1..2] };
-            let probability = if is_slippery { 1.0 / 3.0 } else { 1.0 };
-            let outcome = |&direction: &usize| {
+            let slips =
+                [((action + 3) % 4, astray), (action, success_rate), ((action + 1) % 4, astray)];
+            let directions = if is_slippery { &slips[..] } else { &[(action, 1.0)] };
+            let outcome = |&(direction, probability): &(usize, f64)| {
                 let state = self.moved(place, direction);
                 let tile = self.tiles[state];
-                let reward = if tile == b'G' { 1.0 } else { 0.0 };
+                let reward = match tile {
+                    b'G' => goal,
+                    b'H' => hole,
+                    _ => other,
+                };
                 Transition { probability, state, reward, terminated: matches!(tile, b'G' | b'H') }
             };
             directions.iter().map(outcome).collect()

@@ -161,6 +161,14 @@ pub trait World {
     /// What each action does.
     fn action_meanings(&self) -> Vec<Meaning>;
 
+    /// Draws what an episode has beside its first state.
+    fn begin(&mut self, _random: &mut NpRandom) {}
+
+    /// The state that a step leads to, where more than the table decides about it.
+    fn altered(&mut self, _from: usize, to: usize, _random: &mut NpRandom) -> usize {
+        to
+    }
+
     /// Which actions change something in `state`, where the reference tells.
     fn action_mask(&self, _state: usize) -> Option<Vec<u8>> {
         None
@@ -215,6 +223,7 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
             self.np_random = NpRandom::new(seed);
         }
         self.state = self.model.first(&mut self.np_random);
+        self.world.begin(&mut self.np_random);
         self.heading = None;
         self.probability = 1.0;
         Ok(())
@@ -224,7 +233,7 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
         let action = action.index();
         let Transition { probability, state, reward, terminated } =
             self.model.next(self.state, action, &mut self.np_random);
-        self.state = state;
+        self.state = self.world.altered(self.state, state, &mut self.np_random);
         self.probability = probability;
         if action < 4 {
             self.heading = Some(action);

@@ -1,10 +1,12 @@
 //! Taxi: fetch a passenger from one of four places and bring them to another.
 //!
 //! After Dietterich, "Hierarchical reinforcement learning with the MAXQ value function decomposition"
-//! (2000), as in Gymnasium 1.1.1 `envs/toy_text/taxi.py`.
+//! (2000), as in Gymnasium 1.1.1 and 1.4.0 `envs/toy_text/taxi.py`.
 //!
 //! # Action space
-//! `Discrete(6)`: 0 south, 1 north, 2 east, 3 west, 4 pick the passenger up, 5 drop them off.
+//! `Discrete(6)`: 0 south, 1 north, 2 east, 3 west, 4 pick the passenger up, 5 drop them off. In the rain (v4,
+//! `is_rainy`) a move goes where it should with probability `rainy_probability`, else to either side; one against a wall
+//! goes nowhere.
 //!
 //! # Observation space
 //! `Discrete(500)`: `((row · 5 + column) · 5 + passenger) · 4 + destination`; the passenger waits at red 0,
@@ -16,13 +18,17 @@
 //! # Starting state
 //! Uniform over the 300 states in which the passenger waits and is not yet at the destination.
 //!
+//! With `fickle_passenger` (v4) the passenger of an episode changes the destination with probability `fickle_probability`,
+//! once, at the first move with them aboard, to one of the other three places.
+//!
 //! # Episode end
 //! Terminates when the passenger is delivered; truncates after 200 steps.
 //!
 //! # Info
-//! `prob`: the probability of the transition (1). `action_mask`: which actions change the state.
+//! `prob`: the probability of the transition. `action_mask`: which actions change the state.
 //!
 //! # Version history
+//! - v4 (Gymnasium 1.4): rain and fickle passengers.
 //! - v3: corrected map and passenger logic, `action_mask`.
 
 use schemars::JsonSchema;
@@ -31,8 +37,11 @@ use serde::{Deserialize, Serialize};
 use super::sprites::{Cell, Facing};
 use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
+use crate::environment::Env;
 use crate::meaning::Meaning;
+use crate::problem::Problem;
 use crate::spec::{EnvSpec, TOY_TEXT};
+use rushes_rng::NpRandom;
 
 const MAP: [&[u8; 11]; 7] = [
     b"+---------+",
@@ -53,23 +62,54 @@ const PLACES: [(usize, usize); 4] = [(0, 0), (0, 4), (4, 0), (4, 3)];
 /// Pixels of a character of the map.
 const TILE: u32 = 50;
 
-/// Gymnasium's Taxi-v3.
-pub fn v3() -> EnvSpec {
+/// Gymnasium 1.4's Taxi-v4.
+pub fn v4() -> EnvSpec {
     EnvSpec {
         family: TOY_TEXT.into(),
         summary: "fetch a passenger and bring them where they want to go".into(),
         max_episode_steps: Some(200),
         reward_threshold: Some(8.0),
         render_fps: 4,
-        policies: vec![tabular::optimal(|_: Config| Ok(tabular::greedy(&model(), 0.99)))],
-        ..EnvSpec::new("Taxi-v3", |_: Config| Ok(Box::new(Tabular::new(model(), Town))))
+        policies: vec![tabular::optimal(|config| Ok(tabular::greedy(&model(&config)?, 0.99)))],
+        ..EnvSpec::new("Taxi-v4", make)
     }
 }
 
-/// Taxi takes no options.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+/// Gymnasium's Taxi-v3.
+pub fn v3() -> EnvSpec {
+    let spec = EnvSpec { id: "Taxi-v3".into(), ..v4() };
+    spec.without(&["is_rainy", "fickle_passenger", "rainy_probability", "fickle_probability"])
+}
+
+/// Options of Taxi-v4; Taxi-v3 takes none.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {}
+pub struct Config {
+    /// Whether moves may slip to either side.
+    pub is_rainy: bool,
+    /// Whether the passenger may change the destination.
+    pub fickle_passenger: bool,
+    /// The probability that a move in the rain goes where it should.
+    pub rainy_probability: f64,
+    /// The probability that a fickle passenger changes the destination.
+    pub fickle_probability: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            is_rainy: false,
+            fickle_passenger: false,
+            rainy_probability: 0.8,
+            fickle_probability: 0.3,
+        }
+    }
+}
+
+fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
+    let fickle = config.fickle_passenger.then_some(config.fickle_probability);
+    Ok(Box::new(Tabular::new(model(&config)?, Town { fickle, will_change: false })))
+}
 
 /// A state taken apart.
 #[derive(Clone, Copy)]
@@ -94,6 +134,31 @@ impl Situation {
     fn open(self, east: bool) -> bool {
         let (row, column) = self.taxi;
         MAP[row + 1][2 * column + if east { 2 } else { 0 }] == b':'
+    }
+
+    /// The place of a slip by `(rows, columns)`. As in the reference, the wall in the way is looked for beside the place
+    /// that the slip leads to.
+    fn slipped(mut self, (rows, columns): (i8, i8)) -> Self {
+        let moved = |place: usize, by: i8| place.saturating_add_signed(by.into()).min(SIDE - 1);
+        let (row, column) = (moved(self.taxi.0, rows), moved(self.taxi.1, columns));
+        let wall = match columns {
+            1 => MAP[row + 1][2 * column] != b':',
+            -1 => MAP[row + 1][2 * column + 2] != b':',
+            _ => false,
+        };
+        if !wall {
+            self.taxi = (row, column);
+        }
+        self
+    }
+
+    /// Where `action` leads in the rain when the taxi slips to the left or right of its way; nowhere for what is no
+    /// move, or one against a wall.
+    fn slips(self, action: usize) -> [Self; 2] {
+        const SIDES: [[(i8, i8); 2]; 4] =
+            [[(0, 1), (0, -1)], [(0, -1), (0, 1)], [(-1, 0), (1, 0)], [(1, 0), (-1, 0)]];
+        let goes = self.act(action).0.taxi != self.taxi;
+        SIDES[action].map(|side| if goes { self.slipped(side) } else { self })
     }
 
     /// What `action` does: the next situation, its reward, and whether it ends the episode.
@@ -126,8 +191,20 @@ impl Situation {
     }
 }
 
-/// The table of outcomes.
-pub fn model() -> Model {
+/// The table of outcomes for these options.
+///
+/// # Errors
+/// Fails if a probability is none.
+pub fn model(config: &Config) -> Result<Model, Problem> {
+    let &Config { is_rainy, rainy_probability, fickle_probability, .. } = config;
+    for (name, probability) in
+        [("rainy_probability", rainy_probability), ("fickle_probability", fickle_probability)]
+    {
+        if !(0.0..=1.0).contains(&probability) {
+            let message = format!("expected a probability, got {probability}");
+            return Err(Problem::new(&[name], message));
+        }
+    }
     let waits = |state| {
         let Situation { passenger, destination, .. } = Situation::decode(state);
         passenger != ABOARD && passenger != destination
@@ -135,15 +212,32 @@ pub fn model() -> Model {
     let count = (0..STATES).filter(|&state| waits(state)).count() as f64;
     let initial: Vec<f64> =
         (0..STATES).map(|state| if waits(state) { 1.0 / count } else { 0.0 }).collect();
-    Model::new(&initial, ACTIONS, |state, action| {
-        let (next, reward, terminated) = Situation::decode(state).act(action);
-        vec![Transition { probability: 1.0, state: next.encode(), reward, terminated }]
-    })
+    Ok(Model::new(&initial, ACTIONS, |state, action| {
+        let now = Situation::decode(state);
+        let (next, reward, terminated) = now.act(action);
+        let outcome = |probability, next: Situation| Transition {
+            probability,
+            state: next.encode(),
+            reward,
+            terminated,
+        };
+        if !is_rainy || action >= 4 {
+            return vec![outcome(1.0, next)];
+        }
+        let astray = (1.0 - rainy_probability) / 2.0;
+        let slips = now.slips(action).map(|next| outcome(astray, next));
+        [[outcome(rainy_probability, next)].as_slice(), &slips].concat()
+    }))
 }
 
-/// The drawing.
+/// The drawing, and the passenger's mind.
 #[derive(Clone)]
-struct Town;
+struct Town {
+    /// The probability that a passenger changes the destination.
+    fickle: Option<f64>,
+    /// Whether the one of this episode will.
+    will_change: bool,
+}
 
 impl World for Town {
     fn frame_size(&self) -> (u32, u32) {
@@ -159,6 +253,21 @@ impl World for Town {
             "pick the passenger up",
             "drop the passenger off",
         ])
+    }
+
+    fn begin(&mut self, random: &mut NpRandom) {
+        self.will_change = self.fickle.is_some_and(|probability| random.random() < probability);
+    }
+
+    fn altered(&mut self, from: usize, to: usize, random: &mut NpRandom) -> usize {
+        let (before, mut now) = (Situation::decode(from), Situation::decode(to));
+        if !self.will_change || before.passenger != ABOARD || before.taxi == now.taxi {
+            return to;
+        }
+        self.will_change = false;
+        let others = (0..PLACES.len()).filter(|&place| place != before.destination);
+        now.destination = others.collect::<Vec<_>>()[random.choice(PLACES.len() - 1)];
+        now.encode()
     }
 
     fn action_mask(&self, state: usize) -> Option<Vec<u8>> {

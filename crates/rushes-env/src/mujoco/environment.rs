@@ -1,0 +1,287 @@
+//! What all MuJoCo environments are: a simulation, a task in it, and a camera (Gymnasium's `MujocoEnv`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rushes_mujoco::{Model, MujocoError, Numbers, Simulation};
+use rushes_rng::NpRandom;
+use serde_json::json;
+
+use super::options::CameraConfig;
+use super::picture::Picture;
+use crate::draw::Canvas;
+use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::problem::Problem;
+use crate::space::{Action, Space};
+
+/// Which of Gymnasium's definitions an environment follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// The one before Gymnasium 1.0.
+    V4,
+    /// The present one.
+    V5,
+}
+
+/// What an environment's options say of the simulation and its picture.
+pub(super) struct Setup {
+    pub(super) xml_file: String,
+    pub(super) frame_skip: u32,
+    pub(super) camera: CameraConfig,
+    pub(super) camera_id: Option<i32>,
+    pub(super) camera_name: Option<String>,
+    pub(super) frame_size: (u32, u32),
+}
+
+/// What tells one environment from another: where it starts, what it rewards and what it shows.
+///
+/// Arithmetic follows Gymnasium's line by line, in its precision: an action and its cost are float32 and everything
+/// else is float64.
+pub(super) trait Task: Clone + 'static {
+    /// Draws a starting state into positions and velocities that hold the model's own.
+    fn start(&mut self, random: &mut NpRandom, qpos: &mut [f64], qvel: &mut [f64]);
+
+    /// Advances by one action.
+    fn step(&mut self, robot: &mut Robot, action: &[f32]) -> Result<Step, EnvError>;
+
+    /// What is observed.
+    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a;
+
+    /// The `info` of the last reset or step.
+    fn info(&self, robot: &Robot) -> Info;
+}
+
+/// A simulation that a task acts in.
+pub(super) struct Robot {
+    simulation: Simulation,
+    frame_skip: u32,
+    init_qpos: Vec<f64>,
+    init_qvel: Vec<f64>,
+}
+
+impl Robot {
+    /// Holds the controls for one step of the environment.
+    pub(super) fn advance(&mut self, action: &[f32]) -> Result<(), EnvError> {
+        Ok(self.simulation.step(action, self.frame_skip)?)
+    }
+
+    /// [`Robot::advance`], for those who look at [`Numbers::CfrcExt`] afterwards.
+    pub(super) fn advance_with_forces(&mut self, action: &[f32]) -> Result<(), EnvError> {
+        self.advance(action)?;
+        Ok(self.simulation.rne_post_constraint()?)
+    }
+
+    /// Seconds of a step of the environment.
+    pub(super) fn dt(&self) -> f64 {
+        self.simulation.model().timestep() * f64::from(self.frame_skip)
+    }
+
+    /// Seconds of a step of the simulation.
+    pub(super) fn timestep(&self) -> f64 {
+        self.simulation.model().timestep()
+    }
+
+    /// Positions of the joints.
+    pub(super) fn qpos(&self) -> &[f64] {
+        self.simulation.numbers(Numbers::Qpos)
+    }
+
+    /// Velocities of the joints.
+    pub(super) fn qvel(&self) -> &[f64] {
+        self.simulation.numbers(Numbers::Qvel)
+    }
+
+    /// Any array of the simulation.
+    pub(super) fn numbers(&self, which: Numbers) -> &[f64] {
+        self.simulation.numbers(which)
+    }
+
+    /// The position of a body's frame.
+    pub(super) fn body(&self, body: usize) -> [f64; 3] {
+        std::array::from_fn(|axis| self.numbers(Numbers::Xpos)[3 * body + axis])
+    }
+
+    /// The positions of the joints in the model.
+    pub(super) fn init_qpos(&self) -> &[f64] {
+        &self.init_qpos
+    }
+
+    /// What the bodies of these names are numbered.
+    pub(super) fn bodies<const N: usize>(&self, names: [&str; N]) -> Result<[usize; N], Problem> {
+        let mut ids = [0; N];
+        for (id, name) in ids.iter_mut().zip(names) {
+            *id = self.simulation.model().id(rushes_mujoco::Kind::Body, name).ok_or_else(|| {
+                Problem::new(&["xml_file"], format!("expected a model with a body called `{name}`"))
+            })?;
+        }
+        Ok(ids)
+    }
+
+    /// Fails if the model has fewer joints than a task looks at.
+    pub(super) fn check_joints(&self, qpos: usize, qvel: usize) -> Result<(), Problem> {
+        if self.init_qpos.len() >= qpos && self.init_qvel.len() >= qvel {
+            return Ok(());
+        }
+        let message = format!(
+            "expected a model with at least {qpos} positions and {qvel} velocities, found {} and {}",
+            self.init_qpos.len(),
+            self.init_qvel.len()
+        );
+        Err(Problem::new(&["xml_file"], message))
+    }
+}
+
+impl From<MujocoError> for EnvError {
+    fn from(error: MujocoError) -> Self {
+        Self::Physics(error.to_string())
+    }
+}
+
+/// A task in its simulation.
+pub(super) struct MujocoEnv<T> {
+    task: T,
+    robot: Robot,
+    picture: Arc<Picture>,
+    observation_space: Space,
+    action_space: Space,
+    np_random: NpRandom,
+}
+
+impl<T: Task> MujocoEnv<T> {
+    /// Compiles the model and builds the environment around it; `task` checks what it needs of the model.
+    pub(super) fn build(
+        setup: &Setup,
+        task: impl FnOnce(&Robot) -> Result<T, Problem>,
+    ) -> Result<Box<dyn Env>, Problem> {
+        if setup.frame_skip == 0 {
+            return Err(Problem::new(&["frame_skip"], "expected at least 1, got 0"));
+        }
+        let simulation = Simulation::new(Arc::new(compile(&setup.xml_file)?))
+            .map_err(|error| Problem::new(&["xml_file"], error.to_string()))?;
+        let picture = Picture::new(&simulation, setup)?;
+        let robot = Robot {
+            frame_skip: setup.frame_skip,
+            init_qpos: simulation.numbers(Numbers::Qpos).to_vec(),
+            init_qvel: simulation.numbers(Numbers::Qvel).to_vec(),
+            simulation,
+        };
+        let task = task(&robot)?;
+        let observed = task.observation(&robot).count();
+        let range = robot.numbers(Numbers::CtrlRange);
+        let bounds =
+            |which| range.iter().skip(which).step_by(2).map(|&bound| bound as f32).collect();
+        let (low, high): (Vec<f32>, Vec<f32>) = (bounds(0), bounds(1));
+        let controls = low.len();
+        Ok(Box::new(Self {
+            action_space: Space::float_box(low, high, vec![controls]),
+            observation_space: Space::symmetric_box(vec![f32::INFINITY; observed]),
+            picture: Arc::new(picture),
+            np_random: NpRandom::new(0),
+            task,
+            robot,
+        }))
+    }
+}
+
+/// Compiles one of Gymnasium's models by its name, or a user's own by its path.
+fn compile(xml_file: &str) -> Result<Model, Problem> {
+    let model = if xml_file.starts_with(['.', '/', '~']) {
+        Model::from_file(&expanded(xml_file))
+    } else {
+        let Some((name, xml)) = super::MODELS.iter().find(|(name, _)| *name == xml_file) else {
+            let known: Vec<_> = super::MODELS.iter().map(|(name, _)| *name).collect();
+            let hint =
+                "; a file of your own is written with a path that begins with `/`, `.` or `~`";
+            let message = crate::names::unknown("model", xml_file, &known) + hint;
+            return Err(Problem::new(&["xml_file"], message));
+        };
+        Model::from_xml(name, xml)
+    };
+    model.map_err(|error| match error {
+        MujocoError::Library(error) => Problem::new(&[] as &[&str], error.to_string()),
+        MujocoError::Mujoco(message) => Problem::new(&["xml_file"], message),
+    })
+}
+
+/// A path with the user's folder for `~`.
+fn expanded(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(below), Some(home)) => home.join(below),
+        _ => Path::new(path).to_owned(),
+    }
+}
+
+impl<T: Task> Env for MujocoEnv<T> {
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
+        if let Some(seed) = seed {
+            self.np_random = NpRandom::new(seed);
+        }
+        self.robot.simulation.reset()?;
+        let (mut qpos, mut qvel) = (self.robot.init_qpos.clone(), self.robot.init_qvel.clone());
+        self.task.start(&mut self.np_random, &mut qpos, &mut qvel);
+        Ok(self.robot.simulation.set_state(&qpos, &qvel)?)
+    }
+
+    fn step(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
+        let (Action::Continuous(action) | Action::Composite(action)) = action else {
+            return Err(EnvError::invalid_action(&[action.index() as f32], &self.action_space));
+        };
+        self.task.step(&mut self.robot, action)
+    }
+
+    fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+        for (out, value) in observation.iter_mut().zip(self.task.observation(&self.robot)) {
+            *out = value as f32;
+        }
+        Ok(())
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(Self {
+            task: self.task.clone(),
+            robot: Robot {
+                simulation: self.robot.simulation.try_clone().ok()?,
+                frame_skip: self.robot.frame_skip,
+                init_qpos: self.robot.init_qpos.clone(),
+                init_qvel: self.robot.init_qvel.clone(),
+            },
+            picture: Arc::clone(&self.picture),
+            observation_space: self.observation_space.clone(),
+            action_space: self.action_space.clone(),
+            np_random: self.np_random.clone(),
+        }))
+    }
+
+    fn frame_size(&self) -> (u32, u32) {
+        self.picture.size()
+    }
+
+    fn draw(&self, canvas: &mut Canvas) {
+        self.picture.draw(&self.robot.simulation, canvas);
+    }
+
+    fn info(&self) -> Info {
+        let mut info = self.task.info(&self.robot);
+        let warnings: Vec<_> = self.robot.simulation.warnings().collect();
+        if !warnings.is_empty() {
+            info.insert("mujoco_warnings".into(), json!(warnings));
+        }
+        info
+    }
+
+    fn trace(&self) -> Trace {
+        Trace {
+            state: [self.robot.qpos(), self.robot.qvel()].concat(),
+            observation: self.task.observation(&self.robot).collect(),
+            ..Trace::default()
+        }
+    }
+}

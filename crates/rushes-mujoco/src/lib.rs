@@ -1,0 +1,476 @@
+//! A safe view of MuJoCo: compiled models and their simulations, as far as the environments need them.
+//!
+//! `bridge.c` holds the other side, compiled against the layout of MuJoCo 3.17.0's structures (`include/`). Nothing is
+//! linked: the library is opened when the first model is compiled, so that whoever needs none does not need it.
+//! Arrays are float64 in MuJoCo's units (metres, radians, seconds, newtons) and row-major, one row a body, geom or
+//! camera.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+mod library;
+
+pub use library::{LibraryError, VARIABLE, VERSION, open};
+
+/// Why a model cannot be compiled, or a simulation cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MujocoError {
+    /// There is no library to compile it with.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// In MuJoCo's own words.
+    #[error("{0}")]
+    Mujoco(String),
+}
+
+/// An array of a simulation or its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Numbers {
+    /// Positions of the joints.
+    Qpos,
+    /// Velocities of the joints.
+    Qvel,
+    /// Controls of the actuators.
+    Ctrl,
+    /// Positions of the bodies, 3 each.
+    Xpos,
+    /// Centres of mass of the bodies, 3 each.
+    Xipos,
+    /// Positions of the sites, 3 each.
+    SiteXpos,
+    /// Inertia and mass of the bodies about the centre of mass, 10 each.
+    Cinert,
+    /// Angular and linear velocity of the bodies about the centre of mass, 6 each.
+    Cvel,
+    /// External torque and force on the bodies about the centre of mass, 6 each; after
+    /// [`Simulation::rne_post_constraint`].
+    CfrcExt,
+    /// Forces of the actuators on the joints.
+    QfrcActuator,
+    /// Forces of constraints on the joints.
+    QfrcConstraint,
+    /// Lengths of the tendons.
+    TenLength,
+    /// Velocities of the tendons.
+    TenVelocity,
+    /// Positions of the geoms, 3 each.
+    GeomXpos,
+    /// Orientations of the geoms, 9 each.
+    GeomXmat,
+    /// Positions of the cameras, 3 each.
+    CamXpos,
+    /// Orientations of the cameras, 9 each: they look along minus z.
+    CamXmat,
+    /// Vertical fields of view of the cameras in degrees.
+    CamFovy,
+    /// Masses of the bodies.
+    BodyMass,
+    /// Least and greatest control of each actuator, 2 each.
+    CtrlRange,
+}
+
+/// What can be looked up by its name, as MuJoCo numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Kind {
+    /// A body.
+    Body = 1,
+    /// A camera.
+    Camera = 7,
+}
+
+/// The shape of a geom, as MuJoCo numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The plane z = 0, of half-sizes x and y; 0 is infinite.
+    Plane,
+    /// Of radius `size[0]`.
+    Sphere,
+    /// A cylinder along z of radius `size[0]` and half-length `size[1]`, with half a sphere at each end.
+    Capsule,
+    /// Of half-axes `size`.
+    Ellipsoid,
+    /// Along z, of radius `size[0]` and half-length `size[1]`.
+    Cylinder,
+    /// Of half-sides `size`.
+    Box,
+    /// Triangles: [`Model::mesh`] of this number.
+    Mesh(usize),
+    /// A height field or something else that has no simple form.
+    Other,
+}
+
+/// A geom as its model describes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Geom {
+    /// Its shape.
+    pub shape: Shape,
+    /// The group that makes it visible or not; 0 to 2 are shown by default.
+    pub group: i32,
+    /// The body that it belongs to; 0 is the world.
+    pub body: usize,
+    /// What the shape makes of it.
+    pub size: [f32; 3],
+    /// The radius of the sphere about its centre that holds it; 0 for a plane.
+    pub radius: f32,
+    /// Red, green, blue and opacity, 0 to 1.
+    pub rgba: [f32; 4],
+    /// Whether it has a material.
+    pub textured: bool,
+}
+
+/// [`Geom`] as the bridge writes it.
+#[repr(C)]
+#[derive(Default)]
+struct RawGeom {
+    kind: i32,
+    group: i32,
+    body: i32,
+    mesh: i32,
+    size: [f32; 3],
+    radius: f32,
+    rgba: [f32; 4],
+    textured: i32,
+}
+
+/// The free camera before anyone moved it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Vertical field of view in degrees.
+    pub fovy: f64,
+    /// Degrees about the vertical axis.
+    pub azimuth: f64,
+    /// Degrees above the horizon; negative ones look down.
+    pub elevation: f64,
+    /// The size of the model in metres.
+    pub extent: f64,
+}
+
+/// MuJoCo's `mjModel` and `mjData`.
+#[repr(C)]
+struct RawModel {
+    _opaque: [u8; 0],
+}
+#[repr(C)]
+struct RawData {
+    _opaque: [u8; 0],
+}
+
+/// A message, or null for success.
+type Outcome = *const c_char;
+
+unsafe extern "C" {
+    fn mjb_load(
+        path: *const c_char,
+        text: *const c_char,
+        length: c_int,
+        model: *mut *mut RawModel,
+    ) -> Outcome;
+    fn mjb_delete_model(model: *mut RawModel);
+    fn mjb_make_data(model: *const RawModel, data: *mut *mut RawData) -> Outcome;
+    fn mjb_copy_data(to: *mut RawData, model: *const RawModel, from: *const RawData) -> Outcome;
+    fn mjb_delete_data(data: *mut RawData);
+    fn mjb_reset(model: *const RawModel, data: *mut RawData) -> Outcome;
+    fn mjb_forward(model: *const RawModel, data: *mut RawData) -> Outcome;
+    fn mjb_step(model: *const RawModel, data: *mut RawData, steps: c_int) -> Outcome;
+    fn mjb_rne_post_constraint(model: *const RawModel, data: *mut RawData) -> Outcome;
+    fn mjb_id(model: *const RawModel, kind: c_int, name: *const c_char) -> c_int;
+    fn mjb_timestep(model: *const RawModel) -> f64;
+    fn mjb_warnings(data: *const RawData) -> c_uint;
+    fn mjb_numbers(
+        model: *const RawModel,
+        data: *const RawData,
+        which: c_int,
+        length: *mut usize,
+    ) -> *mut f64;
+    fn mjb_geoms(model: *const RawModel) -> c_int;
+    fn mjb_geom(model: *const RawModel, i: c_int, geom: *mut RawGeom);
+    fn mjb_mesh(
+        model: *const RawModel,
+        i: c_int,
+        vertices: *mut *const f32,
+        corners: *mut usize,
+        faces: *mut *const c_int,
+        indices: *mut usize,
+    );
+    fn mjb_view(model: *const RawModel, view: *mut [f64; 4]);
+}
+
+fn check(outcome: Outcome) -> Result<(), MujocoError> {
+    if outcome.is_null() {
+        return Ok(());
+    }
+    // Sound: a message of the bridge lives until this thread's next call.
+    let message = unsafe { CStr::from_ptr(outcome) };
+    Err(MujocoError::Mujoco(message.to_string_lossy().into_owned()))
+}
+
+fn text(bytes: &[u8]) -> Result<CString, MujocoError> {
+    CString::new(bytes).map_err(|_| MujocoError::Mujoco("a name holds a zero byte".into()))
+}
+
+/// A compiled model. Simulations share it and never change it.
+pub struct Model(NonNull<RawModel>);
+
+// Sound: nothing changes a model once it is compiled.
+unsafe impl Send for Model {}
+unsafe impl Sync for Model {}
+
+impl Model {
+    /// Compiles the model in `xml`; `name` is what MuJoCo calls it in messages.
+    ///
+    /// # Errors
+    /// Fails if there is no library, and with MuJoCo's message if the model is broken.
+    pub fn from_xml(name: &str, xml: &str) -> Result<Self, MujocoError> {
+        Self::load(name.as_bytes(), Some(xml))
+    }
+
+    /// Compiles the model in a file, with the meshes and textures that it names.
+    ///
+    /// # Errors
+    /// Fails if there is no library, and with MuJoCo's message if the file cannot be read or the model is broken.
+    pub fn from_file(path: &Path) -> Result<Self, MujocoError> {
+        Self::load(path.as_os_str().as_encoded_bytes(), None)
+    }
+
+    fn load(path: &[u8], xml: Option<&str>) -> Result<Self, MujocoError> {
+        open()?;
+        let path = text(path)?;
+        let mut raw = ptr::null_mut();
+        let (start, length) = xml.map_or((ptr::null(), 0), |xml| (xml.as_ptr().cast(), xml.len()));
+        // Sound: the text has that length, and the bridge writes one pointer.
+        check(unsafe { mjb_load(path.as_ptr(), start, length as c_int, &raw mut raw) })?;
+        NonNull::new(raw).map(Self).ok_or_else(|| MujocoError::Mujoco("no model".into()))
+    }
+
+    /// The number of what has this name.
+    pub fn id(&self, kind: Kind, name: &str) -> Option<usize> {
+        let name = text(name.as_bytes()).ok()?;
+        // Sound: the model lives, the name ends with a zero byte.
+        usize::try_from(unsafe { mjb_id(self.0.as_ptr(), kind as c_int, name.as_ptr()) }).ok()
+    }
+
+    /// Seconds of one step.
+    pub fn timestep(&self) -> f64 {
+        // Sound: the model lives.
+        unsafe { mjb_timestep(self.0.as_ptr()) }
+    }
+
+    /// Its geoms, in the order of [`Numbers::GeomXpos`].
+    pub fn geoms(&self) -> Vec<Geom> {
+        // Sound: the model lives.
+        let count = unsafe { mjb_geoms(self.0.as_ptr()) };
+        let geom = |i| {
+            let mut raw = RawGeom::default();
+            // Sound: there is a geom of that number, and the bridge writes a whole one.
+            unsafe { mjb_geom(self.0.as_ptr(), i, &raw mut raw) };
+            let shape = match raw.kind {
+                0 => Shape::Plane,
+                2 => Shape::Sphere,
+                3 => Shape::Capsule,
+                4 => Shape::Ellipsoid,
+                5 => Shape::Cylinder,
+                6 => Shape::Box,
+                7 => usize::try_from(raw.mesh).map_or(Shape::Other, Shape::Mesh),
+                _ => Shape::Other,
+            };
+            let RawGeom { group, size, radius, rgba, .. } = raw;
+            let body = raw.body as usize;
+            Geom { shape, group, body, size, radius, rgba, textured: raw.textured != 0 }
+        };
+        (0..count).map(geom).collect()
+    }
+
+    /// The triangles of a mesh that a geom's [`Shape::Mesh`] names: the coordinates of all vertices, and the numbers of
+    /// each triangle's.
+    pub fn mesh(&self, mesh: usize) -> (&[[f32; 3]], &[[c_int; 3]]) {
+        let (mut vertices, mut corners) = (ptr::null(), 0);
+        let (mut faces, mut indices) = (ptr::null(), 0);
+        // Sound: a geom names the mesh, and its arrays live as long as the model.
+        unsafe {
+            let (to_corners, to_indices) = (&raw mut corners, &raw mut indices);
+            mjb_mesh(
+                self.0.as_ptr(),
+                mesh as c_int,
+                &raw mut vertices,
+                to_corners,
+                &raw mut faces,
+                to_indices,
+            );
+            (slice(vertices, corners).as_chunks::<3>().0, slice(faces, indices).as_chunks::<3>().0)
+        }
+    }
+
+    /// The free camera.
+    pub fn view(&self) -> View {
+        let mut view = [0.0; 4];
+        // Sound: the model lives, the bridge writes four numbers.
+        unsafe { mjb_view(self.0.as_ptr(), &raw mut view) };
+        let [fovy, azimuth, elevation, extent] = view;
+        View { fovy, azimuth, elevation, extent }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // Sound: nothing else has it.
+        unsafe { mjb_delete_model(self.0.as_ptr()) };
+    }
+}
+
+/// `length` numbers from `start`, which may be null where there are none.
+///
+/// # Safety
+/// They live as long as the slice.
+unsafe fn slice<'a, T>(start: *const T, length: usize) -> &'a [T] {
+    if start.is_null() || length == 0 {
+        return &[];
+    }
+    // Sound: the caller says so.
+    unsafe { std::slice::from_raw_parts(start, length) }
+}
+
+/// A simulation of a model.
+pub struct Simulation {
+    model: Arc<Model>,
+    data: NonNull<RawData>,
+}
+
+// Sound: its data is its own, and the library keeps nothing of it in a thread.
+unsafe impl Send for Simulation {}
+
+impl Simulation {
+    /// A simulation in the model's own position, whose derived quantities are computed.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message if the memory does not suffice.
+    pub fn new(model: Arc<Model>) -> Result<Self, MujocoError> {
+        let mut simulation = Self::empty(model)?;
+        simulation.forward()?;
+        Ok(simulation)
+    }
+
+    fn empty(model: Arc<Model>) -> Result<Self, MujocoError> {
+        let mut raw = ptr::null_mut();
+        // Sound: the model lives, the bridge writes one pointer.
+        check(unsafe { mjb_make_data(model.0.as_ptr(), &raw mut raw) })?;
+        let data = NonNull::new(raw).ok_or_else(|| MujocoError::Mujoco("no data".into()))?;
+        Ok(Self { model, data })
+    }
+
+    /// A copy that goes on as this one does, bit for bit.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message if the memory does not suffice.
+    pub fn try_clone(&self) -> Result<Self, MujocoError> {
+        let copy = Self::empty(Arc::clone(&self.model))?;
+        // Sound: both were made for this model.
+        check(unsafe {
+            mjb_copy_data(copy.data.as_ptr(), self.model.0.as_ptr(), self.data.as_ptr())
+        })?;
+        Ok(copy)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// An array of the simulation or its model.
+    pub fn numbers(&self, which: Numbers) -> &[f64] {
+        let mut length = 0;
+        // Sound: the array has that length and lives as long as the simulation.
+        unsafe {
+            let start = mjb_numbers(
+                self.model.0.as_ptr(),
+                self.data.as_ptr(),
+                which as c_int,
+                &raw mut length,
+            );
+            slice(start, length)
+        }
+    }
+
+    fn numbers_mut(&mut self, which: Numbers) -> &mut [f64] {
+        let numbers = self.numbers(which);
+        let (start, length) = (numbers.as_ptr().cast_mut(), numbers.len());
+        // Sound: MuJoCo's own memory, which nobody else looks at meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(start, length) }
+    }
+
+    /// Goes back to the model's own position at time 0, and forgets warnings.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message if its memory was damaged.
+    pub fn reset(&mut self) -> Result<(), MujocoError> {
+        // Sound: the data was made for this model.
+        check(unsafe { mjb_reset(self.model.0.as_ptr(), self.data.as_ptr()) })
+    }
+
+    /// Sets positions and velocities of the joints and computes what follows from them.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message.
+    ///
+    /// # Panics
+    /// Panics if there is not one position and one velocity a joint.
+    pub fn set_state(&mut self, qpos: &[f64], qvel: &[f64]) -> Result<(), MujocoError> {
+        self.numbers_mut(Numbers::Qpos).copy_from_slice(qpos);
+        self.numbers_mut(Numbers::Qvel).copy_from_slice(qvel);
+        self.forward()
+    }
+
+    fn forward(&mut self) -> Result<(), MujocoError> {
+        // Sound: the data was made for this model.
+        check(unsafe { mjb_forward(self.model.0.as_ptr(), self.data.as_ptr()) })
+    }
+
+    /// Sets the controls and advances by `steps` steps.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message.
+    ///
+    /// # Panics
+    /// Panics if there is not one control an actuator.
+    pub fn step(&mut self, controls: &[f32], steps: u32) -> Result<(), MujocoError> {
+        let ctrl = self.numbers_mut(Numbers::Ctrl);
+        assert_eq!(ctrl.len(), controls.len(), "expected one control an actuator");
+        for (to, &control) in ctrl.iter_mut().zip(controls) {
+            *to = control.into();
+        }
+        // Sound: the data was made for this model.
+        check(unsafe { mjb_step(self.model.0.as_ptr(), self.data.as_ptr(), steps as c_int) })
+    }
+
+    /// Computes [`Numbers::CfrcExt`], which steps leave out.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message.
+    pub fn rne_post_constraint(&mut self) -> Result<(), MujocoError> {
+        // Sound: the data was made for this model.
+        check(unsafe { mjb_rne_post_constraint(self.model.0.as_ptr(), self.data.as_ptr()) })
+    }
+
+    /// The warnings raised since the last reset, by MuJoCo's names without `mjWARN_`.
+    pub fn warnings(&self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [&str; 7] =
+            ["INERTIA", "CONTACTFULL", "CNSTRFULL", "BADQPOS", "BADQVEL", "BADQACC", "BADCTRL"];
+        // Sound: the data lives.
+        let raised = unsafe { mjb_warnings(self.data.as_ptr()) };
+        NAMES
+            .into_iter()
+            .enumerate()
+            .filter(move |(i, _)| raised >> i & 1 == 1)
+            .map(|(_, name)| name)
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // Sound: nothing else has it.
+        unsafe { mjb_delete_data(self.data.as_ptr()) };
+    }
+}
