@@ -62,6 +62,16 @@ const TRACK: f32 = 100.0;
 /// Length of the drawn pole in pixels.
 const POLE: f32 = SCALE * 2.0 * LENGTH as f32;
 
+/// Names and units.
+pub(crate) const OBSERVATION: &[(&str, &str)] = &[
+    ("cart position", "m"),
+    ("cart velocity", "m/s"),
+    ("pole angle", "rad"),
+    ("pole angular velocity", "rad/s"),
+];
+/// Names.
+pub(crate) const ACTION: &[&str] = &["push the cart to the left", "push the cart to the right"];
+
 /// Gymnasium's CartPole-v0.
 pub fn v0() -> EnvSpec {
     EnvSpec {
@@ -195,16 +205,11 @@ impl Env for CartPole {
     }
 
     fn observation_meanings(&self) -> Vec<Meaning> {
-        Meaning::of_numbers(&[
-            ("cart position", "m"),
-            ("cart velocity", "m/s"),
-            ("pole angle", "rad"),
-            ("pole angular velocity", "rad/s"),
-        ])
+        Meaning::of_numbers(OBSERVATION)
     }
 
     fn action_meanings(&self) -> Vec<Meaning> {
-        Meaning::of_values(&["push the cart to the left", "push the cart to the right"])
+        Meaning::of_values(ACTION)
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

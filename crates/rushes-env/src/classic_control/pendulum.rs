@@ -50,6 +50,12 @@ const LENGTH: f64 = 1.0;
 const GRAVITY: f64 = 10.0;
 pub(crate) const FRAME: u32 = 500;
 
+/// Names and units.
+pub(crate) const OBSERVATION: &[(&str, &str)] =
+    &[("cosine of the angle", ""), ("sine of the angle", ""), ("angular velocity", "rad/s")];
+/// Names and units.
+pub(crate) const ACTION: &[(&str, &str)] = &[("torque", "N·m")];
+
 /// Gymnasium's Pendulum-v1.
 pub fn v1() -> EnvSpec {
     EnvSpec {
@@ -166,15 +172,11 @@ impl Env for Pendulum {
     }
 
     fn observation_meanings(&self) -> Vec<Meaning> {
-        Meaning::of_numbers(&[
-            ("cosine of the angle", ""),
-            ("sine of the angle", ""),
-            ("angular velocity", "rad/s"),
-        ])
+        Meaning::of_numbers(OBSERVATION)
     }
 
     fn action_meanings(&self) -> Vec<Meaning> {
-        Meaning::of_numbers(&[("torque", "N·m")])
+        Meaning::of_numbers(ACTION)
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

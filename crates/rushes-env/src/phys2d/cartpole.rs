@@ -32,9 +32,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::classic_control::cartpole::{FRAME, cart_x, draw};
+use crate::classic_control::cartpole::{self, FRAME, cart_x, draw};
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::policy::FromFn;
 use crate::space::{Action, Space};
 use crate::spec::{BuiltinPolicy, EnvSpec, PHYS2D};
@@ -148,6 +149,14 @@ impl Env for CartPole {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(cartpole::OBSERVATION)
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(cartpole::ACTION)
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

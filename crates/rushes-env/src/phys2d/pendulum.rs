@@ -29,9 +29,10 @@ use std::f32::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::classic_control::pendulum::{FRAME, draw, swing_up};
+use crate::classic_control::pendulum::{self, FRAME, draw, swing_up};
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::space::{Action, Space};
 use crate::spec::{BuiltinPolicy, EnvSpec, PHYS2D};
 use rushes_rng::NpRandom;
@@ -113,6 +114,14 @@ impl Env for Pendulum {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(pendulum::OBSERVATION)
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(pendulum::ACTION)
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
