@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::cli::{failure, output, run_smoke, rushes};
@@ -189,22 +190,24 @@ fn requests_that_never_end_and_a_thousand_at_once_are_bounded() {
     let body = b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000000\r\nConnection: close\r\n\r\nx";
     assert_eq!(status(&server.raw(body)), 200, "answered, and its body left alone");
 
-    let mut many: Vec<TcpStream> = (0..1000).map(|_| server.connect()).collect();
-    for stream in &mut many {
-        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    }
-    if cfg!(target_os = "linux") {
-        let of = format!("/proc/{}", server.child.id());
-        let count = |folder: &str| std::fs::read_dir(format!("{of}/{folder}")).unwrap().count();
-        assert!(count("task") < 20, "{} threads", count("task"));
-        assert!(count("fd") < 200, "{} files", count("fd"));
-    }
-    let answered = many.into_iter().filter(|stream| {
-        let mut answer = String::new();
-        let mut stream = stream;
-        stream.read_to_string(&mut answer).is_ok() && status(&answer) == 200
+    let answered = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..1000 {
+            let ask = || {
+                if server.status("/") == 200 {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            std::thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, ask).unwrap();
+        }
+        if cfg!(target_os = "linux") {
+            let of = format!("/proc/{}", server.child.id());
+            let count = |folder: &str| std::fs::read_dir(format!("{of}/{folder}")).unwrap().count();
+            assert!(count("task") < 20, "{} threads", count("task"));
+            assert!(count("fd") < 200, "{} files", count("fd"));
+        }
     });
-    assert_eq!(answered.count(), 1000, "they wait for one another");
+    assert_eq!(answered.into_inner(), 1000, "they wait for one another");
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);
     assert!(!rest.starts_with(b"HTTP/1.1 200"), "a request that never ended was given up");
@@ -214,21 +217,21 @@ fn requests_that_never_end_and_a_thousand_at_once_are_bounded() {
 fn a_run_goes_on_while_everything_is_asked_for() {
     let (folder, run) = made();
     let server = Server::start(folder.path());
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for target in
             ["/".to_owned(), format!("/compare?run={run}&run={run}"), "/smoke/latest/".to_owned()]
         {
             let (server, over) = (&server, &over);
             scope.spawn(move || {
-                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) {
                     server.get(&target);
                 }
             });
         }
         let output =
             output(&["run", "experiments/smoke.json", "--output", folder.path().to_str().unwrap()]);
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("warning"), "{said}");
     });
