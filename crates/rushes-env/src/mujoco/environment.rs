@@ -7,7 +7,7 @@ use rushes_mujoco::{Model, MujocoError, Numbers, Simulation};
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::options::CameraConfig;
+use super::options::Setup;
 use super::picture::Picture;
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
@@ -21,16 +21,6 @@ pub(super) enum Version {
     V4,
     /// The present one.
     V5,
-}
-
-/// What an environment's options say of the simulation and its picture.
-pub(super) struct Setup {
-    pub(super) xml_file: String,
-    pub(super) frame_skip: u32,
-    pub(super) camera: CameraConfig,
-    pub(super) camera_id: Option<i32>,
-    pub(super) camera_name: Option<String>,
-    pub(super) frame_size: (u32, u32),
 }
 
 /// What tells one environment from another: where it starts, what it rewards and what it shows.
