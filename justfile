@@ -47,11 +47,13 @@ play *ARGS: _ready
 test *ARGS: _ready _test-tools && test-browser
     cargo test --release --workspace "$@"
 
-# Opens the report of experiments/smoke.json, with a name of 300 characters in it, in a browser; screenshots go to
-# target/browser/screenshots.
+# Opens the report of experiments/smoke.json, with a name of 300 characters in it, the page of a running run and `rushes
+# serve` in a browser; screenshots go to target/browser/screenshots.
 test-browser: _ready _test-tools
     @{{ rushes }} run experiments/smoke.json --output target/browser --set {{ quote("agents." + long_name + '={"policy":{"type":"random"}}') }}
     @node tests/browser/report.mjs target/browser/smoke/latest/index.html --screenshots target/browser/screenshots
+    @node tests/browser/live.mjs target/release/rushes --screenshots target/browser/screenshots
+    @node tests/browser/serve.mjs target/release/rushes --screenshots target/browser/screenshots
 
 # Builds the programs of examples/ outside of this checkout, without libtorch, and tries what they can do.
 test-outside: _ready
@@ -83,11 +85,13 @@ bench-peers *ARGS: _ready
 reproduce *FILES: _ready
     @if [ $# -eq 0 ]; then set -- experiments/tutorials/*.json; fi; for file; do {{ just_executable() }} run "$file" || exit; done
 
-# Writes schemas/experiment.schema.json, which is generated from the types that read experiment files.
+# Writes schemas/experiment.schema.json and docs/reference.md, which are generated from the types that read experiment files.
 schema: _ready
     @mkdir -p schemas
     @{{ rushes }} schema > target/experiment.schema.json
+    @{{ rushes }} schema --markdown > target/reference.md
     @mv target/experiment.schema.json schemas/experiment.schema.json
+    @mv target/reference.md docs/reference.md
 
 # Builds the crate's documentation into target/doc.
 docs: _ready _torch

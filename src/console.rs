@@ -56,6 +56,42 @@ pub fn message(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", brief(&text));
 }
 
+/// How a piece of a message stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// What went well.
+    Good,
+    /// What is neither.
+    Mixed,
+    /// What went wrong.
+    Bad,
+    /// What to read first.
+    Strong,
+    /// What to read last.
+    Faint,
+}
+
+impl Tone {
+    /// `text`, [`printable`], in its colour where standard error is a terminal that has colours and nobody refuses them
+    /// (`NO_COLOR`, `TERM=dumb`).
+    pub fn paint(self, text: &str) -> String {
+        let style = ::console::Style::new().for_stderr();
+        let style = match self {
+            Self::Good => style.green(),
+            Self::Mixed => style.yellow(),
+            Self::Bad => style.red(),
+            Self::Strong => style.bold(),
+            Self::Faint => style.dim(),
+        };
+        style.apply_to(printable(text)).to_string()
+    }
+}
+
+/// Prints a message with [`Tone`]s to standard error; the rest of it has to be [`printable`].
+pub fn styled(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// `text` as a message shows it: [`printable`], and cut in the middle where what a file holds made it long.
 pub fn brief(text: &str) -> Cow<'_, str> {
     const LONGEST: usize = 3500;

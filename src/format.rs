@@ -1,5 +1,6 @@
 //! Numbers and words as people read them.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::Path;
 
 /// A number to about four significant digits: `1,234`, `487`, `41.3`, `0.0123`, `1.2e-7`, `−5`.
@@ -95,6 +96,13 @@ pub fn list(words: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// A path as it stands in a URL: all but what RFC 3986 calls unreserved is encoded, the slashes between the parts stay.
+pub fn url_path(path: &str) -> String {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+    utf8_percent_encode(path, ENCODED).to_string()
 }
 
 /// The first `most` characters, with an ellipsis where some are missing.

@@ -53,6 +53,8 @@ pub mod runner;
 #[doc(hidden)]
 pub mod search;
 #[doc(hidden)]
+pub mod serve;
+#[doc(hidden)]
 pub mod stats;
 #[doc(hidden)]
 pub mod store;

@@ -155,6 +155,8 @@ pub enum StopReason {
     Pruned,
     /// A training script ended by its own decision.
     Trainer,
+    /// The user was satisfied (Ctrl-C): a resumed run trains on.
+    User,
 }
 
 /// A take, and where it stands in the trial.
@@ -255,6 +257,9 @@ pub struct TrialResult {
     pub before: Option<Evaluation>,
     /// The evaluation after training.
     pub after: Option<Evaluation>,
+    /// The best policy by the evaluations during training, where there were any: `best.safetensors`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestPolicy>,
     /// File name of the policy that a training script left in the trial's directory; our own have `policy.safetensors`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -264,6 +269,16 @@ pub struct TrialResult {
     pub notes: Vec<String>,
     /// The most memory the trial's process had in use, in bytes.
     pub peak_memory_bytes: Option<u64>,
+}
+
+/// The policy of a training that its evaluations found best.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BestPolicy {
+    /// How far training had come.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// The mean return of that evaluation: too good, as it was chosen for it.
+    pub mean_return: f64,
 }
 
 impl Stored for Record {
@@ -419,6 +434,8 @@ pub enum RunStatus {
     Running,
     /// Stopped by the user, or a search could not decide because trials kept dying; `--resume` goes on.
     Interrupted,
+    /// Brought to an early end by the user: what ran was evaluated, the rest was left out; `--resume` goes on.
+    Stopped,
     /// All trials are over.
     Finished,
 }

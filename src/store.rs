@@ -1,7 +1,7 @@
 //! The only module that knows paths under `output/`.
 //!
 //! ```text
-//! output/<experiment>/<run>/plan.json run.json index.html summary.json [best.json] [baseline.json]
+//! output/<experiment>/<run>/plan.json experiment.json run.json index.html summary.json [best.json] [baseline.json]
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
 //!                                           checkpoint/ stderr.log result.json or exit.json}
 //! output/<experiment>/latest → <run>
@@ -11,16 +11,19 @@
 //! Every file that a reader may find is complete: it is written beside its place, synced and renamed.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use data_encoding::HEXLOWER;
 use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use crate::env::input;
-use crate::experiment::{Plan, TrialPlan};
+use crate::experiment::{InitialPolicy, Plan, TrialPlan};
 use crate::nn::Tensors;
 use crate::record::{
     FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult, plain_name,
@@ -35,6 +38,11 @@ pub fn history(output: &Path) -> PathBuf {
 pub fn baseline(experiment: &str) -> PathBuf {
     Path::new("baselines").join(format!("{experiment}.json"))
 }
+
+/// The file in a run's directory that its process locks and keeps touching.
+const RUN_LOCK: &str = "run.lock";
+/// How long a run counts as alive after its process touched the file.
+const LIFE: Duration = Duration::from_secs(15);
 
 /// The directory of one run.
 #[derive(Debug, Clone)]
@@ -140,12 +148,50 @@ impl RunDir {
         self.path.join("baseline.json")
     }
 
+    /// Takes over the policies that the trainings of `plan` begin with: the run needs nothing else of where they came from.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read or written, or is not what it was when the plan was made.
+    pub fn take_initial_policies(&self, plan: &Plan) -> anyhow::Result<()> {
+        for InitialPolicy { path, sha256 } in plan.experiment.initial_policies() {
+            let sha256 = sha256.as_deref().context("an initial policy was not looked for")?;
+            let content = fs::read(path)?;
+            ensure_content(path, &content, sha256)?;
+            let taken = self.path.join(initial_policy(sha256));
+            fs::create_dir_all(taken.parent().unwrap_or(&self.path))?;
+            write_atomically(&taken, &content)?;
+        }
+        Ok(())
+    }
+
     /// Locks the run, so that two processes never work on it, for as long as the file is open.
     ///
     /// # Errors
     /// Fails if another process holds the lock.
     pub fn lock(&self) -> anyhow::Result<File> {
-        lock(&self.path, "run.lock")
+        lock(&self.path, RUN_LOCK)
+    }
+
+    /// Tells readers that a process works on the run: [`RunDir::is_alive`] holds for the next seconds.
+    ///
+    /// # Errors
+    /// Fails if the file system keeps no times.
+    pub fn show_life(&self) -> anyhow::Result<()> {
+        let file = fs::OpenOptions::new().write(true).open(self.path.join(RUN_LOCK))?;
+        Ok(file.into_parts().0.set_modified(SystemTime::now())?)
+    }
+
+    /// Whether a process works on the run, as far as the file system tells. Readers take no lock, which would keep
+    /// the run from taking it.
+    pub fn is_alive(&self) -> bool {
+        Self::is_alive_at(&self.path)
+    }
+
+    /// The same for the run in this directory.
+    pub fn is_alive_at(path: &Path) -> bool {
+        let touched = Stamp::of(&path.join(RUN_LOCK));
+        // A clock that is a little ahead, on another machine, is no death.
+        touched.is_some_and(|stamp| stamp.modified.elapsed().unwrap_or_default() < LIFE)
     }
 
     /// Where the plan is.
@@ -170,12 +216,18 @@ impl RunDir {
         Ok(jiff::Timestamp::try_from(modified)?)
     }
 
-    /// Writes `plan.json`.
+    /// Writes `plan.json`, and `experiment.json`, which runs the same again.
     ///
     /// # Errors
-    /// Fails if the file cannot be written.
+    /// Fails if a file cannot be written.
     pub fn write_plan(&self, plan: &Plan) -> anyhow::Result<()> {
-        write_json(&self.plan_path(), plan)
+        write_json(&self.plan_path(), plan)?;
+        write_json(&self.experiment(), &plan.experiment.as_file())
+    }
+
+    /// The experiment as it was run.
+    pub fn experiment(&self) -> PathBuf {
+        self.path.join("experiment.json")
     }
 
     /// Reads `run.json`.
@@ -261,9 +313,27 @@ impl TrialDir {
         self.path.join("policy.safetensors")
     }
 
+    /// The policy that the evaluations during training found best.
+    pub fn best_policy(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
     /// The samples that the policy was learned from, where its algorithm keeps them.
     pub fn dataset(&self) -> PathBuf {
         self.path.join("dataset.safetensors")
+    }
+
+    /// The policy of this content that training begins with, which the trial's run has.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read or is another one.
+    pub fn initial_policy(&self, sha256: &str) -> anyhow::Result<Tensors> {
+        let path = std::path::absolute(&self.path)?;
+        let run = path.ancestors().nth(2).context("a trial lies in a run")?;
+        let file = run.join(initial_policy(sha256));
+        let content = fs::read(&file)?;
+        ensure_content(&file, &content, sha256)?;
+        Ok(Tensors::from_bytes(&content)?)
     }
 
     /// Where checkpoints are.
@@ -307,6 +377,12 @@ impl TrialDir {
     /// Whether the trial is over.
     pub fn finished(&self) -> bool {
         self.path.join("result.json").exists()
+    }
+
+    /// How the files look that grow or appear while the trial goes on: the event log, and the two that say how it
+    /// ended.
+    pub fn stamps(&self) -> [Option<Stamp>; 3] {
+        ["events.jsonl", "result.json", "exit.json"].map(|file| Stamp::of(&self.path.join(file)))
     }
 
     /// Reads `result.json`.
@@ -377,22 +453,71 @@ impl TrialDir {
     /// # Errors
     /// Fails if the file cannot be read at all, or has an [`UnsafeName`](crate::record::UnsafeName).
     pub fn events(&self) -> anyhow::Result<EventLog> {
-        let text = fs::read(self.events_path())?;
-        let mut log = EventLog { records: Vec::new(), damaged_line: None };
-        for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            match serde_json::from_slice::<Record>(line) {
-                Ok(record) if line.ends_with(b"\n") => log.records.push(record),
-                _ => {
-                    log.damaged_line = Some(index + 1);
-                    break;
-                }
-            }
-        }
-        for record in &log.records {
-            check_names(&self.events_path(), record)?;
-        }
-        Ok(log)
+        let mut cursor = EventCursor::default();
+        let NewEvents { records, damaged_line, cut_off, .. } = self.new_events(&mut cursor)?;
+        let cut_off = cut_off.then_some(cursor.lines + 1);
+        Ok(EventLog { records, damaged_line: damaged_line.or(cut_off) })
     }
+
+    /// Reads the event log on from where `cursor` stands, up to its last whole line, and moves the cursor there. A log
+    /// that was cut in between, as a trial does that goes on from a checkpoint, is read from its beginning.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read at all, or has an [`UnsafeName`](crate::record::UnsafeName).
+    pub fn new_events(&self, cursor: &mut EventCursor) -> anyhow::Result<NewEvents> {
+        let mut file = fs::File::open(self.events_path())?;
+        let overlap = cursor.last_line.len() as u64;
+        file.seek(SeekFrom::Start(cursor.bytes - overlap))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let restarted = !text.starts_with(&cursor.last_line);
+        let mut unread = &text[..];
+        if restarted {
+            *cursor = EventCursor::default();
+            file.rewind()?;
+            text.clear();
+            file.read_to_end(&mut text)?;
+            unread = &text;
+        } else {
+            unread = &unread[cursor.last_line.len()..];
+        }
+        let mut new =
+            NewEvents { records: Vec::new(), restarted, damaged_line: None, cut_off: false };
+        let mut last_line: &[u8] = &[];
+        for line in unread.split_inclusive(|byte| *byte == b'\n') {
+            if !line.ends_with(b"\n") {
+                new.cut_off = true;
+                break;
+            }
+            let Ok(record) = serde_json::from_slice::<Record>(line) else {
+                new.damaged_line = Some(cursor.lines + 1);
+                break;
+            };
+            check_names(&self.events_path(), &record)?;
+            new.records.push(record);
+            cursor.bytes += line.len() as u64;
+            cursor.lines += 1;
+            last_line = line;
+        }
+        if !last_line.is_empty() {
+            cursor.last_line = last_line.to_vec();
+        }
+        Ok(new)
+    }
+}
+
+/// Where a run keeps the initial policy of this content.
+fn initial_policy(sha256: &str) -> PathBuf {
+    Path::new("initial").join(format!("{}.safetensors", &sha256[..sha256.len().min(16)]))
+}
+
+fn ensure_content(path: &Path, content: &[u8], sha256: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        HEXLOWER.encode(&Sha256::digest(content)) == sha256,
+        "{} is not the policy that the run was planned with",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Locks a directory by a file in it, and removes what a killed process had not finished there. Whoever drops the
@@ -463,16 +588,61 @@ pub struct EventLog {
     pub damaged_line: Option<usize>,
 }
 
+/// How far an event log has been read.
+#[derive(Debug, Clone, Default)]
+pub struct EventCursor {
+    bytes: u64,
+    lines: usize,
+    /// The last line that was read: a log in which it no longer stands there was cut in between.
+    last_line: Vec<u8>,
+}
+
+impl EventCursor {
+    /// How many lines have been read.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+}
+
+/// What an event log has beyond an [`EventCursor`].
+#[derive(Debug, Clone)]
+pub struct NewEvents {
+    /// The events, up to the first line that is damaged or not whole yet.
+    pub records: Vec<Record>,
+    /// Whether they begin at the log's first line, since what was read before is no longer part of it.
+    pub restarted: bool,
+    /// The first whole line that is no event, counted from 1.
+    pub damaged_line: Option<usize>,
+    /// Whether the log ends in the middle of a line: it is being written, or its process was killed.
+    pub cut_off: bool,
+}
+
 /// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content.
 ///
 /// # Errors
 /// Fails if any of it fails; the old file is then untouched.
 pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write(path, content, File::sync_all)
+}
+
+/// Writes a file in one step without waiting for the disk: for what is soon written again.
+///
+/// # Errors
+/// Fails if any of it fails; the old file is then untouched.
+pub fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write(path, content, |_| Ok(()))
+}
+
+fn write(
+    path: &Path,
+    content: &[u8],
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         let mut file = temporary(directory)?;
         file.write_all(content)?;
-        file.as_file().sync_all()?;
+        sync(file.as_file())?;
         std::fs::rename(&file, path)
     };
     write().with_context(|| format!("failed to write {}", path.display()))
@@ -534,6 +704,23 @@ pub fn ensure_finite<T: Serialize>(value: &T) -> anyhow::Result<()> {
         Ok(())
     }
     check(&Value::serialized(value)?, "")
+}
+
+/// What tells that a file was not written since somebody looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it was written last.
+    pub modified: SystemTime,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+impl Stamp {
+    /// That of a file; nothing where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { modified: metadata.modified().ok()?, bytes: metadata.len() })
+    }
 }
 
 /// Writes a value as indented JSON, atomically.
@@ -603,5 +790,40 @@ mod tests {
             "{error:#}"
         );
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_event_log_is_read_on_from_where_it_was_and_again_where_it_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::new(folder.path().to_owned());
+        let line = |message: &str| {
+            format!(
+                "{{\"episodes\":0,\"steps\":0,\"updates\":0,\"seconds\":0.0,\"event\":\"note\",\"message\":\"{message}\"}}\n"
+            )
+        };
+        let write = |text: String| std::fs::write(trial.events_path(), text).unwrap();
+        let mut cursor = EventCursor::default();
+        let mut read = || {
+            let new = trial.new_events(&mut cursor).unwrap();
+            let messages = new.records.iter().map(|record| match &record.event {
+                crate::record::Event::Note { message } => message.clone(),
+                other => panic!("{other:?}"),
+            });
+            (messages.collect::<Vec<_>>().join(" "), new.restarted, new.cut_off, new.damaged_line)
+        };
+        let told = |messages: &str| (messages.to_owned(), false, false, None);
+        write(line("a") + &line("b")[..9]);
+        assert_eq!(read(), ("a".to_owned(), false, true, None), "half a line waits");
+        write(line("a") + line("b").as_str() + line("c").as_str());
+        assert_eq!(read(), told("b c"));
+        assert_eq!(read(), told(""));
+        // A trial that went on from a checkpoint after `a`, and is past the place that was read.
+        write(line("a") + line("x").as_str() + line("y").as_str() + line("z").as_str());
+        assert_eq!(read(), ("a x y z".to_owned(), true, false, None));
+        write(line("a"));
+        assert_eq!(read(), ("a".to_owned(), true, false, None));
+        write(line("a") + "nonsense\n" + line("b").as_str());
+        assert_eq!(read(), (String::new(), false, false, Some(2)));
+        assert_eq!(trial.events().unwrap().damaged_line, Some(2));
     }
 }

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
-    AgentSpec, ExperimentError, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec, StopSpec,
-    Target, TrainerSpec, Views, repeated_keys, schema, search_problems as search_spec_problems,
+    AgentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec,
+    StopSpec, Target, TrainerSpec, Views, repeated_keys, schema,
+    search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
@@ -40,12 +41,7 @@ pub fn parse(
 ) -> anyhow::Result<Spec> {
     let mut value: Value =
         serde_json::from_str(text).map_err(|error| ExperimentError::syntax(file, &error))?;
-    for change in overrides {
-        change.apply(&mut value).map_err(|message| {
-            anyhow::anyhow!("--set {}: {message}", names::short(change.as_written()))
-        })?;
-    }
-    input::whole_numbers(&mut value);
+    change(&mut value, overrides)?;
     check_with(&value, validator)
         .and_then(|spec| {
             let repeated = repeated_keys(text);
@@ -53,6 +49,17 @@ pub fn parse(
         })
         .and_then(|spec| placed(spec, file).map_err(|problem| vec![problem]))
         .map_err(|problems| ExperimentError::locate(file, text, problems).into())
+}
+
+/// Applies `--set` to an experiment.
+fn change(experiment: &mut Value, overrides: &[Override]) -> anyhow::Result<()> {
+    for change in overrides {
+        change.apply(experiment).map_err(|message| {
+            anyhow::anyhow!("--set {}: {message}", names::short(change.as_written()))
+        })?;
+    }
+    input::whole_numbers(experiment);
+    Ok(())
 }
 
 /// Where something is started, says in which folder: what is relative is so to that of `file`.
@@ -73,14 +80,15 @@ pub fn validator() -> ExperimentValidator {
     ExperimentValidator::new(schema())
 }
 
-/// Reads the experiment of a run's plan and checks it again: another version may have planned the run.
+/// Reads the experiment of a run's plan, changes it and checks it again: another version may have planned the run.
 ///
 /// # Errors
 /// Fails if the plan cannot be read, or an [`ExperimentError`] with all that is wrong in it.
-pub fn planned(run: &RunDir) -> anyhow::Result<Spec> {
-    let experiment = run.plan()?.experiment;
+pub fn planned(run: &RunDir, overrides: &[Override]) -> anyhow::Result<Spec> {
+    let mut experiment = serde_json::to_value(run.plan()?.experiment)?;
     let file = run.plan_path();
-    check(&serde_json::to_value(&experiment)?).map_err(|problems| {
+    change(&mut experiment, overrides)?;
+    check(&experiment).map_err(|problems| {
         let text = input::read_text(&file).unwrap_or_default();
         let problems = problems.into_iter().map(|problem| problem.below(&["experiment"]));
         ExperimentError::locate(&file, &text, problems.collect()).into()
@@ -311,6 +319,14 @@ fn agent_problems(
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, Some(training)) => {
             let found = schedule_problems(&training.schedule, env_spec);
             problems.extend(found.into_iter().map(|problem| problem.below(&["training"])));
+            if spec.evaluation.policy == KeptPolicy::Best
+                && training.schedule.evaluate_every.is_none()
+            {
+                problems.push(Problem::new(
+                    &["training", "schedule", "evaluate_every"],
+                    "expected a period: `evaluation.policy` is \"best\", which evaluations during training tell",
+                ));
+            }
         }
         (PolicySpec::Neural(_) | PolicySpec::Tabular {}, None) => problems.push(Problem::new(
             &["policy"],

@@ -1,5 +1,6 @@
 "use strict";
-// The page is complete without this script; it adds the shared player, switches and values under the pointer.
+// The page is complete without this script; it adds the shared player, switches and values under the pointer, and
+// keeps the page of a running run up to date.
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const make = (name, attributes = {}, ...children) => {
@@ -15,25 +16,7 @@ const write = (value) => {
   return (value < 0 ? "−" : "") + text;
 };
 
-// ---- Theme: the reader's choice over the system's.
-{
-  const root = document.documentElement;
-  const button = document.querySelector("[data-theme-toggle]");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const show = () => {
-    button.textContent = dark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colours`);
-  };
-  button.addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    try { localStorage.setItem("rushes-theme", root.dataset.theme); } catch { /* some browsers forbid it for files */ }
-    show();
-  });
-  system.addEventListener("change", show);
-  show();
-}
-
+{% include "theme.js" %}
 // ---- Paper shows what is folded away, except lists of files and what the charts show already.
 {
   let opened = [];
@@ -44,7 +27,14 @@ const write = (value) => {
   addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
 }
 
-for (const button of all("[data-copy]")) {
+// ---- What is set up once for each piece of the page, and again for pieces that a live page replaces.
+const setUp = (root) => {
+  for (const button of all("[data-copy]", root)) setUpCopy(button);
+  for (const figure of all("[data-figure]", root)) setUpFigure(figure);
+  for (const player of all("[data-player]", root)) setUpPlayer(player);
+};
+
+const setUpCopy = (button) => {
   button.addEventListener("click", async () => {
     const text = button.closest(".code-box").querySelector("pre").textContent;
     try {
@@ -56,10 +46,10 @@ for (const button of all("[data-copy]")) {
     }
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
-}
+};
 
 // ---- Figures: variants, series and seeds to switch, values under the pointer.
-for (const figure of all("[data-figure]")) {
+const setUpFigure = (figure) => {
   const press = (button, on) => button.setAttribute("aria-pressed", String(on));
   const pressed = (button) => button.getAttribute("aria-pressed") === "true";
   const off = new Set();
@@ -153,11 +143,12 @@ for (const figure of all("[data-figure]")) {
       });
     }
   }
-}
+};
 
 // ---- The player: one clock for any number of takes.
-for (const player of all("[data-player]")) {
-  const { takes } = JSON.parse(player.querySelector("[data-takes]").textContent);
+const players = new WeakMap();
+const setUpPlayer = (player) => {
+  const takes = [];
   const tilesBox = player.querySelector("[data-tiles]");
   const control = (name) => player.querySelector(`[data-action="${name}"]`);
   const [play, scrub, speed, seedPick, setPick] = ["play", "scrub", "speed", "seed", "set"].map(control);
@@ -171,11 +162,20 @@ for (const player of all("[data-player]")) {
   control("back").append(icon("M10 1v12L3 7zM1 1h2v12H1z"));
   control("forward").append(icon("M4 1v12l7-6zM11 1h2v12h-2z"));
 
-  // A take inside the page has its address in its video element only.
-  for (const tile of all("[data-take]", tilesBox)) {
-    const take = takes[tile.dataset.take];
-    take.url ??= tile.querySelector("video").getAttribute("src");
-  }
+  // The takes of a player's markup, and the numbers of those that it opens with.
+  const read = (markup) => {
+    const found = JSON.parse(markup.querySelector("[data-takes]").textContent).takes;
+    for (const take of found) {
+      take.low = take.trace.reduce((a, b) => Math.min(a, b), 0);
+      take.high = take.trace.reduce((a, b) => Math.max(a, b), 0);
+    }
+    const shown = all("[data-take]", markup).map((tile) => Number(tile.dataset.take));
+    // A take inside the page has its address in its video element only.
+    for (const tile of all("[data-take]", markup)) found[tile.dataset.take].url ??= tile.querySelector("video").getAttribute("src");
+    takes.splice(0, takes.length, ...found);
+    return shown;
+  };
+  let opening = read(player);
   const length = (take) => take.frames / take.fps;
   const tiles = [];
   let time = 0, playing = false, duration = 1, lastTick = 0;
@@ -230,11 +230,15 @@ for (const player of all("[data-player]")) {
     clock.firstElementChild.textContent = `${time.toFixed(2)} s`;
     clock.lastElementChild.textContent = ` · frame ${step}`;
     scrub.setAttribute("aria-valuetext", `${time.toFixed(2)} seconds of ${duration.toFixed(2)}`);
-    for (const { take, head, now, state } of tiles) {
+    for (const { take, head, caption, now, whole, state } of tiles) {
       const x = Math.min(time, length(take)) / duration * 1000;
       head.setAttribute("x1", x);
       head.setAttribute("x2", x);
-      now.textContent = write(returnAt(take, time));
+      const rest = !playing && time === 0;
+      const last = take.returns.map(write).join(", ");
+      caption.textContent = rest ? "final return " : "return so far ";
+      now.textContent = rest ? last : write(returnAt(take, time));
+      whole.textContent = rest ? "" : ` of ${last}`;
       const ended = time >= length(take) - 0.5 / take.fps;
       const frame = frameOf(take, time);
       const episode = take.starts.filter((start) => start <= frame).length;
@@ -365,10 +369,10 @@ for (const player of all("[data-player]")) {
     const trace = make("svg", { class: "trace", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" });
     const head = make("line", { class: "head", y1: 0, y2: 100 });
     trace.append(make("path", { class: "area" }), make("path", { class: "line" }), head);
-    const now = make("b"), state = make("span");
-    const readout = make("div", { class: "readout" }, make("span", {}, "return so far ", now), state);
+    const label = make("span"), now = make("b"), whole = make("span"), state = make("span");
+    const readout = make("div", { class: "readout" }, make("span", {}, label, now, whole), state);
     figure.append(trace, readout);
-    const tile = { figure, video, select, who, when, remove, trace, head, now, state };
+    const tile = { figure, video, select, who, when, remove, trace, head, caption: label, now, whole, state };
     assign(tile, index);
     tiles.push(tile);
     near?.observe(video);
@@ -407,11 +411,6 @@ for (const player of all("[data-player]")) {
     moveTo(0);
   };
 
-  for (const take of takes) {
-    take.low = take.trace.reduce((a, b) => Math.min(a, b), 0);
-    take.high = take.trace.reduce((a, b) => Math.max(a, b), 0);
-  }
-
   // Sets of takes to choose from, as far as there is anything in them.
   const pick = (test) => takes.map((_, index) => index).filter((index) => test(takes[index]));
   const subject = () => tiles[0].take;
@@ -423,7 +422,6 @@ for (const player of all("[data-player]")) {
     "all agents, after": () => pick((t) => t.when === "after" && t.seed === subject().seed),
     "all seeds": () => pick((t) => t.agent === subject().agent && t.when === subject().when),
   };
-  const opening = all("[data-take]", tilesBox).map((tile) => Number(tile.dataset.take));
   for (const figure of all("[data-take]", tilesBox)) adopt(figure, Number(figure.dataset.take));
   for (const name of Object.keys(sets)) setPick.append(new Option(name, name));
   const MOST = 24;
@@ -432,10 +430,13 @@ for (const player of all("[data-player]")) {
     if (indices.length > 0) showSet(indices.slice(0, MOST));
   });
 
-  const seeds = [...new Set(takes.map((take) => take.seed))].sort((a, b) => a - b);
-  for (const seed of seeds) seedPick.append(new Option(seed, seed));
-  seedPick.value = tiles[0].take.seed;
-  player.querySelector("[data-seed-label]").hidden = seeds.length < 2;
+  const listSeeds = (chosen) => {
+    const seeds = [...new Set(takes.map((take) => take.seed))].sort((a, b) => a - b);
+    seedPick.replaceChildren(...seeds.map((seed) => new Option(seed, seed)));
+    seedPick.value = chosen;
+    player.querySelector("[data-seed-label]").hidden = seeds.length < 2;
+  };
+  listSeeds(tiles[0].take.seed);
   seedPick.addEventListener("change", () => {
     for (const tile of tiles) {
       const is = tile.take;
@@ -484,6 +485,28 @@ for (const player of all("[data-player]")) {
     actions[event.key]();
   });
 
+  // Takes have been added: what is shown stays, unless it is what the page opened with and nobody has touched it.
+  players.set(player, (markup) => {
+    const urls = (indices) => indices.map((index) => takes[index].url).join();
+    const untouched = !playing && time === 0 && urls(tiles.map((tile) => tile.index)) === urls(opening);
+    const shown = tiles.map((tile) => tile.take.url);
+    opening = read(markup);
+    const now = untouched ? opening : shown.map((url) => takes.findIndex((take) => take.url === url));
+    for (const select of all("select[data-full]", player)) delete select.dataset.full;
+    now.forEach((index, place) => {
+      if (!tiles[place]) { seek(add(index)); return; }
+      if (index < 0) return;
+      const same = shown[place] === takes[index].url;
+      assign(tiles[place], index);
+      if (!same) seek(tiles[place]);
+    });
+    listSeeds(Number(seedPick.value));
+    const files = all(".files", player), newFiles = all(".files", markup);
+    files.forEach((list, place) => list.replaceChildren(...newFiles[place].childNodes));
+    relayout();
+    if (playing) for (const tile of tiles) start(tile);
+  });
+
   setPlaying(false);
   relayout();
-}
+};

@@ -41,7 +41,7 @@ class Run:
         self.evaluation_settings, self.recording = told["evaluation"], told["recording"]
         self.directory = pathlib.Path(told["directory"])
         self.checkpoints = pathlib.Path(told["checkpoints"])
-        self._program = told["program"]
+        self._program, self._finish = told["program"], told["finish"]
         self.resume, self.resumable = told["resume"], resumable
         self._pause_at = told["pause_at"] if resumable else None
         start = self.resume or {"steps": 0, "episodes": 0, "updates": 0, "seconds": 0.0}
@@ -90,10 +90,10 @@ class Run:
 
     @property
     def should_stop(self):
-        """Whether the schedule is used up or its stop rule holds."""
+        """Whether the schedule is used up, its stop rule holds or the user is satisfied (Ctrl-C)."""
         limits = ((self.schedule.get(name), getattr(self, name))
                   for name in ("episodes", "steps", "updates", "seconds"))
-        return self._solved or any(limit is not None and done >= limit for limit, done in limits)
+        return self._solved or os.path.exists(self._finish) or any(limit is not None and done >= limit for limit, done in limits)
 
     def due(self, period):
         """Whether a period of the schedule ("evaluate_every", "checkpoint_every", …) was completed since the last

@@ -280,14 +280,19 @@ fn a_saved_policy_is_all_that_acting_needs() {
         let mut saved = Tensors::default();
         trained.policy().save(&mut saved);
 
+        let mut checkpoint = Tensors::default();
+        trained.save(&mut checkpoint);
+
         let mut loaded = settings(&case.algorithm)
             .expect("in the table")
             .build_policy(&case.setup(&world, 6))
             .expect("an engine on any CPU");
-        loaded.load(&saved).expect("a policy of its own kind");
-        let mut again = Tensors::default();
-        loaded.save(&mut again);
-        assert_eq!(again, saved, "{:?}", case.algorithm);
+        for state in [&checkpoint, &saved] {
+            loaded.load(state).expect("a policy of its own kind");
+            let mut again = Tensors::default();
+            loaded.save(&mut again);
+            assert_eq!(again, saved, "{:?}", case.algorithm);
+        }
         assert_eq!(loaded.engine(), trained.policy().engine());
         for mode in [Mode::Greedy, Mode::Explore] {
             let expected = actions(&case, trained.policy_mut(), mode);

@@ -451,6 +451,12 @@ impl<T: Scalar> Algorithm for Dqn<T> {
         &mut self.policy
     }
 
+    fn start_from(&mut self, policy: &Tensors) -> anyhow::Result<()> {
+        self.policy.load(policy)?;
+        off_policy::follow(&mut *self.target, &*self.policy.0.network, 1.0);
+        Ok(())
+    }
+
     fn save(&self, state: &mut Tensors) {
         self.policy.save(state);
         state.insert_network("target.", &*self.target);

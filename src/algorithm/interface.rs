@@ -55,6 +55,15 @@ pub trait Algorithm {
     /// The policy as it is now, to act with in evaluations and takes.
     fn policy_mut(&mut self) -> &mut dyn LearnedPolicy;
 
+    /// Makes the policy what another one saved ([`LearnedPolicy::save`]), before training. By default that is all; whoever
+    /// keeps copies of the policy renews them too.
+    ///
+    /// # Errors
+    /// Fails if a tensor is missing or does not fit.
+    fn start_from(&mut self, policy: &Tensors) -> anyhow::Result<()> {
+        Ok(self.policy_mut().load(policy)?)
+    }
+
     /// Saves everything that the next iteration depends on, random streams included: a resumed run then equals one
     /// that was never interrupted.
     fn save(&self, state: &mut Tensors);

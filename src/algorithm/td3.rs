@@ -216,6 +216,12 @@ impl<T: Scalar> Algorithm for Td3<T> {
         &mut self.explorer.policy
     }
 
+    fn start_from(&mut self, policy: &Tensors) -> anyhow::Result<()> {
+        self.explorer.policy.load(policy)?;
+        off_policy::follow(&mut *self.target_actor, &*self.explorer.policy.network, 1.0);
+        Ok(())
+    }
+
     fn save(&self, state: &mut Tensors) {
         self.explorer.save(state);
         state.insert_network("target.", &*self.target_actor);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::environment::Place;
 use crate::console;
-use crate::env::{self, EnvSpec, Options, Space};
+use crate::env::{self, EnvSpec, Meaning, Options, Space};
 use crate::exit::Exit;
 use crate::experiment::EnvironmentSpec;
 use crate::external::conformance::{self, Outcome};
@@ -117,6 +117,8 @@ fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
         value["text"] = space.to_string().into();
         Ok(value)
     };
+    let observation_space = space(env.observation_space())?;
+    let action_space = space(env.action_space())?;
     let (width, height) = env.frame_size();
     let policies: Vec<Value> = spec
         .policies
@@ -129,8 +131,10 @@ fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
         "id": spec.id,
         "family": family(spec),
         "summary": spec.summary,
-        "observation_space": space(env.observation_space())?,
-        "action_space": space(env.action_space())?,
+        "observation_space": observation_space,
+        "action_space": action_space,
+        "observations": meanings(&observation_space, env.observation_meanings()),
+        "actions": meanings(&action_space, env.action_meanings()),
         "max_episode_steps": spec.max_episode_steps,
         "reward_threshold": spec.reward_threshold,
         "render": { "width": width, "height": height, "fps": spec.render_fps },
@@ -138,6 +142,18 @@ fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
         "constants": constants,
         "policies": policies,
     }))
+}
+
+/// What each number or value of `space` means: its index, name and unit, and of a box its bounds.
+fn meanings(space: &Value, meanings: Vec<Meaning>) -> Vec<Value> {
+    let entry = |(i, Meaning { name, unit })| {
+        let mut entry = json!({ "index": i, "name": name, "unit": unit });
+        if let (Some(low), Some(high)) = (space["low"].get(i), space["high"].get(i)) {
+            (entry["low"], entry["high"]) = (low.clone(), high.clone());
+        }
+        entry
+    };
+    meanings.into_iter().enumerate().map(entry).collect()
 }
 
 /// The options from their schema: name, type, default and description.
@@ -224,6 +240,28 @@ fn card_text(card: &Value) -> Result<String, std::fmt::Error> {
         ),
     ] {
         writeln!(text, "  {label:<20} {value}")?;
+    }
+    for (title, key) in [("observation", "observations"), ("action", "actions")] {
+        let entries = card[key].as_array().filter(|entries| !entries.is_empty());
+        for (i, entry) in entries.into_iter().flatten().enumerate() {
+            if i == 0 {
+                writeln!(text, "\n{title}")?;
+            }
+            let name = match entry["unit"].as_str() {
+                Some("") | None => plain(&entry["name"]),
+                Some(unit) => format!("{} ({unit})", plain(&entry["name"])),
+            };
+            let bound = |bound: &Value| {
+                bound.as_f64().map_or(plain(bound), |bound| (bound as f32 + 0.0).to_string())
+            };
+            match entry.get("low") {
+                Some(low) => {
+                    let (low, high) = (bound(low), bound(&entry["high"]));
+                    writeln!(text, "  {i:>3}  {name:<46} {low} to {high}")?;
+                }
+                None => writeln!(text, "  {i:>3}  {name}")?,
+            }
+        }
     }
     for (title, key) in [("options", "options"), ("built-in policies", "policies")] {
         let entries = card[key].as_array().map_or(&[][..], Vec::as_slice);

@@ -14,6 +14,7 @@ use crate::registry::Registry;
 
 mod baseline;
 mod check;
+mod conclusion;
 mod encode;
 mod engines;
 mod environment;
@@ -21,9 +22,11 @@ mod envs;
 mod export;
 mod history;
 mod play;
+mod reference;
 mod report;
 mod run;
 mod schema;
+mod serve;
 mod trace;
 mod trial;
 mod validate;
@@ -54,13 +57,14 @@ enum Command {
     /// Check experiment files without running them.
     Validate(validate::Args),
     /// Print the JSON Schema of experiment files.
-    Schema,
+    Schema(schema::Args),
     Envs(envs::Args),
     Trace(trace::Args),
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
     Report(report::ReportArgs),
+    Serve(serve::Args),
     /// Run a command in a process group that ends with standard input (a trial starts its script so).
     #[command(hide = true)]
     Guard {
@@ -105,11 +109,12 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Validate(args) => validate::run(args),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Trial(args) => trial::run(args),
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Guard { command } => guard::run(&command).map(|()| Exit::Success),
         Command::Engines(args) => run::print_engines(&args),
         Command::Versions => versions::run(),

@@ -28,7 +28,8 @@ use crate::video::VideoConfig;
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("who").args(["policy", "random", "hard_coded", "rule"]).required(true)))]
 pub(super) struct Args {
-    /// A policy.safetensors, or the directory of a trial or a run.
+    /// A policy.safetensors, a checkpoint, or the directory of a trial or a run; of a trial that is not over, the newest
+    /// checkpoint plays.
     policy: Option<PathBuf>,
     /// Of a run: the agent, or AGENT/SEED; by default the only one, and its first seed.
     #[arg(requires = "policy")]

@@ -1,18 +1,19 @@
 //! `rushes run FILE`: the main job, from an experiment file to a report.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{check, engines, environment};
+use super::{check, conclusion, engines, environment};
 use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, ExperimentError, Override, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
-use crate::runner::{Display, Interrupt, Local};
+use crate::runner::{Display, Interrupt, Local, Request};
 use crate::search::Ending;
-use crate::store::RunDir;
+use crate::store::{self, RunDir};
 use crate::trial::MemoryEstimate;
 use crate::{console, env, format, provenance, report, results, search, trust, validation, video};
 
@@ -30,8 +31,9 @@ pub(super) struct Args {
     /// How many trials run at a time; as many as there are cores by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Change a field first, for example `agents.ppo.training.algorithm.discount=0.98`.
-    #[arg(long = "set", value_name = "PATH=VALUE", requires = "file")]
+    /// Change a field first, for example `agents.ppo.training.algorithm.gamma=0.98`; with `--resume`, lengthen a
+    /// schedule: `agents.ppo.training.schedule.steps=200000`.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<Override>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
     #[arg(long, requires = "file")]
@@ -62,7 +64,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let (file, spec) = experiment(&args)?;
     let commands = spec.commands();
     let signature = announced(&args, &commands)?;
-    let spec = with_environment(&args, &file, spec)?;
+    let mut spec = with_environment(&args, &file, spec)?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    for said in results::take_over(&mut spec, folder).with_context(|| file.display().to_string())? {
+        console::message(said);
+    }
     if spec.films() {
         let choice = video::probe(spec.recording.video.codec)?;
         if let Some(note) = &choice.note {
@@ -89,9 +95,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         anyhow::bail!("{}: {problem}", file.display());
     }
     let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
-    let display = Display::new(&plan, args.plain);
+    let display = Arc::new(Display::new(&plan, args.plain));
     // From here on an interruption leaves a run that can go on.
-    let interrupt = Interrupt::watch()?;
+    let told = display.clone();
+    let interrupt = Interrupt::watch(move || told.finishing())?;
     let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions, signature };
     let mut run = match &args.resume {
         None => Run::start(&args.output, plan, from)?,
@@ -104,16 +111,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         baseline.write(&run.dir().baseline())?;
     }
 
+    for change in run.changes() {
+        console::message(change);
+    }
     let name = &run.plan().experiment.name;
     let trials = run.plan().trials.len();
     console::message(format_args!("{name}: {trials} trials, {jobs} at a time"));
+    console::message(format_args!("watch it: {}", run.dir().report().display()));
     if let Some(statement) = memory.statement(jobs) {
         console::message(statement);
     }
     let dir = run.dir().clone();
-    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &display };
-    let tally = run.execute(&runner, &display);
+    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
+    let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &*display));
     display.close();
+    if let Err(error) = page {
+        console::message(format_args!("warning: the page was not kept up to date: {error:#}"));
+    }
     let tally = tally.inspect_err(|_| {
         let command = going_on(&args, dir.path());
         console::message(format_args!("the run stopped; go on with: {command}"));
@@ -121,12 +135,28 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     for warning in run.close(tally)? {
         console::message(format_args!("warning: {warning}"));
     }
+    let (report, conclusion) = report::conclude(&dir)?;
     match tally.ending {
         Ending::Finished => {}
+        Ending::Stopped => {
+            let left_out = match tally.left_out {
+                0 => String::new(),
+                left_out => format!(
+                    ", and {left_out} of {} left out",
+                    format::plural(run.plan().trials.len(), "trial")
+                ),
+            };
+            let command = going_on(&args, dir.path());
+            console::message(format_args!("ended early{left_out}; go on with: {command}"));
+        }
         Ending::Interrupted => {
             let command = going_on(&args, dir.path());
             console::message(format_args!("interrupted; go on with: {command}"));
-            return Ok(Exit::Interrupted(interrupt.signal().unwrap_or_default()));
+            let signal = match interrupt.request() {
+                Some(Request::Abort(signal)) => signal,
+                Some(Request::Finish) | None => 0,
+            };
+            return Ok(Exit::Interrupted(signal));
         }
         Ending::Undecided => {
             let command = going_on(&args, dir.path());
@@ -136,14 +166,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Failed);
         }
     }
-    let report = report::render(std::slice::from_ref(&dir), &report::Options::default())?;
-    if tally.failed > 0 {
-        let trials = run.plan().trials.len();
-        console::message(format_args!(
-            "{} of {trials} trials failed; the report says why",
-            tally.failed
-        ));
-    }
+    let next = next(&args, &dir, &run.plan().experiment);
+    console::styled(&conclusion::text(&conclusion, &next));
     let mut verdict = Exit::Success;
     let mut lines = report.display().to_string();
     if dir.baseline().exists() {
@@ -172,7 +196,7 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
         }
         (None, Some(Some(run))) => {
             let dir = RunDir::open(run)?;
-            Ok((dir.plan_path(), validation::planned(&dir)?))
+            Ok((dir.plan_path(), validation::planned(&dir, &args.overrides)?))
         }
         (None, _) => {
             anyhow::bail!("say which run to go on with: --resume=RUN, or its experiment file too")
@@ -223,6 +247,40 @@ fn announced(args: &Args, commands: &[String]) -> anyhow::Result<Option<String>>
             ));
         })
         .ok())
+}
+
+/// What may come after a run of `experiment`: command lines for this folder, and what each is for.
+fn next(args: &Args, dir: &RunDir, experiment: &Spec) -> Vec<(String, &'static str)> {
+    let program = std::env::args().next().unwrap_or_else(|| "rushes".into());
+    let line = |words: &[&str]| format::shell_line(&[&[program.as_str()], words].concat());
+    let run = conclusion::shown(dir.path());
+    let mut next = Vec::new();
+    if let (true, Some(file)) = (args.quick, &args.file) {
+        next.push((line(&["run", &file.to_string_lossy()]), "the whole experiment"));
+    }
+    let best = conclusion::shown(&dir.best());
+    if dir.best().exists() {
+        next.push((line(&["run", &best]), "the best settings once more, with seeds of your own"));
+    }
+    let learner = experiment.agents.iter().find(|(_, agent)| agent.training.is_some());
+    if let Some((name, agent)) = learner {
+        let play = ["play", &run, name, "--video", "film.mp4"];
+        next.push((line(&play), "film what it learned"));
+        let schedule = agent.training.as_ref().map(|training| &training.schedule);
+        if let (false, None, Some(Some(steps))) =
+            (args.quick, &experiment.search, schedule.map(|s| s.steps))
+        {
+            let path = env::path::join(&["agents", name, "training", "schedule", "steps"]);
+            let change = format!("{path}={}", steps.saturating_mul(2));
+            let resume = format!("--resume={run}");
+            next.push((line(&["run", &resume, "--set", &change]), "train on"));
+        }
+    }
+    if !args.quick && !dir.baseline().exists() {
+        let baseline = store::baseline(&experiment.name).display().to_string();
+        next.push((line(&["baseline", &run, "-o", &baseline]), "compare later runs with this one"));
+    }
+    next
 }
 
 /// The command line that goes on with the run in `dir`, as a shell takes it in whatever folder.

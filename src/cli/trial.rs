@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::engines;
 use crate::exit::Exit;
-use crate::runner::end_with_parent;
+use crate::runner::follow_parent;
 use crate::store::TrialDir;
 use crate::trial;
 
@@ -18,7 +20,8 @@ pub(super) struct Args {
     /// Pause at a checkpoint after so many environment steps; the trial has no result then.
     #[arg(long, value_name = "STEPS")]
     pause_at: Option<u64>,
-    /// End when standard input closes, which whoever started the trial holds open.
+    /// End when standard input closes, which whoever started the trial holds open, and stop training when something is
+    /// written to it.
     #[arg(long)]
     attended: bool,
 }
@@ -29,14 +32,16 @@ pub(super) struct Args {
 /// Fails if the trial's plan cannot be read, another process works on it, a file of it cannot be read or written, or the
 /// program with its engine cannot be started.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
+    let finish = Arc::new(AtomicBool::new(false));
     if args.attended {
-        end_with_parent();
+        follow_parent(finish.clone());
     }
     let dir = TrialDir::new(args.directory);
     let plan = dir.plan()?;
     let _lock = dir.lock()?;
     // A panic is a result too; a process without one was killed.
-    let outcome = catch_unwind(AssertUnwindSafe(|| trial::run(&dir, &plan, args.pause_at)));
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| trial::run(&dir, &plan, args.pause_at, &finish)));
     let (result, exit) = match outcome {
         Ok(Ok(None)) => return Ok(Exit::Success),
         Ok(Ok(Some(result))) => (result, Exit::Success),

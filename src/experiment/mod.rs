@@ -4,16 +4,19 @@ mod algorithm;
 mod check;
 mod environment;
 mod error;
+mod initial;
 mod overrides;
 mod plan;
 pub mod schema;
 mod search;
 mod spec;
+mod synonyms;
 
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
 pub use check::{CheckSpec, Metric};
 pub use environment::{EnvironmentSpec, TimeoutsSpec};
 pub use error::{ExperimentError, repeated_keys};
+pub use initial::InitialPolicy;
 pub use overrides::Override;
 pub use plan::{Plan, TrialPlan, Views};
 pub use search::{

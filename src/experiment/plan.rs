@@ -170,10 +170,29 @@ impl TrialPlan {
             engine: None,
             before: None,
             after: None,
+            best: None,
             policy: None,
             takes: Vec::new(),
             notes: Vec::new(),
             peak_memory_bytes: None,
+        }
+    }
+
+    /// Whether a trial with this result is over by its schedule. One that the user ended goes on in a resumed run, and
+    /// so does one whose schedule was lengthened since.
+    pub fn is_over(&self, result: &TrialResult) -> bool {
+        match (result.outcome.stop_reason(), self.settings.schedule()) {
+            (Some(StopReason::User), _) => false,
+            (
+                Some(
+                    StopReason::Episodes
+                    | StopReason::Steps
+                    | StopReason::Updates
+                    | StopReason::Seconds,
+                ),
+                Some(schedule),
+            ) => schedule.limit_reached(result.progress, result.training_seconds).is_some(),
+            _ => true,
         }
     }
 
@@ -198,7 +217,14 @@ fn settings_hash(experiment: &Spec) -> String {
     let Spec { environment, agents, evaluation, search, .. } = experiment;
     // What is started is what the file says; what it said of itself is only known later.
     let environment = EnvironmentSpec { described: None, ..environment.clone() };
-    let mut deciding = vec![json!(environment), json!(agents), json!(evaluation)];
+    let mut agents = json!(agents);
+    for (name, agent) in &experiment.agents {
+        let initial = agent.training.as_ref().and_then(|training| training.initial_policy.as_ref());
+        if let Some(initial) = initial {
+            agents[name]["training"]["initial_policy"] = initial.content();
+        }
+    }
+    let mut deciding = vec![json!(environment), agents, json!(evaluation)];
     deciding.extend(search.as_ref().map(|search| json!(search)));
     let deciding = Value::from(deciding);
     let digest = Sha256::digest(deciding.to_string().as_bytes());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::algorithm::AlgorithmSchema;
 use super::spec::{AGENT_NAME, Spec};
+use super::synonyms::synonym;
 use crate::env::Problem;
 use crate::env::names::{list, short, unknown};
 
@@ -108,7 +109,11 @@ fn explain(error: &ValidationError<'_>, schema: &Value) -> Vec<Problem> {
                 .map(|name| {
                     let mut path = path.clone();
                     path.push(name.clone());
-                    Problem { path, message: unknown("key", name, &known) }
+                    let message = match synonym(name, &known) {
+                        Some(ours) => format!("unknown key `{}`; it is `{ours}` here", short(name)),
+                        None => unknown("key", name, &known),
+                    };
+                    Problem { path, message }
                 })
                 .collect()
         }

@@ -16,10 +16,12 @@ use serde_json::{Map, Value};
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::environment::{EnvironmentSpec, MAX_SECONDS};
+use super::initial::InitialPolicy;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
 use crate::policy::{ExternalPolicySpec, PolicySpec};
+use crate::record::{Progress, StopReason};
 use crate::video::VideoConfig;
 
 /// The most trials that one experiment may have.
@@ -88,6 +90,13 @@ impl Spec {
         self.agents.values().any(films)
     }
 
+    /// The experiment as a file of its own, wherever it came from: what a run was told elsewhere is left out, and what is
+    /// relative to its file stands with the folder that it is relative to.
+    pub fn as_file(&self) -> Self {
+        let environment = EnvironmentSpec { described: None, ..self.environment.clone() };
+        Self { schema: None, environment, ..self.clone() }
+    }
+
     /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell
     /// takes it.
     pub fn commands(&self) -> Vec<String> {
@@ -102,6 +111,12 @@ impl Spec {
         let mut seen = HashSet::new();
         lines.retain(|line| seen.insert(line.clone()));
         lines
+    }
+
+    /// The policies that trainings begin with.
+    pub fn initial_policies(&self) -> impl Iterator<Item = &InitialPolicy> {
+        let trainings = self.agents.values().filter_map(|agent| agent.training.as_ref());
+        trainings.filter_map(|training| training.initial_policy.as_ref())
     }
 
     /// The environment, whose processes begin in a folder below the experiment's.
@@ -191,6 +206,10 @@ pub struct TrainerSpec {
 pub struct TrainingSpec {
     /// The learning algorithm and its hyperparameters.
     pub algorithm: AlgorithmSpec,
+    /// A policy to begin with instead of a random one, of the same network: one that learned here, or in another
+    /// environment with the same observations. Where the actions are others, the last layer begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_policy: Option<InitialPolicy>,
     /// How long training lasts, and what happens on the way.
     pub schedule: ScheduleSpec,
 }
@@ -251,6 +270,32 @@ impl ScheduleSpec {
             _ => PeriodUnit::Episodes,
         })
     }
+
+    /// How much of it is used up, from 0 to 1, by whichever limit is the nearest.
+    pub fn share(&self, progress: Progress, seconds: f64) -> f64 {
+        let of = |limit: Option<u64>, done: u64| limit.map_or(0.0, |n| done as f64 / n as f64);
+        of(self.episodes, progress.episodes)
+            .max(of(self.steps, progress.steps))
+            .max(of(self.updates, progress.updates))
+            .max(self.seconds.map_or(0.0, |limit| seconds / limit))
+            .min(1.0)
+    }
+
+    /// The limit that training has reached, if it has.
+    pub fn limit_reached(&self, progress: Progress, seconds: f64) -> Option<StopReason> {
+        let reached = |limit: Option<u64>, done: u64| limit.is_some_and(|limit| done >= limit);
+        if reached(self.episodes, progress.episodes) {
+            Some(StopReason::Episodes)
+        } else if reached(self.steps, progress.steps) {
+            Some(StopReason::Steps)
+        } else if reached(self.updates, progress.updates) {
+            Some(StopReason::Updates)
+        } else if self.seconds.is_some_and(|limit| seconds >= limit) {
+            Some(StopReason::Seconds)
+        } else {
+            None
+        }
+    }
 }
 
 /// What a period counts.
@@ -308,6 +353,9 @@ pub struct EvaluationSpec {
     /// Episodes of each evaluation during training (`schedule.evaluate_every`).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub training_episodes: u64,
+    /// Which policy of a training is evaluated and filmed after it.
+    #[serde(skip_serializing_if = "KeptPolicy::is_last")]
+    pub policy: KeptPolicy,
     /// Whether learned policies act greedily or sample.
     pub mode: EvaluationMode,
     /// Seed of the first evaluation episode; the next ones count up from it. Takes use the first ones.
@@ -335,10 +383,29 @@ impl Default for EvaluationSpec {
         Self {
             episodes: 100,
             training_episodes: 10,
+            policy: KeptPolicy::Last,
             mode: EvaluationMode::Greedy,
             seed: 1_000_000_000,
             max_episode_steps: None,
         }
+    }
+}
+
+/// The policies of a training that are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptPolicy {
+    /// The one that training ended with.
+    #[default]
+    Last,
+    /// The one with the greatest mean return in an evaluation during training (`schedule.evaluate_every`), the first of
+    /// several. Those play other episodes than the evaluation after training, which choosing therefore does not flatter.
+    Best,
+}
+
+impl KeptPolicy {
+    fn is_last(&self) -> bool {
+        *self == Self::Last
     }
 }
 

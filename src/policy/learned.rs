@@ -1,5 +1,7 @@
 //! Policies that were learned.
 
+use std::collections::BTreeSet;
+
 use super::Policy;
 use crate::nn::{StateError, Tensors};
 
@@ -16,4 +18,68 @@ pub trait LearnedPolicy: Policy {
 
     /// The engine that computes it.
     fn engine(&self) -> String;
+}
+
+/// Makes `fresh`, what a policy saved before it learned, begin with what another one learned. Gives the tensors that begin
+/// anew: none, or those of one layer, the head of a policy with other actions.
+///
+/// # Errors
+/// Fails if the policies differ in more than one layer.
+pub fn begin_with(fresh: &mut Tensors, learned: &Tensors) -> anyhow::Result<Vec<String>> {
+    let own: BTreeSet<String> = fresh.names().map(str::to_owned).collect();
+    let foreign: Vec<&str> = learned.names().filter(|name| !own.contains(*name)).collect();
+    let anew = fresh.take_matching(learned);
+    let layers: BTreeSet<&str> = (anew.iter().filter(|name| *name != "log_std"))
+        .map(|name| name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer))
+        .collect();
+    // A standard deviation belongs to the head.
+    let of_head = |name: &&str| *name == "log_std";
+    anyhow::ensure!(
+        layers.len() <= 1 && anew.len() < own.len() && foreign.iter().all(of_head),
+        "the policy is of another network: {} do not fit; `policy` and the algorithm's network have to be as they were, but \
+         for the last layer",
+        crate::env::names::list(
+            &anew.iter().map(String::as_str).chain(foreign).collect::<Vec<_>>()
+        )
+    );
+    Ok(anew)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A network of these widths, every number `value`.
+    fn network(widths: &[usize], value: f32) -> Tensors {
+        let mut tensors = Tensors::default();
+        for (index, pair) in widths.windows(2).enumerate() {
+            let name = |part| format!("{}.{part}", 2 * index);
+            let (inputs, outputs) = (pair[0], pair[1]);
+            tensors.insert(&name("weight"), &[outputs, inputs], &vec![value; inputs * outputs]);
+            tensors.insert(&name("bias"), &[outputs], &vec![value; outputs]);
+        }
+        tensors
+    }
+
+    #[test]
+    fn all_is_taken_over_or_all_but_the_head() {
+        let mut fresh = network(&[4, 8, 2], 0.0);
+        let learned = network(&[4, 8, 2], 1.0);
+        assert_eq!(begin_with(&mut fresh, &learned).expect("equal networks"), [""; 0]);
+        assert_eq!(fresh, learned);
+        let mut fresh = network(&[4, 8, 3], 0.0);
+        let anew = begin_with(&mut fresh, &learned).expect("another head");
+        assert_eq!(anew, ["2.bias", "2.weight"]);
+        assert_eq!(fresh.get::<f32>("0.bias", &[8]).expect("taken over"), [1.0; 8]);
+        assert_eq!(fresh.get::<f32>("2.bias", &[3]).expect("its own"), [0.0; 3]);
+    }
+
+    #[test]
+    fn other_networks_are_refused() {
+        let learned = network(&[4, 8, 2], 1.0);
+        for widths in [&[4, 9, 2][..], &[5, 8, 2], &[4, 8, 8, 2], &[4, 2]] {
+            let error = begin_with(&mut network(widths, 0.0), &learned);
+            assert!(error.is_err_and(|e| e.to_string().contains("another network")), "{widths:?}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ mod squashed;
 
 pub use external::ExternalPolicySpec;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
-pub use learned::LearnedPolicy;
+pub use learned::{LearnedPolicy, begin_with};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};

@@ -6,23 +6,34 @@
 //! ```
 //! Nothing of a run is changed, and nothing outside the page is needed to look at it: styles
 //! and the script are in it, charts are SVG, videos lie beside it (or inside, with
-//! [`Options::standalone`]). A new section is one file in `sections/` and one line in its table.
+//! [`Options::standalone`]). While a run goes on, [`while_running`] writes its page again and again, and a page that is
+//! open takes over what has changed. A new section is one file in `sections/` and one line in its table.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
 
+use self::model::Report;
+use self::past::Past;
 use crate::results::RunData;
 use crate::store::{self, RunDir};
 
 mod block;
 mod chart;
+mod conclusion;
+mod live;
 mod model;
 mod page;
 mod past;
 mod player;
 mod sections;
+mod status;
+pub mod template;
+
+pub use live::while_running;
+
+pub use conclusion::{AgentConclusion, Conclusion};
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +50,19 @@ pub struct Options {
 /// Fails if nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
 /// damaged are no error: the page says so.
 pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
+    Ok(write(runs, options)?.0)
+}
+
+/// [`render`] of one run that has ended, with what it came to.
+///
+/// # Errors
+/// As [`render`].
+pub fn conclude(run: &RunDir) -> anyhow::Result<(PathBuf, Conclusion)> {
+    let (path, report) = write(std::slice::from_ref(run), &Options::default())?;
+    Ok((path, Conclusion::of(&report)))
+}
+
+fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, Report)> {
     let last = runs.last().context("expected at least one run")?;
     let output = match &options.output {
         Some(path) => path.clone(),
@@ -51,9 +75,26 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     };
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
+    let report = read(runs, folder, options.standalone)?;
+    store::write_atomically(&output, page::render(&report)?.as_bytes())?;
+    Ok((output, report))
+}
+
+/// The page of one run, or one that compares several, to lie in `folder`, an absolute path: links on it are relative to
+/// that.
+///
+/// # Errors
+/// Fails if nothing of a run can be read.
+pub fn page(runs: &[RunDir], folder: &Path) -> anyhow::Result<String> {
+    page::render(&read(runs, folder.to_owned(), false)?)
+}
+
+fn read(runs: &[RunDir], folder: PathBuf, standalone: bool) -> anyhow::Result<Report> {
     let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
-    let report = model::Report::new(runs, folder, options.standalone);
-    let page = page::render(&report)?;
-    store::write_atomically(&output, page.as_bytes())?;
-    Ok(output)
+    let past = match &runs[..] {
+        [only] => [Past::read(only)].into(),
+        // Runs side by side are held against one another.
+        several => several.iter().map(|_| Past::default()).collect(),
+    };
+    Ok(Report::new(runs, past, folder, standalone))
 }

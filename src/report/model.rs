@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexSet;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::block::{Cell, LegendEntry};
 use super::past::Past;
+use crate::format;
 use crate::regression::Decision;
-use crate::results::{AgentSummary, PolicyKind, RunData, SeedSummary, Trial};
+use crate::results::{AgentSummary, PolicyKind, RunData, RunProgress, SeedSummary, Trial};
 use crate::stats;
 
 /// Colours for agents that learn; `style.css` defines as many.
@@ -24,6 +24,8 @@ pub(super) struct Report {
     pub runs: Arc<[RunData]>,
     /// What each run is held against.
     pub(super) past: Arc<[Past]>,
+    /// How far the run has come, where the page is of one that goes on.
+    pub(super) progress: Option<RunProgress>,
     /// Every agent of every run, or of those in one environment ([`Report::environments`]).
     pub series: Vec<Series>,
     /// The directory that the page will lie in: links are relative to it.
@@ -55,8 +57,13 @@ pub(super) struct Series {
 
 impl Report {
     /// Gives every agent its place and its colour.
-    pub(super) fn new(mut runs: Vec<RunData>, folder: PathBuf, standalone: bool) -> Self {
-        let past = runs.iter_mut().map(Past::read).collect();
+    pub(super) fn new(
+        runs: Vec<RunData>,
+        past: Arc<[Past]>,
+        folder: PathBuf,
+        standalone: bool,
+    ) -> Self {
+        let progress = if let [only] = &runs[..] { RunProgress::of(only) } else { None };
         let several = runs.len() > 1;
         let mut palette = Palette::new(&runs);
         let mut series = Vec::new();
@@ -85,7 +92,7 @@ impl Report {
             }
         }
         series.sort_by_key(|one| (names.iter().position(|name| *name == one.name), one.run));
-        Self { runs: runs.into(), past, series, folder, standalone }
+        Self { runs: runs.into(), past, progress, series, folder, standalone }
     }
 
     /// The environments of the runs, in the order they were given, and the report as far as each one goes.
@@ -128,7 +135,8 @@ impl Report {
 
     /// The trials of a series with those of all its samples, where it was searched for.
     pub(super) fn all_trials<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a Trial> {
-        self.runs[series.run].trials.iter().filter(|trial| trial.plan.agent == series.name)
+        let trials = self.runs[series.run].trials.iter().map(Arc::as_ref);
+        trials.filter(|trial| trial.plan.agent == series.name)
     }
 
     /// Every return of every seed's evaluation after training.
@@ -223,11 +231,8 @@ fn scores(agent: &AgentSummary, returns: impl Fn(&SeedSummary) -> &Vec<f64>) -> 
 
 /// The way from `folder` to `file`, both absolute, as a URL.
 fn link(file: &Path, folder: &Path) -> String {
-    /// All but what RFC 3986 calls unreserved, and the slashes between the parts.
-    const ENCODED: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
     let relative = pathdiff::diff_paths(file, folder).unwrap_or_else(|| file.to_owned());
-    utf8_percent_encode(&relative.to_string_lossy(), ENCODED).to_string()
+    format::url_path(&relative.to_string_lossy())
 }
 
 #[cfg(test)]

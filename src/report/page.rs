@@ -1,23 +1,15 @@
 //! From sections to one HTML file.
 
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, escape_formatter};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::block::{Block, Fact};
 use super::model::{Report, letter};
 use super::sections::{self, SECTIONS, Section};
+use super::status::{self, Status};
+use super::template;
 use crate::format;
 use crate::record::RunStatus;
-
-/// The templates; styles and script are put into the page.
-const TEMPLATES: [(&str, &str); 4] = [
-    ("base.html", include_str!("../../templates/base.html")),
-    ("blocks.html", include_str!("../../templates/blocks.html")),
-    ("style.css", include_str!("../../templates/style.css")),
-    ("page.js", include_str!("../../templates/page.js")),
-];
 
 /// What `base.html` shows.
 #[derive(Serialize)]
@@ -25,6 +17,8 @@ struct Page {
     title: String,
     description: String,
     slate: Vec<Vec<Fact>>,
+    /// Nothing where no run goes on.
+    live: Option<Status>,
     verdict: sections::verdict::Verdict,
     notes: Vec<String>,
     sections: Vec<Rendered>,
@@ -59,37 +53,25 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         .into_iter()
         .filter(|section| !section.blocks.is_empty())
         .collect();
-    let notes: Vec<String> = (report.runs.iter().enumerate())
-        .flat_map(|(index, run)| {
+    let notes: Vec<String> = (report.runs.iter().zip(&*report.past).enumerate())
+        .flat_map(|(index, (run, past))| {
             let place =
                 if report.several() { format!("run {}: ", letter(index)) } else { String::new() };
-            run.notes.iter().map(move |note| format!("{place}{note}"))
+            let notes = run.notes.iter().chain(&past.notes);
+            notes.map(move |note| format!("{place}{note}"))
         })
         .collect();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|name| {
-        if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
-    });
-    // The engine's own escaping also rewrites slashes, which doubles the length of links.
-    environment.set_formatter(|out, state, value| match value.as_str() {
-        Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
-            out.write_str(&format::escape(text)).map_err(minijinja::Error::from)
-        }
-        _ => escape_formatter(out, state, value),
-    });
-    for (name, source) in TEMPLATES {
-        environment.add_template(name, source)?;
-    }
     let page = Page {
         title: title(report),
         description: description(report),
         slate: slate(report),
+        live: status::status(report),
         verdict: sections::verdict::verdict(report),
         notes,
         sections: rendered,
         version: env!("CARGO_PKG_VERSION"),
     };
-    Ok(environment.get_template("base.html")?.render(Serde(&page))?)
+    template::render("base.html", &page)
 }
 
 /// A section's content; where it compares, once for each environment.
@@ -154,7 +136,11 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
                 "Took",
                 match (info.status, took) {
                     (RunStatus::Finished, Some(Ok(took))) => format::seconds(took),
+                    (RunStatus::Stopped, Some(Ok(took))) => {
+                        format!("{}, ended early by the user", format::seconds(took))
+                    }
                     (RunStatus::Interrupted, _) => "interrupted".into(),
+                    (RunStatus::Running, _) if report.progress.is_some() => "still running".into(),
                     _ => "not finished".into(),
                 },
             ));

@@ -1,6 +1,7 @@
 //! What a run is held against on its page: the experiment's earlier runs, and its baseline.
 
 use crate::history::{History, RecordedRun};
+use crate::record::RunStatus;
 use crate::regression::{self, Decision, Scores};
 use crate::results::RunData;
 use crate::store;
@@ -15,11 +16,13 @@ pub(super) struct Past {
     pub(super) baseline: Option<Scores>,
     /// The verdict, where the run is checked.
     pub(super) decision: Option<Decision>,
+    /// What of it could not be read.
+    pub(super) notes: Vec<String>,
 }
 
 impl Past {
-    /// Reads what lies beside `run`; what cannot be read becomes one of the run's notes.
-    pub(super) fn read(run: &mut RunData) -> Self {
+    /// Reads what lies beside `run`.
+    pub(super) fn read(run: &RunData) -> Self {
         let name = &run.plan.experiment.name;
         let mut notes = Vec::new();
         let recorded = History::open_existing(&run.dir.output())
@@ -35,11 +38,11 @@ impl Past {
             notes.push(format!("the baseline is not shown: {error:#}"));
             None
         });
-        let decision = baseline.as_ref().filter(|_| checked).and_then(|baseline| {
+        let goes_on = run.info.as_ref().is_some_and(|info| info.status == RunStatus::Running);
+        let decision = baseline.as_ref().filter(|_| checked && !goes_on).and_then(|baseline| {
             let decided = regression::decide_run(baseline, &run.dir, &run.summary);
             decided.map_err(|error| notes.push(format!("the run is not checked: {error:#}"))).ok()
         });
-        run.notes.extend(notes);
-        Self { runs, baseline, decision }
+        Self { runs, baseline, decision, notes }
     }
 }

@@ -1,19 +1,22 @@
 //! Playing agents outside a trial: as a trial left them, or from the command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Summary;
 use crate::algorithm::{self, Setup};
 use crate::env::{EnvSpec, Policy, Space, TimeLimit};
-use crate::experiment::{AgentSpec, EnvironmentSpec, EvaluationSpec, ScheduleSpec, TrainingSpec};
+use crate::experiment::{
+    AgentSpec, EnvironmentSpec, EvaluationSpec, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan,
+};
 use crate::nn::Tensors;
 use crate::policy::{self, LearnedPolicy, PolicySpec};
 use crate::record::Progress;
 use crate::store::{RunDir, TrialDir};
+use crate::trial::{newest_checkpoint, read_checkpoint};
 use crate::validation;
 
 /// An agent that can be played, with what it was made for.
@@ -50,15 +53,18 @@ impl SavedAgent {
         }
     }
 
-    /// The agent in a policy file, a trial's directory, or a run's directory; `agent` chooses the trial of
-    /// a run by the agent's name and, after a slash, the seed.
+    /// The agent in a policy file, a checkpoint, a trial's directory, or a run's directory; `agent` chooses the trial of
+    /// a run by the agent's name and, after a slash, the seed. Of a trial that is not over, the newest checkpoint plays.
     ///
     /// # Errors
     /// Fails if there is no such agent, or its file is damaged or something else.
     pub fn open(path: &Path, agent: Option<&str>) -> anyhow::Result<Self> {
         if path.is_file() || !path.exists() {
             anyhow::ensure!(agent.is_none(), "{} is not a run's directory", path.display());
-            return Self::from_file(path);
+            return match checkpoint_of(path) {
+                Some(trial) => Self::at_checkpoint(trial.plan()?, read_checkpoint(path)?),
+                None => Self::from_file(path),
+            };
         }
         match (TrialDir::find(path), agent) {
             (Some(trial), None) => Self::from_trial(&trial),
@@ -87,7 +93,8 @@ impl SavedAgent {
             // Files from before version 0.1 lack the seed and the evaluation.
             let seeded = tensors.metadata.contains_key("seed");
             let evaluated = tensors.metadata.contains_key("evaluation");
-            let (environment, settings) = checked(&tensors)?;
+            let part = |name: &str| tensors.metadata.get(name).cloned().unwrap_or_default();
+            let (environment, settings) = checked(part("environment"), part("agent"))?;
             let training = settings.training.as_ref().context("agent: expected `training`")?;
             Ok(Self {
                 name: training.algorithm.name.clone(),
@@ -108,6 +115,27 @@ impl SavedAgent {
         read().with_context(|| format!("failed to understand the header of {}", path.display()))
     }
 
+    /// The policy file of what [`SavedAgent::open`] opens by these; that of the policy that was evaluated.
+    ///
+    /// # Errors
+    /// Fails if there is no such agent, or it has learned nothing yet.
+    pub fn file(path: &Path, agent: Option<&str>) -> anyhow::Result<PathBuf> {
+        if path.is_file() {
+            return Ok(path.to_owned());
+        }
+        let trial = match TrialDir::find(path) {
+            Some(trial) if agent.is_none() => trial,
+            _ => choose(&RunDir::open(path)?, agent)?,
+        };
+        let file = evaluated(&trial, &trial.plan()?.evaluation);
+        anyhow::ensure!(
+            file.exists(),
+            "{} is not there: the agent does not learn here, or its training failed or is not over",
+            file.display()
+        );
+        Ok(file)
+    }
+
     fn from_trial(trial: &TrialDir) -> anyhow::Result<Self> {
         let plan = trial.plan()?;
         anyhow::ensure!(
@@ -115,26 +143,43 @@ impl SavedAgent {
             "{} was trained by a script, which alone knows its policy",
             plan.agent
         );
-        let file = trial.policy();
+        let file = evaluated(trial, &plan.evaluation);
         let learned = match plan.settings.training {
+            Some(_) if trial.finished() && file.exists() => Self::from_file(&file)?.learned,
             Some(_) => {
-                anyhow::ensure!(
-                    file.exists(),
-                    "{} has no policy.safetensors: its training failed or is not over",
-                    trial.path().display()
-                );
-                Self::from_file(&file)?.learned
+                let newest = newest_checkpoint(&trial.checkpoints()).with_context(|| {
+                    format!(
+                        "{} has neither policy.safetensors, as its training failed or is not over, nor a checkpoint \
+                         (`schedule.checkpoint_every`)",
+                        trial.path().display()
+                    )
+                })?;
+                return Self::at_checkpoint(plan, newest);
             }
             None => None,
         };
-        Ok(Self {
+        Ok(Self::of_trial(plan, learned))
+    }
+
+    /// The agent of a trial as a checkpoint has it.
+    fn at_checkpoint(
+        plan: TrialPlan,
+        (progress, tensors): (Progress, Tensors),
+    ) -> anyhow::Result<Self> {
+        checked(serde_json::to_value(&plan.environment)?, serde_json::to_value(&plan.settings)?)
+            .context("failed to understand the checkpoint's trial.json")?;
+        Ok(Self::of_trial(plan, Some(Learned { tensors, progress })))
+    }
+
+    fn of_trial(plan: TrialPlan, learned: Option<Learned>) -> Self {
+        Self {
             name: plan.agent,
             environment: plan.environment,
             trial_seed: plan.seed,
             evaluation: plan.evaluation,
             settings: plan.settings,
             learned,
-        })
+        }
     }
 
     /// The commands that it would start when it plays, in its own environment or `elsewhere`.
@@ -169,6 +214,27 @@ impl SavedAgent {
         Ok(PlayingAgent { env_spec, env, policy })
     }
 
+    /// Checks that it sees what `policy` sees of `environment`.
+    ///
+    /// # Errors
+    /// Fails if the observations differ in their shape or numbers, or an environment cannot be built.
+    pub fn sees_like(
+        &self,
+        environment: &EnvironmentSpec,
+        policy: &PolicySpec,
+    ) -> anyhow::Result<()> {
+        let (_, own) = self.environment.build(&self.settings.policy)?;
+        let (_, other) = environment.build(policy)?;
+        let (own, other) = (own.env().observation_space(), other.env().observation_space());
+        anyhow::ensure!(
+            same_shape(own, other),
+            "the policy sees {own} of {}, and this agent {other} of {}",
+            self.environment.id,
+            environment.id
+        );
+        Ok(())
+    }
+
     fn check_spaces(&self, environment: &EnvironmentSpec, env: &TimeLimit) -> anyhow::Result<()> {
         let (_, own) = self.environment.build(&self.settings.policy)?;
         let (own, other) = (own.env(), env.env());
@@ -189,15 +255,27 @@ impl SavedAgent {
     }
 }
 
-/// The environment and the agent in a policy file's header, held against what an experiment may ask for: whoever
-/// wrote the file, nothing is built that a run would refuse.
-fn checked(tensors: &Tensors) -> anyhow::Result<(EnvironmentSpec, AgentSpec)> {
+/// The file of the policy that a trial evaluated.
+fn evaluated(trial: &TrialDir, evaluation: &EvaluationSpec) -> PathBuf {
+    let best = evaluation.policy == KeptPolicy::Best && trial.best_policy().exists();
+    if best { trial.best_policy() } else { trial.policy() }
+}
+
+/// The trial that `path` is a checkpoint of, where it lies in one.
+fn checkpoint_of(path: &Path) -> Option<TrialDir> {
+    let folder = std::path::absolute(path).ok()?.parent()?.to_owned();
+    let trial = TrialDir::find(folder.parent()?)?;
+    (path.is_file() && trial.checkpoints() == folder).then_some(trial)
+}
+
+/// The environment and the agent of a policy file's header or a trial, held against what an experiment may ask for:
+/// whoever wrote the file, nothing is built that a run would refuse.
+fn checked(environment: Value, agent: Value) -> anyhow::Result<(EnvironmentSpec, AgentSpec)> {
     const AGENT: &str = "agent";
-    let part = |name: &str| tensors.metadata.get(name).cloned().unwrap_or_default();
     let experiment = json!({
         "name": "policy",
-        "environment": part("environment"),
-        "agents": { AGENT: part(AGENT) },
+        "environment": environment,
+        "agents": { AGENT: agent },
         "recording": { "before": false, "after": false },
     });
     let mut spec = validation::check(&experiment).map_err(|problems| {

@@ -9,12 +9,18 @@
 
 mod agent;
 pub mod aggregate;
+mod initial;
+mod progress;
 mod run;
 mod summary;
+mod trial;
 
 pub use agent::{PlayingAgent, SavedAgent};
-pub use run::{RunData, Trial, summary};
+pub use initial::take_over;
+pub use progress::{RunProgress, TrialProgress};
+pub use run::{RunData, RunReader, summary};
 pub use summary::{
     AgentSummary, CURVE_POINTS, Curve, PolicyKind, Reached, SampleSummary, SearchSummary,
     SearchedAgent, SeedSummary, Summary,
 };
+pub use trial::Trial;

@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use anyhow::Context as _;
 use indexmap::IndexMap;
 
 use crate::experiment::{Override, Plan};
@@ -21,6 +22,7 @@ use crate::runner::{Observer, Runner};
 use crate::search::{self, Ending, Tally};
 use crate::store::RunDir;
 
+mod changes;
 mod quick;
 
 pub use quick::quick;
@@ -29,6 +31,8 @@ pub use quick::quick;
 pub struct Run {
     dir: RunDir,
     plan: Plan,
+    /// What changed since the run was started.
+    changes: Vec<String>,
     /// What could not be done and costs no run.
     warnings: Vec<String>,
     _lock: File,
@@ -49,6 +53,16 @@ pub struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
+    /// The overrides as written, after those of the run's start: together they make the plan. An experiment file is
+    /// given with all of them.
+    fn overrides_after(&self, dir: &RunDir, mut before: Vec<String>) -> Vec<String> {
+        if self.file != dir.plan_path() {
+            before.clear();
+        }
+        before.extend(self.overrides.iter().map(|change| change.as_written().to_owned()));
+        before
+    }
+
     /// What `run.json` says while the run goes on.
     fn info(self, dir: &RunDir, started: jiff::Timestamp) -> RunInfo {
         RunInfo {
@@ -59,7 +73,7 @@ impl Circumstances<'_> {
             finished: None,
             command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect(),
             experiment_file: self.file.display().to_string(),
-            overrides: self.overrides.iter().map(|change| change.as_written().to_owned()).collect(),
+            overrides: self.overrides_after(dir, Vec::new()),
             jobs: self.jobs,
             versions: self.versions,
             // A run directory that is gone on with may come from elsewhere, with a repository around it.
@@ -79,6 +93,7 @@ impl Run {
     /// Fails if a file cannot be written.
     pub fn start(output: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::create(output, &plan.experiment.name)?;
+        dir.take_initial_policies(&plan)?;
         dir.write_plan(&plan)?;
         dir.write_info(&from.info(&dir, jiff::Timestamp::now()))?;
         let mut run = Self::locked(dir, plan)?;
@@ -86,25 +101,27 @@ impl Run {
         Ok(run)
     }
 
-    /// Opens a run to go on with, which has to be one of the same experiment. A `run.json` that cannot be read is
-    /// written anew, as if the run had been started under the circumstances `from`.
+    /// Opens a run to go on with, which has to be one of the same experiment but for longer schedules
+    /// ([`Run::changes`]). A `run.json` that cannot be read is written anew, as if the run had been started under the
+    /// circumstances `from`.
     ///
     /// # Errors
     /// Fails if it is another experiment's, another process works on it, or a file cannot be written.
     pub fn resume(path: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::open(path)?;
-        anyhow::ensure!(
-            dir.plan()?.experiment == plan.experiment,
-            "{} was started with other settings; resume it with the experiment file and --set options that it \
-             was started with, or start a new run",
-            dir.path().display()
-        );
+        let changes = changes::on_resume(&dir.plan()?.experiment, &plan.experiment)
+            .with_context(|| format!("failed to resume {}", dir.path().display()))?;
         let mut run = Self::locked(dir, plan)?;
+        if !changes.is_empty() {
+            run.dir.write_plan(&run.plan)?;
+        }
+        run.changes = changes;
         let info = match run.dir.info() {
             // What an earlier attempt came to counts no longer.
             Ok(info) => RunInfo {
                 status: RunStatus::Running,
                 finished: None,
+                overrides: from.overrides_after(&run.dir, info.overrides),
                 signature: from.signature,
                 ..info
             },
@@ -121,12 +138,17 @@ impl Run {
 
     fn locked(dir: RunDir, plan: Plan) -> anyhow::Result<Self> {
         let lock = dir.lock()?;
-        Ok(Self { dir, plan, warnings: Vec::new(), _lock: lock })
+        Ok(Self { dir, plan, changes: Vec::new(), warnings: Vec::new(), _lock: lock })
     }
 
     /// Its directory.
     pub fn dir(&self) -> &RunDir {
         &self.dir
+    }
+
+    /// What a resume changed, for people, and what follows from it.
+    pub fn changes(&self) -> &[String] {
+        &self.changes
     }
 
     /// Its trials, as far as they are decided.
@@ -146,8 +168,8 @@ impl Run {
         search::run(&self.dir, runner, observer, &mut self.plan)
     }
 
-    /// Writes down how the run ended and, where all trials are over, what it came to, and records it in the
-    /// history. Gives what could not be done beside the run itself: it costs no run.
+    /// Writes down how the run ended and, where it was not interrupted, what it came to, and records it in the history
+    /// if all trials are over. Gives what could not be done beside the run itself: it costs no run.
     ///
     /// # Errors
     /// Fails if a file of the run cannot be written.
@@ -155,15 +177,20 @@ impl Run {
         let mut info = self.dir.info()?;
         info.status = match tally.ending {
             Ending::Finished => RunStatus::Finished,
+            Ending::Stopped => RunStatus::Stopped,
             Ending::Interrupted | Ending::Undecided => RunStatus::Interrupted,
         };
         info.finished = Some(jiff::Timestamp::now());
         self.dir.write_info(&info)?;
-        if tally.ending != Ending::Finished {
+        if !matches!(tally.ending, Ending::Finished | Ending::Stopped) {
             return Ok(std::mem::take(&mut self.warnings));
         }
         let results = RunData::read(&self.dir)?;
         results.write()?;
+        if tally.ending == Ending::Stopped {
+            // Its returns are those of shorter trainings than the history's others.
+            return Ok(std::mem::take(&mut self.warnings));
+        }
         let recorded = History::open(&self.dir.output())
             .and_then(|mut history| history.record(&results.summary));
         let failed = |error| format!("this run is not in the history: {error:#}");

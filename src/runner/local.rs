@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 
 use super::process::{self, ProcessEnd};
-use super::{Interrupt, Observer, Runner, TrialStatus};
+use super::{Interrupt, Observer, Request, Runner, TrialStatus};
 use crate::experiment::TrialPlan;
-use crate::record::TrialResult;
+use crate::record::{Outcome, StopReason, TrialResult};
 use crate::store::RunDir;
 
 /// How long to wait before looking again whether another process still works on a trial.
@@ -53,19 +53,22 @@ impl Local<'_> {
     fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
         let dir = self.run.trial(&plan.id);
         // A trial that somebody started alone, or that outlives a killed run for a moment, is not touched.
-        while dir.is_locked() && !self.interrupt.arrived() {
+        while dir.is_locked() && self.interrupt.request().is_none() {
             std::thread::sleep(PATIENCE);
         }
         // Without its event log a result is of no use to reports and searches: the trial goes on from a checkpoint.
         let is_logged = || dir.events().is_ok_and(|log| log.damaged_line.is_none());
         if let Ok(result) = dir.result()
             && !result.outcome.failed()
+            && plan.is_over(&result)
             && is_logged()
         {
             return Ok(self.over(plan, &result));
         }
-        if self.interrupt.arrived() {
-            return Ok(TrialStatus::Interrupted);
+        match self.interrupt.request() {
+            Some(Request::Abort(_)) => return Ok(TrialStatus::Interrupted),
+            Some(Request::Finish) => return Ok(TrialStatus::LeftOut),
+            None => {}
         }
         self.observer.started(plan);
         let see = |record| self.observer.event(plan, &record);
@@ -103,6 +106,10 @@ impl Local<'_> {
 
     fn over(&self, plan: &TrialPlan, result: &TrialResult) -> TrialStatus {
         self.observer.ended(plan, result);
-        if result.outcome.failed() { TrialStatus::Failed } else { TrialStatus::Completed }
+        match &result.outcome {
+            Outcome::Failed { .. } => TrialStatus::Failed,
+            Outcome::Completed { stop_reason: Some(StopReason::User) } => TrialStatus::Stopped,
+            Outcome::Completed { .. } => TrialStatus::Completed,
+        }
     }
 }

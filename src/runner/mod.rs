@@ -5,18 +5,19 @@
 //! along, and is the same boundary that a cluster would schedule. It writes its own files, result included; what a
 //! runner adds is how a process ended that left no result.
 
-use crate::experiment::TrialPlan;
+use crate::experiment::{Plan, TrialPlan};
 use crate::record::{Record, TrialResult};
 
 mod display;
 mod interrupt;
 mod local;
+mod pace;
 mod process;
 
 pub use display::Display;
-pub use interrupt::Interrupt;
+pub use interrupt::{Interrupt, Request};
 pub use local::Local;
-pub use process::{end_with_parent, engine_program};
+pub use process::{engine_program, follow_parent};
 
 /// Advances trials.
 pub trait Runner {
@@ -41,6 +42,10 @@ pub enum TrialStatus {
     Failed,
     /// Its process could not be started, or was killed and left no result: what it would have come to is not known.
     Died,
+    /// The user had it end where it stood: it was evaluated, and can go on in a resumed run.
+    Stopped,
+    /// The user had the run end before this trial began, or while it waited at a checkpoint.
+    LeftOut,
     /// It waits at a checkpoint and can go on.
     Paused,
     /// The run was interrupted; the trial can go on.
@@ -49,13 +54,13 @@ pub enum TrialStatus {
 
 /// Sees what happens while trials run.
 pub trait Observer: Sync {
-    /// There are more trials than the plan had at first.
-    fn expect(&self, trials: usize);
+    /// The plan has more trials than at first.
+    fn planned(&self, plan: &Plan);
     /// A trial starts, or goes on.
     fn started(&self, plan: &TrialPlan);
     /// Something happened in a trial.
     fn event(&self, plan: &TrialPlan, record: &Record);
-    /// A trial is over.
+    /// A trial is over; it may have been before it was to be run.
     fn ended(&self, plan: &TrialPlan, result: &TrialResult);
     /// A trial runs no longer, whatever became of it.
     fn stopped(&self, plan: &TrialPlan);

@@ -1,9 +1,11 @@
 //! One trial's process, seen from the parent.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use anyhow::Context as _;
 use fs_err as fs;
 use signal_hook::consts::SIGINT;
 
-use super::Interrupt;
+use super::{Interrupt, Request};
 use crate::exit::Exit;
 use crate::guard::this_program;
 use crate::record::Record;
@@ -43,6 +45,7 @@ pub(super) fn run(
     mut on_event: impl FnMut(Record),
 ) -> anyhow::Result<ProcessEnd> {
     const POLL: Duration = Duration::from_millis(50);
+    const ASK_AGAIN: Duration = Duration::from_secs(1);
     let stderr = fs::File::create(dir.stderr())?;
     let mut child = Command::new(this_program()?)
         .arg("trial")
@@ -57,7 +60,7 @@ pub(super) fn run(
         .process_group(0)
         .spawn()
         .context("failed to start a trial's process")?;
-    let alive: Option<ChildStdin> = child.stdin.take();
+    let mut alive = child.stdin.take().context("a child's input is a pipe")?;
     let stdout = child.stdout.take().context("a child's output is a pipe")?;
     let started = Instant::now();
 
@@ -73,15 +76,25 @@ pub(super) fn run(
             }
         }
     });
+    let mut asked: Option<Instant> = None;
     let ending = loop {
         match receiver.recv_timeout(POLL) {
             Ok(record) => on_event(record),
             Err(RecvTimeoutError::Disconnected) => break ProcessEnd::Exited(child.wait()?),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if interrupt.arrived() {
-            kill(&mut child);
-            break ProcessEnd::Interrupted;
+        match interrupt.request() {
+            Some(Request::Abort(_)) => {
+                kill(&mut child);
+                break ProcessEnd::Interrupted;
+            }
+            // Asked again: a process may be replaced by the program that has its engine.
+            Some(Request::Finish) if asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) => {
+                asked = Some(Instant::now());
+                // One that has ended in between needs no asking.
+                let _ = alive.write_all(b"\n");
+            }
+            Some(Request::Finish) | None => {}
         }
         if let Some(timeout) = timeout.filter(|timeout| started.elapsed() > *timeout) {
             kill(&mut child);
@@ -117,12 +130,14 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The child's side of the pipe: ends this process when the parent is gone.
-pub fn end_with_parent() {
-    std::thread::spawn(|| {
-        let mut byte = [0];
-        // The parent never writes; a read returns when the pipe closes.
-        let _ = std::io::stdin().read(&mut byte);
+/// The child's side of the pipe: sets `finish` when the parent asks for an early end, and ends this process when the
+/// parent is gone.
+pub fn follow_parent(finish: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        // Whatever the parent writes is the one thing that it asks for.
+        while std::io::stdin().read(&mut [0]).is_ok_and(|read| read > 0) {
+            finish.store(true, Ordering::Relaxed);
+        }
         std::process::exit(Exit::Interrupted(SIGINT as u8).code().into());
     });
 }

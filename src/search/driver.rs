@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 
 use super::next_samples;
-use super::score::{SampleScore, SoFar, trial_score};
+use super::score::{SampleScore, SoFar, mean_returns, trial_score};
 use crate::experiment::{Plan, Sample, SchedulerSpec, SearchSpec, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Observer, Runner, TrialStatus};
@@ -37,7 +37,7 @@ pub fn run(
             break;
         }
         run.write_plan(plan)?;
-        observer.expect(plan.trials.len());
+        observer.planned(plan);
     }
     Ok(rounds.tally(plan))
 }
@@ -49,7 +49,9 @@ pub struct Tally {
     pub completed: usize,
     /// Trials that failed, or whose processes kept dying.
     pub failed: usize,
-    /// Whether all trials are over.
+    /// Trials that the user's early end left out.
+    pub left_out: usize,
+    /// How the run ended.
     pub ending: Ending,
 }
 
@@ -59,6 +61,8 @@ pub enum Ending {
     /// All trials are over.
     #[default]
     Finished,
+    /// The user had it end early: what ran was evaluated, and it can go on.
+    Stopped,
     /// It was interrupted and can go on.
     Interrupted,
     /// Trials of a search kept dying, so that the search could not decide how to go on; it can when resumed.
@@ -198,7 +202,8 @@ impl Rounds<'_> {
             let result = dir.outcome(trial);
             let score = match &result {
                 Some(result) if !result.outcome.failed() => {
-                    trial_score(search, trial, &dir.events()?.records, Some(result))
+                    let curve = mean_returns(trial, &dir.events()?.records);
+                    trial_score(search, trial, &curve, Some(result))
                 }
                 _ => None,
             };
@@ -216,8 +221,11 @@ impl Rounds<'_> {
     /// How the rounds so far ended. A search without the opinion of a trial cannot decide.
     fn ending(&self, plan: &Plan) -> Ending {
         let died = |trial: &TrialPlan| self.ended.get(&trial.id) == Some(&TrialStatus::Died);
+        let has = |wanted| self.ended.values().any(|ended| *ended == wanted);
         if self.interrupted() {
             Ending::Interrupted
+        } else if has(TrialStatus::Stopped) || has(TrialStatus::LeftOut) {
+            Ending::Stopped
         } else if plan.trials.iter().any(|trial| trial.sample.is_some() && died(trial)) {
             Ending::Undecided
         } else {
@@ -228,7 +236,8 @@ impl Rounds<'_> {
     fn tally(&self, plan: &Plan) -> Tally {
         let count = |wanted| self.ended.values().filter(|ended| **ended == wanted).count();
         Tally {
-            completed: count(TrialStatus::Completed),
+            completed: count(TrialStatus::Completed) + count(TrialStatus::Stopped),
+            left_out: count(TrialStatus::LeftOut),
             failed: count(TrialStatus::Failed) + count(TrialStatus::Died),
             ending: self.ending(plan),
         }
@@ -304,7 +313,7 @@ mod tests {
     struct Nobody;
 
     impl Observer for Nobody {
-        fn expect(&self, _: usize) {}
+        fn planned(&self, _: &Plan) {}
         fn started(&self, _: &TrialPlan) {}
         fn event(&self, _: &TrialPlan, _: &Record) {}
         fn ended(&self, _: &TrialPlan, _: &TrialResult) {}
@@ -351,7 +360,7 @@ mod tests {
     fn without_a_scheduler_every_trial_is_run_to_its_end_at_once() {
         let (tally, plan, calls, over) =
             search(&[0.1, 0.2, 0.3], &json!({ "name": "none" }), usize::MAX, &[]);
-        assert_eq!(tally, Tally { completed: 3, failed: 0, ending: Ending::Finished });
+        assert_eq!(tally, Tally { completed: 3, failed: 0, left_out: 0, ending: Ending::Finished });
         assert_eq!((plan.trials.len(), over), (3, vec![true; 3]));
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].1, None);
@@ -363,7 +372,7 @@ mod tests {
             json!({ "name": "successive_halving", "grace_period": 100, "reduction_factor": 3 });
         let (tally, plan, calls, over) =
             search(&[0.1, 0.5, 0.3, 0.2, 0.4, 0.6], &halving, usize::MAX, &[]);
-        assert_eq!(tally, Tally { completed: 6, failed: 0, ending: Ending::Finished });
+        assert_eq!(tally, Tally { completed: 6, failed: 0, left_out: 0, ending: Ending::Finished });
         assert_eq!(over, [true; 6]);
         let ids = |samples: &[usize]| -> Vec<String> {
             samples.iter().map(|&sample| plan.trials[sample].id.clone()).collect()
@@ -396,7 +405,7 @@ mod tests {
         let best = undisturbed.trials[1].id.clone();
         let deaths = [(best.as_str(), RETRIES)];
         let (tally, plan, disturbed, same) = search(&rates, &halving, usize::MAX, &deaths);
-        assert_eq!(tally, Tally { completed: 3, failed: 0, ending: Ending::Finished });
+        assert_eq!(tally, Tally { completed: 3, failed: 0, left_out: 0, ending: Ending::Finished });
         assert_eq!((&plan, &same), (&undisturbed, &over));
         let again = (vec![best], Some(100));
         let expected = [&calls[..1], &vec![again; RETRIES], &calls[1..]].concat();

@@ -19,4 +19,4 @@ mod score;
 pub use driver::{Ending, Tally, run};
 pub use importance::importance;
 pub use sampler::{next_samples, plan};
-pub use score::{SampleScore, Standing, ranking, trial_score};
+pub use score::{MeanReturn, SampleScore, Standing, ranking, trial_score};

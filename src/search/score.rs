@@ -6,17 +6,17 @@ use crate::experiment::{Direction, Objective, SearchSpec, Target, TrialPlan};
 use crate::record::{Event, Record, StopReason, TrialResult};
 use crate::stats::{self, MovingMean};
 
-/// A trial's value under the search's metric; nothing where it failed or is not over.
+/// A trial's value under the search's metric, from the curve of its mean training returns; nothing where it failed
+/// or is not over.
 pub fn trial_score(
     search: &SearchSpec,
     trial: &TrialPlan,
-    records: &[Record],
+    curve: &[MeanReturn],
     result: Option<&TrialResult>,
 ) -> Option<f64> {
     let result = result.filter(|result| !result.outcome.failed())?;
     let schedule = trial.settings.schedule();
     let budget = schedule.and_then(|s| s.steps).unwrap_or(result.progress.steps) as f64;
-    let curve = returns(trial, records);
     match search.metric {
         Objective::MeanReturn => match &result.after {
             Some(after) => stats::mean(&after.returns),
@@ -30,36 +30,37 @@ pub fn trial_score(
         }
         Objective::Auc => {
             let points: Vec<_> = curve.iter().map(|point| (point.steps, point.mean)).collect();
-            let until =
-                if stopped_by_search(result) { result.progress.steps as f64 } else { budget };
+            let until = if stopped_early(result) { result.progress.steps as f64 } else { budget };
             stats::area_under_curve(&points, until)
         }
     }
 }
 
-/// Whether the search's scheduler ended this trial.
-pub(super) fn stopped_by_search(result: &TrialResult) -> bool {
-    result.outcome.stop_reason() == Some(StopReason::Pruned)
+/// Whether the search's scheduler, or the user, ended this trial before its schedule did.
+fn stopped_early(result: &TrialResult) -> bool {
+    matches!(result.outcome.stop_reason(), Some(StopReason::Pruned | StopReason::User))
 }
 
 /// A point of the curve of mean training returns.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Point {
-    steps: f64,
+pub struct MeanReturn {
+    /// Environment steps.
+    pub steps: f64,
     /// Over the last episodes, as many as the agent's window has.
-    mean: f64,
+    pub mean: f64,
     /// Whether there were as many.
-    whole: bool,
+    pub whole: bool,
 }
 
-fn returns(trial: &TrialPlan, records: &[Record]) -> Vec<Point> {
+/// The curve of a trial's mean training returns, a point for each episode.
+pub(super) fn mean_returns(trial: &TrialPlan, records: &[Record]) -> Vec<MeanReturn> {
     let mut mean = MovingMean::new(trial.settings.return_window());
     records
         .iter()
         .filter_map(|record| match record.event {
             Event::Episode { r#return, .. } => {
                 let (mean, whole) = mean.push(r#return);
-                Some(Point { steps: record.progress.steps as f64, mean, whole })
+                Some(MeanReturn { steps: record.progress.steps as f64, mean, whole })
             }
             _ => None,
         })
@@ -90,7 +91,7 @@ impl SoFar {
     /// How a trial has gone up to so many steps; nothing before its first episode is over.
     pub fn new(trial: &TrialPlan, records: &[Record], steps: u64) -> Option<Self> {
         let until = records.partition_point(|record| record.progress.steps <= steps);
-        let points = returns(trial, &records[..until]);
+        let points = mean_returns(trial, &records[..until]);
         let all: Vec<f64> = (records[..until].iter())
             .filter_map(|record| match record.event {
                 Event::Episode { r#return, .. } => Some(r#return),
@@ -111,7 +112,7 @@ impl SoFar {
 pub enum Standing {
     /// All its trials ran to their end.
     Complete,
-    /// The scheduler stopped it.
+    /// The scheduler, or the user, stopped it.
     Stopped {
         /// After so many environment steps.
         steps: u64,
@@ -136,7 +137,7 @@ impl SampleScore {
     /// The score of a sample from its trials' results and scores.
     pub fn new(trials: &[(Option<&TrialResult>, Option<f64>)]) -> Self {
         let results = || trials.iter().map(|(result, _)| *result);
-        let stopped = results().flatten().filter(|result| stopped_by_search(result));
+        let stopped = results().flatten().filter(|result| stopped_early(result));
         let standing = if results().flatten().any(|result| result.outcome.failed()) {
             Standing::Failed
         } else if results().any(|result| result.is_none()) {
@@ -230,7 +231,7 @@ mod tests {
             None => completed(&trial, 1000),
             Some(steps) => trial.pruned_result(Progress { steps, ..Progress::default() }, 0.0),
         };
-        trial_score(&search, &trial, &episodes(returns), Some(&result))
+        trial_score(&search, &trial, &mean_returns(&trial, &episodes(returns)), Some(&result))
     }
 
     #[test]

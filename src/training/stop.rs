@@ -60,20 +60,8 @@ impl StopRule {
         progress: Progress,
         seconds: f64,
     ) -> Option<StopReason> {
-        let reached = |limit: Option<u64>, done: u64| limit.is_some_and(|limit| done >= limit);
-        if self.solved {
-            Some(StopReason::Solved)
-        } else if reached(schedule.episodes, progress.episodes) {
-            Some(StopReason::Episodes)
-        } else if reached(schedule.steps, progress.steps) {
-            Some(StopReason::Steps)
-        } else if reached(schedule.updates, progress.updates) {
-            Some(StopReason::Updates)
-        } else if schedule.seconds.is_some_and(|limit| seconds >= limit) {
-            Some(StopReason::Seconds)
-        } else {
-            None
-        }
+        let limit = || schedule.limit_reached(progress, seconds);
+        if self.solved { Some(StopReason::Solved) } else { limit() }
     }
 }
 

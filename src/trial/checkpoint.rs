@@ -5,6 +5,7 @@
 //! damaged later is told from a good one; the two newest are kept, and the older one is what a trial goes on
 //! from when the newer one, or the part of the event log that only the newer one belongs to, is damaged.
 
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::log::LogPrefix;
+use crate::experiment::ScheduleSpec;
 use crate::nn::Tensors;
-use crate::record::{Progress, StopReason};
+use crate::record::{BestPolicy, Progress, StopReason};
 use crate::store;
 use crate::training::StopRule;
 
@@ -37,8 +39,19 @@ pub(super) struct Position {
     pub stop: StopRule,
     /// Why training had ended, where it had.
     pub stopped: Option<StopReason>,
+    /// The best policy so far, whose file is replaced when a better one is found; training that goes on from here finds
+    /// the same ones again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestPolicy>,
     /// Metrics gathered since they were last written.
     pub metrics: crate::training::MetricMeans,
+}
+
+impl Position {
+    /// Whether training had ended here and goes on all the same: the user had ended it, or `schedule` is longer now.
+    pub(super) fn goes_on(&self, schedule: &ScheduleSpec) -> bool {
+        self.stopped.is_some() && self.stop.reason(schedule, self.progress, self.seconds).is_none()
+    }
 }
 
 /// Key of the position in a checkpoint's JSON part.
@@ -73,42 +86,75 @@ pub(super) fn save(
 
 /// Reads the newest checkpoint that is whole and whose event log `open` opens; `note` is told of those that are not.
 ///
+/// A training that had ended at its checkpoint and `goes_on` takes the one before it: a longer training would have written
+/// no checkpoint at that end, where environments restart, and equals one that had gone on only without it. Where there is
+/// no other, it goes on from there.
+///
 /// # Errors
 /// Fails if the directory cannot be read.
 pub(super) fn load<Log>(
     directory: &Path,
     open: impl Fn(&Position) -> anyhow::Result<Log>,
+    goes_on: impl Fn(&Position) -> bool,
     note: impl FnOnce(String),
 ) -> anyhow::Result<Option<(Position, Tensors, Log)>> {
     if !directory.exists() {
         return Ok(None);
     }
     let mut found = None;
-    let mut refused = Vec::new();
-    for path in newest_first(directory)? {
+    let mut said = Vec::new();
+    let mut untried: VecDeque<_> = newest_first(directory)?.into();
+    let mut ends = HashSet::new();
+    while let (None, Some(path)) = (&found, untried.pop_front()) {
         let whole = read(&path).and_then(|(position, state)| {
+            if goes_on(&position) && ends.insert(path.clone()) {
+                untried.push_back(path.clone());
+                return Ok(None);
+            }
             let log = open(&position)?;
-            Ok((position, state, log))
+            Ok(Some((position, state, log)))
         });
         match whole {
-            Ok(checkpoint) => {
-                found = Some(checkpoint);
-                break;
-            }
+            Ok(checkpoint) => found = checkpoint,
             Err(error) => {
                 let name = path.file_name().unwrap_or_default().display();
-                refused.push(format!("checkpoint {name} cannot be used ({error:#})"));
+                said.push(format!("checkpoint {name} cannot be used ({error:#})"));
             }
         }
     }
-    if !refused.is_empty() {
-        let from = match &found {
-            Some((position, ..)) => format!("going on from number {}", position.number),
-            None => "the trial starts again from its beginning".to_owned(),
-        };
-        note(format!("{}; {from}", refused.join("; ")));
+    match &found {
+        Some((position, ..)) if goes_on(position) => said.push(format!(
+            "training goes on from where it had ended, at step {}, as there is no checkpoint before: environments \
+             restarted there, which they would not have in a training that never ended",
+            position.progress.steps
+        )),
+        Some((position, ..)) if !said.is_empty() => {
+            said.push(format!("going on from number {}", position.number));
+        }
+        None if !said.is_empty() => {
+            said.push("the trial starts again from its beginning".to_owned());
+        }
+        Some(_) | None => {}
+    }
+    if !said.is_empty() {
+        note(said.join("; "));
     }
     Ok(found)
+}
+
+/// Where training stood at a checkpoint, and the state, which is also what its policy saves.
+///
+/// # Errors
+/// Fails if the file cannot be read, is damaged or something else.
+pub fn read_checkpoint(path: &Path) -> anyhow::Result<(Progress, Tensors)> {
+    let (position, state) = read(path)?;
+    Ok((position.progress, state))
+}
+
+/// [`read_checkpoint`] of the newest one of a directory that is whole, if there is any.
+pub fn newest_checkpoint(directory: &Path) -> Option<(Progress, Tensors)> {
+    let paths = newest_first(directory).unwrap_or_default();
+    paths.iter().find_map(|path| read_checkpoint(path).ok())
 }
 
 fn read(path: &Path) -> anyhow::Result<(Position, Tensors)> {

@@ -1,5 +1,7 @@
 //! The training loop.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -9,10 +11,11 @@ use super::log::EventWriter;
 use super::stage::Stage;
 use crate::algorithm::{self, Algorithm, Setup};
 use crate::env::Episode;
-use crate::experiment::{Every, ScheduleSpec, TrainingSpec, TrialPlan};
+use crate::experiment::{Every, InitialPolicy, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
-use crate::policy::LearnedPolicy;
-use crate::record::{Evaluation, Event, Moment, Progress, StopReason};
+use crate::policy::{LearnedPolicy, begin_with};
+use crate::record::{BestPolicy, Evaluation, Event, Moment, Progress, StopReason};
+use crate::stats;
 use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
@@ -26,6 +29,7 @@ pub(super) struct Learner<'a> {
     metrics: MetricMeans,
     stop: StopRule,
     stopped: Option<StopReason>,
+    best: Option<BestPolicy>,
     checkpoints: u64,
     clock: Clock,
 }
@@ -55,6 +59,9 @@ impl<'a> Learner<'a> {
         let threshold = plan.environment.spec()?.reward_threshold;
         let mut learner = match checkpoint {
             None => {
+                if let Some(initial) = &training.initial_policy {
+                    begin(&mut *algorithm, dir, initial)?;
+                }
                 world.restart(0, Progress::default())?;
                 Self {
                     dir,
@@ -65,11 +72,13 @@ impl<'a> Learner<'a> {
                     metrics: MetricMeans::default(),
                     stop: StopRule::new(training.schedule.stop.as_ref(), threshold),
                     stopped: None,
+                    best: None,
                     checkpoints: 0,
                     clock: Clock::at(0.0),
                 }
             }
             Some((position, state)) => {
+                let goes_on = position.goes_on(&training.schedule);
                 algorithm.load(&state).context("the checkpoint does not fit this agent")?;
                 world.restart(position.number, position.progress)?;
                 Self {
@@ -80,7 +89,8 @@ impl<'a> Learner<'a> {
                     world,
                     metrics: position.metrics,
                     stop: position.stop,
-                    stopped: position.stopped,
+                    stopped: position.stopped.filter(|_| !goes_on),
+                    best: position.best.filter(|best| holds(dir, best)),
                     checkpoints: position.number,
                     clock: Clock::at(position.seconds),
                 }
@@ -90,9 +100,9 @@ impl<'a> Learner<'a> {
         Ok(learner)
     }
 
-    /// Trains until the schedule ends or the stop rule holds, and says which; or until `pause_at` steps,
-    /// where it writes a checkpoint and says nothing. A checkpoint that falls due waits until the environments may
-    /// restart.
+    /// Trains until the schedule ends, the stop rule holds or `finish` is set, and says which; or until `pause_at`
+    /// steps, where it writes a checkpoint and says nothing. A checkpoint that falls due waits until the environments
+    /// may restart.
     ///
     /// # Errors
     /// Fails if the trial fails.
@@ -101,6 +111,7 @@ impl<'a> Learner<'a> {
         stage: &mut Stage<'_>,
         log: &mut EventWriter,
         pause_at: Option<u64>,
+        finish: &AtomicBool,
     ) -> Result<Option<StopReason>, TrialError> {
         let pauses = |progress: Progress| pause_at.is_some_and(|steps| progress.steps >= steps);
         if self.stopped.is_some() || pauses(self.progress()) {
@@ -133,19 +144,28 @@ impl<'a> Learner<'a> {
                     Event::Episode { r#return, length: length.into(), truncated: !terminated };
                 log.write(progress, seconds, event)?;
             }
-            let reason = self.stop.reason(self.schedule, now, seconds);
+            let asked = || finish.load(Ordering::Relaxed).then_some(StopReason::User);
+            let reason = self.stop.reason(self.schedule, now, seconds).or_else(asked);
             let last = reason.is_some();
             if (last || log_trigger.fires(before, now)) && !self.metrics.is_empty() {
                 log.write(now, seconds, Event::Update { metrics: self.metrics.take() })?;
             }
             if evaluate_trigger.fires(before, now) {
                 let evaluation = stage.evaluate_during_training(self.algorithm.policy_mut())?;
+                self.keep_best(now, &evaluation)?;
                 let Evaluation { returns, lengths, cut, .. } = evaluation;
                 log.write(now, seconds, Event::Evaluation { returns, lengths, cut })?;
             }
             // The take after training shows the same.
             if record_trigger.fires(before, now) && !last {
-                stage.film(log, self.algorithm.policy_mut(), Moment::During, now, seconds)?;
+                stage.film(
+                    log,
+                    self.algorithm.policy_mut(),
+                    Moment::During,
+                    now,
+                    seconds,
+                    now.steps,
+                )?;
             }
             if let Some(reason) = reason {
                 log.write(now, seconds, Event::Stopped { reason })?;
@@ -177,16 +197,27 @@ impl<'a> Learner<'a> {
         self.algorithm.policy().engine()
     }
 
-    /// What was learned, by itself: replay, optimisers and batches give their memory back before anything is
-    /// filmed, and what plays is what a policy file holds.
+    /// The best policy by the evaluations during training, where there were any.
+    pub(super) fn best(&self) -> Option<BestPolicy> {
+        self.best
+    }
+
+    /// What was learned, by itself, and for how many steps: the policy that the evaluation asks for. Replay, optimisers and
+    /// batches give their memory back before anything is filmed, and what plays is what a policy file holds.
     ///
     /// # Errors
-    /// Fails if the policy cannot be built again.
-    pub(super) fn into_policy(self) -> Result<Box<dyn LearnedPolicy>, TrialError> {
-        let Self { plan, schedule, algorithm, world, .. } = self;
+    /// Fails if the policy cannot be built again, or the best one's file not be read.
+    pub(super) fn into_policy(self) -> Result<(Box<dyn LearnedPolicy>, u64), TrialError> {
+        let last = self.progress();
+        let Self { plan, schedule, algorithm, world, best, .. } = self;
         let training = plan.settings.training.as_ref().context("a learner has a training")?;
         let mut state = Tensors::default();
-        algorithm.policy().save(&mut state);
+        let best = best.filter(|_| plan.evaluation.policy == KeptPolicy::Best);
+        let Progress { steps, .. } = best.map_or(last, |best| best.progress);
+        match best {
+            Some(_) => state = Tensors::load(&self.dir.best_policy()).context("the best policy")?,
+            None => algorithm.policy().save(&mut state),
+        }
         drop(algorithm);
         let mut policy = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
             policy: &plan.settings.policy,
@@ -196,7 +227,17 @@ impl<'a> Learner<'a> {
             seed: plan.seed,
         })?;
         policy.load(&state).context("the policy does not fit what it saved")?;
-        Ok(policy)
+        Ok((policy, steps))
+    }
+
+    /// Keeps the policy if this evaluation during training is better than all before.
+    fn keep_best(&mut self, progress: Progress, evaluation: &Evaluation) -> anyhow::Result<()> {
+        let mean_return = stats::mean(&evaluation.returns).unwrap_or(f64::NEG_INFINITY);
+        if self.best.is_none_or(|best| mean_return > best.mean_return) {
+            self.best = Some(BestPolicy { progress, mean_return });
+            self.write_policy(&self.dir.best_policy())?;
+        }
+        Ok(())
     }
 
     /// Writes `policy.safetensors`: the policy with the settings needed to rebuild it.
@@ -204,6 +245,10 @@ impl<'a> Learner<'a> {
     /// # Errors
     /// Fails if the file cannot be written.
     pub(super) fn save_policy(&self) -> anyhow::Result<()> {
+        self.write_policy(&self.dir.policy())
+    }
+
+    fn write_policy(&self, path: &Path) -> anyhow::Result<()> {
         let mut state = Tensors::default();
         self.algorithm.policy().save(&mut state);
         state.insert_value("agent", &self.plan.settings);
@@ -211,7 +256,7 @@ impl<'a> Learner<'a> {
         state.insert_value("evaluation", &self.plan.evaluation);
         state.insert_value("progress", &self.progress());
         state.insert_value("seed", &self.plan.seed);
-        write_atomically(&self.dir.policy(), &state.to_bytes()?)
+        write_atomically(path, &state.to_bytes()?)
     }
 
     /// Writes `dataset.safetensors`, where the algorithm keeps its samples.
@@ -235,7 +280,7 @@ impl<'a> Learner<'a> {
     ) -> Result<(), TrialError> {
         let start = Progress::default();
         let policy = self.algorithm.policy_mut();
-        stage.film(log, policy, Moment::Before, start, 0.0)?;
+        stage.film(log, policy, Moment::Before, start, 0.0, 0)?;
         let evaluation = stage.evaluate(policy, self.plan.evaluation.episodes)?;
         let Evaluation { returns, lengths, cut, .. } = evaluation;
         Ok(log.write(start, 0.0, Event::Evaluation { returns, lengths, cut })?)
@@ -253,6 +298,7 @@ impl<'a> Learner<'a> {
             events: log.sync()?,
             stop: self.stop.clone(),
             stopped: self.stopped,
+            best: self.best,
             metrics: self.metrics.clone(),
         };
         let mut state = Tensors::default();
@@ -278,6 +324,27 @@ impl<'a> Learner<'a> {
              learning rate may help"
         ))
     }
+}
+
+/// Gives an algorithm the policy that it begins with.
+fn begin(
+    algorithm: &mut dyn Algorithm,
+    dir: &TrialDir,
+    initial: &InitialPolicy,
+) -> anyhow::Result<()> {
+    let sha256 = initial.sha256.as_deref().context("the plan does not know the initial policy")?;
+    let learned = dir.initial_policy(sha256).context("failed to read the initial policy")?;
+    let mut state = Tensors::default();
+    algorithm.policy().save(&mut state);
+    begin_with(&mut state, &learned)?;
+    algorithm.start_from(&state)
+}
+
+/// Whether the file of the best policy holds this one. A trial that was killed may have found a better one after the
+/// checkpoint that it goes on from, and will again.
+fn holds(dir: &TrialDir, best: &BestPolicy) -> bool {
+    let kept = Tensors::load(&dir.best_policy()).ok();
+    kept.and_then(|kept| kept.value::<Progress>("progress").ok()) == Some(best.progress)
 }
 
 /// Training metrics are written about 500 times, unless the schedule says otherwise.

@@ -13,6 +13,7 @@ mod stage;
 mod take;
 mod trainer;
 
+pub use checkpoint::{newest_checkpoint, read_checkpoint};
 pub use evaluate::evaluate;
 pub use memory::MemoryEstimate;
 pub use session::run;

@@ -1,5 +1,7 @@
 //! A trial's process: the order in which things happen.
 
+use std::sync::atomic::AtomicBool;
+
 use anyhow::Context as _;
 
 use super::checkpoint::{self, Position};
@@ -15,7 +17,7 @@ use crate::{policy, provenance};
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
-/// there is no result yet.
+/// there is no result yet. Once `finish` is set, training ends with the next update.
 ///
 /// # Errors
 /// Fails if the trial fails; what it had written stays.
@@ -23,13 +25,17 @@ pub fn run(
     dir: &TrialDir,
     plan: &TrialPlan,
     pause_at: Option<u64>,
+    finish: &AtomicBool,
 ) -> Result<Option<TrialResult>, TrialError> {
     if let Some(script) = &plan.settings.trainer {
-        return Ok(trainer::run(dir, plan, script, pause_at)?);
+        return Ok(trainer::run(dir, plan, script, pause_at, finish)?);
     }
     let mut note = None;
     let open = |position: &Position| EventWriter::open(dir, &position.events);
-    let found = checkpoint::load(&dir.checkpoints(), open, |message| note = Some(message))?;
+    let schedule = plan.settings.schedule();
+    let goes_on = |position: &Position| schedule.is_some_and(|s| position.goes_on(s));
+    let found =
+        checkpoint::load(&dir.checkpoints(), open, goes_on, |message| note = Some(message))?;
     let mut stage = Stage::new(dir, plan)?;
     let (checkpoint, mut log) = match found {
         Some((position, state, log)) => (Some((position, state)), log),
@@ -45,7 +51,7 @@ pub fn run(
     match &plan.settings.training {
         Some(training) => {
             let mut learner = Learner::new(dir, plan, training, checkpoint)?;
-            let Some(reason) = learner.train(&mut stage, &mut log, pause_at)? else {
+            let Some(reason) = learner.train(&mut stage, &mut log, pause_at, finish)? else {
                 return Ok(None);
             };
             result.outcome = Outcome::Completed { stop_reason: Some(reason) };
@@ -56,10 +62,12 @@ pub fn run(
             result.engine = Some(learner.engine());
             learner.save_policy()?;
             learner.save_dataset()?;
-            let mut policy = learner.into_policy()?;
+            result.best = learner.best();
+            let (mut policy, trained_steps) = learner.into_policy()?;
             result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
             let (progress, seconds) = (result.progress, result.training_seconds);
-            stage.film(&mut log, &mut *policy, Moment::After, progress, seconds)?;
+            let moment = Moment::After;
+            stage.film(&mut log, &mut *policy, moment, progress, seconds, trained_steps)?;
         }
         None => {
             let env = stage.env();
@@ -68,7 +76,7 @@ pub fn run(
                 policy::fixed(settings, stage.env_spec(), &plan.environment.options, env)
                     .context("failed to build the policy")?;
             result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
-            stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0)?;
+            stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0, 0)?;
         }
     }
 

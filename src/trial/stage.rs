@@ -75,7 +75,7 @@ impl<'a> Stage<'a> {
         evaluate(&mut self.env, policy, self.mode, *seed, first, episodes, self.limit)
     }
 
-    /// Films the policy, where the plan wants a take of this moment.
+    /// Films the policy, which was trained for so many steps, where the plan wants a take of this moment.
     ///
     /// # Errors
     /// Fails if the policy or the environment fails, or the video cannot be written.
@@ -86,6 +86,7 @@ impl<'a> Stage<'a> {
         moment: Moment,
         progress: Progress,
         seconds: f64,
+        trained_steps: u64,
     ) -> Result<(), TrialError> {
         let TrialPlan { recording, evaluation, settings, agent, .. } = self.plan;
         let (wanted, name) = match moment {
@@ -105,7 +106,7 @@ impl<'a> Stage<'a> {
             max_steps: recording.max_steps.into_iter().chain(self.limit).min(),
             render_fps: self.plan.environment.render_fps(&self.env_spec),
             agent,
-            trained_steps: settings.training.is_some().then_some(progress.steps),
+            trained_steps: settings.training.is_some().then_some(trained_steps),
             poster: Some(&self.dir.file(&poster)),
         };
         let chance = |seed| stream(self.plan.seed, Purpose::Evaluation, seed);

@@ -107,7 +107,7 @@ struct Camera<'a> {
     /// Present where the video's size is not the environment's.
     resizer: Option<Resizer>,
     caption: Option<Caption>,
-    /// The picture and the caption's bar below it; empty where there is no bar.
+    /// The caption's bar and the picture below it; empty where there is no caption.
     taller: Vec<u8>,
     width: u32,
     height: u32,
@@ -186,10 +186,9 @@ impl<'a> Camera<'a> {
             None => self.canvas.rgba_mut(),
         };
         if let Some(caption) = &mut self.caption {
-            if caption.bar_height() > 0 {
-                self.taller[..picture.len()].copy_from_slice(picture);
-                picture = &mut self.taller;
-            }
+            let bar = self.taller.len() - picture.len();
+            self.taller[bar..].copy_from_slice(picture);
+            picture = &mut self.taller;
             caption.draw(picture, episode, total);
         }
         if self.encoder.frames() == 0

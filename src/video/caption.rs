@@ -1,10 +1,9 @@
 //! The line of text in a video: agent, training, return so far.
 //!
-//! Where it goes was chosen by looking at all environments' frames from 96 to 1000 pixels. It is a small
-//! translucent box in the top left corner: sky, track or margin in most environments, where the bottom holds
-//! ground, dashboards and starting tiles; and the picture keeps its size. A picture too narrow for one line
-//! of legible text (about 200 pixels) would be half covered, and gets a bar below it instead, which makes the
-//! video taller.
+//! It stands in a bar above the picture, which makes the video taller and hides nothing: there is no corner that is free
+//! in every environment (Blackjack's dealer, FrozenLake's start and Taxi's buildings are in the top left one). Text grows
+//! with the picture's width, so that it stays legible where a video is as wide as a phone's screen; what does not fit on
+//! one line goes on the next.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,15 +16,15 @@ static INTER: &[u8] = include_bytes!("../../assets/fonts/Inter-Medium.otf");
 
 /// The smallest text that stays legible after compression, in pixels an em.
 const SMALLEST: f32 = 10.0;
-const LARGEST: f32 = 24.0;
-/// Names are cut to no less than this before the caption moves below the picture.
-const SHORTEST_NAME: usize = 8;
+/// The largest, likewise.
+const LARGEST: f32 = 28.0;
+/// So many letters' heights make a picture's width: at the width of a phone, 360 pixels, a letter then has 11 of them.
+const WIDTH_IN_LETTERS: f32 = 32.0;
 /// Room is kept for numbers as long as these, so that an agent's takes are laid out alike.
 const LONG_TRAINING: u64 = 8_888_888;
 const LONG_RETURN: &str = "return −8888.8";
+const SEPARATOR: &str = "  ·  ";
 const TEXT: [u8; 3] = [255; 3];
-const BOX: [u8; 3] = [0; 3];
-const BOX_OPACITY: u8 = 150;
 const BAR: [u8; 3] = [24, 24, 27];
 
 /// What a caption says beside the return.
@@ -44,136 +43,113 @@ pub struct Caption {
     glyphs: Glyphs,
     width: usize,
     height: usize,
-    place: Place,
-    separator: &'static str,
-    /// What stays the same over a take: agent, training.
-    fields: Vec<String>,
+    lines: Vec<Vec<Field>>,
     episodes: usize,
-    /// The widest box so far, so that it never shrinks while it plays.
-    box_width: usize,
     text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
-    /// A box in the top left corner of the picture.
-    Corner,
-    /// A bar below the picture, this high, a field a line.
-    Below(u32),
+/// A piece of a caption.
+#[derive(Debug, Clone)]
+enum Field {
+    /// What stays the same over a take: agent, training.
+    Fixed(String),
+    /// Which episode is playing.
+    Episode,
+    /// The return so far.
+    Return,
 }
 
 impl Caption {
     /// Lays a caption out for pictures of `width` × `height` pixels.
     ///
-    /// The place does not depend on how long the agent was trained, so that an agent's takes all have one
+    /// How many lines it has does not depend on how long the agent was trained, so that an agent's takes all have one
     /// size.
     pub fn new(info: &CaptionInfo, width: u32, height: u32) -> Self {
-        let size = (width.min(height) as f32 / 27.0).round().clamp(SMALLEST, LARGEST);
-        let mut caption = Self {
-            glyphs: Glyphs::new(SMALLEST),
+        let size = (width as f32 / WIDTH_IN_LETTERS).round().clamp(SMALLEST, LARGEST);
+        let mut glyphs = Glyphs::new(size);
+        let room = (width as usize).saturating_sub(2 * glyphs.padding());
+        let mut agent = info.agent.clone();
+        glyphs.cut(&mut agent, room);
+        // Each piece with the longest that it may get.
+        let mut fields = vec![(Field::Fixed(agent.clone()), agent)];
+        if let Some(steps) = info.trained_steps {
+            let longest = training(steps.max(LONG_TRAINING));
+            fields.push((Field::Fixed(training(steps)), longest));
+        }
+        if info.episodes > 1 {
+            fields.push((Field::Episode, format!("episode {0}/{0}", info.episodes)));
+        }
+        fields.push((Field::Return, LONG_RETURN.to_owned()));
+        let mut lines: Vec<Vec<Field>> = Vec::new();
+        let mut taken = 0;
+        for (field, longest) in fields {
+            let (wide, between) = (glyphs.width(&longest), glyphs.width(SEPARATOR));
+            match lines.last_mut() {
+                Some(line) if taken + between + wide <= room => {
+                    line.push(field);
+                    taken += between + wide;
+                }
+                _ => {
+                    lines.push(vec![field]);
+                    taken = wide;
+                }
+            }
+        }
+        Self {
+            glyphs,
             width: width as usize,
             height: height as usize,
-            place: Place::Corner,
-            separator: "  ·  ",
-            fields: Vec::new(),
+            lines,
             episodes: info.episodes,
-            box_width: 0,
             text: String::new(),
-        };
-        let mut info = info.clone();
-        for size in (SMALLEST as u32..=size as u32).rev() {
-            if caption.fits(&info, true, size as f32) {
-                return caption;
-            }
         }
-        caption.separator = " · ";
-        let mut letters = info.agent.chars().count();
-        while letters >= SHORTEST_NAME {
-            if caption.fits(&info, false, SMALLEST) {
-                return caption;
-            }
-            letters -= 1;
-            info.agent = info.agent.chars().take(letters).chain(['…']).collect();
-        }
-
-        let room = caption.width.saturating_sub(2 * caption.glyphs.padding());
-        for field in &mut caption.fields {
-            caption.glyphs.cut(field, room);
-        }
-        let lines = caption.fields.len() + 1 + usize::from(caption.episodes > 1);
-        let bar = lines * caption.glyphs.line_height() + 2 * caption.glyphs.padding();
-        caption.place = Place::Below(bar as u32);
-        caption
     }
 
-    /// Takes this size and these fields, and tells whether they fit on one line with long numbers.
-    fn fits(&mut self, info: &CaptionInfo, roomy: bool, size: f32) -> bool {
-        self.glyphs = Glyphs::new(size);
-        self.fields = fields(info, roomy, info.trained_steps);
-        let mut line =
-            fields(info, roomy, info.trained_steps.map(|steps| steps.max(LONG_TRAINING)));
-        line.extend((self.episodes > 1).then(|| format!("episode {0}/{0}", self.episodes)));
-        line.push(LONG_RETURN.to_owned());
-        let text = line.join(self.separator);
-        self.glyphs.width(&text) + 4 * self.glyphs.padding() <= self.width
-    }
-
-    /// By how much the caption makes a picture taller; 0 where it lies in the picture.
+    /// By how much the caption makes a picture taller, an even number of pixels.
     pub fn bar_height(&self) -> u32 {
-        match self.place {
-            Place::Corner => 0,
-            Place::Below(height) => height,
-        }
+        let bar = self.lines.len() * self.glyphs.line_height() + self.glyphs.padding();
+        bar.next_multiple_of(2) as u32
     }
 
-    /// Writes the caption into a frame: `width` × (`height` + [`Caption::bar_height`]) × 4 bytes.
+    /// Writes the caption into the top of a frame: `width` × (`height` + [`Caption::bar_height`]) × 4 bytes.
     ///
     /// `episode` counts from 0, `total` is the return so far.
     ///
     /// # Panics
     /// Panics if `rgba` is not such a frame.
     pub fn draw(&mut self, rgba: &mut [u8], episode: usize, total: f64) {
-        let height = self.height + self.bar_height() as usize;
-        assert_eq!(rgba.len(), self.width * height * 4, "one whole picture");
-        let padding = self.glyphs.padding();
-        let line_height = self.glyphs.line_height();
-        let mut picture = Picture { rgba, width: self.width, height };
-        let mut text = std::mem::take(&mut self.text);
-        text.clear();
-        match self.place {
-            Place::Corner => {
-                for field in &self.fields {
-                    text.push_str(field);
-                    text.push_str(self.separator);
-                }
-                if self.episodes > 1 {
-                    write_episode(&mut text, episode, self.episodes);
-                    text.push_str(self.separator);
-                }
-                write_return(&mut text, total);
-                self.box_width = self.box_width.max(self.glyphs.width(&text) + 2 * padding);
-                let box_height = line_height + padding;
-                picture.fill(padding, padding, self.box_width, box_height, BOX, BOX_OPACITY);
-                self.glyphs.draw(&mut picture, 2 * padding, padding + padding / 2, &text);
-            }
-            Place::Below(bar) => {
-                picture.fill(0, self.height, self.width, bar as usize, BAR, 255);
-                let mut y = self.height + padding;
-                for field in &self.fields {
-                    self.glyphs.draw(&mut picture, padding, y, field);
-                    y += line_height;
-                }
-                if self.episodes > 1 {
-                    write_episode(&mut text, episode, self.episodes);
-                    self.glyphs.draw(&mut picture, padding, y, &text);
-                    text.clear();
-                    y += line_height;
-                }
-                write_return(&mut text, total);
-                self.glyphs.draw(&mut picture, padding, y, &text);
-            }
+        let bar = self.bar_height() as usize;
+        assert_eq!(rgba.len(), self.width * (self.height + bar) * 4, "one whole picture");
+        let [r, g, b] = BAR;
+        for pixel in rgba[..self.width * bar * 4].chunks_exact_mut(4) {
+            pixel.copy_from_slice(&[r, g, b, 255]);
         }
-        self.text = text;
+        let padding = self.glyphs.padding();
+        let mut picture = Picture { rgba, width: self.width, height: bar };
+        let text = &mut self.text;
+        for (number, line) in self.lines.iter().enumerate() {
+            text.clear();
+            for field in line {
+                if !text.is_empty() {
+                    text.push_str(SEPARATOR);
+                }
+                match field {
+                    Field::Fixed(fixed) => text.push_str(fixed),
+                    Field::Episode => write_episode(text, episode, self.episodes),
+                    Field::Return => write_return(text, total),
+                }
+            }
+            let y = padding / 2 + number * self.glyphs.line_height();
+            self.glyphs.draw(&mut picture, padding, y, text);
+        }
+    }
+}
+
+/// For how long an agent was trained.
+fn training(steps: u64) -> String {
+    match steps {
+        0 => "untrained".to_owned(),
+        steps => format!("trained {} steps", grouped(steps)),
     }
 }
 
@@ -186,17 +162,6 @@ fn write_return(text: &mut String, total: f64) {
     let sign = if total < 0.0 { "−" } else { "" };
     let (total, decimals) = (total.abs(), usize::from(total.fract() != 0.0));
     let _ = write!(text, "return {sign}{total:.decimals$}");
-}
-
-/// What stays the same over a take.
-fn fields(info: &CaptionInfo, roomy: bool, trained_steps: Option<u64>) -> Vec<String> {
-    let training = match trained_steps {
-        Some(0) => Some("untrained".to_owned()),
-        Some(steps) if roomy => Some(format!("trained {} steps", grouped(steps))),
-        Some(steps) => Some(format!("{} steps", grouped(steps))),
-        None => None,
-    };
-    [info.agent.clone()].into_iter().chain(training).collect()
 }
 
 /// `1234567` → `1,234,567`.
@@ -297,23 +262,6 @@ struct Picture<'a> {
 }
 
 impl Picture<'_> {
-    /// A rectangle, cut at the picture's edges.
-    fn fill(
-        &mut self,
-        x: usize,
-        y: usize,
-        width: usize,
-        height: usize,
-        color: [u8; 3],
-        opacity: u8,
-    ) {
-        for y in y..(y + height).min(self.height) {
-            for x in x..(x + width).min(self.width) {
-                self.blend(x as i32, y as i32, color, opacity);
-            }
-        }
-    }
-
     /// One pixel; nothing outside the picture.
     fn blend(&mut self, x: i32, y: i32, color: [u8; 3], opacity: u8) {
         if x < 0 || y < 0 || x as usize >= self.width || y as usize >= self.height {
@@ -346,12 +294,26 @@ mod tests {
     }
 
     #[test]
-    fn native_sizes_stay_and_tiny_ones_get_a_bar() {
-        for (width, height) in [(256, 256), (500, 500), (600, 400), (720, 240), (1000, 1000)] {
-            let caption = Caption::new(&info("reinforce", Some(0)), width, height);
-            assert_eq!(caption.bar_height(), 0, "{width}×{height}");
+    fn a_bar_above_the_picture_holds_one_line_where_there_is_room() {
+        let lines = |width| Caption::new(&info("reinforce", Some(0)), width, 400).lines.len();
+        assert_eq!([96, 256, 600, 1000].map(lines), [3, 2, 1, 1]);
+        let mut caption = Caption::new(&info("ppo", None), 600, 400);
+        let bar = caption.bar_height() as usize;
+        let rgba = drawn(&mut caption, 200, 21.0);
+        let brightness = |rows: std::ops::Range<usize>| {
+            rgba[rows.start * 600 * 4..rows.end * 600 * 4].chunks_exact(4).map(|p| p[0])
+        };
+        assert!(brightness(0..bar).max() >= Some(250), "bright text");
+        assert!(brightness(0..1).all(|value| value == BAR[0]), "on a dark bar");
+        assert!(brightness(bar..bar + 400).all(|value| value == 200), "nothing is hidden");
+    }
+
+    #[test]
+    fn text_is_legible_at_the_width_of_a_phone() {
+        for width in 100..=1000 {
+            let size = Caption::new(&info("reinforce", Some(0)), width, 400).glyphs.size;
+            assert!(size * 360.0 / width as f32 >= 10.0, "{width}: {size}");
         }
-        assert!(Caption::new(&info("reinforce", Some(0)), 96, 96).bar_height() > 0);
     }
 
     #[test]
@@ -360,36 +322,6 @@ mod tests {
             let bar = |steps| Caption::new(&info("reinforce", Some(steps)), width, 96).bar_height();
             assert_eq!(bar(0), bar(1_234_567), "{width}");
         }
-    }
-
-    #[test]
-    fn text_stands_out_on_light_and_on_dark() {
-        for grey in [0, 128, 255] {
-            let mut caption = Caption::new(&info("ppo", None), 600, 400);
-            let rgba = drawn(&mut caption, grey, 21.0);
-            let padding = caption.glyphs.padding();
-            let row = |y: usize| &rgba[y * 600 * 4..(y + 1) * 600 * 4];
-            let inside = |y: usize| &row(y)[padding * 4..(padding + caption.box_width) * 4];
-            let darkest = inside(padding)[0];
-            let brightest = (padding..padding + caption.glyphs.line_height())
-                .flat_map(|y| inside(y).chunks_exact(4).map(|pixel| pixel[0]))
-                .max();
-            assert!(darkest <= 105, "the box is dark on {grey}: {darkest}");
-            assert!(brightest >= Some(250), "the text is bright on {grey}: {brightest:?}");
-            assert!(row(399).chunks_exact(4).all(|p| p[0] == grey), "the rest is left alone");
-        }
-    }
-
-    #[test]
-    fn a_running_number_does_not_jump() {
-        let mut caption = Caption::new(&info("ppo", None), 600, 400);
-        let widths = [111.0, 444.0, 888.0].map(|total| {
-            drawn(&mut caption, 255, total);
-            caption.box_width
-        });
-        assert_eq!(widths, [widths[0]; 3]);
-        drawn(&mut caption, 255, 1.0);
-        assert_eq!(caption.box_width, widths[0], "it does not shrink either");
     }
 
     #[test]

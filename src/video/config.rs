@@ -30,7 +30,7 @@ pub struct VideoConfig {
     /// Constant quality: 1 is the best and the largest, 51 the worst (H.264's CRF; scaled for the others).
     #[schemars(range(min = 1, max = 51))]
     pub quality: u8,
-    /// Whether agent, training steps and return so far are written into the picture.
+    /// Whether a bar above the picture tells agent, training steps and return so far; it makes the video taller.
     pub caption: bool,
 }
 

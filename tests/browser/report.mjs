@@ -7,48 +7,31 @@
 // - serious or critical findings of axe-core, in light and in dark
 // - sideways scrolling at 390 px
 //
-// Exit codes: 0 nothing found, 1 findings (one line each), 2 the check could not run.
-// The browser is $CHROMIUM, or the first Chromium or Chrome on the PATH.
+// Exit codes and the browser are those of browser.mjs.
 //
 // What it expects of the page: videos have class "take"; a shared control is [data-player], around the takes
 // it drives, with a button [data-action=play] and a range input [data-action=scrub].
 
-import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { delimiter, join, resolve } from "node:path";
+import { mkdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
+import { TIMEOUT_MS, checkAccessibility, checkWidth, find, launch, report, watch } from "./browser.mjs";
+
 const WIDTHS = [1280, 390];
 const SCHEMES = ["light", "dark"];
-const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const BROWSER_ARGS = [
-  "--no-sandbox", // Chromium refuses to run as root otherwise, and CI often is root
-  "--disable-gpu",
-  "--disable-quic",
-  "--disable-dev-shm-usage",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--autoplay-policy=no-user-gesture-required",
-];
 const PLAY_FOR_MS = 700;
-const TIMEOUT_MS = 15_000;
-
-const findings = new Set();
-const find = (text) => findings.add(text);
 
 async function main() {
-  const { page: report, screenshots } = readArguments();
-  const { chromium } = await import("playwright-core");
-  const browser = await chromium.launch({ executablePath: findBrowser(), args: BROWSER_ARGS });
+  const { page: file, screenshots } = readArguments();
+  const browser = await launch();
   try {
     const context = await browser.newContext({ viewport: { width: WIDTHS[0], height: 900 } });
     const page = await context.newPage();
     page.setDefaultTimeout(TIMEOUT_MS);
     watch(page);
-    await page.goto(pathToFileURL(report).href, { waitUntil: "load" });
+    await page.goto(pathToFileURL(file).href, { waitUntil: "load" });
 
     await checkVideos(page);
     await checkPlayers(page);
@@ -78,40 +61,6 @@ function readArguments() {
   if (!statSync(page, { throwIfNoEntry: false })?.isFile()) throw new Error(`there is no file ${page}`);
   if (values.screenshots) mkdirSync(values.screenshots, { recursive: true });
   return { page, screenshots: values.screenshots };
-}
-
-function findBrowser() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
-    for (const name of BROWSERS) {
-      const path = join(folder, name);
-      try {
-        accessSync(path, constants.X_OK);
-        return path;
-      } catch {
-        // not here; the next one
-      }
-    }
-  }
-  const inApplications = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
-  if (statSync(inApplications, { throwIfNoEntry: false })) return inApplications;
-  throw new Error("no Chromium or Chrome found: run ./bootstrap --tests, or set CHROMIUM");
-}
-
-function watch(page) {
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) find(`console ${message.type()}: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => find(`uncaught exception: ${error.message}`));
-  page.on("request", (request) => {
-    if (!/^(file|data|blob):/.test(request.url())) find(`request to the network: ${request.url()}`);
-  });
-  page.on("requestfailed", (request) => {
-    // A browser drops a video's transfer as soon as it has buffered enough; checkVideos sees real failures.
-    if (request.failure()?.errorText !== "net::ERR_ABORTED") {
-      find(`failed to load ${request.url()}: ${request.failure()?.errorText}`);
-    }
-  });
 }
 
 // Every video, by itself: its metadata loads, and it plays.
@@ -238,36 +187,4 @@ async function settled(player) {
     }, TIMEOUT_MS / 3);
 }
 
-async function checkWidth(page, width) {
-  const overflow = await page.evaluate(() => {
-    const page = document.documentElement;
-    if (page.scrollWidth <= page.clientWidth) return null;
-    const wide = [...document.body.querySelectorAll("*")].filter(
-      (element) => element.getBoundingClientRect().right > page.clientWidth + 1,
-    );
-    const name = wide.slice(0, 3).map((e) => e.tagName.toLowerCase() + (e.className ? `.${e.getAttribute("class")}` : ""));
-    return `${page.scrollWidth} px wide (${name.join(", ")})`;
-  });
-  if (overflow) find(`the page scrolls sideways at ${width} px: it is ${overflow}`);
-}
-
-async function checkAccessibility(page, where) {
-  const source = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(source);
-  const violations = await page.evaluate(async () => (await window.axe.run(document)).violations);
-  for (const { id, impact, help, nodes } of violations) {
-    if (impact !== "serious" && impact !== "critical") continue;
-    const targets = nodes.slice(0, 3).map((node) => node.target.join(" "));
-    find(`accessibility (${where}): ${id}, ${impact}: ${help}: ${targets.join(", ")} (${nodes.length} in all)`);
-  }
-}
-
-try {
-  await main();
-} catch (error) {
-  console.error(`report check: ${error.message}`);
-  process.exit(2);
-}
-for (const finding of findings) console.error(`report check: ${finding}`);
-if (findings.size > 0) process.exit(1);
-console.log("report check: nothing found");
+await report("report check", main);

@@ -32,6 +32,7 @@ const ROOMS: &[&str] = &[
     "history",
     "export",
     "report",
+    "serve",
     "run",
     "registry",
     "cli",

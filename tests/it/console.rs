@@ -144,22 +144,30 @@ fn a_film_is_made_though_nobody_reads_along() {
 #[test]
 fn a_terminal_that_cannot_show_bars_gets_lines() {
     let folder = tempfile::tempdir().expect("room for a folder");
-    let on_a_terminal = |term: Option<&str>, name: &str| {
+    let on_a_terminal_with = |term: Option<&str>, name: &str, more: &[(&str, &str)]| {
         let spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
         let mut python = Command::new("python3");
         python.args(["-c", spawn, env!("CARGO_BIN_EXE_rushes")]);
         python.args(quick_run(&folder.path().join(name)));
         python.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).env_remove("TERM");
-        let output = python.envs(term.map(|term| ("TERM", term))).output().expect("Python 3");
+        python.envs(term.map(|term| ("TERM", term))).envs(more.iter().copied());
+        let output = python.output().expect("Python 3");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         text(&output.stdout)
     };
+    let on_a_terminal = |term, name| on_a_terminal_with(term, name, &[]);
     for (term, name) in [(None, "none"), (Some("dumb"), "dumb")] {
         let shown = on_a_terminal(term, name);
         assert!(shown.contains("reinforce (seed 0): mean return"), "{term:?}: {shown}");
         assert!(!shown.contains('\u{1b}'), "{term:?}: {shown}");
     }
     assert!(on_a_terminal(Some("xterm"), "xterm").contains('\u{1b}'));
+    assert!(on_a_terminal(Some("xterm"), "coloured").contains("\u{1b}[1mnext"), "a bold heading");
+    // Bars move the cursor; nothing is coloured or bold.
+    let plain = on_a_terminal_with(Some("xterm"), "plain", &[("NO_COLOR", "1")]);
+    assert!(plain.contains("next") && !plain.contains("m\u{2588}"), "{plain}");
+    let styled = |code: &str| plain.contains(&format!("\u{1b}[{code}m"));
+    assert!(!["1", "2", "31", "32", "36"].into_iter().any(styled), "{plain}");
 }
 
 #[test]

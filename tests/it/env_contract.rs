@@ -241,6 +241,31 @@ fn vectors_of_every_environment_step_and_restart() {
     }
 }
 
+/// Every number and every action has a name, but for pictures and for the numbered states of toy texts.
+#[test]
+fn observations_and_actions_are_explained() {
+    for spec in &env::all() {
+        let env = (spec.make)(&Options::new()).unwrap();
+        let places = |space: &Space| match space {
+            Space::Discrete { n } => *n,
+            Space::Tuple { spaces } => spaces.len(),
+            space => space.len(),
+        };
+        let (observations, actions) = (env.observation_meanings(), env.action_meanings());
+        assert_eq!(actions.len(), places(env.action_space()), "{}: actions", spec.id);
+        match env.observation_space() {
+            Space::Box { shape, .. } if shape.len() == 3 => assert!(observations.is_empty()),
+            Space::Discrete { .. } => assert!(observations.is_empty()),
+            space => assert_eq!(observations.len(), places(space), "{}: observations", spec.id),
+        }
+    }
+    for (id, option) in [("LunarLander-v3", true), ("CarRacing-v3", false)] {
+        let options = Options::from_iter([("continuous".to_owned(), option.into())]);
+        let env = (env::find(id).unwrap().make)(&options).unwrap();
+        assert_eq!(env.action_meanings().len(), if option { 2 } else { 5 }, "{id}");
+    }
+}
+
 #[test]
 fn options_have_schemas_and_unknown_ones_are_refused() {
     for spec in &env::all() {

@@ -29,6 +29,29 @@ fn the_committed_schema_is_the_generated_one() {
 }
 
 #[test]
+fn the_committed_reference_is_the_generated_one_and_its_links_lead_somewhere() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let committed = std::fs::read_to_string(path).unwrap();
+    let output = output(&["schema", "--markdown"]);
+    let generated = String::from_utf8(output.stdout).unwrap();
+    assert!(committed == generated, "run `just schema` and commit what it writes");
+
+    let anchor = |heading: &str| {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | ' ');
+        heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+    };
+    let headings = generated.lines().filter_map(|line| line.strip_prefix('#'));
+    let anchors: Vec<_> =
+        headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect();
+    let links: Vec<_> =
+        generated.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() > 30, "only {} links", links.len());
+    for link in links {
+        assert!(anchors.iter().any(|anchor| anchor == link), "#{link} leads nowhere");
+    }
+}
+
+#[test]
 fn shipped_experiments_are_valid_and_named_like_their_files() {
     for file in shipped() {
         let spec = validation::load(&file, &[]).unwrap_or_else(|error| panic!("{error}"));

@@ -86,6 +86,7 @@ fn run(folder: &Path) -> PathBuf {
         engine: None,
         before: side(&[9.0, 10.0]),
         after: side(&[50.0, 52.0]),
+        best: None,
         policy: None,
         takes: Vec::new(),
         notes: Vec::new(),

@@ -156,6 +156,47 @@ fn options_reach_the_environment() {
     assert_eq!(column(&firm, "length"), [100.0; 30], "right for ever ends at the wall");
 }
 
+/// An unfinished trial plays what its newest checkpoint knows, and so does the checkpoint's file.
+#[test]
+fn checkpoints_and_unfinished_trials_play() {
+    let directory = tempfile::tempdir().unwrap();
+    let experiment = serde_json::json!({
+        "name": "checkpoints",
+        "environment": { "id": "CartPole-v1" },
+        "agents": { "dqn": {
+            "policy": { "type": "neural", "hidden": [8] },
+            "training": {
+                "algorithm": { "name": "dqn", "learning_starts": 50 },
+                "schedule": { "steps": 1000, "checkpoint_every": 300 },
+            },
+        } },
+        "evaluation": { "episodes": 3 },
+        "recording": { "before": false, "after": false },
+    });
+    let run = crate::run::run_experiment(directory.path(), &experiment, &[]);
+    let trial = run.join("trials/dqn--s0");
+    let played = |arguments: &[&str]| {
+        let played = json(&[arguments, &["--json", "--episodes", "3"]].concat());
+        (played["trained_steps"].as_u64().unwrap(), column(&played, "return"))
+    };
+    let finished = played(&[text(&trial)]);
+    assert_eq!(finished.0, 1000);
+    let checkpoint = |newest: bool| {
+        let names = std::fs::read_dir(trial.join("checkpoint")).unwrap().flatten();
+        let mut paths: Vec<PathBuf> = names.map(|entry| entry.path()).collect();
+        paths.sort();
+        if newest { paths.pop().unwrap() } else { paths.remove(0) }
+    };
+    assert_eq!(played(&[text(&checkpoint(true))]), finished, "training ended there");
+    let before = played(&[text(&checkpoint(false))]);
+    assert!((900..1000).contains(&before.0), "{before:?}");
+    std::fs::remove_file(checkpoint(true)).unwrap();
+    std::fs::remove_file(trial.join("result.json")).unwrap();
+    assert_eq!(played(&[text(&run), "dqn"]), before);
+    std::fs::remove_dir_all(trial.join("checkpoint")).unwrap();
+    assert!(refused(&[text(&run)]).contains("nor a checkpoint"));
+}
+
 #[test]
 fn a_closed_pipe_is_no_failure() {
     let mut child =

@@ -1,6 +1,7 @@
 //! The report of made-up runs: written through the real types, so that what it reads is what trials write.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rushes::experiment::{Plan, Spec};
 use rushes::record::FORMAT_VERSION;
@@ -9,7 +10,7 @@ use rushes::record::{
     TakeRecord, TrialResult,
 };
 use rushes::report::{self, Options};
-use rushes::results::{PolicyKind, RunData, Summary};
+use rushes::results::{PolicyKind, RunData, RunReader, Summary};
 use rushes::store::RunDir;
 use rushes::video::Codec;
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ impl MadeUp {
                 engine: learns.then(|| "native".into()),
                 before: learns.then(|| evaluation(12.0)),
                 after: Some(evaluation(end)),
+                best: None,
                 policy: None,
                 takes,
                 notes: Vec::new(),
@@ -536,6 +538,47 @@ fn verdicts_say_no_more_than_is_known() {
     insta::assert_snapshot!(verdict(three_agents(), 5, 20.5), @"reinforce is ahead of the baselines, but not clearly: 22.5 against 22 for lean.");
     let two = json!({ "random": { "policy": { "type": "random" } }, "a": learner(0.1), "b": learner(0.2) });
     insta::assert_snapshot!(verdict(two, 3, 300.0), @"All 2 learned agents beat every baseline; b leads with 301 against 21 for random.");
+}
+
+#[test]
+fn the_page_of_a_running_run_says_what_runs_and_how_far_it_is() {
+    let run = MadeUp::new(experiment(three_agents(), 2), 450.0);
+    let info = RunInfo { status: RunStatus::Running, finished: None, ..info(&run.run) };
+    run.run.write_info(&info).unwrap();
+    std::fs::remove_file(run.trial("reinforce--s0", "result.json")).unwrap();
+    assert!(run.page().contains("the run was killed, or shows no sign of life"));
+    let _lock = run.run.lock().unwrap();
+    let page = run.page();
+    let status = between(&page, "data-part=\"live\"", "</section>");
+    assert!(status.contains("Running: 5 of 6 trials are over"), "{status}");
+    assert!(status.contains("reinforce, seed 0"), "{status}");
+    assert!(status.contains("100 % · "), "{status}");
+    assert!(!page.contains("no sign of life"));
+}
+
+#[test]
+fn a_run_that_is_read_on_comes_to_the_same_as_one_that_is_read_at_once() {
+    let run = MadeUp::new(experiment(three_agents(), 2), 450.0);
+    let (log, result) =
+        (run.trial("reinforce--s0", "events.jsonl"), run.trial("reinforce--s0", "result.json"));
+    let (events, end) = (std::fs::read_to_string(&log).unwrap(), std::fs::read(&result).unwrap());
+    std::fs::remove_file(&result).unwrap();
+    let mut reader = RunReader::new(run.run.clone());
+    let mut trials = Vec::new();
+    // Half lines, whole ones, and at last what says that the trial is over.
+    for bytes in [0, 300, 301, events.len() / 2, events.len()] {
+        std::fs::write(&log, &events[..bytes]).unwrap();
+        let read = reader.read().unwrap();
+        assert_eq!(read.summary, RunData::read(&run.run).unwrap().summary, "{bytes} bytes");
+        trials = read.trials;
+    }
+    std::fs::write(&result, end).unwrap();
+    let read = reader.read().unwrap();
+    assert_eq!(read.summary, run.summary());
+    let same = |trial: usize| Arc::ptr_eq(&trials[trial], &read.trials[trial]);
+    let changed: Vec<_> = (0..trials.len()).filter(|&trial| !same(trial)).collect();
+    let names: Vec<_> = changed.iter().map(|&trial| read.trials[trial].plan.id.as_str()).collect();
+    assert_eq!(names, ["reinforce--s0"], "the others were not read again");
 }
 
 #[test]

@@ -48,7 +48,7 @@ const LONG: &[&str] = &[
     "recording.after=false",
 ];
 
-fn long(directory: &Path, resume: bool) -> Command {
+pub(crate) fn long(directory: &Path, resume: bool) -> Command {
     let directory = directory.to_str().unwrap();
     let mut arguments = vec!["run", "experiments/smoke.json", "--output", directory];
     arguments.extend(LONG);
@@ -62,12 +62,12 @@ fn start_long(directory: &Path, resume: bool) -> Child {
     long(directory, resume).stderr(Stdio::null()).spawn().expect("the binary starts")
 }
 
-fn trial_of(directory: &Path) -> PathBuf {
+pub(crate) fn trial_of(directory: &Path) -> PathBuf {
     directory.join("smoke/latest/trials/reinforce--s7")
 }
 
 /// Waits until the trial has written a checkpoint numbered at least `number`.
-fn wait_for_checkpoint(trial: &Path, number: u64) {
+pub(crate) fn wait_for_checkpoint(trial: &Path, number: u64) {
     let started = Instant::now();
     loop {
         let names = std::fs::read_dir(trial.join("checkpoint")).into_iter().flatten().flatten();
@@ -101,6 +101,40 @@ fn wait_for_event(trial: &Path) {
 fn wait_for_lock(trial: &Path) {
     let file = std::fs::File::open(trial.join("trial.lock")).unwrap();
     file.lock().unwrap();
+}
+
+#[test]
+fn the_page_of_a_running_run_says_so_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("smoke/latest/index.html");
+    let is_live = || std::fs::read_to_string(&page).is_ok_and(|page| page.contains("data-written"));
+    let mut child = start_long(folder.path(), false);
+    // Its curve is drawn while it trains.
+    wait_for(|| {
+        is_live()
+            && std::fs::read_to_string(&page).is_ok_and(|page| page.contains("training-return"))
+    });
+    signal("INT", &child.id().to_string());
+    child.wait().unwrap();
+    assert!(!is_live(), "it has been stopped");
+}
+
+#[test]
+fn a_run_holds_the_experiment_that_runs_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = run_smoke(folder.path(), &["--quick", "--set", "seeds=[3]"]);
+    let experiment = first.join("experiment.json");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = experiment.to_str().unwrap();
+    let again = output(&["run", file, "--output", elsewhere.path().to_str().unwrap()]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    let second = RunDir::open(&elsewhere.path().join("smoke/latest")).unwrap();
+    let plans = [RunDir::open(&first).unwrap(), second.clone()].map(|run| run.plan().unwrap());
+    assert_eq!(plans[0].trials, plans[1].trials);
+    assert_eq!(plans[0].settings_hash, plans[1].settings_hash);
+    assert_eq!(essence(&first), essence(second.path()));
+    let page = std::fs::read_to_string(first.join("index.html")).unwrap();
+    assert!(page.contains("rushes run experiment.json"), "the page says how");
 }
 
 #[test]
@@ -170,7 +204,7 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_it_used() {
 }
 
 /// Sends a signal to a process, or with a minus to a group of processes.
-fn signal(name: &str, target: &str) {
+pub(crate) fn signal(name: &str, target: &str) {
     let sent = Command::new("kill").args(["-s", name, "--", target]).status().unwrap();
     assert!(sent.success(), "kill -s {name} {target}");
 }
@@ -182,17 +216,17 @@ fn trials_of(run: &Child) -> Vec<String> {
 }
 
 /// Exit code and stderr of a run that is under way.
-fn end(run: Child) -> (Option<i32>, String) {
+pub(crate) fn end(run: Child) -> (Option<i32>, String) {
     let output = run.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// Whatever tells a run to stop, a terminal its group or a scheduler every process, trials are interrupted with it.
+/// Whatever tells a run to stop, a closed terminal its group or a scheduler every process, trials are interrupted with it.
 #[test]
 fn a_signal_interrupts_a_run_and_its_trials_whoever_is_hit_first() {
     let directory = tempfile::tempdir().unwrap();
     let trial = trial_of(directory.path());
-    for (attempt, (name, code)) in [("INT", 130), ("TERM", 143), ("HUP", 129)].iter().enumerate() {
+    for (attempt, (name, code)) in [("TERM", 143), ("HUP", 129)].iter().enumerate() {
         for trial_first in [false, true] {
             let resume = attempt > 0 || trial_first;
             let run = long(directory.path(), resume)
@@ -244,7 +278,7 @@ fn the_line_that_says_how_to_go_on_works_in_any_shell_and_folder() {
     let output = directory.path().join("it's a folder");
     let run = long(&output, false).stderr(Stdio::piped()).spawn().unwrap();
     wait_for_event(&trial_of(&output));
-    signal("INT", &run.id().to_string());
+    signal("TERM", &run.id().to_string());
     let (_, stderr) = end(run);
     let hint = stderr.lines().find_map(|line| line.strip_prefix("interrupted; go on with: "));
     let elsewhere = directory.path().join("elsewhere");
@@ -478,7 +512,7 @@ fn takes_show_every_step_and_before_and_after_start_alike() {
 }
 
 /// Runs an experiment that is written out here, and gives the run's directory.
-fn run_experiment(directory: &Path, experiment: &Value, more: &[&str]) -> PathBuf {
+pub(crate) fn run_experiment(directory: &Path, experiment: &Value, more: &[&str]) -> PathBuf {
     let file = directory.join("experiment.json");
     std::fs::write(&file, experiment.to_string()).unwrap();
     let arguments = ["run", file.to_str().unwrap(), "--output", directory.to_str().unwrap()];

@@ -257,7 +257,7 @@ fn a_killed_script_goes_on_and_equals_one_that_never_was() {
     assert_eq!(whole.run(&[]).0, 0);
     slow(&killed);
     assert_eq!(kill_at(&killed, 1, "-KILL", &[]), None);
-    assert_eq!(kill_at(&killed, 3, "-INT", &["--resume"]), Some(130));
+    assert_eq!(kill_at(&killed, 3, "-TERM", &["--resume"]), Some(143));
     assert_eq!(kill_at(&killed, 5, "-KILL", &["--resume"]), None);
     // The run's own directory may start what it started before.
     let run = std::fs::canonicalize(killed.latest()).expect("a run");
@@ -268,6 +268,25 @@ fn a_killed_script_goes_on_and_equals_one_that_never_was() {
         (events(trial.path()), std::fs::read(trial.file("weights.txt")).ok())
     };
     assert_eq!(of(&killed), of(&whole));
+}
+
+#[test]
+fn a_script_ends_early_where_the_user_is_satisfied() {
+    let (whole, ended) = (Folder::new(), Folder::new());
+    slow(&whole);
+    assert_eq!(whole.run(&[]).0, 0);
+    slow(&ended);
+    let run = ended.run_command(&[]).spawn().expect("the binary starts");
+    let trial = ended.trial("script--s5");
+    wait_until("an event", || trial.events().is_ok_and(|log| log.records.len() > 2));
+    let pid = run.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    assert_eq!(run.wait_with_output().expect("an end").status.code(), Some(0));
+    let result = ended.result("script--s5");
+    assert_eq!(result.outcome.stop_reason(), Some(StopReason::User));
+    assert!(result.after.is_some() && result.progress.episodes < 20, "{:?}", result.progress);
+    assert_eq!(ended.run(&["--resume"]).0, 0);
+    assert_eq!(events(ended.trial("script--s5").path()), events(whole.trial("script--s5").path()));
 }
 
 #[test]

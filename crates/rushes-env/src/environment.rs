@@ -1,6 +1,7 @@
 //! The trait of environments, and how they fail.
 
 use crate::draw::Canvas;
+use crate::meaning::Meaning;
 use crate::space::{Action, Space};
 
 /// What one call of [`Env::step`] yields.
@@ -104,6 +105,17 @@ pub trait Env {
 
     /// The space that actions come from.
     fn action_space(&self) -> &Space;
+
+    /// What each number of an observation means, of a tuple each part, of a discrete space each value; empty where there
+    /// is nothing to tell, as of a picture.
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Vec::new()
+    }
+
+    /// What each number of an action means, or each action of a discrete space.
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Vec::new()
+    }
 
     /// Starts an episode. `Some(seed)` reseeds the random stream as Gymnasium's `reset(seed=…)` does,
     /// `None` lets the stream go on.

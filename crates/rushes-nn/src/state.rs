@@ -194,6 +194,21 @@ impl Tensors {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Takes over every tensor that `other` has with the same name, type and shape. Gives the names of those that stay as
+    /// they are.
+    pub fn take_matching(&mut self, other: &Self) -> Vec<String> {
+        let mut kept = Vec::new();
+        for (name, own) in &mut self.tensors {
+            match other.tensors.get(name) {
+                Some(new) if (new.dtype, &new.shape) == (own.dtype, &own.shape) => {
+                    *own = new.clone();
+                }
+                _ => kept.push(name.clone()),
+            }
+        }
+        kept
+    }
+
     /// The bytes of `name`; any shape of one dimension where `shape` is `None`.
     fn find(&self, name: &str, dtype: Dtype, shape: Option<&[usize]>) -> Result<&[u8], StateError> {
         let stored =

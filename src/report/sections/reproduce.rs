@@ -28,13 +28,13 @@ impl Section for Reproduce {
             if report.several() {
                 blocks.push(Block::Heading { text: format!("Run {}", letter(index)) });
             }
-            blocks.extend(run_blocks(run));
+            blocks.extend(run_blocks(run, report.several())?);
         }
         Ok(blocks)
     }
 }
 
-fn run_blocks(run: &RunData) -> Vec<Block> {
+fn run_blocks(run: &RunData, several: bool) -> anyhow::Result<Vec<Block>> {
     let mut blocks = Vec::new();
     let mut facts = Vec::new();
     if let Some(info) = &run.info {
@@ -52,6 +52,26 @@ fn run_blocks(run: &RunData) -> Vec<Block> {
         }
         facts.push(Fact::new("Trials at a time", info.jobs.to_string()));
     }
+    let file = match several {
+        true => format!("{}/experiment.json", run.dir.name()),
+        false => "experiment.json".to_owned(),
+    };
+    if run.dir.experiment().is_file() {
+        blocks.push(Block::Code {
+            label: "Without the repository, in the run's folder".into(),
+            text: shell_line(&["rushes", "run", "experiment.json"]),
+            copy: true,
+        });
+    }
+    let experiment = Block::Code {
+        label: file,
+        text: serde_json::to_string_pretty(&run.plan.experiment.as_file())?,
+        copy: true,
+    };
+    blocks.push(Block::Details {
+        summary: "The experiment as it was run".into(),
+        blocks: vec![experiment],
+    });
     let seeds: Vec<String> = run.plan.experiment.seeds.0.iter().map(ToString::to_string).collect();
     facts.push(Fact::code("Seeds", shorten(&seeds.join(", "), 200)));
     facts
@@ -66,5 +86,5 @@ fn run_blocks(run: &RunData) -> Vec<Block> {
         );
     }
     blocks.push(Block::Facts { facts });
-    blocks
+    Ok(blocks)
 }

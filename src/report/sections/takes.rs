@@ -121,11 +121,14 @@ fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
 /// runs: the learning agents after training, each in every run.
 fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
     let of = |series: &Series, moment| {
-        let mut found = takes.iter().filter(move |take| {
+        let of = |take: &&Found<'_>| {
             take.record.moment == moment
                 && (take.series.run, &take.series.name) == (series.run, &series.name)
-        });
-        found.next().map(|take| take.number)
+        };
+        let first = takes.iter().find(of)?;
+        // Of those during training, the seed's latest.
+        let latest = takes.iter().filter(of).take_while(|take| take.seed == first.seed).last();
+        latest.map(|take| take.number)
     };
     let last = |series: &Series| {
         [Moment::After, Moment::During, Moment::Before]

@@ -61,10 +61,20 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             ));
             tone = if tone == "good" { "mixed" } else { tone };
         }
-        if open > 0 {
+        let stopped = run.trials.iter().filter(|trial| trial.stopped_by_user()).count();
+        if stopped > 0 {
+            points.push(format!(
+                "{of}The user ended {} of {} before the schedule did.",
+                stopped,
+                format::plural(run.trials.len(), "trial")
+            ));
+        }
+        // A run that goes on says so at the top.
+        if open > 0 && report.progress.is_none() {
             let why = match run.info.as_ref().map(|info| info.status) {
-                Some(RunStatus::Running) => "the run is going on, or was killed",
+                Some(RunStatus::Running) => "the run was killed, or shows no sign of life",
                 Some(RunStatus::Interrupted) => "the run was interrupted",
+                Some(RunStatus::Stopped) => "the user ended the run before they began",
                 Some(RunStatus::Finished) | None => "it is missing or could not be read",
             };
             points.push(format!(

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::report::VERSION;
 use crate::experiment::{
-    EnvironmentSpec, EvaluationMode, ScheduleSpec, Target, TrainerSpec, TrialPlan,
+    EnvironmentSpec, EvaluationMode, KeptPolicy, ScheduleSpec, Target, TrainerSpec, TrialPlan,
 };
 use crate::record::Progress;
 use crate::store::{TrialDir, write_atomically, write_json};
@@ -48,6 +48,19 @@ impl Folder {
         self.path.join("reports.jsonl")
     }
 
+    /// What is there once training is to end early.
+    fn finish(&self) -> PathBuf {
+        self.path.join("finish")
+    }
+
+    /// Asks the script to end training early.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub(super) fn ask_to_finish(&self) -> anyhow::Result<()> {
+        fs::write(self.finish(), "").context("failed to ask the training script for an early end")
+    }
+
     /// Where the script writes checkpoints.
     pub(super) fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
@@ -64,6 +77,9 @@ impl Folder {
             if kept.iter().all(|kept| name != *kept) {
                 self.remove(&name)?;
             }
+        }
+        if self.finish().exists() {
+            fs::remove_file(self.finish())?;
         }
         write_atomically(&self.path.join("rushes_trainer.py"), PYTHON.as_bytes())?;
         fs::File::create(self.reports())?;
@@ -101,6 +117,8 @@ pub(super) struct Handover<'a> {
     checkpoints: PathBuf,
     reports: PathBuf,
     events: PathBuf,
+    /// The script ends training once this file is there.
+    finish: PathBuf,
     /// This program, for `encode`.
     program: PathBuf,
     /// After so many steps the script writes a checkpoint and exits, if it is resumable.
@@ -114,6 +132,7 @@ struct Evaluation {
     episodes: u64,
     training_seed: u64,
     training_episodes: u64,
+    policy: KeptPolicy,
     mode: EvaluationMode,
     max_episode_steps: Option<u32>,
 }
@@ -166,6 +185,7 @@ impl<'a> Handover<'a> {
                 episodes: evaluation.episodes,
                 training_seed: evaluation.seed + TRAINING_EVALUATION_OFFSET,
                 training_episodes: evaluation.training_episodes,
+                policy: evaluation.policy,
                 mode: evaluation.mode,
                 max_episode_steps: evaluation.episode_limit(environment, &env_spec),
             },
@@ -181,6 +201,7 @@ impl<'a> Handover<'a> {
             checkpoints: folder.checkpoints(),
             reports: folder.reports(),
             events: std::path::absolute(dir.events_path())?,
+            finish: folder.finish(),
             program: std::env::current_exe()?,
             pause_at,
             resume,

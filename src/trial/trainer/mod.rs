@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -57,9 +58,10 @@ pub(super) fn run(
     plan: &TrialPlan,
     trainer: &TrainerSpec,
     pause_at: Option<u64>,
+    finish: &AtomicBool,
 ) -> anyhow::Result<Option<TrialResult>> {
     let folder = Folder::of(dir)?;
-    let mut session = Session::open(dir, plan, trainer, &folder)?;
+    let mut session = Session::open(dir, plan, trainer, &folder, finish)?;
     let pauses = |steps| pause_at.is_some_and(|pause| steps >= pause);
     if session.checkpointed.is_some_and(pauses) {
         return Ok(None);
@@ -86,6 +88,9 @@ pub(super) fn run(
         lines.read(|line| session.line(line))?;
         if let Some(status) = ended {
             break status;
+        }
+        if finish.load(Ordering::Relaxed) {
+            folder.ask_to_finish()?;
         }
         std::thread::sleep(POLL);
     };
@@ -149,6 +154,8 @@ struct Session<'a> {
     plan: &'a TrialPlan,
     trainer: &'a TrainerSpec,
     folder: &'a Folder,
+    /// Whether the user asked for an early end.
+    finish: &'a AtomicBool,
     log: EventWriter,
     /// Set by the first line.
     hello: Option<Hello>,
@@ -177,11 +184,15 @@ impl<'a> Session<'a> {
         plan: &'a TrialPlan,
         trainer: &'a TrainerSpec,
         folder: &'a Folder,
+        finish: &'a AtomicBool,
     ) -> anyhow::Result<Self> {
         let had_events = std::fs::metadata(dir.events_path()).is_ok_and(|log| log.len() > 0);
         let mut note = None;
         let open = |position: &Position| EventWriter::open(dir, &position.events);
-        let found = checkpoint::load(&dir.checkpoints(), open, |message| note = Some(message))?;
+        // A script's checkpoints are its own: none is written because training ends.
+        let goes_on = |_: &Position| false;
+        let found =
+            checkpoint::load(&dir.checkpoints(), open, goes_on, |message| note = Some(message))?;
         let found = found
             .map(|(position, state, log)| anyhow::Ok((position, state.value(TRAINER)?, log)))
             .transpose()?
@@ -203,6 +214,7 @@ impl<'a> Session<'a> {
             plan,
             trainer,
             folder,
+            finish,
             log,
             hello: None,
             begins_again,
@@ -428,6 +440,7 @@ impl<'a> Session<'a> {
             events: self.log.sync()?,
             stop: self.stop.clone(),
             stopped: None,
+            best: None,
             metrics: MetricMeans::default(),
         };
         let mut state = Tensors::default();
@@ -451,10 +464,11 @@ impl<'a> Session<'a> {
         self.write(Event::Stopped { reason })
     }
 
-    /// Why training ended: what the schedule says of how far it came, or else by the script's own decision.
+    /// Why training ended: what the schedule says of how far it came, or else by the user's decision or the script's.
     fn reason(&self) -> StopReason {
         let reason = self.stop.reason(&self.trainer.schedule, self.progress, self.seconds);
-        reason.unwrap_or(StopReason::Trainer)
+        let asked = || self.finish.load(Ordering::Relaxed).then_some(StopReason::User);
+        reason.or_else(asked).unwrap_or(StopReason::Trainer)
     }
 
     fn result(mut self) -> anyhow::Result<TrialResult> {

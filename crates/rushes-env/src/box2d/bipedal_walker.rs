@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use super::policies;
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::meaning::Meaning;
 use crate::numpy::sign;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
@@ -494,6 +495,42 @@ impl Env for BipedalWalker {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        let hull = [
+            ("hull angle", "rad"),
+            ("hull angular velocity", "25 rad/s"),
+            ("horizontal velocity", "8.33 m/s"),
+            ("vertical velocity", "12.5 m/s"),
+        ];
+        let leg = [
+            ("hip angle", "rad"),
+            ("hip speed", "4 rad/s"),
+            ("knee angle plus 1", "rad"),
+            ("knee speed", "6 rad/s"),
+            ("foot touches the ground", ""),
+        ];
+        let mut meanings = Meaning::of_numbers(&hull);
+        for which in ["first", "second"] {
+            let of_leg = |meaning: Meaning| Meaning {
+                name: format!("{which} leg: {}", meaning.name),
+                ..meaning
+            };
+            meanings.extend(Meaning::of_numbers(&leg).into_iter().map(of_leg));
+        }
+        let ray = |i| Meaning { name: format!("lidar ray {i}"), unit: "5.33 m".into() };
+        meanings.extend((0..10).map(ray));
+        meanings
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("first leg: hip motor", "80 N·m"),
+            ("first leg: knee motor", "80 N·m"),
+            ("second leg: hip motor", "80 N·m"),
+            ("second leg: knee motor", "80 N·m"),
+        ])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

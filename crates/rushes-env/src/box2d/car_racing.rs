@@ -38,6 +38,7 @@ use super::car_dynamics::{Car, HULL, SIZE, wheel_corners};
 use super::policies;
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::meaning::Meaning;
 use crate::numpy::sign;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
@@ -397,6 +398,17 @@ impl Env for CarRacing {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        match self.action_space {
+            Space::Discrete { .. } => {
+                Meaning::of_values(&["nothing", "steer right", "steer left", "gas", "brake"])
+            }
+            _ => {
+                Meaning::of_numbers(&[("steering, left to right", ""), ("gas", ""), ("brake", "")])
+            }
+        }
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -47,6 +47,7 @@ use serde_json::json;
 use super::policies;
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::meaning::Meaning;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
 use crate::spec::{BOX2D, BuiltinPolicy, EnvSpec, constants};
@@ -432,6 +433,34 @@ impl Env for LunarLander {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("horizontal distance from the pad", "10 m"),
+            ("height above the pad", "6.67 m"),
+            ("horizontal velocity", "5 m/s"),
+            ("vertical velocity", "7.5 m/s"),
+            ("angle", "rad"),
+            ("angular velocity", "2.5 rad/s"),
+            ("left leg touches the ground", ""),
+            ("right leg touches the ground", ""),
+        ])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        if self.config.continuous {
+            return Meaning::of_numbers(&[
+                ("main engine", ""),
+                ("orientation engines, left to right", ""),
+            ]);
+        }
+        Meaning::of_values(&[
+            "nothing",
+            "left orientation engine",
+            "main engine",
+            "right orientation engine",
+        ])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

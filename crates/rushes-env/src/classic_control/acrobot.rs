@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use super::{Upright, check_bounds, check_finite, rotate};
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::numpy::{sin_cos_f32, squared};
 use crate::policy::FromFn;
 use crate::problem::Problem;
@@ -216,6 +217,21 @@ impl Env for Acrobot {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("cosine of the first angle", ""),
+            ("sine of the first angle", ""),
+            ("cosine of the second angle", ""),
+            ("sine of the second angle", ""),
+            ("first angular velocity", "rad/s"),
+            ("second angular velocity", "rad/s"),
+        ])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["torque of -1 N·m", "no torque", "torque of 1 N·m"])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

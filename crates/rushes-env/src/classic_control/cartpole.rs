@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::{Upright, check_bounds, rotate};
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::policy::FromFn;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
@@ -191,6 +192,19 @@ impl Env for CartPole {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("cart position", "m"),
+            ("cart velocity", "m/s"),
+            ("pole angle", "rad"),
+            ("pole angular velocity", "rad/s"),
+        ])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["push the cart to the left", "push the cart to the right"])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -31,6 +31,7 @@ use super::hill::{self, MAX_POSITION, MAX_SPEED, MIN_POSITION};
 use super::{Upright, check_bounds, check_finite};
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::policy::FromFn;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
@@ -124,6 +125,18 @@ impl Env for MountainCar {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[("position", "m"), ("velocity", "m per step")])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&[
+            "accelerate to the left",
+            "do not accelerate",
+            "accelerate to the right",
+        ])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -33,6 +33,7 @@ use super::hill::{self, MAX_POSITION, MAX_SPEED, MIN_POSITION};
 use super::{Upright, check_bounds, check_finite};
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::policy::FromFn;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
@@ -164,6 +165,14 @@ impl Env for MountainCarContinuous {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[("position", "m"), ("velocity", "m per step")])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[("force", "")])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

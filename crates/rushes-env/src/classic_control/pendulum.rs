@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::{Upright, check_finite, rotate};
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::numpy::{squared, squared_f32};
 use crate::policy::{FromFn, Policy};
 use crate::problem::Problem;
@@ -162,6 +163,18 @@ impl Env for Pendulum {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("cosine of the angle", ""),
+            ("sine of the angle", ""),
+            ("angular velocity", "rad/s"),
+        ])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[("torque", "N·m")])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use super::{pixel_font, sprites};
 use crate::draw::{Canvas, Color};
 use crate::environment::{Env, EnvError, Step};
+use crate::meaning::Meaning;
 use crate::policy::{FromFn, Policy};
 use crate::space::{Action, Space};
 use crate::spec::{BuiltinPolicy, EnvSpec, TABULAR, TOY_TEXT};
@@ -217,6 +218,14 @@ impl Env for Blackjack {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["player's sum", "dealer's open card", "whether an ace counts 11"])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["stick", "hit"])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::sprites::{Cell, Facing};
 use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
+use crate::meaning::Meaning;
 use crate::spec::{EnvSpec, TABULAR, TOY_TEXT};
 
 const ROWS: usize = 4;
@@ -128,6 +129,10 @@ struct Cliff;
 impl World for Cliff {
     fn frame_size(&self) -> (u32, u32) {
         (COLUMNS as u32 * TILE, ROWS as u32 * TILE)
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["up", "right", "down", "left"])
     }
 
     fn draw(&self, state: usize, heading: Option<usize>, canvas: &mut Canvas) {

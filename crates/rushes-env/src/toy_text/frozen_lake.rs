@@ -31,6 +31,7 @@ use super::sprites::{Cell, Facing};
 use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
 use crate::environment::Env;
+use crate::meaning::Meaning;
 use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::spec::{EnvSpec, TOY_TEXT};
@@ -290,6 +291,10 @@ impl World for Lake {
         let side = |n: usize, cell: u32| (64 * n as u32).min(512).max(cell * n as u32);
         let (width, height) = self.cell_size();
         (side(self.columns, width), side(self.rows, height))
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["left", "down", "right", "up"])
     }
 
     fn draw(&self, state: usize, heading: Option<usize>, canvas: &mut Canvas) {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step};
+use crate::meaning::Meaning;
 use crate::policy::{FromFn, Policy};
 use crate::problem::Problem;
 use crate::space::{Action, Space};
@@ -157,6 +158,9 @@ pub trait World {
     /// Draws `state`; `heading` is the last action below 4 (a direction), if there was one.
     fn draw(&self, state: usize, heading: Option<usize>, canvas: &mut Canvas);
 
+    /// What each action does.
+    fn action_meanings(&self) -> Vec<Meaning>;
+
     /// Draws what an episode has beside its first state.
     fn begin(&mut self, _random: &mut NpRandom) {}
 
@@ -208,6 +212,10 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        self.world.action_meanings()
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

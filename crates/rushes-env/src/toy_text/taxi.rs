@@ -38,6 +38,7 @@ use super::sprites::{Cell, Facing};
 use super::tabular::{self, Model, Tabular, Transition, World};
 use crate::draw::{Canvas, Color};
 use crate::environment::Env;
+use crate::meaning::Meaning;
 use crate::problem::Problem;
 use crate::spec::{EnvSpec, TOY_TEXT};
 use rushes_rng::NpRandom;
@@ -241,6 +242,17 @@ struct Town {
 impl World for Town {
     fn frame_size(&self) -> (u32, u32) {
         (MAP[0].len() as u32 * TILE, MAP.len() as u32 * TILE)
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&[
+            "south",
+            "north",
+            "east",
+            "west",
+            "pick the passenger up",
+            "drop the passenger off",
+        ])
     }
 
     fn begin(&mut self, random: &mut NpRandom) {

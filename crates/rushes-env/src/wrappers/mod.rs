@@ -12,6 +12,7 @@ use rushes_rng::{NpRandom, Purpose, Rng, stream};
 
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::meaning::Meaning;
 use crate::pixels::{Pixels, PixelsSpec};
 use crate::space::{Action, Space};
 use crate::spec::{Make, Options};
@@ -125,6 +126,15 @@ impl<W: Wrapper> Env for Wrapped<W> {
 
     fn action_space(&self) -> &Space {
         self.env.action_space()
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        let same = self.observation_space() == self.env.observation_space();
+        if same { self.env.observation_meanings() } else { Vec::new() }
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        self.env.action_meanings()
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

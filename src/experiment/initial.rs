@@ -1,0 +1,67 @@
+//! The policy that a training begins with, as experiment files name it.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Value, json};
+
+/// A policy to begin with: what an experiment file says is a path, what a plan says also its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitialPolicy {
+    /// A policy file, the directory of a trial, or `RUN/AGENT` or `RUN/AGENT/SEED`.
+    pub path: PathBuf,
+    /// The SHA-256 of the policy file, once a run has taken it over.
+    pub sha256: Option<String>,
+}
+
+impl InitialPolicy {
+    /// What decides returns about it: its content, wherever it came from.
+    pub(super) fn content(&self) -> Value {
+        self.sha256.as_ref().map_or_else(|| json!(self.path), |sha256| json!(sha256))
+    }
+}
+
+impl Serialize for InitialPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.sha256 {
+            None => self.path.serialize(serializer),
+            Some(sha256) => json!({ "path": self.path, "sha256": sha256 }).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for InitialPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let (path, sha256) = match &value {
+            Value::Object(known) => (known.get("path"), known.get("sha256").and_then(text)),
+            _ => (Some(&value), None),
+        };
+        let path = path.and_then(text).ok_or_else(|| de::Error::custom("expected a path"))?;
+        Ok(Self { path: path.into(), sha256 })
+    }
+}
+
+impl JsonSchema for InitialPolicy {
+    fn schema_name() -> Cow<'static, str> {
+        "InitialPolicy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A policy file, the directory of a trial, or `RUN/AGENT` (or `RUN/AGENT/SEED`): relative to \
+                            the experiment file, or else to the current folder. In plans with the SHA-256 of its content.",
+            "type": ["string", "object"],
+            "minLength": 1,
+            "properties": {
+                "path": { "type": "string" },
+                "sha256": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+            },
+            "required": ["path", "sha256"],
+            "additionalProperties": false,
+        })
+    }
+}
