@@ -11,6 +11,7 @@ use super::options::Setup;
 use super::picture::Picture;
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::meaning::Meaning;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
 
@@ -21,6 +22,15 @@ pub(super) enum Version {
     V4,
     /// The present one.
     V5,
+}
+
+/// Arrays and the indices of their numbers.
+pub(super) type Parts = Vec<(&'static str, std::ops::Range<usize>)>;
+
+/// Every number of these parts by its name and index.
+fn meanings(parts: Parts) -> Vec<Meaning> {
+    let numbers = parts.into_iter().flat_map(|(name, range)| range.map(move |i| (name, i)));
+    numbers.map(|(name, i)| Meaning { name: format!("{name}[{i}]"), unit: String::new() }).collect()
 }
 
 /// What tells one environment from another: where it starts, what it rewards and what it shows.
@@ -36,6 +46,9 @@ pub(super) trait Task: Clone + 'static {
 
     /// What is observed.
     fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a;
+
+    /// MuJoCo's names of what is observed, in the same order.
+    fn parts(&self, robot: &Robot) -> Parts;
 
     /// The `info` of the last reset or step.
     fn info(&self, robot: &Robot) -> Info;
@@ -208,6 +221,14 @@ impl<T: Task> Env for MujocoEnv<T> {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        meanings(self.task.parts(&self.robot))
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        meanings(vec![("ctrl", 0..self.action_space.len())])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::classic_control::cartpole::{FRAME, cart_x, draw};
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::policy::FromFn;
 use crate::space::{Action, Space};
 use crate::spec::{BuiltinPolicy, EnvSpec, PHYS2D};
@@ -148,6 +149,19 @@ impl Env for CartPole {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("cart position", "m"),
+            ("cart velocity", "m/s"),
+            ("pole angle", "rad"),
+            ("pole angular velocity", "rad/s"),
+        ])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_values(&["push left", "push right"])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

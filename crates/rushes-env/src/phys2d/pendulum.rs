@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::classic_control::pendulum::{FRAME, draw, swing_up};
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Step, Trace};
+use crate::meaning::Meaning;
 use crate::space::{Action, Space};
 use crate::spec::{BuiltinPolicy, EnvSpec, PHYS2D};
 use rushes_rng::NpRandom;
@@ -113,6 +114,18 @@ impl Env for Pendulum {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[
+            ("cosine of the angle", ""),
+            ("sine of the angle", ""),
+            ("angular velocity", "rad/s"),
+        ])
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        Meaning::of_numbers(&[("torque", "N·m")])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
