@@ -106,13 +106,11 @@ impl<'s> Writer<'s> {
         for choice in choices(inner).filter(|choice| choice.get("$ref").is_some()) {
             self.sections(path, choice);
         }
-        match &inner["items"] {
-            items @ Value::Object(_) => self.sections(&format!("{path}[]"), items),
-            _ => {}
+        if let items @ Value::Object(_) = &inner["items"] {
+            self.sections(&format!("{path}[]"), items);
         }
-        match &inner["additionalProperties"] {
-            values @ Value::Object(_) => self.sections(&format!("{path}.NAME"), values),
-            _ => {}
+        if let values @ Value::Object(_) = &inner["additionalProperties"] {
+            self.sections(&format!("{path}.NAME"), values);
         }
     }
 

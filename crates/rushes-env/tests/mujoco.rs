@@ -332,6 +332,24 @@ fn meshes_of_a_users_model_are_drawn() {
     assert!((0.08..0.22).contains(&seen), "{seen}");
 }
 
+#[test]
+fn every_number_has_a_name() {
+    for spec in rushes_env::all() {
+        let env = (spec.make)(&Options::new()).unwrap();
+        if spec.family == rushes_env::spec::MUJOCO || spec.family == rushes_env::spec::PHYS2D {
+            assert_eq!(
+                env.observation_meanings().len(),
+                env.observation_space().len(),
+                "{}",
+                spec.id
+            );
+        }
+    }
+    let bare = options(json!({ "include_cfrc_ext_in_observation": false }));
+    let ant = make("Ant-v5", Value::Object(bare)).unwrap();
+    assert_eq!(ant.observation_meanings().last().unwrap().name, "qvel[13]");
+}
+
 /// Resident memory of this process in bytes.
 #[cfg(target_os = "linux")]
 fn resident() -> usize {

@@ -49,7 +49,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, Range, check_noise, options};
 use super::{add_normal, add_uniform, all_finite, control_cost, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -237,6 +237,21 @@ impl Task for Ant {
         let range = self.config.contact_force_range.bounds();
         let shown = shown.iter().map(move |&force| clip(force, range));
         robot.qpos()[skipped..].iter().chain(robot.qvel()).copied().chain(shown)
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        let skipped = 2 * usize::from(self.config.exclude_current_positions_from_observation);
+        let forces = robot.numbers(Numbers::CfrcExt).len();
+        let felt = match self.version {
+            Version::V5 if self.config.include_cfrc_ext_in_observation => 6..forces,
+            Version::V4 if self.config.use_contact_forces => 0..forces,
+            _ => 0..0,
+        };
+        vec![
+            ("qpos", skipped..robot.qpos().len()),
+            ("qvel", 0..robot.qvel().len()),
+            ("cfrc_ext", felt),
+        ]
     }
 
     fn info(&self, robot: &Robot) -> Info {

@@ -7,10 +7,11 @@ use rushes_mujoco::{Model, MujocoError, Numbers, Simulation};
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::options::CameraConfig;
+use super::options::Setup;
 use super::picture::Picture;
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
+use crate::meaning::Meaning;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
 
@@ -23,14 +24,13 @@ pub(super) enum Version {
     V5,
 }
 
-/// What an environment's options say of the simulation and its picture.
-pub(super) struct Setup {
-    pub(super) xml_file: String,
-    pub(super) frame_skip: u32,
-    pub(super) camera: CameraConfig,
-    pub(super) camera_id: Option<i32>,
-    pub(super) camera_name: Option<String>,
-    pub(super) frame_size: (u32, u32),
+/// Arrays and the indices of their numbers.
+pub(super) type Parts = Vec<(&'static str, std::ops::Range<usize>)>;
+
+/// Every number of these parts by its name and index.
+fn meanings(parts: Parts) -> Vec<Meaning> {
+    let numbers = parts.into_iter().flat_map(|(name, range)| range.map(move |i| (name, i)));
+    numbers.map(|(name, i)| Meaning { name: format!("{name}[{i}]"), unit: String::new() }).collect()
 }
 
 /// What tells one environment from another: where it starts, what it rewards and what it shows.
@@ -46,6 +46,9 @@ pub(super) trait Task: Clone + 'static {
 
     /// What is observed.
     fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a;
+
+    /// MuJoCo's names of what is observed, in the same order.
+    fn parts(&self, robot: &Robot) -> Parts;
 
     /// The `info` of the last reset or step.
     fn info(&self, robot: &Robot) -> Info;
@@ -218,6 +221,14 @@ impl<T: Task> Env for MujocoEnv<T> {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn observation_meanings(&self) -> Vec<Meaning> {
+        meanings(self.task.parts(&self.robot))
+    }
+
+    fn action_meanings(&self) -> Vec<Meaning> {
+        meanings(vec![("ctrl", 0..self.action_space.len())])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

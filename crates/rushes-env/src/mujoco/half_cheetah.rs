@@ -45,7 +45,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
 use super::{add_normal, add_uniform, control_cost, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -134,6 +134,11 @@ impl Task for HalfCheetah {
     fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
         let skipped = usize::from(self.config.exclude_current_positions_from_observation);
         robot.qpos()[skipped..].iter().chain(robot.qvel()).copied()
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        let skipped = usize::from(self.config.exclude_current_positions_from_observation);
+        vec![("qpos", skipped..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
     }
 
     fn info(&self, robot: &Robot) -> Info {

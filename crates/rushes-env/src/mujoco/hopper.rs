@@ -39,7 +39,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
 use super::{add_uniform, clipped, control_cost, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -160,6 +160,11 @@ impl Task for Hopper {
         let skipped = usize::from(self.config.exclude_current_positions_from_observation);
         let velocities = robot.qvel().iter().map(|&velocity| clipped(velocity));
         robot.qpos()[skipped..].iter().copied().chain(velocities)
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        let skipped = usize::from(self.config.exclude_current_positions_from_observation);
+        vec![("qpos", skipped..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
     }
 
     fn info(&self, robot: &Robot) -> Info {

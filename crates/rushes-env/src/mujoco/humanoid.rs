@@ -56,7 +56,7 @@ use rushes_mujoco::Numbers;
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
 use super::{add_uniform, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -165,6 +165,31 @@ pub(super) fn observed<'a>(
         .copied()
 }
 
+/// What [`observed`] shows.
+pub(super) fn observed_parts(
+    robot: &Robot,
+    version: Version,
+    exclude_positions: bool,
+    [cinert, cvel, qfrc_actuator, cfrc_ext]: [bool; 4],
+) -> Parts {
+    let part = |included: bool, numbers, constant: usize| {
+        let all = robot.numbers(numbers).len();
+        match version {
+            Version::V4 => 0..all,
+            Version::V5 if included => constant..all,
+            Version::V5 => 0..0,
+        }
+    };
+    vec![
+        ("qpos", 2 * usize::from(exclude_positions)..robot.qpos().len()),
+        ("qvel", 0..robot.qvel().len()),
+        ("cinert", part(cinert, Numbers::Cinert, 10)),
+        ("cvel", part(cvel, Numbers::Cvel, 6)),
+        ("qfrc_actuator", part(qfrc_actuator, Numbers::QfrcActuator, 6)),
+        ("cfrc_ext", part(cfrc_ext, Numbers::CfrcExt, 6)),
+    ]
+}
+
 /// `weight` × the sum of the squared external forces, clipped.
 pub(super) fn contact_cost(robot: &Robot, weight: f64, range: Range) -> f64 {
     clip(weight * sum_of_squares(robot.numbers(Numbers::CfrcExt)), range.bounds())
@@ -240,6 +265,20 @@ impl Task for Humanoid {
         ];
         let exclude = self.config.exclude_current_positions_from_observation;
         observed(robot, self.version, exclude, included)
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        observed_parts(
+            robot,
+            self.version,
+            self.config.exclude_current_positions_from_observation,
+            [
+                self.config.include_cinert_in_observation,
+                self.config.include_cvel_in_observation,
+                self.config.include_qfrc_actuator_in_observation,
+                self.config.include_cfrc_ext_in_observation,
+            ],
+        )
     }
 
     fn info(&self, robot: &Robot) -> Info {

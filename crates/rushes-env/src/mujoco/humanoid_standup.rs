@@ -29,8 +29,8 @@ use rushes_mujoco::Numbers;
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
-use super::humanoid::{contact_cost, observed, tendons};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::humanoid::{contact_cost, observed, observed_parts, tendons};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
 use super::{add_uniform, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -154,6 +154,20 @@ impl Task for HumanoidStandup {
         ];
         let exclude = self.config.exclude_current_positions_from_observation;
         observed(robot, self.version, exclude, included)
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        observed_parts(
+            robot,
+            self.version,
+            self.config.exclude_current_positions_from_observation,
+            [
+                self.config.include_cinert_in_observation,
+                self.config.include_cvel_in_observation,
+                self.config.include_qfrc_actuator_in_observation,
+                self.config.include_cfrc_ext_in_observation,
+            ],
+        )
     }
 
     fn info(&self, robot: &Robot) -> Info {

@@ -38,7 +38,7 @@ use rushes_mujoco::Numbers;
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
 use super::{add_normal, add_uniform, clipped, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -157,6 +157,18 @@ impl Task for InvertedDoublePendulum {
         let cosines = poles.iter().map(|angle| angle.cos());
         let clipped_ones = robot.qvel().iter().chain(&forces[..shown]).map(|&value| clipped(value));
         cart.iter().copied().chain(sines).chain(cosines).chain(clipped_ones)
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        let (qpos, qvel) = (robot.qpos().len(), robot.qvel().len());
+        let shown = if self.version == Version::V5 { 1 } else { qvel };
+        vec![
+            ("qpos", 0..1),
+            ("sin qpos", 1..qpos),
+            ("cos qpos", 1..qpos),
+            ("qvel", 0..qvel),
+            ("qfrc_constraint", 0..shown),
+        ]
     }
 
     fn info(&self, _: &Robot) -> Info {

@@ -31,7 +31,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
 use super::{add_uniform, all_finite, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -112,6 +112,10 @@ impl Task for InvertedPendulum {
 
     fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
         robot.qpos().iter().chain(robot.qvel()).copied()
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        vec![("qpos", 0..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
     }
 
     fn info(&self, _: &Robot) -> Info {

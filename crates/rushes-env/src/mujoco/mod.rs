@@ -25,6 +25,7 @@ mod picture;
 pub mod pusher;
 mod ray;
 pub mod reacher;
+mod solid;
 pub mod swimmer;
 pub mod walker2d;
 

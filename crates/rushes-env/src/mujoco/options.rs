@@ -58,8 +58,8 @@ macro_rules! options {
         }
 
         impl Config {
-            fn setup(&self) -> $crate::mujoco::environment::Setup {
-                $crate::mujoco::environment::Setup {
+            fn setup(&self) -> $crate::mujoco::options::Setup {
+                $crate::mujoco::options::Setup {
                     xml_file: self.xml_file.clone(),
                     frame_skip: self.frame_skip,
                     camera: self.default_camera_config.clone(),
@@ -72,6 +72,16 @@ macro_rules! options {
     };
 }
 pub(super) use options;
+
+/// What an environment's options say of the simulation and its picture.
+pub(super) struct Setup {
+    pub(super) xml_file: String,
+    pub(super) frame_skip: u32,
+    pub(super) camera: CameraConfig,
+    pub(super) camera_id: Option<i32>,
+    pub(super) camera_name: Option<String>,
+    pub(super) frame_size: (u32, u32),
+}
 
 /// The options that Gymnasium's v4 environments do not have.
 pub(super) const SINCE_V5: &[&str] = &["xml_file", "frame_skip", "default_camera_config"];

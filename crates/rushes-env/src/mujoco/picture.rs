@@ -10,9 +10,10 @@ use std::sync::Arc;
 use glam::{Mat3A, Vec3A};
 use rushes_mujoco::{Geom, Kind, Numbers, Shape, Simulation};
 
-use super::environment::Setup;
 use super::mesh::Mesh;
-use super::ray::{Ray, Solid};
+use super::options::Setup;
+use super::ray::Ray;
+use super::solid::Solid;
 use crate::draw::Canvas;
 use crate::problem::Problem;
 

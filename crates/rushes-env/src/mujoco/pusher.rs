@@ -34,7 +34,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task};
+use super::environment::{MujocoEnv, Parts, Robot, Task};
 use super::options::{CameraConfig, options};
 use super::{add_uniform, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -137,6 +137,16 @@ impl Task for Pusher {
         let joints = robot.qpos()[..ARM].iter().chain(&robot.qvel()[..ARM]).copied();
         let bodies = [self.tip, self.object, self.goal];
         joints.chain(bodies.into_iter().flat_map(|body| robot.body(body)))
+    }
+
+    fn parts(&self, _: &Robot) -> Parts {
+        vec![
+            ("qpos", 0..ARM),
+            ("qvel", 0..ARM),
+            ("tips_arm", 0..3),
+            ("object", 0..3),
+            ("goal", 0..3),
+        ]
     }
 
     fn info(&self, _: &Robot) -> Info {

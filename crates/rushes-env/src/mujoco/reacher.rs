@@ -35,7 +35,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, options};
 use super::{add_uniform, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -149,6 +149,17 @@ impl Task for Reacher {
         let velocities = robot.qvel()[..2].iter();
         let distance = self.distance(robot).into_iter().take(shown);
         cosines.chain(sines).chain(target.iter().chain(velocities).copied()).chain(distance)
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        let shown = if self.version == Version::V5 { 2 } else { 3 };
+        vec![
+            ("cos qpos", 0..2),
+            ("sin qpos", 0..2),
+            ("qpos", 2..robot.qpos().len()),
+            ("qvel", 0..2),
+            ("fingertip - target", 0..shown),
+        ]
     }
 
     fn info(&self, _: &Robot) -> Info {

@@ -35,7 +35,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, check_noise, options};
 use super::{add_uniform, control_cost, still};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -130,6 +130,11 @@ impl Task for Swimmer {
     fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
         let skipped = 2 * usize::from(self.config.exclude_current_positions_from_observation);
         robot.qpos()[skipped..].iter().chain(robot.qvel()).copied()
+    }
+
+    fn parts(&self, robot: &Robot) -> Parts {
+        let skipped = 2 * usize::from(self.config.exclude_current_positions_from_observation);
+        vec![("qpos", skipped..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
     }
 
     fn info(&self, robot: &Robot) -> Info {
