@@ -9,11 +9,13 @@
 
 mod agent;
 pub mod aggregate;
+mod evidence;
 mod initial;
 mod run;
 mod summary;
 
 pub use agent::{PlayingAgent, SavedAgent};
+pub use evidence::weak_evidence;
 pub use initial::take_over;
 pub use run::{RunData, Trial, summary};
 pub use summary::{

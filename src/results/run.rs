@@ -21,9 +21,7 @@ use crate::env::EnvSpec;
 use crate::experiment::{Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
-use crate::record::{
-    Event, Record, RunInfo, RunStatus, StopReason, TakeRecord, TrialResult, UnsafeName,
-};
+use crate::record::{Event, Record, RunInfo, RunStatus, TakeRecord, TrialResult, UnsafeName};
 use crate::search::{self, SampleScore, Standing};
 use crate::stats::MovingMean;
 use crate::store::{self, RunDir, TrialDir};
@@ -265,12 +263,6 @@ impl Trial {
             score,
             summary,
         })
-    }
-
-    /// Whether the user ended its training.
-    pub fn stopped_by_user(&self) -> bool {
-        let result = self.result.as_ref();
-        result.is_some_and(|r| r.outcome.stop_reason() == Some(StopReason::User))
     }
 
     /// What went wrong, where something did.
