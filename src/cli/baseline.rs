@@ -23,11 +23,16 @@ pub(super) struct Args {
 /// # Errors
 /// Fails if the run cannot be read or is not complete, or the file cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let scores = Scores::from_summary(&results::summary(&RunDir::open(&args.run)?)?, None);
+    let run = RunDir::open(&args.run)?;
+    let summary = results::summary(&run)?;
+    let scores = Scores::from_summary(&summary, None);
     if let Some(folder) = args.output.parent() {
         fs_err::create_dir_all(folder)?;
     }
     scores.write(&args.output)?;
+    for weak in results::weak_evidence(&summary, run.info().ok().as_ref()) {
+        console::message(format_args!("warning: weak evidence to compare with: {weak}"));
+    }
     let seeds = scores.agents.values().map(|agent| agent.seeds.len()).max().unwrap_or_default();
     let agents = scores.agents.len();
     console::print(format_args!("{} ({agents} agents, {seeds} seeds)", args.output.display()))?;

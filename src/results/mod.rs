@@ -9,6 +9,7 @@
 
 mod agent;
 pub mod aggregate;
+mod evidence;
 mod initial;
 mod progress;
 mod run;
@@ -16,6 +17,7 @@ mod summary;
 mod trial;
 
 pub use agent::{PlayingAgent, SavedAgent};
+pub use evidence::weak_evidence;
 pub use initial::take_over;
 pub use progress::{RunProgress, TrialProgress};
 pub use run::{RunData, RunReader, summary};

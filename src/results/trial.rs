@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 
 use super::summary::{CURVE_POINTS, Curve, Reached, SeedSummary};
 use crate::experiment::{Plan, TrialPlan};
-use crate::record::{Event, Progress, Record, StopReason, TakeRecord, TrialResult, UnsafeName};
+use crate::record::{Event, Progress, Record, TakeRecord, TrialResult, UnsafeName};
 use crate::search::{self, MeanReturn};
 use crate::stats::MovingMean;
 use crate::store::{EventCursor, RunDir, Stamp};
@@ -46,12 +46,6 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Whether the user ended its training.
-    pub fn stopped_by_user(&self) -> bool {
-        let result = self.result.as_ref();
-        result.is_some_and(|r| r.outcome.stop_reason() == Some(StopReason::User))
-    }
-
     /// What went wrong, where something did.
     pub fn error(&self) -> Option<&str> {
         self.result.as_ref()?.outcome.error()

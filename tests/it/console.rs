@@ -269,3 +269,29 @@ fn a_path_that_is_not_text_is_refused_before_anything_is_made() {
     let done = command.arg(folder.path()).arg(&experiment).output().expect("it runs");
     assert!(done.status.success(), "{}", text(&done.stderr));
 }
+
+#[test]
+fn weak_evidence_is_marked_in_report_terminal_and_baseline() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let run = quick_run(folder.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_rushes"))
+        .args(&run)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the binary starts");
+    let weak = "a quick run (`--quick`): short trainings of one seed, few episodes";
+    assert!(text(&output.stderr).contains(&format!("Weak evidence: {weak}.")));
+    let page = std::fs::read_to_string(text(&output.stdout).trim()).expect("a report");
+    assert!(page.contains("Weak evidence: a quick run"), "the report says so too");
+    let run = folder.path().join("smoke/latest");
+    let baseline = folder.path().join("baseline.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_rushes"))
+        .args(["baseline", text(run.as_os_str().as_encoded_bytes()).as_str(), "-o"])
+        .arg(&baseline)
+        .output()
+        .expect("the binary starts");
+    assert!(output.status.success() && baseline.is_file());
+    assert!(
+        text(&output.stderr).contains(&format!("warning: weak evidence to compare with: {weak}"))
+    );
+}

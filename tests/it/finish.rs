@@ -55,7 +55,7 @@ fn ctrl_c_ends_early_with_a_report_and_a_resumed_run_equals_one_that_was_left_al
     assert_eq!(status(&run), RunStatus::Stopped);
     assert!(!directory.path().join("history.sqlite").exists(), "its trainings were shorter");
     let page = std::fs::read_to_string(report.trim()).unwrap();
-    assert!(page.contains("The user ended 1 of 2 trials before the schedule did."));
+    assert!(page.contains("the user ended 1 of 2 trials before the schedule did"));
     assert!(
         page.contains("1 of 2 trials have no result: the user ended the run before they began.")
     );

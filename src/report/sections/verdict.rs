@@ -6,6 +6,7 @@ use crate::format;
 use crate::record::RunStatus;
 use crate::regression;
 use crate::report::model::{Report, Series, letter};
+use crate::results::weak_evidence;
 use crate::stats::{self, Bootstrap};
 
 /// The most agents that get a figure of their own below the headline.
@@ -61,13 +62,9 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             ));
             tone = if tone == "good" { "mixed" } else { tone };
         }
-        let stopped = run.trials.iter().filter(|trial| trial.stopped_by_user()).count();
-        if stopped > 0 {
-            points.push(format!(
-                "{of}The user ended {} of {} before the schedule did.",
-                stopped,
-                format::plural(run.trials.len(), "trial")
-            ));
+        let weak = weak_evidence(&run.summary, run.info.as_ref());
+        if !weak.is_empty() {
+            points.push(format!("{of}Weak evidence: {}.", weak.join("; ")));
         }
         // A run that goes on says so at the top.
         if open > 0 && report.progress.is_none() {
