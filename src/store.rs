@@ -62,6 +62,14 @@ impl RunDir {
             "{} is not valid UTF-8, which the names of videos have to be; choose another --output",
             parent.display()
         );
+        // A run inside of another one would be a part of it, with a link that no run has.
+        if let Some(around) = parent.ancestors().find(|folder| folder.join(RUN_LOCK).is_file()) {
+            anyhow::bail!(
+                "{} lies inside of the run {}; choose another --output",
+                output.display(),
+                around.display()
+            );
+        }
         fs::create_dir_all(&parent).context("failed to create the output directory")?;
         let time = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
         // Two runs may start within the same second.
@@ -148,14 +156,17 @@ impl RunDir {
         self.path.join("baseline.json")
     }
 
-    /// Takes over the policies that the trainings of `plan` begin with: the run needs nothing else of where they came from.
+    /// Takes over the policies that the trainings of `plan`, an experiment in `folder`, begin with: the run needs nothing
+    /// else of where they came from. A run's folder has them itself.
     ///
     /// # Errors
     /// Fails if a file cannot be read or written, or is not what it was when the plan was made.
-    pub fn take_initial_policies(&self, plan: &Plan) -> anyhow::Result<()> {
+    pub fn take_initial_policies(&self, plan: &Plan, folder: &Path) -> anyhow::Result<()> {
         for InitialPolicy { path, sha256 } in plan.experiment.initial_policies() {
             let sha256 = sha256.as_deref().context("an initial policy was not looked for")?;
-            let content = fs::read(path)?;
+            let own = folder.join(initial_policy(sha256));
+            let path = if own.is_file() { &own } else { path };
+            let content = fs::read(path).context("failed to read an initial policy")?;
             ensure_content(path, &content, sha256)?;
             let taken = self.path.join(initial_policy(sha256));
             fs::create_dir_all(taken.parent().unwrap_or(&self.path))?;

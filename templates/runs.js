@@ -24,8 +24,7 @@ for (const [element, event] of [[words, "input"], [state, "change"], [list, "cha
 // A browser fills in ticks when the reader comes back.
 addEventListener("pageshow", show);
 
-const events = new EventSource("/events");
-events.addEventListener("message", (message) => {
+const take = (message) => {
   const { changed, all: order } = JSON.parse(message.data);
   const rows = new Map(all(".run", list).map((row) => [row.dataset.run, row]));
   for (const html of changed) {
@@ -49,8 +48,19 @@ events.addEventListener("message", (message) => {
   });
   while (list.children.length > order.length) list.lastElementChild.remove();
   show();
-});
+};
 const connection = one("[data-connection]");
-events.addEventListener("open", () => { connection.textContent = "This page keeps itself up to date."; });
-events.addEventListener("error", () => { connection.textContent = "The server does not answer; the page tries again."; });
+// A browser has few connections to a server: pages that nobody sees leave theirs to others.
+let events = null;
+const listen = () => {
+  events?.close();
+  events = null;
+  if (document.hidden) return;
+  events = new EventSource("/events");
+  events.addEventListener("message", take);
+  events.addEventListener("open", () => { connection.textContent = "This page keeps itself up to date."; });
+  events.addEventListener("error", () => { connection.textContent = "The server does not answer; the page tries again."; });
+};
+document.addEventListener("visibilitychange", listen);
+listen();
 show();

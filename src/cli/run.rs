@@ -166,7 +166,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Failed);
         }
     }
-    let next = next(&args, &dir, &run.plan().experiment);
+    let comparable = tally.failed == 0 && tally.ending == Ending::Finished;
+    let next = next(&args, &dir, &run.plan().experiment, comparable);
     console::styled(&conclusion::text(&conclusion, &next));
     let mut verdict = Exit::Success;
     let mut lines = report.display().to_string();
@@ -250,13 +251,24 @@ fn announced(args: &Args, commands: &[String]) -> anyhow::Result<Option<String>>
 }
 
 /// What may come after a run of `experiment`: command lines for this folder, and what each is for.
-fn next(args: &Args, dir: &RunDir, experiment: &Spec) -> Vec<(String, &'static str)> {
+/// A run that is `comparable` has a result of every trial.
+fn next(
+    args: &Args,
+    dir: &RunDir,
+    experiment: &Spec,
+    comparable: bool,
+) -> Vec<(String, &'static str)> {
     let program = std::env::args().next().unwrap_or_else(|| "rushes".into());
     let line = |words: &[&str]| format::shell_line(&[&[program.as_str()], words].concat());
     let run = conclusion::shown(dir.path());
     let mut next = Vec::new();
     if let (true, Some(file)) = (args.quick, &args.file) {
-        next.push((line(&["run", &file.to_string_lossy()]), "the whole experiment"));
+        let file = file.to_string_lossy();
+        let mut words = vec!["run", &file];
+        for change in &args.overrides {
+            words.extend(["--set", change.as_written()]);
+        }
+        next.push((line(&words), "the whole experiment"));
     }
     let best = conclusion::shown(&dir.best());
     if dir.best().exists() {
@@ -276,7 +288,7 @@ fn next(args: &Args, dir: &RunDir, experiment: &Spec) -> Vec<(String, &'static s
             next.push((line(&["run", &resume, "--set", &change]), "train on"));
         }
     }
-    if !args.quick && !dir.baseline().exists() {
+    if comparable && !args.quick && !dir.baseline().exists() {
         let baseline = store::baseline(&experiment.name).display().to_string();
         next.push((line(&["baseline", &run, "-o", &baseline]), "compare later runs with this one"));
     }

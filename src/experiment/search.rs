@@ -232,6 +232,11 @@ fn is_command(path: &str) -> bool {
     }
 }
 
+/// Whether a parameter would change the policy that a training begins with, which is taken over when the run begins.
+fn is_initial_policy(path: &str) -> bool {
+    path::parse(path).is_ok_and(|(parts, _)| parts.iter().any(|part| part == "initial_policy"))
+}
+
 /// An agent with other values in some places.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -282,6 +287,8 @@ pub fn problems(
             ))
         } else if is_command(path) {
             Some("what is started is not searched for; let the program look at its `settings` or `options`".into())
+        } else if is_initial_policy(path) {
+            Some("a search does not choose what training begins with; make an agent of each".into())
         } else {
             parameter
                 .distribution()

@@ -24,18 +24,19 @@ pub trait LearnedPolicy: Policy {
 /// anew: none, or those of one layer, the head of a policy with other actions.
 ///
 /// # Errors
-/// Fails if the policies differ in more than one layer.
+/// Fails if the policies differ in more than the last layer.
 pub fn begin_with(fresh: &mut Tensors, learned: &Tensors) -> anyhow::Result<Vec<String>> {
     let own: BTreeSet<String> = fresh.names().map(str::to_owned).collect();
     let foreign: Vec<&str> = learned.names().filter(|name| !own.contains(*name)).collect();
     let anew = fresh.take_matching(learned);
-    let layers: BTreeSet<&str> = (anew.iter().filter(|name| *name != "log_std"))
-        .map(|name| name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer))
-        .collect();
-    // A standard deviation belongs to the head.
-    let of_head = |name: &&str| *name == "log_std";
+    // Layers are numbered; a standard deviation belongs to the last one.
+    let layer = |name: &str| name.split('.').next().and_then(|number| number.parse::<usize>().ok());
+    let last = own.iter().filter_map(|name| layer(name)).max();
+    let of_head = |name: &str| name == "log_std" || (last.is_some() && layer(name) == last);
     anyhow::ensure!(
-        layers.len() <= 1 && anew.len() < own.len() && foreign.iter().all(of_head),
+        anew.iter().all(|name| of_head(name))
+            && anew.len() < own.len()
+            && foreign.iter().all(|name| *name == "log_std"),
         "the policy is of another network: {} do not fit; `policy` and the algorithm's network have to be as they were, but \
          for the last layer",
         crate::env::names::list(
@@ -72,6 +73,16 @@ mod tests {
         assert_eq!(anew, ["2.bias", "2.weight"]);
         assert_eq!(fresh.get::<f32>("0.bias", &[8]).expect("taken over"), [1.0; 8]);
         assert_eq!(fresh.get::<f32>("2.bias", &[3]).expect("its own"), [0.0; 3]);
+    }
+
+    /// With them, the network would see other numbers than those it learned from.
+    #[test]
+    fn statistics_of_observations_are_no_head() {
+        let learned = network(&[4, 8, 2], 1.0);
+        let mut fresh = network(&[4, 8, 2], 0.0);
+        fresh.insert("observations.mean", &[4], &[0.0_f32; 4]);
+        let error = begin_with(&mut fresh, &learned).expect_err("another input");
+        assert!(error.to_string().contains("observations.mean"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::permutation::{Effort, Splits};
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
 use super::test::{Test, residuals, smallest_visible_drop};
 use crate::experiment::{CheckSpec, Metric};
-use crate::results::{PolicyKind, Summary};
+use crate::results::{PolicyKind, Summary, weak_evidence};
 use crate::stats;
 use crate::store::RunDir;
 
@@ -209,7 +209,11 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
 /// Fails if the plan, which has the rule, cannot be read, or [`decide`] does.
 pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow::Result<Decision> {
     let plan = run.plan().context("failed to read the rule that the run is checked by")?;
-    decide(baseline, &Scores::from_summary(summary, Some(baseline)), &plan.experiment.check)
+    let scores = Scores::from_summary(summary, Some(baseline));
+    let mut decision = decide(baseline, &scores, &plan.experiment.check)?;
+    let weak = weak_evidence(summary, run.info().ok().as_ref());
+    decision.notes.extend(weak.into_iter().map(|why| format!("weak evidence: {why}")));
+    Ok(decision)
 }
 
 fn settings_changed(baseline: &Scores, run: &Scores) -> bool {

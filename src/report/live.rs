@@ -44,20 +44,24 @@ fn keep_writing(dir: &RunDir, jobs: usize, over: &mpsc::Receiver<()>) -> anyhow:
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()?;
     let mut page = LivePage { reader: RunReader::new(dir.clone()), past: None, shown: Vec::new() };
     let (mut written, mut pause) = (None::<Instant>, Duration::ZERO);
+    // A disk may be full for a moment: what fails is tried again, and told if it was the last.
+    let mut last = Ok(());
     loop {
-        dir.show_life()?;
+        last = dir.show_life().and(last);
         let due = |after: Duration| written.is_none_or(|at| at.elapsed() >= after);
         if due(pause) {
             let before = processor_time();
-            if pool.install(|| page.write(due(LONGEST)))? {
+            let outcome = pool.install(|| page.write(due(LONGEST)));
+            if !matches!(outcome, Ok(false)) {
                 written = Some(Instant::now());
             }
+            last = outcome.map(|_| ());
             let cost = (processor_time() - before) * SPARING / jobs.max(1) as u32;
             pause = cost.clamp(SHORTEST, LONGEST);
         }
         match over.recv_timeout(TICK) {
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return last,
         }
     }
 }
@@ -89,11 +93,12 @@ impl LivePage {
         if same && !anyway {
             return Ok(false);
         }
-        self.shown = run.trials.clone();
+        let trials = run.trials.clone();
         let past = self.past.get_or_insert_with(|| [Past::read(&run)].into()).clone();
         let report = Report::new(vec![run], past, self.reader.dir().path().to_owned(), false);
         let page = page::render(&report)?;
         store::replace(&self.reader.dir().report(), page.as_bytes())?;
+        self.shown = trials;
         Ok(true)
     }
 }

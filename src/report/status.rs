@@ -48,7 +48,7 @@ fn running(trial: &TrialProgress) -> Running {
         state.push(format::plural(trial.progress.episodes as usize, "episode"));
     }
     state.extend(trial.recent_return.map(|mean| format!("mean return {}", format::number(mean))));
-    state.extend(trial.evaluated.map(|mean| format!("evaluated at {}", format::number(mean))));
+    state.extend(trial.evaluated.map(|mean| format!("last evaluation {}", format::number(mean))));
     let left = trial.seconds_left.filter(|left| *left > 0.0);
     state.extend(left.map(|left| format!("{} left", format::seconds(left.ceil()))));
     Running {

@@ -28,7 +28,8 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
     let all = seeds().count();
     let failed = ended(Outcome::failed);
     if failed > 0 && 2 * failed >= all {
-        weak.push(format!("{failed} of {all} trials failed: the others may be the lucky ones"));
+        let others = if failed < all { ": the others may be the lucky ones" } else { "" };
+        weak.push(format!("{failed} of {all} trials failed{others}"));
     }
     let stopped = ended(|outcome| outcome.stop_reason() == Some(StopReason::User));
     if stopped > 0 {

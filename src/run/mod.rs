@@ -10,6 +10,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context as _;
+use fs_err as fs;
 use indexmap::IndexMap;
 
 use crate::experiment::{Override, Plan};
@@ -93,7 +94,12 @@ impl Run {
     /// Fails if a file cannot be written.
     pub fn start(output: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let dir = RunDir::create(output, &plan.experiment.name)?;
-        dir.take_initial_policies(&plan)?;
+        let folder = from.file.parent().unwrap_or(Path::new("."));
+        if let Err(error) = dir.take_initial_policies(&plan, folder) {
+            // It has nothing yet.
+            let _ = fs::remove_dir_all(dir.path());
+            return Err(error);
+        }
         dir.write_plan(&plan)?;
         dir.write_info(&from.info(&dir, jiff::Timestamp::now()))?;
         let mut run = Self::locked(dir, plan)?;

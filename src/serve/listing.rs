@@ -203,7 +203,8 @@ impl View {
         Self {
             id: id.to_owned(),
             experiment: summary.experiment.clone(),
-            run: summary.run.clone(),
+            // A copy has the name of its folder.
+            run: dir.name(),
             report: if dir.report().is_file() {
                 format!("/{}/", format::url_path(id))
             } else {

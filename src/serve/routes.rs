@@ -198,7 +198,8 @@ async fn compare(
     let query = query.unwrap_or_default();
     let names: Vec<String> = (query.split('&'))
         .filter_map(|pair| pair.strip_prefix("run="))
-        .map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned())
+        // A form writes a space as a plus.
+        .map(|name| name.replace('+', "%20"))
         .collect();
     if !(2..=MOST_COMPARED).contains(&names.len()) {
         let text = format!("choose between 2 and {MOST_COMPARED} runs to compare\n");
@@ -207,6 +208,7 @@ async fn compare(
     let mut runs = Vec::new();
     for name in &names {
         let Found::File(plan) = files::find(&server.root, &format!("/{name}/plan.json")) else {
+            let name = percent_decode_str(name).decode_utf8_lossy();
             return Ok((StatusCode::NOT_FOUND, format!("there is no run {name}\n")).into_response());
         };
         runs.extend(plan.parent().map(PathBuf::from));

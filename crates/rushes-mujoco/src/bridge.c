@@ -89,8 +89,9 @@ const char* mjb_open(const char* path) {
     memcpy(functions[i].place, &function, sizeof function);
   }
   if (mj.version() != VERSION) {
-    int v = mj.version();
-    snprintf(message, sizeof message, "it is MuJoCo %d.%d.%d", v / 1000000, v / 1000 % 1000, v % 1000);
+    // Older versions write 3.2.7 as 327.
+    int v = mj.version(), base = v < 1000000 ? 10 : 1000;
+    snprintf(message, sizeof message, "it is MuJoCo %d.%d.%d", v / base / base, v / base % base, v % base);
     return message;
   }
   void (**error)(const char*) = dlsym(library, "mju_user_error");

@@ -59,7 +59,7 @@ fn run_blocks(run: &RunData, several: bool) -> anyhow::Result<Vec<Block>> {
     if run.dir.experiment().is_file() {
         blocks.push(Block::Code {
             label: "Without the repository, in the run's folder".into(),
-            text: shell_line(&["rushes", "run", "experiment.json"]),
+            text: shell_line(&["rushes", "run", "experiment.json", "--output", "../.."]),
             copy: true,
         });
     }

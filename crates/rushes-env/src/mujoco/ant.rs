@@ -120,7 +120,7 @@ options! {
 
 /// A body of the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a body's name, or its number from 0 on")]
 pub enum MainBody {
     /// By its number; 0 is the world.
     Number(usize),

@@ -175,6 +175,10 @@ impl<T: Task> MujocoEnv<T> {
             |which| range.iter().skip(which).step_by(2).map(|&bound| bound as f32).collect();
         let (low, high): (Vec<f32>, Vec<f32>) = (bounds(0), bounds(1));
         let controls = low.len();
+        if controls == 0 {
+            let message = "expected a model with at least one actuator, found none";
+            return Err(Problem::new(&["xml_file"], message));
+        }
         Ok(Box::new(Self {
             action_space: Space::float_box(low, high, vec![controls]),
             observation_space: Space::symmetric_box(vec![f32::INFINITY; observed]),
