@@ -17,7 +17,7 @@ use super::permutation::{Effort, Splits};
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
 use super::test::{Test, residuals, smallest_visible_drop};
 use crate::experiment::{CheckSpec, Metric};
-use crate::results::{PolicyKind, Summary, weak_evidence};
+use crate::results::{PolicyKind, Summary, ended_early};
 use crate::stats;
 use crate::store::RunDir;
 
@@ -211,8 +211,7 @@ pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow:
     let plan = run.plan().context("failed to read the rule that the run is checked by")?;
     let scores = Scores::from_summary(summary, Some(baseline));
     let mut decision = decide(baseline, &scores, &plan.experiment.check)?;
-    let weak = weak_evidence(summary, run.info().ok().as_ref());
-    decision.notes.extend(weak.into_iter().map(|why| format!("weak evidence: {why}")));
+    decision.notes.extend(ended_early(summary));
     Ok(decision)
 }
 

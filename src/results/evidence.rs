@@ -22,18 +22,23 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
             weak.push(format!("evaluations of only {}", crate::format::plural(few, "episode")));
         }
     }
-    let ended = |wanted: fn(&Outcome) -> bool| {
-        seeds().filter(|seed| seed.outcome.as_ref().is_some_and(wanted)).count()
-    };
     let all = seeds().count();
-    let failed = ended(Outcome::failed);
+    let failed = seeds().filter(|s| s.outcome.as_ref().is_some_and(Outcome::failed)).count();
     if failed > 0 && 2 * failed >= all {
         let others = if failed < all { ": the others may be the lucky ones" } else { "" };
         weak.push(format!("{failed} of {all} trials failed{others}"));
     }
-    let stopped = ended(|outcome| outcome.stop_reason() == Some(StopReason::User));
-    if stopped > 0 {
-        weak.push(format!("the user ended {stopped} of {all} trials before the schedule did"));
-    }
+    weak.extend(ended_early(summary));
     weak
+}
+
+/// That trainings were shorter than their schedules, where the user ended some.
+pub fn ended_early(summary: &Summary) -> Option<String> {
+    let outcomes = summary.agents.iter().flat_map(|agent| &agent.seeds).map(|seed| &seed.outcome);
+    let by_user = |outcome: &&Option<Outcome>| {
+        outcome.as_ref().and_then(Outcome::stop_reason) == Some(StopReason::User)
+    };
+    let (all, stopped) = (outcomes.clone().count(), outcomes.filter(by_user).count());
+    (stopped > 0)
+        .then(|| format!("the user ended {stopped} of {all} trials before the schedule did"))
 }

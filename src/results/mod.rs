@@ -17,7 +17,7 @@ mod summary;
 mod trial;
 
 pub use agent::{PlayingAgent, SavedAgent};
-pub use evidence::weak_evidence;
+pub use evidence::{ended_early, weak_evidence};
 pub use initial::take_over;
 pub use progress::{RunProgress, TrialProgress};
 pub use run::{RunData, RunReader, summary};

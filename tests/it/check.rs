@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use rushes::experiment::Plan;
 use rushes::history::History;
-use rushes::record::{Outcome, Progress, RunStatus};
+use rushes::record::{Outcome, Progress, RunStatus, StopReason};
 use rushes::results::{AgentSummary, Curve, PolicyKind, Reached, SeedSummary, Summary};
 use rushes::{store, validation};
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ struct Run {
     first_seed: u64,
     hash: &'static str,
     failed: Option<(&'static str, u64)>,
+    /// Why trainings ended.
+    stop_reason: Option<StopReason>,
     /// What every learner trained for; the threshold is reached after 15,000.
     steps: u64,
     /// How many of the learner's seeds were evaluated during training, at far better returns than those of training.
@@ -44,6 +46,7 @@ impl Run {
             first_seed: if name == "before" { 0 } else { 100 },
             hash: "5e771465",
             failed: None,
+            stop_reason: None,
             steps: 20_000,
             evaluated: 0,
             check: json!({}),
@@ -109,7 +112,7 @@ impl Run {
             outcome: Some(if self.failed == Some((name, seed)) {
                 Outcome::Failed { error: "killed".into() }
             } else {
-                Outcome::Completed { stop_reason: None }
+                Outcome::Completed { stop_reason: self.stop_reason }
             }),
             engine: None,
             before_returns: if learns { vec![20.0] } else { Vec::new() },
@@ -327,6 +330,19 @@ fn a_run_whose_plan_cannot_be_read_is_not_checked() {
     let message = stderr(&output);
     assert!(message.contains("failed to read the rule that the run is checked by"), "{message}");
     assert!(message.contains("plan.json is damaged"), "{message}");
+}
+
+#[test]
+fn trainings_that_the_user_ended_are_told() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    after.stop_reason = Some(StopReason::User);
+    let (_folder, output) = check(&before, &after, &[]);
+    let said = stdout(&output);
+    assert!(
+        said.contains("note: the user ended 15 of 15 trials before the schedule did"),
+        "{said}"
+    );
 }
 
 #[test]
