@@ -246,6 +246,7 @@ fn wrong_options_are_refused_by_name() {
         ("InvertedDoublePendulum-v5", json!({ "xml_file": bare }), "xml_file", "a site"),
         ("InvertedDoublePendulum-v5", json!({ "xml_file": "pusher_v5.xml" }), "xml_file", "a site"),
         ("Pusher-v5", json!({ "xml_file": bare }), "xml_file", "at least 11 positions"),
+        ("HalfCheetah-v5", json!({ "xml_file": bare }), "xml_file", "at least one actuator"),
         ("Ant-v5", json!({ "main_body": "tail" }), "main_body", "`tail`"),
         ("Ant-v5", json!({ "main_body": 99 }), "main_body", "below 14"),
         ("Ant-v5", json!({ "use_contact_forces": true }), "use_contact_forces", "no such option"),
@@ -319,9 +320,10 @@ fn meshes_of_a_users_model_are_drawn() {
       <asset><mesh name="m" vertex="-1 -1 0  1 -1 0  0 1 0  0 0 1.5"/></asset>
       <worldbody>
         <body pos="0 0 1">
-          <freejoint/><geom type="mesh" mesh="m" rgba="0.8 0.4 0.1 1"/>
+          <freejoint name="free"/><geom type="mesh" mesh="m" rgba="0.8 0.4 0.1 1"/>
         </body>
       </worldbody>
+      <actuator><motor joint="free" gear="1 0 0 0 0 0"/></actuator>
     </mujoco>"#;
     std::fs::write(&path, xml).unwrap();
     let camera = json!({ "distance": 4, "lookat": [0, 0, 1.4], "elevation": 0 });
