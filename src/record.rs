@@ -218,6 +218,8 @@ pub enum Moment {
     Before,
     /// During training.
     During,
+    /// Not beside training: an episode of the training itself.
+    Training,
     /// After training, or of a policy that does not learn.
     After,
 }

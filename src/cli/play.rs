@@ -236,6 +236,7 @@ fn play(
                 render_fps,
                 agent: &cast.name,
                 trained_steps: cast.trained_steps(),
+                training_episode: None,
                 poster: None,
                 steps: None,
             };

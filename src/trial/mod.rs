@@ -13,6 +13,7 @@ mod stage;
 mod steps;
 mod take;
 mod trainer;
+mod training_takes;
 
 pub use checkpoint::{newest_checkpoint, read_checkpoint};
 pub use evaluate::evaluate;

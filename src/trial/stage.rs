@@ -91,8 +91,8 @@ impl<'a> Stage<'a> {
         let TrialPlan { recording, evaluation, settings, agent, .. } = self.plan;
         let (wanted, name) = match moment {
             Moment::Before => (recording.before, "before".to_owned()),
-            Moment::During => (true, format!("step-{}", progress.steps)),
             Moment::After => (recording.after, "after".to_owned()),
+            Moment::During | Moment::Training => (true, format!("step-{}", progress.steps)),
         };
         if !wanted || !self.plan.filmed {
             return Ok(());
@@ -109,6 +109,7 @@ impl<'a> Stage<'a> {
             render_fps: self.plan.environment.render_fps(&self.env_spec),
             agent,
             trained_steps: settings.training.is_some().then_some(trained_steps),
+            training_episode: None,
             poster: Some(&self.dir.file(&poster)),
             steps: steps_path.as_deref(),
         };
