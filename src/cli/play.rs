@@ -238,7 +238,7 @@ fn play(
                 trained_steps: cast.trained_steps(),
                 training_episode: None,
                 poster: None,
-                steps: None,
+                numbers: None,
             };
             // The film is what was asked for, whether or not anybody reads along.
             let watch = |view: &mut View<'_>| match audience.watch(view, out) {
@@ -249,8 +249,9 @@ fn play(
         }
         None => {
             for &seed in seeds {
-                let watch =
-                    |mut view: View<'_>| -> anyhow::Result<()> { Ok(audience.watch(&mut view, out)?) };
+                let watch = |mut view: View<'_>| -> anyhow::Result<()> {
+                    Ok(audience.watch(&mut view, out)?)
+                };
                 episode::play(env, policy, mode, &mut chance(seed), seed, max_steps, watch)?;
             }
         }

@@ -497,7 +497,9 @@ impl TrainingFilms {
 impl Serialize for TrainingFilms {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Episodes(period) => serde_json::json!({ "episodes": period }).serialize(serializer),
+            Self::Episodes(period) => {
+                serde_json::json!({ "episodes": period }).serialize(serializer)
+            }
             Self::Cubic => "cubic".serialize(serializer),
         }
     }

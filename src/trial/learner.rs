@@ -55,7 +55,8 @@ impl<'a> Learner<'a> {
         let mut world =
             World::new(&plan.environment, policy, copies, plan.seed, &training.schedule)?;
         let filmed = checkpoint.as_ref().and_then(|(position, _)| position.filmed);
-        let takes = TrainingTakes::new(dir, plan, filmed)?.map(|takes| Rc::new(RefCell::new(takes)));
+        let takes =
+            TrainingTakes::new(dir, plan, filmed)?.map(|takes| Rc::new(RefCell::new(takes)));
         if let Some(takes) = &takes {
             world = world.watched_by(takes.clone())?;
         }
@@ -142,6 +143,10 @@ impl<'a> Learner<'a> {
         let mut due = false;
         loop {
             let before = self.progress();
+            if let Some(takes) = &self.takes {
+                // What filming took outside of the clock.
+                takes.borrow_mut().take_seconds();
+            }
             self.clock.start();
             let outcome = self.algorithm.iterate(&mut self.world, &mut self.metrics);
             self.clock.stop();

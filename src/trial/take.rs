@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::numbers::Numbers;
 use crate::env::draw::{Canvas, png};
 use crate::env::episode::{View, play};
 use crate::env::{EnvError, Mode, Policy, PolicyError, TimeLimit};
 use crate::record::{Take, cut_marks};
 use crate::rng::Rng;
 use crate::store;
-use super::steps::Steps;
 use crate::video::{
     Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, SIDES, VideoConfig, VideoError,
     probe,
@@ -35,7 +35,7 @@ pub struct Scene<'a> {
     /// Where to write the first frame as a PNG file, for a page to show before it has loaded the video.
     pub poster: Option<&'a Path>,
     /// Where to write what the policy saw and thought at every frame, for a page to show below the video.
-    pub steps: Option<&'a Path>,
+    pub numbers: Option<&'a Path>,
 }
 
 /// A take failed. Nothing is left at the video's path.
@@ -53,9 +53,9 @@ pub enum TakeError {
     /// Whoever watched could not write down what they saw.
     #[error(transparent)]
     Watch(#[from] io::Error),
-    /// What was thought at every frame could not be written down.
-    #[error("failed to write down the steps of an episode")]
-    Steps(#[source] anyhow::Error),
+    /// What was seen and thought at every frame could not be written down.
+    #[error("failed to write down the numbers of a take")]
+    Numbers(#[source] anyhow::Error),
 }
 
 /// Plays `scene.seeds` with `policy` and films them to `path`; see [`Encoder`] for how the file appears.
@@ -89,7 +89,7 @@ pub fn record_take(
 pub(super) struct Filming {
     camera: Camera,
     /// What was seen and thought, and where to write it.
-    steps: Option<(Steps, PathBuf)>,
+    numbers: Option<(Numbers, PathBuf)>,
     /// As far as it is filmed.
     take: Take,
 }
@@ -119,8 +119,8 @@ impl Filming {
             codec: camera.codec,
             encoder: camera.encoder_name.clone(),
         };
-        let steps = scene.steps.map(|path| (Steps::new(env.env()), path.to_owned()));
-        Ok(Self { camera, steps, take })
+        let numbers = scene.numbers.map(|path| (Numbers::new(env.env()), path.to_owned()));
+        Ok(Self { camera, numbers, take })
     }
 
     /// Takes in an episode's next frame, the one after a reset as that of a new episode.
@@ -142,8 +142,8 @@ impl Filming {
             take.cut[episode] = !step.done();
             take.rewards[episode].push(step.reward as f32);
         }
-        if let Some((steps, _)) = &mut self.steps {
-            steps.see(view);
+        if let Some((numbers, _)) = &mut self.numbers {
+            numbers.see(view);
         }
         self.camera.shoot(view.env, episode, view.total)
     }
@@ -153,16 +153,16 @@ impl Filming {
     /// # Errors
     /// Fails if a file cannot be written.
     pub(super) fn finish(self) -> Result<Take, TakeError> {
-        let Self { camera, steps, mut take } = self;
+        let Self { camera, numbers, mut take } = self;
         take.cut = cut_marks(take.cut);
         (take.width, take.height) = camera.encoder.size();
         take.frames = camera.encoder.frames();
         if let Some((path, png)) = camera.poster {
             fs::write(&path, png).map_err(VideoError::io("write", &path))?;
         }
-        if let Some((steps, path)) = steps {
-            let page = steps.to_page().map_err(TakeError::Steps)?;
-            store::write_atomically(&path, page.as_bytes()).map_err(TakeError::Steps)?;
+        if let Some((numbers, path)) = numbers {
+            let page = numbers.to_page().map_err(TakeError::Numbers)?;
+            store::write_atomically(&path, page.as_bytes()).map_err(TakeError::Numbers)?;
         }
         camera.encoder.finish()?;
         Ok(take)

@@ -81,9 +81,9 @@ impl TrainingTakes {
         if !(next..=number).any(|number| self.wanted.contains(number)) {
             return Ok(());
         }
-        let (file, poster, steps) = names(number);
+        let (file, poster, numbers) = names(number);
         let recording = &self.plan.recording;
-        let steps = recording.explain.then(|| self.dir.file(&steps));
+        let numbers = recording.explain.then(|| self.dir.file(&numbers));
         let scene = Scene {
             seeds: &[],
             mode: crate::env::Mode::Explore,
@@ -93,7 +93,7 @@ impl TrainingTakes {
             trained_steps: None,
             training_episode: Some(number),
             poster: Some(&self.dir.file(&poster)),
-            steps: steps.as_deref(),
+            numbers: numbers.as_deref(),
         };
         let filming = Filming::start(view.env, &scene, &recording.video, &self.dir.file(&file))?;
         self.filming = Some((number, filming));
@@ -116,10 +116,10 @@ impl TrainingTakes {
         let number = *number;
         if over && let Some((_, filming)) = self.filming.take() {
             let take = filming.finish()?;
-            let (file, poster, steps) = names(number);
-            let steps = self.plan.recording.explain.then_some(steps);
+            let (file, poster, numbers) = names(number);
+            let numbers = self.plan.recording.explain.then_some(numbers);
             let moment = Moment::Training;
-            self.finished.push((progress, TakeRecord { moment, file, poster, steps, take }));
+            self.finished.push((progress, TakeRecord { moment, file, poster, numbers, take }));
             self.last = Some(number);
         }
         Ok(())
@@ -141,5 +141,5 @@ impl Spectator for TrainingTakes {
 /// The video of a training episode, its poster, and what was seen at every frame.
 fn names(number: u64) -> (String, String, String) {
     let name = format!("episode-{number}");
-    (format!("{name}.mp4"), format!("{name}.png"), format!("{name}.steps.html"))
+    (format!("{name}.mp4"), format!("{name}.png"), format!("{name}.numbers.html"))
 }

@@ -33,7 +33,7 @@ struct Found<'a> {
     url: String,
     poster: String,
     /// Where what was thought at every frame is; empty where that was not kept.
-    steps: String,
+    numbers: String,
 }
 
 impl Section for Takes {
@@ -100,9 +100,9 @@ fn find(report: &Report) -> anyhow::Result<Vec<Found<'_>>> {
                 let picture = dir.file(&record.poster);
                 let poster = picture.is_file().then(|| address(report, &picture, "image/png"));
                 let url = address(report, &dir.file(&record.file), "video/mp4")?;
-                let steps = record.steps.as_ref().map(|steps| dir.file(steps));
-                let steps = steps.filter(|steps| steps.is_file());
-                let steps = steps.map(|steps| address(report, &steps, "text/html"));
+                let numbers = record.numbers.as_ref().map(|numbers| dir.file(numbers));
+                let numbers = numbers.filter(|numbers| numbers.is_file());
+                let numbers = numbers.map(|numbers| address(report, &numbers, "text/html"));
                 takes.push(Found {
                     number: takes.len(),
                     series,
@@ -111,7 +111,7 @@ fn find(report: &Report) -> anyhow::Result<Vec<Found<'_>>> {
                     at: *at,
                     url,
                     poster: poster.transpose()?.unwrap_or_default(),
-                    steps: steps.transpose()?.unwrap_or_default(),
+                    numbers: numbers.transpose()?.unwrap_or_default(),
                 });
             }
         }
@@ -255,7 +255,7 @@ fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
             let inside = report.standalone && shown.contains(&found.number);
             json!({
                 "poster": found.poster,
-                "steps": found.steps,
+                "numbers": found.numbers,
                 "at": found.at,
                 "rank": ranks[found.number],
                 "url": if inside { Value::Null } else { json!(found.url) },

@@ -404,7 +404,7 @@ impl<'a> Session<'a> {
             codec,
             encoder: "the training script".into(),
         };
-        Ok(TakeRecord { moment, file, poster, steps: None, take })
+        Ok(TakeRecord { moment, file, poster, numbers: None, take })
     }
 
     /// Checks that the script left a file of this name in the trial's directory.
