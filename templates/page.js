@@ -4,7 +4,7 @@
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const make = (name, attributes = {}, ...children) => {
-  const svg = ["svg", "path", "line"].includes(name);
+  const svg = ["svg", "path", "line", "circle", "text"].includes(name);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
@@ -30,6 +30,8 @@ const write = (value) => {
 // ---- What is set up once for each piece of the page, and again for pieces that a live page replaces.
 const setUp = (root) => {
   for (const button of all("[data-copy]", root)) setUpCopy(button);
+  for (const table of all("table", root)) setUpTable(table);
+  for (const group of all("[data-group]", root)) setUpGroup(group);
   for (const figure of all("[data-figure]", root)) setUpFigure(figure);
   for (const player of all("[data-player]", root)) setUpPlayer(player);
 };
@@ -49,6 +51,7 @@ const setUpCopy = (button) => {
 };
 
 {% include "chart.js" %}
+{% include "table.js" %}
 // ---- The player: one clock for any number of takes.
 const players = new WeakMap();
 const setUpPlayer = (player) => {

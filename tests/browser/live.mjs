@@ -52,7 +52,7 @@ async function main() {
     await look(page, values.screenshots);
 
     // What a reader does on the page.
-    await page.locator("#training-return [data-variant='1']").click();
+    await page.locator("#training-return [data-axis='1']").click();
     await page.locator("#training-return details", { hasText: "Numbers" }).locator("summary").first().click();
     await page.locator("#settings summary").first().click();
     await page.locator("[data-player]").waitFor();
@@ -64,7 +64,7 @@ async function main() {
     await page.locator("#learning").evaluate((section) => scrollTo({ top: section.getBoundingClientRect().top + scrollY - 40, behavior: "instant" }));
     const state = () => page.evaluate(() => ({
       "the place that was scrolled to": document.querySelector("#learning").getBoundingClientRect().top,
-      "the axis that was chosen": document.querySelector("#training-return [data-variant='1']").getAttribute("aria-pressed"),
+      "the axis that was chosen": document.querySelector("#training-return [data-axis='1']").getAttribute("aria-pressed"),
       "the numbers that were opened": document.querySelector("#training-return details[open]") !== null,
       "the settings that were opened": document.querySelector("#settings details").open,
       "the place of the player": document.querySelector("[data-action=scrub]").value,

@@ -155,12 +155,14 @@ impl Run {
                 steps: 15_000,
                 seconds: 0.8,
             }),
+            goal_reached: None,
         });
         AgentSummary {
             name: (*name).into(),
             policy: *policy,
             learns,
             curve_window: 100,
+            goal: None,
             seeds: seeds.collect(),
         }
     }
