@@ -39,7 +39,7 @@
     });
   };
   // Somebody reads a value off a chart, or has marked words.
-  const inUse = (part) => part.querySelector(".tip:not([hidden])") || (!getSelection().isCollapsed && getSelection().containsNode(part, true));
+  const inUse = (part) => part.querySelector(".tip:not([hidden]), .selection") || (!getSelection().isCollapsed && getSelection().containsNode(part, true));
 
   // Puts the parts of a newer page in; tells whether some have to wait.
   const update = (page) => {

@@ -5,6 +5,8 @@
 // - console errors and warnings of the page, uncaught exceptions, requests to anything but file:, data: and blob:
 // - videos that do not load or play; a shared control that does not move all of its videos
 // - serious or critical findings of axe-core, in light and in dark
+// - charts whose tools draw nothing else, or that do not come back to what they were; files of them that are empty
+// - tables that cannot be sorted
 // - sideways scrolling at 390 px
 //
 // Exit codes and the browser are those of browser.mjs.
@@ -12,7 +14,7 @@
 // What it expects of the page: videos have class "take"; a shared control is [data-player], around the takes
 // it drives, with a button [data-action=play] and a range input [data-action=scrub].
 
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -35,6 +37,8 @@ async function main() {
 
     await checkVideos(page);
     await checkPlayers(page);
+    await checkCharts(page);
+    await checkTables(page);
     for (const colorScheme of SCHEMES) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       for (const width of WIDTHS) {
@@ -152,6 +156,74 @@ async function checkPlayers(page) {
       if (longest === 0) find(`${name}: scrubbing to ${fraction * 100} % moves nothing`);
     }
     await setScrub(scrub, 0);
+  }
+}
+
+// Every chart that has its numbers: each tool draws something else, and what was chosen can be taken back. By keyboard
+// alone: what a pointer does goes the same ways.
+async function checkCharts(page) {
+  const figures = page.locator("[data-figure]:has([data-numbers])");
+  if ((await figures.count()) === 0) find("the page has no chart with its numbers");
+  for (const figure of await figures.all()) {
+    const name = await figure.locator("h3").evaluate((title) => title.firstChild.textContent.trim());
+    const svg = figure.locator("svg.chart:visible").first();
+    const drawing = () => svg.evaluate((chart) => [...chart.querySelectorAll("path, circle, text")].map((shape) => shape.outerHTML).join(""));
+    const more = figure.locator("details.more > summary");
+    if (await more.count()) await more.press("Enter");
+    const press = (title) => figure.locator(`.tools button[title^="${title}"]`).press("Enter");
+    const rest = await drawing();
+    const changes = async (what, act, back) => {
+      await act();
+      const drawn = await drawing();
+      if (drawn === rest) find(`chart "${name}": ${what} draws nothing else`);
+      if (/NaN|Infinity|undefined/.test(drawn)) find(`chart "${name}": ${what} draws what is no number`);
+      await back();
+      if ((await drawing()) !== rest) find(`chart "${name}": ${what} cannot be taken back`);
+    };
+    await changes("zooming in", () => press("Zoom in"), () => press("Show the whole chart"));
+    await changes("zooming and moving", () => press("Zoom in").then(() => press("Move to the left")), () => press("Show the whole chart"));
+    for (const axis of ["horizontal", "vertical"]) {
+      const toggle = () => press(`Logarithmic ${axis}`);
+      await changes(`a logarithmic ${axis} axis`, toggle, toggle);
+    }
+    const smoothing = figure.locator(".tools select");
+    await changes("smoothing", () => smoothing.selectOption("0.9"), () => smoothing.selectOption("0"));
+    const axes = figure.locator("[data-axis]");
+    if ((await axes.count()) > 1) await changes("another axis", () => axes.nth(1).press("Enter"), () => axes.first().press("Enter"));
+    if (await figure.locator('.tools button[title^="Single"]').count()) {
+      await changes("single episodes", () => press("Single"), () => press("Single"));
+    }
+    await svg.focus();
+    await svg.press("ArrowLeft");
+    const tip = figure.locator(".tip");
+    if (!(await tip.isVisible()) || !/\d/.test(await tip.innerText())) find(`chart "${name}": the arrow keys tell no value`);
+    await changes("the plus key", () => svg.press("+"), () => svg.press("0"));
+    await svg.press("Escape");
+    for (const kind of ["SVG", "CSV"]) {
+      const [file] = await Promise.all([page.waitForEvent("download"), figure.locator(".tools button", { hasText: kind }).press("Enter")]);
+      const text = readFileSync(await file.path(), "utf8");
+      const whole = kind === "SVG" ? /^<svg [^>]*xmlns=.*<path.*<\/svg>$/s.test(text) : text.split("\n").length > 3;
+      if (!whole) find(`chart "${name}": its ${kind} file says ${text.slice(0, 80)}`);
+    }
+    if (await more.count()) await more.press("Enter");
+  }
+  const toggle = page.locator("[data-toggle-series]").first();
+  const series = () => page.locator("[data-group]", { has: toggle }).first().locator("svg.chart:visible path.mean").count();
+  const shown = await series();
+  await toggle.press("Enter");
+  if ((await series()) >= shown) find("the legend hides no line");
+  await toggle.press("Enter");
+  if ((await series()) !== shown) find("the legend does not show its line again");
+}
+
+// Every table that has several rows can be put into another order and back.
+async function checkTables(page) {
+  for (const table of await page.locator("table:visible:has(.sort)").all()) {
+    const button = table.locator(".sort").first();
+    const order = () => table.locator("tbody").innerText();
+    const before = await order();
+    for (let press = 0; press < 3; press += 1) await button.press("Enter");
+    if ((await order()) !== before) find(`the table ${await table.locator("caption").innerText()} does not come back to its order`);
   }
 }
 

@@ -1,5 +1,7 @@
 //! How long training took to the goal that its schedule stops at, and to the environment's reward threshold.
 
+use indexmap::IndexSet;
+
 use super::Section;
 use crate::report::block::{Block, Cell, Figure, Row, Table};
 use crate::report::chart::{FULL, Size};
@@ -42,6 +44,17 @@ impl Section for Threshold {
         for milestone in [Milestone::Goal, Milestone::Threshold] {
             let learners = milestone.learners(report);
             if learners.is_empty() {
+                continue;
+            }
+            let mut seeds = learners.iter().flat_map(|learner| &learner.seeds);
+            if seeds.all(|seed| milestone.reached(seed).is_none()) {
+                let aims: IndexSet<String> =
+                    learners.iter().map(|learner| format::number(learner.aim)).collect();
+                let aims = format::list(&aims.into_iter().collect::<Vec<_>>());
+                blocks.push(Block::text(format!(
+                    "No seed has reached the {} of {aims}.",
+                    milestone.name()
+                )));
                 continue;
             }
             blocks.push(Block::Table(milestone.table(&learners)));
@@ -146,12 +159,8 @@ impl Milestone {
         }
     }
 
-    /// The share of seeds that have arrived; nothing where none has.
+    /// The share of seeds that have arrived.
     fn figure(self, learners: &[Learner<'_>]) -> anyhow::Result<Option<Figure>> {
-        let mut seeds = learners.iter().flat_map(|learner| &learner.seeds);
-        if seeds.all(|seed| self.reached(seed).is_none()) {
-            return Ok(None);
-        }
         let seeds = || learners.iter().flat_map(|learner| &learner.seeds);
         let end =
             |against: Against| seeds().map(|seed| self.time(seed, against).0).fold(0.0, f64::max);

@@ -158,10 +158,15 @@ fn goals(report: &Report) -> Vec<String> {
     }
     let all = aiming.iter().filter(|(_, (reached, all))| reached == all).count();
     let none = aiming.iter().filter(|(_, (reached, _))| *reached == 0).count();
+    let some = aiming.len() - all - none;
+    let counts = [(all, "every seed"), (some, "some seeds"), (none, "none")];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts.map(|(count, with)| format!("{count} with {with}")).collect();
+    let so_far = if report.progress.is_some() { " so far" } else { "" };
     vec![format!(
-        "Of {} agents with a goal, {all} reached it with every seed, {} with some and {none} with none.",
+        "Of {} agents with a goal, {} reached it{so_far}.",
         aiming.len(),
-        aiming.len() - all - none
+        format::list(&counts)
     )]
 }
 
