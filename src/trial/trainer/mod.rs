@@ -441,6 +441,7 @@ impl<'a> Session<'a> {
             stop: self.stop.clone(),
             stopped: None,
             best: None,
+            had_reached: 0,
             metrics: MetricMeans::default(),
         };
         let mut state = Tensors::default();
