@@ -658,7 +658,8 @@ mod tests {
         let heavy = Material { density: 1.0, ..Material::default() };
         let mut stones = Vec::new();
         for i in 0..12_u8 {
-            let stone = world.dynamic_body((f32::from(i % 4) * 0.7, 2.0 + f32::from(i / 4)), 0.1)?;
+            let stone =
+                world.dynamic_body((f32::from(i % 4) * 0.7, 2.0 + f32::from(i / 4)), 0.1)?;
             world.fixture(stone, Shape::Polygon(&SQUARE), &heavy)?;
             stones.push(stone);
         }

@@ -44,7 +44,11 @@ fn every_environment_can_be_copied_and_its_copies_go_on_like_it() {
         for (start, mut copy, mut draws) in copies {
             for (step, expected) in seen.iter().enumerate().skip(start) {
                 let now = advance(&mut *copy, &space, &mut draws);
-                assert!(now == *expected, "{}, copied before step {start}, differs at {step}", spec.id);
+                assert!(
+                    now == *expected,
+                    "{}, copied before step {start}, differs at {step}",
+                    spec.id
+                );
             }
         }
     }
