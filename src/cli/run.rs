@@ -174,7 +174,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     if dir.baseline().exists() {
         let baseline = Scores::read(&dir.baseline())?;
         let decision = regression::decide_run(&baseline, &dir, &results::summary(&dir)?)?;
-        args.files.write(&decision)?;
+        let run = conclusion::shown(dir.path());
+        // The run keeps a copy, should the file be elsewhere by now.
+        let file = args.check.clone().unwrap_or_else(|| dir.baseline());
+        let again = ["check".to_owned(), run, "--baseline".into(), conclusion::shown(&file)];
+        args.files.write(&decision, &dir, &again)?;
         lines = format!("{lines}\n{}", regression::text(&decision));
         verdict = check::exit(decision.verdict);
     }

@@ -27,6 +27,7 @@ mod model;
 mod page;
 mod past;
 mod player;
+mod plot;
 mod sections;
 mod status;
 pub mod template;

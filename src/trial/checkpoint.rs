@@ -42,6 +42,9 @@ pub(super) struct Position {
     /// The best policy so far; its file is in the checkpoint too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<BestPolicy>,
+    /// The number of the last training episode that was filmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filmed: Option<u64>,
     /// The environment steps at which this training had ended before it was lengthened, 0 where it never was: until it has
     /// come as far again, an early end would leave less than there had been.
     #[serde(default)]
