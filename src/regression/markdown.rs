@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::numbers::{percent, signed_percent};
 use super::text::{counts, rule, score};
 use super::{Decision, Verdict};
+use crate::format::markdown as escape;
 
 /// The decision as GitHub-flavoured Markdown. Names are escaped: they come from experiment files.
 pub fn markdown(decision: &Decision) -> String {
@@ -56,25 +57,4 @@ fn mark(verdict: Verdict) -> &'static str {
         Verdict::Inconclusive => "❔",
         Verdict::Regressed => "❌",
     }
-}
-
-/// Text that Markdown and HTML leave as it is.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            // A name such as `@team` would call people.
-            '@' => escaped.push_str("&#64;"),
-            '\n' | '\r' => escaped.push(' '),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -28,6 +28,7 @@ struct Point {
 /// A run of the history, or this one.
 struct Entry<'a> {
     run: &'a str,
+    label: Option<&'a str>,
     other_settings: bool,
     /// The environment, where it is not this run's.
     other_environment: Option<&'a str>,
@@ -116,6 +117,7 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
         .filter(|past| past.run != here)
         .map(|past| Entry {
             run: &past.run,
+            label: past.label.as_deref(),
             other_settings: past.settings_hash != run.summary.settings_hash,
             other_environment: Some(past.environment.as_str())
                 .filter(|environment| *environment != run.summary.environment),
@@ -136,7 +138,8 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
     // Names of runs are times: they sort as the runs were started.
     let place = entries.partition_point(|entry| entry.run < here);
     let points = series.iter().map(|one| point(&one.scores)).collect();
-    let this = Entry { run: here, other_settings: false, other_environment: None, points };
+    let label = run.summary.label.as_deref();
+    let this = Entry { run: here, label, other_settings: false, other_environment: None, points };
     entries.insert(place, this);
     let surplus = entries.len().saturating_sub(MOST_RUNS);
     entries.drain(..surplus.min(place));
@@ -166,6 +169,7 @@ fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
         report.past[0].baseline.as_ref().map(|baseline| baseline.recorded.run.as_str());
     let rows = entries.iter().map(|entry| {
         let mut notes = Vec::new();
+        notes.extend(entry.label.map(|label| format!("“{label}”")));
         notes.extend((entry.run == run.summary.run).then_some("this run".to_owned()));
         notes.extend((baseline_run == Some(entry.run)).then_some("the baseline".to_owned()));
         notes.extend(entry.other_environment.map(|name| format!("in {name}, not compared")));
