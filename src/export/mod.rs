@@ -5,6 +5,7 @@ use crate::record::{Record, TrialResult, UnsafeName};
 use crate::store::{RunDir, TrialDir};
 
 pub mod csv;
+pub mod onnx;
 pub mod tensorboard;
 
 /// A trial that is over.

@@ -13,7 +13,7 @@ use crate::experiment::{
     AgentSpec, EnvironmentSpec, EvaluationSpec, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan,
 };
 use crate::nn::Tensors;
-use crate::policy::{self, LearnedPolicy, PolicySpec};
+use crate::policy::{self, Layer, LearnedPolicy, PolicySpec, Readout};
 use crate::record::Progress;
 use crate::store::{RunDir, TrialDir};
 use crate::trial::{newest_checkpoint, read_checkpoint};
@@ -32,6 +32,26 @@ pub struct SavedAgent {
     settings: AgentSpec,
     /// What it learned, where it did.
     learned: Option<Learned>,
+}
+
+/// A network that was learned.
+pub struct SavedNetwork<'a> {
+    /// From the observation to the outputs.
+    pub layers: Vec<Layer>,
+    /// What it sees.
+    pub observation_space: Space,
+    /// What its outputs are to become.
+    pub action_space: Space,
+    /// What was learned: of each layer that has parameters, `N.weight` and `N.bias`, and what belongs to the policy beside
+    /// the network.
+    pub tensors: &'a Tensors,
+}
+
+impl SavedNetwork<'_> {
+    /// How many numbers of it were learned.
+    pub fn parameters(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.parameters).sum()
+    }
 }
 
 /// A policy file's content.
@@ -191,6 +211,40 @@ impl SavedAgent {
     /// Environment steps that it was trained for; `None` for one that does not learn.
     pub fn trained_steps(&self) -> Option<u64> {
         self.learned.as_ref().map(|learned| learned.progress.steps)
+    }
+
+    /// The network that it acts by; nothing where it has none, or several as planners have.
+    ///
+    /// # Errors
+    /// Fails if its environment cannot be built.
+    pub fn network(&self) -> anyhow::Result<Option<SavedNetwork<'_>>> {
+        let (Some(Learned { tensors, .. }), PolicySpec::Neural(spec)) =
+            (&self.learned, &self.settings.policy)
+        else {
+            return Ok(None);
+        };
+        let (_, env) = self.environment.build(&self.settings.policy)?;
+        let space = env.env().observation_space();
+        let last = spec.layers(space, 0).len() - 1;
+        let outputs = tensors.shape(&format!("{last}.bias")).and_then(|shape| shape.first());
+        Ok(outputs.map(|&outputs| SavedNetwork {
+            layers: spec.layers(space, outputs),
+            observation_space: space.clone(),
+            action_space: env.env().action_space().clone(),
+            tensors,
+        }))
+    }
+
+    /// How it acts by the outputs of [`SavedAgent::network`]; nothing where more than a network decides.
+    ///
+    /// # Errors
+    /// Fails if its environment or its policy cannot be built, as without its engine.
+    pub fn readout(&self) -> anyhow::Result<Option<Readout>> {
+        let (Some(learned), Some(training)) = (&self.learned, &self.settings.training) else {
+            return Ok(None);
+        };
+        let (_, env) = self.environment.build(&self.settings.policy)?;
+        Ok(restore(&self.settings, training, &learned.tensors, &env)?.readout())
     }
 
     /// Puts the agent into `environment`.
