@@ -168,8 +168,18 @@ pub struct TakeRecord {
     pub file: String,
     /// File name of its first frame as a picture.
     pub poster: String,
+    /// File name of what the policy saw and thought at every frame, where that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<String>,
     /// What was filmed.
     pub take: Take,
+}
+
+impl TakeRecord {
+    fn file_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let steps = self.steps.iter().map(|steps| ("steps", steps.as_str()));
+        [("file", self.file.as_str()), ("poster", &self.poster)].into_iter().chain(steps)
+    }
 }
 
 /// What was filmed.
@@ -284,7 +294,7 @@ pub struct BestPolicy {
 impl Stored for Record {
     fn file_names(&self) -> Vec<(&'static str, &str)> {
         match &self.event {
-            Event::Take(take) => vec![("file", &take.file), ("poster", &take.poster)],
+            Event::Take(take) => take.file_names().collect(),
             _ => Vec::new(),
         }
     }
@@ -292,9 +302,7 @@ impl Stored for Record {
 
 impl Stored for TrialResult {
     fn file_names(&self) -> Vec<(&'static str, &str)> {
-        let takes = self.takes.iter().flat_map(|take| {
-            [("takes[].file", take.file.as_str()), ("takes[].poster", &take.poster)]
-        });
+        let takes = self.takes.iter().flat_map(TakeRecord::file_names);
         let policy = self.policy.iter().map(|policy| ("policy", policy.as_str()));
         std::iter::once(("id", self.id.as_str())).chain(policy).chain(takes).collect()
     }

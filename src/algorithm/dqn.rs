@@ -10,7 +10,7 @@ use super::interface::{
     Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report, storage,
 };
 use super::off_policy::{self, off_policy_settings};
-use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
+use crate::env::{Assessment, Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
@@ -186,6 +186,15 @@ impl<T: Scalar> Policy for ValuePolicy<T> {
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
         self.0.act(situation, Mode::Greedy, rng, action)
+    }
+
+    fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
+        let actions = self.0.head.outputs();
+        let mut outputs = self.0.predict(situation.observation).to_vec();
+        let dueling = outputs.len() > actions;
+        ActionValues { actions, dueling }.combine(&mut outputs);
+        let q_values = outputs[..actions].iter().map(|value| value.as_f64()).collect();
+        Some(Assessment { q_values, ..Assessment::default() })
     }
 }
 

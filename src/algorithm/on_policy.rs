@@ -30,7 +30,7 @@ pub(super) struct ActorCriticConfig {
 }
 
 impl ActorCriticConfig {
-    /// A fresh actor for `setup`. Its network has one output more where the critic shares it.
+    /// A fresh actor for `setup` with its critic. The network has one output more where they share it.
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
@@ -47,6 +47,9 @@ impl ActorCriticConfig {
         };
         let mut policy =
             NetworkPolicy::new(network, head, setup.observation_space, setup.action_space);
+        if !self.shared_trunk {
+            policy.critic = Some(setup.build_network(1, orthogonal(1.0), 1)?.0);
+        }
         policy.log_std.fill(T::of(self.log_std_init));
         policy.normaliser = self
             .normalize_observations
@@ -67,10 +70,8 @@ fn orthogonal(output_gain: f64) -> Initial {
 
 /// A stochastic policy and a value function.
 pub(super) struct ActorCritic<T: Scalar> {
-    /// The actor.
+    /// The actor, and the critic where the actor's network does not have one output more, the value.
     pub policy: NetworkPolicy<T>,
-    /// The critic; `None` where the actor's network has one output more, the value.
-    critic: Option<Box<dyn Network<T>>>,
     log_std_gradients: Vec<T>,
     rewards: Option<RewardNormaliser>,
     config: ActorCriticConfig,
@@ -251,15 +252,9 @@ impl<T: Scalar> ActorCritic<T> {
     /// Fails if the engine or the device cannot be had.
     pub(super) fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let policy = config.policy::<T>(setup)?;
-        let critic = if config.shared_trunk {
-            None
-        } else {
-            Some(setup.build_network(1, orthogonal(1.0), 1)?.0)
-        };
         Ok(Self {
             log_std_gradients: vec![T::zero(); policy.log_std.len()],
             policy,
-            critic,
             rewards: config
                 .normalize_rewards
                 .then(|| RewardNormaliser::new(config.environments, config.gamma)),
@@ -445,7 +440,7 @@ impl<T: Scalar> ActorCritic<T> {
     fn values(&mut self, features: &[f32], values: &mut Vec<T>) {
         let rows = features.len() / self.policy.network.inputs();
         let first = values.len();
-        match &mut self.critic {
+        match &mut self.policy.critic {
             Some(critic) => {
                 values.resize(first + rows, T::zero());
                 critic.forward(features, rows, &mut values[first..]);
@@ -466,8 +461,8 @@ impl<T: Scalar> ActorCritic<T> {
         batch.values.resize(rows, T::zero());
         batch.grad_outputs.resize(rows * outputs, T::zero());
         batch.grad_values.resize(rows, T::zero());
-        let actor = &mut self.policy.network;
-        match &mut self.critic {
+        let NetworkPolicy { network: actor, critic, .. } = &mut self.policy;
+        match critic {
             Some(critic) => {
                 actor.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.outputs);
                 critic.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.values);
@@ -492,16 +487,16 @@ impl<T: Scalar> ActorCritic<T> {
 
     /// Turns `batch`'s gradients at outputs and values into parameter gradients, replacing older ones.
     pub(super) fn backward(&mut self, batch: &Minibatch<T>) {
-        let actor = &mut self.policy.network;
+        let NetworkPolicy { network: actor, critic, head, .. } = &mut self.policy;
         actor.zero_gradients();
-        match &mut self.critic {
+        match critic {
             Some(critic) => {
                 critic.zero_gradients();
                 actor.backward(&batch.grad_outputs, None);
                 critic.backward(&batch.grad_values, None);
             }
             None => {
-                let outputs = self.policy.head.outputs();
+                let outputs = head.outputs();
                 self.outputs.clear();
                 for (row, &value) in
                     batch.grad_outputs.chunks_exact(outputs).zip(&batch.grad_values)
@@ -516,21 +511,19 @@ impl<T: Scalar> ActorCritic<T> {
 
     /// How many parameters there are.
     pub(super) fn parameter_count(&self) -> usize {
-        let critic = self.critic.as_ref().map_or(0, |critic| critic.parameters().len());
+        let critic = self.policy.critic.as_ref().map_or(0, |critic| critic.parameters().len());
         self.policy.network.parameters().len() + critic + self.policy.log_std.len()
     }
 
     /// All parameters with their gradients, for an optimiser: actor, log standard deviations, critic.
     pub(super) fn parameters(&mut self) -> [ParametersMut<'_, T>; 3] {
-        let log_std = ParametersMut {
-            values: &mut self.policy.log_std,
-            gradients: &mut self.log_std_gradients,
-        };
-        let critic = match &mut self.critic {
+        let NetworkPolicy { network: actor, critic, log_std, .. } = &mut self.policy;
+        let log_std = ParametersMut { values: log_std, gradients: &mut self.log_std_gradients };
+        let critic = match critic {
             Some(critic) => critic.parameters_and_gradients(),
             None => ParametersMut { values: &mut [], gradients: &mut [] },
         };
-        [self.policy.network.parameters_and_gradients(), log_std, critic]
+        [actor.parameters_and_gradients(), log_std, critic]
     }
 
     /// The environments were restarted.
@@ -544,9 +537,6 @@ impl<T: Scalar> ActorCritic<T> {
     /// Saves everything that the next rollout depends on.
     pub(super) fn save(&self, state: &mut Tensors) {
         self.policy.save(state);
-        if let Some(critic) = &self.critic {
-            state.insert_network("critic.", &**critic);
-        }
         if let Some(rewards) = &self.rewards {
             rewards.moments.save("returns.", state);
         }
@@ -560,9 +550,6 @@ impl<T: Scalar> ActorCritic<T> {
     /// Fails if something is missing or does not fit.
     pub(super) fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         self.policy.load(state)?;
-        if let Some(critic) = &mut self.critic {
-            state.load_network("critic.", &mut **critic)?;
-        }
         if let Some(rewards) = &mut self.rewards {
             rewards.moments.load("returns.", state)?;
         }

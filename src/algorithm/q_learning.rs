@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::{Env, Mode, Policy, PolicyError, Problem, Situation, Space};
+use crate::env::{Assessment, Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::argmax;
 use crate::nn::random::{below, uniform};
@@ -120,6 +120,11 @@ impl Policy for TablePolicy {
     ) -> Result<(), PolicyError> {
         action[0] = argmax(self.row(self.state(situation.observation))) as f32;
         Ok(())
+    }
+
+    fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
+        let q_values = self.row(self.state(situation.observation)).to_vec();
+        Some(Assessment { q_values, ..Assessment::default() })
     }
 }
 

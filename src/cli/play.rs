@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::environment::Place;
 use crate::console::{self, Output};
 use crate::env::episode::{self, View};
-use crate::env::{Env, Episode, Info, Space};
+use crate::env::{Assessment, Env, Episode, Info, Space};
 use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, EvaluationMode, EvaluationSpec};
 use crate::policy::{HardCodedSpec, PolicySpec};
@@ -70,7 +70,8 @@ pub(super) struct Args {
     /// Take the best action; by default as the trial's evaluation did.
     #[arg(long, conflicts_with = "explore")]
     greedy: bool,
-    /// Print every step: action, observation, reward, terminated, truncated, info.
+    /// Print every step: action, observation, reward, terminated, truncated, info; with --json also what the policy thinks
+    /// of the observation, probabilities, mean and standard deviation, Q-values, value.
     #[arg(long)]
     print: bool,
     /// Film the episodes into this MP4 file.
@@ -236,9 +237,10 @@ fn play(
                 agent: &cast.name,
                 trained_steps: cast.trained_steps(),
                 poster: None,
+                steps: None,
             };
             // The film is what was asked for, whether or not anybody reads along.
-            let watch = |view: &View<'_>| match audience.watch(view, out) {
+            let watch = |view: &mut View<'_>| match audience.watch(view, out) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 watched => watched,
             };
@@ -247,7 +249,7 @@ fn play(
         None => {
             for &seed in seeds {
                 let watch =
-                    |view: View<'_>| -> anyhow::Result<()> { Ok(audience.watch(&view, out)?) };
+                    |mut view: View<'_>| -> anyhow::Result<()> { Ok(audience.watch(&mut view, out)?) };
                 episode::play(env, policy, mode, &mut chance(seed), seed, max_steps, watch)?;
             }
         }
@@ -267,7 +269,7 @@ struct Audience<'a> {
 }
 
 impl Audience<'_> {
-    fn watch(&mut self, view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
+    fn watch(&mut self, view: &mut View<'_>, out: &mut impl Write) -> io::Result<()> {
         let (terminated, truncated) =
             view.last.map_or((false, false), |(_, last)| (last.terminated, last.truncated));
         let now = Episode {
@@ -290,7 +292,7 @@ impl Audience<'_> {
         }
     }
 
-    fn print_json(&self, view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
+    fn print_json(&self, view: &mut View<'_>, out: &mut impl Write) -> io::Result<()> {
         let transition = view.last.map(|(_, transition)| transition);
         let line = StepLine {
             episode: self.played.len(),
@@ -302,6 +304,7 @@ impl Audience<'_> {
             terminated: transition.map(|transition| transition.terminated),
             truncated: transition.map(|transition| transition.truncated),
             info: view.env.env().info(),
+            policy: view.assess(),
         };
         serde_json::to_writer(&mut *out, &line)?;
         writeln!(out)
@@ -359,6 +362,9 @@ struct StepLine<'a> {
     terminated: Option<bool>,
     truncated: Option<bool>,
     info: Info,
+    /// What the policy thinks of the observation, where it acts on it and has something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Assessment>,
 }
 
 /// An element of a space, as people and programs read it.

@@ -51,9 +51,13 @@ pub enum Readout {
 /// # Errors
 /// Fails if the policies differ in more than the last layer.
 pub fn begin_with(fresh: &mut Tensors, learned: &Tensors) -> anyhow::Result<Vec<String>> {
-    let own: BTreeSet<String> = fresh.names().map(str::to_owned).collect();
-    let foreign: Vec<&str> = learned.names().filter(|name| !own.contains(*name)).collect();
-    let anew = fresh.take_matching(learned);
+    // Critics begin anew: not every algorithm has one to give.
+    let acts = |name: &str| !name.starts_with("critic.");
+    let own: BTreeSet<String> =
+        fresh.names().filter(|name| acts(name)).map(str::to_owned).collect();
+    let foreign: Vec<&str> =
+        learned.names().filter(|name| acts(name) && !own.contains(*name)).collect();
+    let anew = fresh.take_matching(learned, acts);
     // Layers are numbered; a standard deviation belongs to the last one.
     let layer = |name: &str| name.split('.').next().and_then(|number| number.parse::<usize>().ok());
     let last = own.iter().filter_map(|name| layer(name)).max();
@@ -108,6 +112,25 @@ mod tests {
         fresh.insert("observations.mean", &[4], &[0.0_f32; 4]);
         let error = begin_with(&mut fresh, &learned).expect_err("another input");
         assert!(error.to_string().contains("observations.mean"), "{error}");
+    }
+
+    #[test]
+    fn critics_begin_anew() {
+        let with_critic = |value: f32| {
+            let mut tensors = network(&[4, 8, 2], value);
+            tensors.insert("critic.0.bias", &[8], &[value; 8]);
+            tensors
+        };
+        for (mut fresh, learned) in [
+            (with_critic(0.0), with_critic(1.0)),
+            (with_critic(0.0), network(&[4, 8, 2], 1.0)),
+            (network(&[4, 8, 2], 0.0), with_critic(1.0)),
+        ] {
+            let has = fresh.contains("critic.0.bias");
+            assert_eq!(begin_with(&mut fresh, &learned).expect("equal networks"), [""; 0]);
+            let critic = fresh.get::<f32>("critic.0.bias", &[8]).ok();
+            assert_eq!(critic, has.then(|| vec![0.0; 8]));
+        }
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! A policy that acts by a network.
 
 use super::{LearnedPolicy, Readout};
-use crate::env::{Mode, Policy, PolicyError, Situation, Space};
+use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Head, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
 
 /// A network, what it sees of an observation, and how its outputs become actions.
 pub struct NetworkPolicy<T: Scalar> {
-    /// The network. It may have more outputs than the head takes; the head's come first.
+    /// The network. It may have one output more than the head takes, at the end: the value of the state.
     pub network: Box<dyn Network<T>>,
     /// From outputs to actions.
     pub head: Head,
     /// Logarithms of the standard deviations of a [`Head::Gaussian`]; empty for the others.
     pub log_std: Vec<T>,
-    /// Normalises what the network sees, where the algorithm asked for it.
+    /// The state-value function, where it has a network of its own. It decides nothing.
+    pub critic: Option<Box<dyn Network<T>>>,
+    /// Normalises what the networks see, where the algorithm asked for it.
     pub normaliser: Option<ObservationNormaliser>,
     /// What computes the network.
     pub engine: Engine,
@@ -39,6 +41,7 @@ impl<T: Scalar> NetworkPolicy<T> {
             network,
             log_std: vec![T::zero(); head.log_std_len()],
             head,
+            critic: None,
             normaliser: None,
             engine,
             observation_space: observation_space.clone(),
@@ -105,6 +108,28 @@ impl<T: Scalar> NetworkPolicy<T> {
         self.features = features;
     }
 
+    /// The network's outputs for one observation, without dropout.
+    pub fn predict(&mut self, observation: &[f32]) -> &[T] {
+        self.look(observation);
+        self.network.forward(&self.features, 1, &mut self.outputs);
+        &self.outputs
+    }
+
+    /// The distribution over actions that the head's `outputs` mean.
+    fn distribution(&self, outputs: &[T]) -> Assessment {
+        let mut assessment = Assessment::default();
+        if let Head::Gaussian { dimensions } = self.head {
+            let mut mean = vec![0.0; dimensions];
+            self.head.most_probable(outputs, &mut mean);
+            self.bound(&mut mean);
+            assessment.mean = mean.into_iter().map(f64::from).collect();
+            assessment.std = self.log_std.iter().map(|log_std| log_std.exp().as_f64()).collect();
+        } else {
+            assessment.probabilities = self.head.probabilities(outputs);
+        }
+        assessment
+    }
+
     /// Turns the network's last outputs into an action.
     fn decide(
         &self,
@@ -135,9 +160,19 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        self.look(situation.observation);
-        self.network.forward(&self.features, 1, &mut self.outputs);
+        self.predict(situation.observation);
         self.decide(situation.step, mode, rng, action)
+    }
+
+    fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
+        self.predict(situation.observation);
+        let mut assessment = self.distribution(&self.outputs[..self.head.outputs()]);
+        let mut value = self.outputs.get(self.head.outputs()).copied();
+        if let Some(critic) = &mut self.critic {
+            critic.forward(&self.features, 1, std::slice::from_mut(value.insert(T::zero())));
+        }
+        assessment.value = value.map(T::as_f64);
+        Some(assessment)
     }
 }
 
@@ -146,6 +181,9 @@ impl<T: Scalar> LearnedPolicy for NetworkPolicy<T> {
         state.insert_network("", &*self.network);
         if !self.log_std.is_empty() {
             state.insert("log_std", &[self.log_std.len()], &self.log_std);
+        }
+        if let Some(critic) = &self.critic {
+            state.insert_network("critic.", &**critic);
         }
         if let Some(normaliser) = &self.normaliser {
             normaliser.moments.save("observations.", state);
@@ -156,6 +194,13 @@ impl<T: Scalar> LearnedPolicy for NetworkPolicy<T> {
         state.load_network("", &mut *self.network)?;
         if !self.log_std.is_empty() {
             self.log_std = state.get("log_std", &[self.log_std.len()])?;
+        }
+        match &mut self.critic {
+            Some(critic) if state.names().any(|name| name.starts_with("critic.")) => {
+                state.load_network("critic.", &mut **critic)?;
+            }
+            // Files from before critics were kept: one that learned nothing would say nonsense.
+            critic => *critic = None,
         }
         if let Some(normaliser) = &mut self.normaliser {
             normaliser.moments.load("observations.", state)?;

@@ -1,7 +1,7 @@
 //! A policy whose actions are squashed into the action space.
 
 use super::{LearnedPolicy, Readout};
-use crate::env::{Mode, Policy, PolicyError, Situation, Space};
+use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
 use crate::nn::{Engine, Network, Scalar, StateError, Tensors};
@@ -64,10 +64,8 @@ impl<T: Scalar> SquashedPolicy<T> {
         rng: &mut Rng,
         actions: &mut [f32],
     ) -> Result<(), NotFinite> {
-        let rows = self.observation_space.encode_all(observations, &mut self.features);
+        self.predict(observations);
         let (width, dimensions) = (self.network.outputs(), self.dimensions());
-        self.outputs.resize(rows * width, T::zero());
-        self.network.forward(&self.features, rows, &mut self.outputs);
         if self.outputs.iter().any(|output| !output.is_finite()) {
             return Err(NotFinite);
         }
@@ -87,6 +85,13 @@ impl<T: Scalar> SquashedPolicy<T> {
             }
         }
         Ok(())
+    }
+
+    /// Replaces the network's outputs by those for the flat `observations`.
+    fn predict(&mut self, observations: &[f32]) {
+        let rows = self.observation_space.encode_all(observations, &mut self.features);
+        self.outputs.resize(rows * self.network.outputs(), T::zero());
+        self.network.forward(&self.features, rows, &mut self.outputs);
     }
 
     /// Stretches actions, one after another, from [-1, 1] to the bounds of the action space.
@@ -117,6 +122,19 @@ impl<T: Scalar> Policy for SquashedPolicy<T> {
         })?;
         self.stretch(action);
         Ok(())
+    }
+
+    fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
+        let dimensions = self.dimensions();
+        self.predict(situation.observation);
+        let (means, log_stds) = self.outputs.split_at(dimensions);
+        let mut mean: Vec<f32> = means.iter().map(|mean| mean.tanh().as_f32()).collect();
+        self.stretch(&mut mean);
+        Some(Assessment {
+            mean: mean.into_iter().map(f64::from).collect(),
+            std: SquashedGaussian::deviations(log_stds).map(T::as_f64).collect(),
+            ..Assessment::default()
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod log;
 mod memory;
 mod session;
 mod stage;
+mod steps;
 mod take;
 mod trainer;
 

@@ -98,6 +98,8 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         let (file, poster) = (format!("{name}.mp4"), format!("{name}.png"));
+        let steps = recording.explain.then(|| format!("{name}.steps.html"));
+        let steps_path = steps.as_ref().map(|steps| self.dir.file(steps));
         let seeds: Vec<u64> =
             (evaluation.seed..evaluation.seed + u64::from(recording.episodes)).collect();
         let scene = Scene {
@@ -108,13 +110,14 @@ impl<'a> Stage<'a> {
             agent,
             trained_steps: settings.training.is_some().then_some(trained_steps),
             poster: Some(&self.dir.file(&poster)),
+            steps: steps_path.as_deref(),
         };
         let chance = |seed| stream(self.plan.seed, Purpose::Evaluation, seed);
         let path = self.dir.file(&file);
         let take =
             record_take(&mut self.env, policy, chance, &scene, &recording.video, &path, |_| Ok(()))
                 .map_err(anyhow::Error::from)?;
-        log.write(progress, seconds, Event::Take(TakeRecord { moment, file, poster, take }))?;
+        log.write(progress, seconds, Event::Take(TakeRecord { moment, file, poster, steps, take }))?;
         Ok(())
     }
 }

@@ -8,6 +8,8 @@ use crate::env::episode::{View, play};
 use crate::env::{EnvError, Mode, Policy, PolicyError, TimeLimit};
 use crate::record::{Take, cut_marks};
 use crate::rng::Rng;
+use crate::store;
+use super::steps::Steps;
 use crate::video::{
     Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, SIDES, VideoConfig, VideoError,
     probe,
@@ -30,6 +32,8 @@ pub struct Scene<'a> {
     pub trained_steps: Option<u64>,
     /// Where to write the first frame as a PNG file, for a page to show before it has loaded the video.
     pub poster: Option<&'a Path>,
+    /// Where to write what the policy saw and thought at every frame, for a page to show below the video.
+    pub steps: Option<&'a Path>,
 }
 
 /// A take failed. Nothing is left at the video's path.
@@ -47,6 +51,9 @@ pub enum TakeError {
     /// Whoever watched could not write down what they saw.
     #[error(transparent)]
     Watch(#[from] io::Error),
+    /// What was thought at every frame could not be written down.
+    #[error("failed to write down the steps of an episode")]
+    Steps(#[source] anyhow::Error),
 }
 
 /// Plays `scene.seeds` with `policy` and films them to `path`; see [`Encoder`] for how the file appears.
@@ -63,9 +70,10 @@ pub fn record_take(
     scene: &Scene<'_>,
     config: &VideoConfig,
     path: &Path,
-    mut watch: impl FnMut(&View<'_>) -> io::Result<()>,
+    mut watch: impl FnMut(&mut View<'_>) -> io::Result<()>,
 ) -> Result<Take, TakeError> {
     let mut camera = Camera::new(env, scene, config, path)?;
+    let mut steps = scene.steps.map(|path| (path, Steps::new(env.env())));
     let mut take = Take {
         seeds: scene.seeds.to_vec(),
         returns: Vec::new(),
@@ -82,8 +90,11 @@ pub fn record_take(
     for (episode, &seed) in scene.seeds.iter().enumerate() {
         let mut rewards = Vec::new();
         let rng = &mut chance(seed);
-        let played = play(env, policy, scene.mode, rng, seed, scene.max_steps, |view| {
-            watch(&view)?;
+        let played = play(env, policy, scene.mode, rng, seed, scene.max_steps, |mut view| {
+            watch(&mut view)?;
+            if let Some((_, steps)) = &mut steps {
+                steps.see(&mut view);
+            }
             rewards.extend(view.last.map(|(_, transition)| transition.reward as f32));
             camera.shoot(view.env, episode, view.total)
         })?;
@@ -96,6 +107,10 @@ pub fn record_take(
     (take.width, take.height) = camera.encoder.size();
     take.frames = camera.encoder.frames();
     camera.encoder.finish()?;
+    if let Some((path, steps)) = steps {
+        let written = steps.to_page().and_then(|page| store::write_atomically(path, page.as_bytes()));
+        written.map_err(TakeError::Steps)?;
+    }
     Ok(take)
 }
 

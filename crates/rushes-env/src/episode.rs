@@ -1,7 +1,7 @@
 //! One episode with a policy that stays as it is: what evaluations, takes and `rushes play` share.
 
 use crate::environment::{EnvError, Step};
-use crate::policy::{Mode, Policy, PolicyError, Situation};
+use crate::policy::{Assessment, Mode, Policy, PolicyError, Situation};
 use crate::time_limit::TimeLimit;
 use rushes_rng::Rng;
 
@@ -15,6 +15,17 @@ pub struct View<'a> {
     pub last: Option<(&'a [f32], Step)>,
     /// The sum of the rewards so far.
     pub total: f64,
+    /// Who acts next; nobody where the episode is over, and in training, whose policies act on all copies at once.
+    pub(crate) policy: Option<&'a mut dyn Policy>,
+}
+
+impl View<'_> {
+    /// What the policy thinks of the observation that it acts on next.
+    pub fn assess(&mut self) -> Option<Assessment> {
+        let (observation, step) = (self.observation, self.env.elapsed_steps());
+        let situation = Situation { observation, step, env: self.env.env() };
+        self.policy.as_deref_mut()?.assess(situation)
+    }
 }
 
 /// An episode that is over, or was cut short by whoever played it.
@@ -56,16 +67,25 @@ pub fn play<E: From<EnvError> + From<PolicyError>>(
     let mut episode = Episode { r#return: 0.0, length: 0, terminated: false, truncated: false };
     env.reset(Some(seed), &mut observation)?;
     policy.begin_episode();
-    watch(View { env, observation: &observation, last: None, total: 0.0 })?;
-    while max_steps.is_none_or(|limit| episode.length < limit) {
+    let acts = |length: u32| max_steps.is_none_or(|limit| length < limit);
+    let next: Option<&mut dyn Policy> = if acts(0) { Some(policy) } else { None };
+    watch(View { env, observation: &observation, last: None, total: 0.0, policy: next })?;
+    while acts(episode.length) {
         let situation =
             Situation { observation: &observation, step: episode.length, env: env.env() };
         policy.act(situation, mode, rng, &mut action)?;
         let step = env.step(&action, &mut observation)?;
         episode.length += 1;
         episode.r#return += step.reward;
-        let last = Some((&action[..], step));
-        watch(View { env, observation: &observation, last, total: episode.r#return })?;
+        let goes_on = !step.done() && acts(episode.length);
+        let next: Option<&mut dyn Policy> = if goes_on { Some(policy) } else { None };
+        watch(View {
+            env,
+            observation: &observation,
+            last: Some((&action, step)),
+            total: episode.r#return,
+            policy: next,
+        })?;
         if step.done() {
             episode.terminated = step.terminated;
             episode.truncated = step.truncated;

@@ -51,7 +51,7 @@ pub use environment::{Env, EnvError, Info, Step, Trace};
 pub use episode::Episode;
 pub use meaning::{Channel, Meaning};
 pub use pixels::{Channels, Crop, Pixels, PixelsSpec};
-pub use policy::{FromFn, Mode, Policy, PolicyError, Situation};
+pub use policy::{Assessment, FromFn, Mode, Policy, PolicyError, Situation};
 pub use problem::Problem;
 pub use registry::{all, find, register, retired, unknown};
 pub use space::{Action, Dtype, Space};

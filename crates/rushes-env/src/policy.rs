@@ -1,6 +1,7 @@
 //! Policies: what turns an observation into an action.
 
 use rushes_rng::Rng;
+use serde::Serialize;
 
 use crate::environment::Env;
 
@@ -34,6 +35,26 @@ pub struct PolicyError {
     pub message: String,
 }
 
+/// What a policy thinks of a situation; what it has nothing to say about is empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Assessment {
+    /// The probability of each discrete action; of an action of several parts those of each part, one part after another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub probabilities: Vec<f64>,
+    /// The mean of each number of a continuous action, within the action space's bounds: the greedy action.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f64>,
+    /// The standard deviation of each number of a continuous action, before it is squashed or cut to the bounds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub std: Vec<f64>,
+    /// The value of each discrete action (Q-values).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub q_values: Vec<f64>,
+    /// The critic's estimate of the discounted return from here, in the scale of the rewards that it learned from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+}
+
 /// A policy, playing one episode at a time.
 pub trait Policy {
     /// Forgets what it knew of the last episode. Stateless policies do nothing.
@@ -50,6 +71,12 @@ pub trait Policy {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError>;
+
+    /// What the policy thinks of `situation`, whether or not it acts on it; draws no chance and changes no later action.
+    /// By default it has nothing to say.
+    fn assess(&mut self, _situation: Situation<'_>) -> Option<Assessment> {
+        None
+    }
 }
 
 /// A deterministic rule: a function from the observation to the flat action.

@@ -123,6 +123,27 @@ impl Head {
         }
     }
 
+    /// The probability of each value of a discrete action, of each part one after another; nothing for a Gaussian.
+    pub fn probabilities<T: Scalar>(&self, outputs: &[T]) -> Vec<f64> {
+        match self {
+            Head::Categorical { nvec } => {
+                let mut probabilities = vec![T::zero(); outputs.len()];
+                let mut rest = &mut probabilities[..];
+                for logits in parts(nvec, outputs) {
+                    let (part, others) = rest.split_at_mut(logits.len());
+                    softmax(logits, part);
+                    rest = others;
+                }
+                probabilities.into_iter().map(T::as_f64).collect()
+            }
+            Head::Bernoulli => {
+                let zero = sigmoid(outputs[0]).as_f64();
+                vec![zero, 1.0 - zero]
+            }
+            Head::Gaussian { .. } => Vec::new(),
+        }
+    }
+
     /// Log-probability of `action` and entropy.
     #[inline]
     pub fn evaluate<T: Scalar>(
@@ -255,6 +276,11 @@ impl SquashedGaussian {
     pub const LOG_STD: (f64, f64) = (-20.0, 2.0);
     /// Added inside the logarithm of tanh's derivative, as in Stable-Baselines3.
     const EPSILON: f64 = 1e-6;
+
+    /// The standard deviations that the second half of the outputs means.
+    pub fn deviations<T: Scalar>(log_stds: &[T]) -> impl Iterator<Item = T> {
+        log_stds.iter().map(|&log_std| Self::cut(log_std).exp())
+    }
 
     /// How many outputs the network must have.
     pub fn outputs(self) -> usize {

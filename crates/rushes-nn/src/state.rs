@@ -204,11 +204,11 @@ impl Tensors {
         self.tensors.get(name).is_some_and(|tensor| tensor.dtype == Dtype::F64)
     }
 
-    /// Takes over every tensor that `other` has with the same name, type and shape. Gives the names of those that stay as
-    /// they are.
-    pub fn take_matching(&mut self, other: &Self) -> Vec<String> {
+    /// Takes over every tensor that is `wanted` and that `other` has with the same name, type and shape. Gives the names of
+    /// those that are wanted and stay as they are.
+    pub fn take_matching(&mut self, other: &Self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let mut kept = Vec::new();
-        for (name, own) in &mut self.tensors {
+        for (name, own) in self.tensors.iter_mut().filter(|(name, _)| wanted(name)) {
             match other.tensors.get(name) {
                 Some(new) if (new.dtype, &new.shape) == (own.dtype, &own.shape) => {
                     *own = new.clone();

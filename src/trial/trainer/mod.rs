@@ -400,7 +400,7 @@ impl<'a> Session<'a> {
             codec,
             encoder: "the training script".into(),
         };
-        Ok(TakeRecord { moment, file, poster, take })
+        Ok(TakeRecord { moment, file, poster, steps: None, take })
     }
 
     /// Checks that the script left a file of this name in the trial's directory.

@@ -1,0 +1,365 @@
+// ---- The player: one clock for any number of takes.
+const players = new WeakMap();
+const setUpPlayer = (player) => {
+  const takes = [];
+  const tilesBox = player.querySelector("[data-tiles]");
+  const control = (name) => player.querySelector(`[data-action="${name}"]`);
+  const [play, scrub, speed, seedPick, setPick] = ["play", "scrub", "speed", "seed", "set"].map(control);
+  const clock = player.querySelector("[data-time]");
+  const icon = (path) => {
+    const svg = make("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" });
+    svg.append(make("path", { d: path }));
+    return svg;
+  };
+  const PLAY = "M3 1v12l10-6z", PAUSE = "M3 1h3v12H3zM8 1h3v12H8z";
+  control("back").append(icon("M10 1v12L3 7zM1 1h2v12H1z"));
+  control("forward").append(icon("M4 1v12l7-6zM11 1h2v12h-2z"));
+
+  // The takes of a player's markup, and the numbers of those that it opens with.
+  const read = (markup) => {
+    const found = JSON.parse(markup.querySelector("[data-takes]").textContent).takes;
+    for (const take of found) {
+      take.low = take.trace.reduce((a, b) => Math.min(a, b), 0);
+      take.high = take.trace.reduce((a, b) => Math.max(a, b), 0);
+    }
+    const shown = all("[data-take]", markup).map((tile) => Number(tile.dataset.take));
+    // A take inside the page has its address in its video element only.
+    for (const tile of all("[data-take]", markup)) found[tile.dataset.take].url ??= tile.querySelector("video").getAttribute("src");
+    takes.splice(0, takes.length, ...found);
+    return shown;
+  };
+  let opening = read(player);
+  const length = (take) => take.frames / take.fps;
+  const tiles = [];
+  let time = 0, playing = false, duration = 1, lastTick = 0;
+
+  const frameOf = (take, at) => Math.min(Math.max(Math.floor(at * take.fps + 1e-6), 0), take.frames - 1);
+  const returnAt = (take, at) => take.trace[Math.min(Math.floor(frameOf(take, at) / take.stride), take.trace.length - 1)];
+  // The middle of a frame: its edges round to either side.
+  const placeOf = (take, at) => (frameOf(take, at) + 0.5) / take.fps;
+
+  const near = "IntersectionObserver" in window
+    ? new IntersectionObserver((entries) => {
+      for (const entry of entries) if (entry.isIntersecting) wake(entry.target);
+    }, { rootMargin: "300px" })
+    : null;
+  const wake = (video) => { if (video.preload === "none") { video.preload = "metadata"; video.load(); } };
+  const seek = (tile) => {
+    const { video, take } = tile;
+    if (video.readyState === 0) {
+      wake(video);
+      video.addEventListener("loadedmetadata", () => { video.currentTime = placeOf(take, time); }, { once: true });
+    } else {
+      video.currentTime = placeOf(take, time);
+    }
+  };
+
+  const draw = (tile) => {
+    const { take, trace } = tile;
+    const shown = tiles.map((other) => other.take);
+    const low = Math.min(0, ...shown.map((t) => t.low));
+    const high = Math.max(...shown.map((t) => t.high), low + 1e-9);
+    const x = (frame) => (frame / take.fps / duration * 1000).toFixed(1);
+    const y = (value) => (96 - 92 * (value - low) / (high - low)).toFixed(1);
+    let line = "", area = "", episode = 0;
+    take.trace.forEach((value, index) => {
+      const frame = index * take.stride;
+      const first = episode < take.starts.length && frame >= take.starts[episode];
+      if (first) {
+        if (area) area += `V${y(0)}z`;
+        area += `M${x(frame)} ${y(0)}`;
+        while (episode < take.starts.length && frame >= take.starts[episode]) episode += 1;
+      }
+      line += `${first ? "M" : "L"}${x(frame)} ${y(value)}`;
+      area += `L${x(frame)} ${y(value)}`;
+    });
+    trace.querySelector(".line").setAttribute("d", line);
+    trace.querySelector(".area").setAttribute("d", area ? `${area}V${y(0)}z` : "");
+  };
+
+  const paint = () => {
+    scrub.value = time;
+    const step = Math.floor(time * (tiles[0]?.take.fps ?? 1) + 1e-6);
+    clock.firstElementChild.textContent = `${time.toFixed(2)} s`;
+    clock.lastElementChild.textContent = ` · frame ${step}`;
+    scrub.setAttribute("aria-valuetext", `${time.toFixed(2)} seconds of ${duration.toFixed(2)}`);
+    for (const { take, head, caption, now, whole, state } of tiles) {
+      const x = Math.min(time, length(take)) / duration * 1000;
+      head.setAttribute("x1", x);
+      head.setAttribute("x2", x);
+      const rest = !playing && time === 0;
+      const last = take.returns.map(write).join(", ");
+      caption.textContent = rest ? "final return " : "return so far ";
+      now.textContent = rest ? last : write(returnAt(take, time));
+      whole.textContent = rest ? "" : ` of ${last}`;
+      const ended = time >= length(take) - 0.5 / take.fps;
+      const frame = frameOf(take, time);
+      const episode = take.starts.filter((start) => start <= frame).length;
+      const several = take.starts.length > 1 ? `episode ${episode} of ${take.starts.length}` : "";
+      state.textContent = ended ? `ended at ${length(take).toFixed(1)} s` : several;
+    }
+  };
+
+  const setPlaying = (on) => {
+    playing = on;
+    play.replaceChildren(icon(on ? PAUSE : PLAY));
+    play.setAttribute("aria-label", on ? "Pause" : "Play");
+    if (!on) {
+      for (const tile of tiles) {
+        tile.video.pause();
+        // Takes run a frame or two apart while they play; at rest all show the same moment.
+        if (tile.video.readyState > 0) seek(tile);
+      }
+      return;
+    }
+    if (time >= duration - 0.01) moveTo(0);
+    for (const tile of tiles) start(tile);
+    lastTick = performance.now();
+    requestAnimationFrame(tick);
+  };
+  const start = (tile) => {
+    const { video, take } = tile;
+    if (time >= length(take) - 1 / take.fps) return;
+    wake(video);
+    video.playbackRate = Number(speed.value);
+    if (video.readyState > 0 && Math.abs(video.currentTime - time) > 0.04) video.currentTime = time;
+    video.play().catch(() => { /* interrupted by a pause, or the file is gone: the others go on */ });
+  };
+  const tick = (now) => {
+    if (!playing) return;
+    const rate = Number(speed.value);
+    // The longest take leads as long as it plays; a clock of our own otherwise (a video that cannot be played).
+    const leader = tiles.reduce((a, b) => (length(b.take) > length(a.take) ? b : a), tiles[0]);
+    const led = leader && !leader.video.paused && leader.video.readyState >= 2;
+    const waiting = leader && !leader.video.error && leader.video.readyState < 2 && !leader.video.paused;
+    if (led) time = Math.max(time, Math.min(leader.video.currentTime, duration));
+    else if (!waiting) time += (now - lastTick) / 1000 * rate;
+    lastTick = now;
+    for (const tile of tiles) {
+      const { video, take } = tile;
+      const over = time >= length(take) - 0.5 / take.fps;
+      if (over && !video.paused) { video.pause(); seek(tile); }
+      if (!over && video.paused) start(tile);
+      else if (!over && tile !== leader && Math.abs(video.currentTime - time) > 0.15 * Math.max(rate, 1)) video.currentTime = time;
+    }
+    if (time >= duration - 0.5 / (leader?.take.fps ?? 30) || leader?.video.ended) {
+      if (control("loop").checked) { moveTo(0); for (const tile of tiles) start(tile); }
+      else { time = duration; setPlaying(false); }
+    }
+    paint();
+    if (playing) requestAnimationFrame(tick);
+  };
+  const moveTo = (at) => {
+    time = Math.min(Math.max(at, 0), duration);
+    for (const tile of tiles) {
+      seek(tile);
+      if (playing && tile.video.paused) start(tile);
+    }
+    paint();
+  };
+  const step = (frames) => {
+    if (playing) setPlaying(false);
+    const fps = tiles[0]?.take.fps ?? 30;
+    moveTo((Math.floor(time * fps + 1e-6) + frames) / fps + 1e-6);
+  };
+
+  const relayout = () => {
+    duration = Math.max(...tiles.map((tile) => length(tile.take)), 0.001);
+    scrub.max = duration;
+    time = Math.min(time, duration);
+    player.classList.toggle("pair", tiles.length > 1);
+    for (const tile of tiles) {
+      draw(tile);
+      tile.remove.hidden = tiles.length < 2;
+    }
+    paint();
+  };
+
+  const option = (index) => new Option(takes[index].label, index);
+  const fill = (select) => {
+    if (select.dataset.full) return;
+    select.dataset.full = "1";
+    const chosen = select.value;
+    select.replaceChildren();
+    const groups = new Map();
+    takes.forEach((take, index) => {
+      if (!groups.has(take.agent)) groups.set(take.agent, make("optgroup", { label: take.agent }));
+      groups.get(take.agent).append(option(index));
+    });
+    select.append(...groups.values());
+    select.value = chosen;
+  };
+
+  const assign = (tile, index) => {
+    const take = takes[index];
+    tile.index = index;
+    tile.take = take;
+    tile.figure.className = `tile ${take.class}`;
+    tile.figure.dataset.take = index;
+    if (tile.video.getAttribute("src") !== take.url) {
+      tile.video.src = take.url;
+      tile.video.poster = take.poster;
+      tile.video.preload = "metadata";
+      tile.video.width = take.width;
+      tile.video.height = take.height;
+    }
+    tile.video.setAttribute("aria-label", take.label);
+    tile.who.textContent = take.agent;
+    tile.when.textContent = `${take.moment}${take.moment ? ", " : ""}seed ${take.seed}`;
+    if (!tile.select.dataset.full) tile.select.replaceChildren(option(index));
+    tile.select.value = index;
+  };
+  const adopt = (figure, index) => {
+    const video = figure.querySelector("video");
+    // Keyboard and pointer go through the shared control.
+    video.removeAttribute("controls");
+    figure.querySelector(".result")?.remove();
+    const caption = figure.querySelector("figcaption");
+    const select = make("select", { "aria-label": "Take" });
+    const who = make("span", { class: "who" }), when = make("span", { class: "when" });
+    const remove = make("button", { type: "button", "aria-label": "Remove this take", title: "Remove this take" }, "×");
+    caption.replaceChildren(make("span", { class: "swatch", "aria-hidden": "true" }), make("span", { class: "pick" }, who, " ", when, select), remove);
+    const trace = make("svg", { class: "trace", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" });
+    const head = make("line", { class: "head", y1: 0, y2: 100 });
+    trace.append(make("path", { class: "area" }), make("path", { class: "line" }), head);
+    const label = make("span"), now = make("b"), whole = make("span"), state = make("span");
+    const readout = make("div", { class: "readout" }, make("span", {}, label, now, whole), state);
+    figure.append(trace, readout);
+    const tile = { figure, video, select, who, when, remove, trace, head, caption: label, now, whole, state };
+    assign(tile, index);
+    tiles.push(tile);
+    near?.observe(video);
+    for (const event of ["pointerdown", "focus"]) select.addEventListener(event, () => fill(select));
+    select.addEventListener("change", () => { assign(tile, Number(select.value)); relayout(); seek(tile); if (playing) start(tile); });
+    remove.addEventListener("click", () => {
+      tiles.splice(tiles.indexOf(tile), 1);
+      figure.remove();
+      relayout();
+      tiles[0].select.focus();
+    });
+    video.addEventListener("click", () => setPlaying(!playing));
+    trace.addEventListener("click", (event) => {
+      const box = trace.getBoundingClientRect();
+      moveTo((event.clientX - box.left) / box.width * duration);
+    });
+    return tile;
+  };
+  const blank = () => {
+    const figure = make("figure", { class: "tile" });
+    const video = make("video", { class: "take", preload: "metadata", playsinline: "" });
+    video.muted = true;
+    figure.append(make("figcaption"), video);
+    return figure;
+  };
+  const add = (index) => {
+    const figure = blank();
+    tilesBox.append(figure);
+    return adopt(figure, index);
+  };
+  const showSet = (indices) => {
+    setPlaying(false);
+    while (tiles.length > indices.length) tiles.pop().figure.remove();
+    indices.forEach((index, place) => (tiles[place] ? assign(tiles[place], index) : add(index)));
+    relayout();
+    moveTo(0);
+  };
+
+  // Sets of takes to choose from, as far as there is anything in them.
+  const pick = (test) => takes.map((_, index) => index).filter((index) => test(takes[index]));
+  const subject = () => tiles[0].take;
+  const same = (take) => take.agent === subject().agent && take.seed === subject().seed;
+  const sets = {
+    "opening takes": () => opening,
+    "before and after": () => pick((t) => same(t) && t.when !== "during"),
+    "through training": () => pick(same),
+    "all agents, after": () => pick((t) => t.when === "after" && t.seed === subject().seed),
+    "all seeds": () => pick((t) => t.agent === subject().agent && t.when === subject().when),
+  };
+  for (const figure of all("[data-take]", tilesBox)) adopt(figure, Number(figure.dataset.take));
+  for (const name of Object.keys(sets)) setPick.append(new Option(name, name));
+  const MOST = 24;
+  setPick.addEventListener("change", () => {
+    const indices = sets[setPick.value]();
+    if (indices.length > 0) showSet(indices.slice(0, MOST));
+  });
+
+  const listSeeds = (chosen) => {
+    const seeds = [...new Set(takes.map((take) => take.seed))].sort((a, b) => a - b);
+    seedPick.replaceChildren(...seeds.map((seed) => new Option(seed, seed)));
+    seedPick.value = chosen;
+    player.querySelector("[data-seed-label]").hidden = seeds.length < 2;
+  };
+  listSeeds(tiles[0].take.seed);
+  seedPick.addEventListener("change", () => {
+    for (const tile of tiles) {
+      const is = tile.take;
+      const other = takes.findIndex((t) => t.agent === is.agent && t.when === is.when && t.seed === Number(seedPick.value)
+        && (t.when !== "during" || t.moment === is.moment));
+      if (other >= 0) assign(tile, other);
+    }
+    relayout();
+    moveTo(0);
+  });
+
+  play.addEventListener("click", () => setPlaying(!playing));
+  control("back").addEventListener("click", () => step(-1));
+  control("forward").addEventListener("click", () => step(1));
+  control("add").addEventListener("click", () => {
+    const shown = new Set(tiles.map((tile) => tile.index));
+    const next = takes.findIndex((_, index) => !shown.has(index));
+    const tile = add(Math.max(next, 0));
+    relayout();
+    seek(tile);
+    if (playing) start(tile);
+    tile.select.focus();
+  });
+  scrub.addEventListener("input", () => moveTo(Number(scrub.value)));
+  speed.addEventListener("change", () => { for (const { video } of tiles) video.playbackRate = Number(speed.value); });
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const on = event.target;
+    const typing = on.closest?.("input:not([type=range]), select, textarea, summary, pre, [role=region]");
+    const pressing = on.closest?.("button, a") && (event.key === " " || event.key === "Enter");
+    const box = player.getBoundingClientRect();
+    const seen = box.bottom > 0 && box.top < innerHeight;
+    if (typing || pressing || !(seen || player.contains(on))) return;
+    const actions = {
+      " ": () => setPlaying(!playing),
+      ",": () => step(-1),
+      ".": () => step(1),
+      ArrowLeft: () => moveTo(time - 1),
+      ArrowRight: () => moveTo(time + 1),
+      Home: () => moveTo(0),
+      End: () => moveTo(duration),
+    };
+    // Home and End move the page unless the player has the focus.
+    if (!actions[event.key] || (["Home", "End"].includes(event.key) && !player.contains(on))) return;
+    event.preventDefault();
+    actions[event.key]();
+  });
+
+  // Takes have been added: what is shown stays, unless it is what the page opened with and nobody has touched it.
+  players.set(player, (markup) => {
+    const urls = (indices) => indices.map((index) => takes[index].url).join();
+    const untouched = !playing && time === 0 && urls(tiles.map((tile) => tile.index)) === urls(opening);
+    const shown = tiles.map((tile) => tile.take.url);
+    opening = read(markup);
+    const now = untouched ? opening : shown.map((url) => takes.findIndex((take) => take.url === url));
+    for (const select of all("select[data-full]", player)) delete select.dataset.full;
+    now.forEach((index, place) => {
+      if (!tiles[place]) { seek(add(index)); return; }
+      if (index < 0) return;
+      const same = shown[place] === takes[index].url;
+      assign(tiles[place], index);
+      if (!same) seek(tiles[place]);
+    });
+    listSeeds(Number(seedPick.value));
+    const files = all(".files", player), newFiles = all(".files", markup);
+    files.forEach((list, place) => list.replaceChildren(...newFiles[place].childNodes));
+    relayout();
+    if (playing) for (const tile of tiles) start(tile);
+  });
+
+  setPlaying(false);
+  relayout();
+};
