@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::exit::Exit;
-use crate::export::{csv, tensorboard};
+use crate::export::{csv, hub, onnx, tensorboard};
 use crate::report::NamedTable;
+use crate::results::SavedAgent;
 use crate::store::RunDir;
-use crate::{console, report, store};
+use crate::{console, report, results, store};
 
 /// Arguments of `rushes export`.
 #[derive(clap::Args)]
@@ -29,6 +30,16 @@ pub(super) struct Args {
     /// Write every table of the report as NAME.md.
     #[arg(long, value_name = "DIR", group = "format")]
     markdown: Option<PathBuf>,
+    /// Write the policy as an ONNX model, from observations to greedy actions.
+    #[arg(long, value_name = "FILE", group = "format")]
+    onnx: Option<PathBuf>,
+    /// Write a folder that a model hub takes: a model card with results in Hugging Face's metadata, the policy (as ONNX
+    /// too), its settings and replay.mp4.
+    #[arg(long, value_name = "DIR", group = "format")]
+    hub: Option<PathBuf>,
+    /// Of policies: the agent, or AGENT/SEED; by default the only one that learns, and its first seed.
+    #[arg(long)]
+    agent: Option<String>,
     /// Of tables: the agent that the others are held against, as for `rushes report`.
     #[arg(long, value_name = "AGENT")]
     base: Option<String>,
@@ -57,6 +68,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         if let Some(folder) = &args.markdown {
             write(&tables, folder, "md", NamedTable::markdown)?;
         }
+    }
+    if let Some(file) = &args.onnx {
+        let run = only(&runs, "--onnx")?;
+        let trial = results::trial_of(run, args.agent.as_deref())?;
+        onnx::export(&SavedAgent::open(trial.path(), None)?, file)?;
+        console::print(file.display())?;
+    }
+    if let Some(folder) = &args.hub {
+        hub::export(only(&runs, "--hub")?, args.agent.as_deref(), folder)?;
+        console::print(folder.display())?;
     }
     if left_out > 0 {
         console::message(format_args!(

@@ -22,6 +22,7 @@ mod envs;
 mod export;
 mod history;
 mod play;
+mod probe;
 mod reference;
 mod report;
 mod run;

@@ -95,7 +95,7 @@ impl SavedAgent {
             (None, agent) => {
                 let run = RunDir::open(path)
                     .context("expected a policy file, or the directory of a trial or a run")?;
-                Self::from_trial(&choose(&run, agent)?)
+                Self::from_trial(&trial_of(&run, agent)?)
             }
         }
     }
@@ -145,7 +145,7 @@ impl SavedAgent {
         }
         let trial = match TrialDir::find(path) {
             Some(trial) if agent.is_none() => trial,
-            _ => choose(&RunDir::open(path)?, agent)?,
+            _ => trial_of(&RunDir::open(path)?, agent)?,
         };
         let file = evaluated(&trial, &trial.plan()?.evaluation);
         anyhow::ensure!(
@@ -380,9 +380,12 @@ fn restore(
     Ok(policy)
 }
 
-/// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent and the first seed where
-/// they are left out, and the best sample where it was searched for.
-fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
+/// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent (of several, the only one that learns) and
+/// the first seed where they are left out, and the best sample where it was searched for.
+///
+/// # Errors
+/// Fails if the run cannot be read, or it has no such agent.
+pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
     let mut trials = run.plan()?.trials;
     if trials.iter().any(|trial| trial.sample.is_some()) {
         let summary: Summary = super::run::summary(run)?;
@@ -395,8 +398,14 @@ fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
     agents.dedup();
     let listed = agents.join(", ");
     let Some(agent) = agent else {
-        anyhow::ensure!(agents.len() == 1, "the run has several agents; name one of {listed}");
-        return Ok(run.trial(&trials[0].id));
+        let learners = || trials.iter().filter(|trial| trial.settings.schedule().is_some());
+        let first = if agents.len() == 1 { trials.first() } else { learners().next() };
+        let only = first.filter(|first| {
+            agents.len() == 1 || learners().all(|trial| trial.agent == first.agent)
+        });
+        let only =
+            only.with_context(|| format!("the run has several agents; name one of {listed}"))?;
+        return Ok(run.trial(&only.id));
     };
     // An agent's own name may hold a slash.
     let by_name = trials.iter().find(|trial| trial.agent == agent);

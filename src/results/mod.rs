@@ -17,7 +17,7 @@ mod run;
 mod summary;
 mod trial;
 
-pub use agent::{PlayingAgent, SavedAgent, SavedNetwork};
+pub use agent::{PlayingAgent, SavedAgent, SavedNetwork, trial_of};
 pub use evidence::{ended_early, weak_evidence};
 pub use initial::take_over;
 pub use opening::Opening;

@@ -320,6 +320,17 @@ impl<'a> Exporter<'a> {
 
     /// From the network's outputs to the greedy action, and what it was chosen by.
     fn actions(&mut self, outputs: &str, readout: &Readout) -> anyhow::Result<()> {
+        let mut outputs = outputs.to_owned();
+        if let Readout::Distribution { head, .. } = readout {
+            let own = head.outputs();
+            if self.network.layers.last().is_some_and(|layer| layer.output_shape[0] > own) {
+                let value = self.slice(&outputs, own, 1);
+                let doc = "the critic's estimate of the discounted return";
+                self.graph.output(&value, "value", self.dtype, &[1], doc);
+                outputs = self.slice(&outputs, 0, own);
+            }
+        }
+        let outputs = &outputs;
         match readout {
             Readout::Distribution { head: Head::Categorical { nvec }, .. } => {
                 self.categorical(outputs, nvec);
