@@ -20,6 +20,7 @@ mod input;
 mod interop;
 mod kills;
 mod learning;
+mod onnx;
 mod pixels;
 mod play;
 mod policies;
