@@ -16,7 +16,12 @@ fn video(c: &mut Criterion) {
 
     group.bench_function("draw CartPole", |b| b.iter(|| env.draw(&mut canvas)));
 
-    let info = CaptionInfo { agent: "reinforce".into(), trained_steps: Some(12_000), episodes: 1 };
+    let info = CaptionInfo {
+        agent: "reinforce".into(),
+        trained_steps: Some(12_000),
+        training_episode: None,
+        episodes: 1,
+    };
     let mut caption = Caption::new(&info, width, height);
     let bar = caption.bar_height();
     let mut frame = vec![0; (width * (height + bar) * 4) as usize];

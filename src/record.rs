@@ -170,15 +170,15 @@ pub struct TakeRecord {
     pub poster: String,
     /// File name of what the policy saw and thought at every frame, where that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steps: Option<String>,
+    pub numbers: Option<String>,
     /// What was filmed.
     pub take: Take,
 }
 
 impl TakeRecord {
     fn file_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let steps = self.steps.iter().map(|steps| ("steps", steps.as_str()));
-        [("file", self.file.as_str()), ("poster", &self.poster)].into_iter().chain(steps)
+        let numbers = self.numbers.iter().map(|numbers| ("numbers", numbers.as_str()));
+        [("file", self.file.as_str()), ("poster", &self.poster)].into_iter().chain(numbers)
     }
 }
 
@@ -218,6 +218,8 @@ pub enum Moment {
     Before,
     /// During training.
     During,
+    /// Not beside training: an episode of the training itself.
+    Training,
     /// After training, or of a policy that does not learn.
     After,
 }

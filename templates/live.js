@@ -35,6 +35,7 @@
     const kept = KEPT.map(([selector, tell]) => new Map(placed(old, selector).map(([at, element]) => [at, tell(element)])));
     old.replaceWith(fresh);
     setUp(fresh);
+    document.dispatchEvent(new CustomEvent("chart-drawn"));
     KEPT.forEach(([selector, , redo], kind) => {
       for (const [at, element] of placed(fresh, selector)) if (kept[kind].has(at)) redo(element, kept[kind].get(at));
     });

@@ -4,7 +4,7 @@
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const make = (name, attributes = {}, ...children) => {
-  const svg = ["svg", "path", "line"].includes(name);
+  const svg = ["svg", "g", "path", "line", "title"].includes(name);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
@@ -21,7 +21,7 @@ const write = (value) => {
 {
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = all("details:not([open])").filter((details) => !details.matches(".files, .below details"));
+    opened = all("details:not([open])").filter((details) => !details.matches(".files, .thoughts, .below details"));
     for (const details of opened) details.open = true;
   });
   addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
@@ -145,4 +145,5 @@ const setUpFigure = (figure) => {
   }
 };
 
+{% include "playhead.js" %}
 {% include "player.js" %}

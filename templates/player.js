@@ -1,5 +1,38 @@
 // ---- The player: one clock for any number of takes.
 const players = new WeakMap();
+
+// What was seen and thought at every frame of a take lies beside it in a page of its own, which a hidden frame loads: a
+// page from disk can read no other file. It may be somebody else's, so that it is kept apart from this page.
+const PATIENCE_MS_FOR_NUMBERS = 20000;
+const loadNumbers = (url) => new Promise((resolve, reject) => {
+  const frame = make("iframe", { hidden: "", sandbox: "allow-scripts", title: "numbers of a take", src: url });
+  const end = () => { removeEventListener("message", receive); clearTimeout(timer); frame.remove(); };
+  const receive = async (event) => {
+    if (event.source !== frame.contentWindow) return;
+    end();
+    try {
+      const packed = Uint8Array.from(atob(event.data), (letter) => letter.charCodeAt(0));
+      const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const { columns } = await new Response(unpacked).json();
+      for (const column of columns) {
+        let sum = 0;
+        column.values = column.deltas.map((delta) => (delta === null ? null : (sum += delta) / 10 ** column.decimals));
+        column.low = column.values.reduce((a, b) => Math.min(a, b ?? a), 0);
+        column.high = column.values.reduce((a, b) => Math.max(a, b ?? a), 0);
+      }
+      resolve(columns);
+    } catch (error) { reject(error); }
+  };
+  const timer = setTimeout(() => { end(); reject(new Error("the file did not come")); }, PATIENCE_MS_FOR_NUMBERS);
+  addEventListener("message", receive);
+  document.body.append(frame);
+});
+
+// The kinds of numbers below a take, in this order.
+const KINDS = {
+  probability: "Probability of each action", q_value: "Value of each action (Q)", mean: "Mean of the action", value: "Value of the state",
+  action: "Action taken", reward: "Reward", info: "Told by the environment", observation: "Observed",
+};
 const setUpPlayer = (player) => {
   const takes = [];
   const tilesBox = player.querySelector("[data-tiles]");
@@ -29,6 +62,8 @@ const setUpPlayer = (player) => {
     return shown;
   };
   let opening = read(player);
+  // What lies beside takes, by its address.
+  const numbers = new Map();
   const length = (take) => take.frames / take.fps;
   const tiles = [];
   let time = 0, playing = false, duration = 1, lastTick = 0;
@@ -83,7 +118,9 @@ const setUpPlayer = (player) => {
     clock.firstElementChild.textContent = `${time.toFixed(2)} s`;
     clock.lastElementChild.textContent = ` · frame ${step}`;
     scrub.setAttribute("aria-valuetext", `${time.toFixed(2)} seconds of ${duration.toFixed(2)}`);
-    for (const { take, head, caption, now, whole, state } of tiles) {
+    for (const tile of tiles) {
+      const { take, head, caption, now, whole, state } = tile;
+      tellNumbers(tile, frameOf(take, time));
       const x = Math.min(time, length(take)) / duration * 1000;
       head.setAttribute("x1", x);
       head.setAttribute("x2", x);
@@ -97,6 +134,58 @@ const setUpPlayer = (player) => {
       const episode = take.starts.filter((start) => start <= frame).length;
       const several = take.starts.length > 1 ? `episode ${episode} of ${take.starts.length}` : "";
       state.textContent = ended ? `ended at ${length(take).toFixed(1)} s` : several;
+    }
+  };
+
+  // ---- The numbers below a take, where its reader has opened them.
+  const layOutNumbers = (tile, columns) => {
+    const deviations = columns.filter((column) => column.kind === "std");
+    const groups = Object.entries(KINDS).map(([kind, title]) => {
+      const of = columns.filter((column) => column.kind === kind);
+      const rows = of.map((column, place) => {
+        const fill = make("i"), text = make("td", { class: "number" });
+        // Probabilities fill their share of the whole, other numbers that of the take's own range.
+        const [low, high] = kind === "probability" ? [0, 1] : [column.low, column.high];
+        tile.numbers.push({ column, deviation: kind === "mean" ? deviations[place] : undefined, low, high, fill, text });
+        const name = column.name === kind ? "" : column.name;
+        const unit = column.unit ? make("small", {}, ` ${column.unit}`) : "";
+        return make("tr", {}, make("th", { scope: "row" }, name || title.toLowerCase(), unit), make("td", { "aria-hidden": "true" }, make("span", { class: "gauge" }, fill)), text);
+      });
+      return of.length ? make("tbody", {}, make("tr", {}, make("th", { scope: "rowgroup", colspan: 3 }, title)), ...rows) : "";
+    });
+    tile.thoughts.replaceChildren(make("table", {}, ...groups));
+  };
+  const openNumbers = async (tile) => {
+    const url = tile.take.numbers;
+    tile.numbers = [];
+    tile.frame = -1;
+    tile.details.hidden = !url;
+    tile.thoughts.replaceChildren();
+    if (!url || !tile.details.open) return;
+    tile.thoughts.textContent = "Loading …";
+    if (!numbers.has(url)) numbers.set(url, loadNumbers(url));
+    const columns = await numbers.get(url).catch(() => null);
+    if (tile.take.numbers !== url) return;
+    if (columns) {
+      tile.numbers = [];
+      layOutNumbers(tile, columns);
+      tellNumbers(tile, frameOf(tile.take, time));
+    } else {
+      numbers.delete(url);
+      tile.thoughts.textContent = "The file with the numbers could not be read.";
+    }
+  };
+  const tellNumbers = (tile, frame) => {
+    if (tile.frame === frame || !tile.numbers.length) return;
+    tile.frame = frame;
+    for (const { column, deviation, low, high, fill, text } of tile.numbers) {
+      const value = column.values[frame];
+      const spread = deviation?.values[frame] ?? null;
+      text.textContent = value === null ? "–" : (column.meanings?.[value] ?? write(value)) + (spread === null ? "" : ` ± ${write(spread)}`);
+      const share = (number) => (number - low) / (high - low || 1) * 100;
+      const [from, to] = [share(Math.min(value ?? 0, 0)), share(Math.max(value ?? 0, 0))];
+      fill.style.left = `${from}%`;
+      fill.style.width = `${to - from}%`;
     }
   };
 
@@ -173,6 +262,7 @@ const setUpPlayer = (player) => {
       tile.remove.hidden = tiles.length < 2;
     }
     paint();
+    tellMoment();
   };
 
   const option = (index) => new Option(takes[index].label, index);
@@ -205,9 +295,10 @@ const setUpPlayer = (player) => {
     }
     tile.video.setAttribute("aria-label", take.label);
     tile.who.textContent = take.agent;
-    tile.when.textContent = `${take.moment}${take.moment ? ", " : ""}seed ${take.seed}`;
+    tile.when.textContent = [take.moment, `seed ${take.seed}`, take.rank].filter(Boolean).join(", ");
     if (!tile.select.dataset.full) tile.select.replaceChildren(option(index));
     tile.select.value = index;
+    openNumbers(tile);
   };
   const adopt = (figure, index) => {
     const video = figure.querySelector("video");
@@ -222,10 +313,14 @@ const setUpPlayer = (player) => {
     const trace = make("svg", { class: "trace", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" });
     const head = make("line", { class: "head", y1: 0, y2: 100 });
     trace.append(make("path", { class: "area" }), make("path", { class: "line" }), head);
+    const details = make("details", { class: "thoughts" }, make("summary", {}, "What it saw and thought"));
+    const thoughts = make("div");
+    details.append(thoughts);
     const label = make("span"), now = make("b"), whole = make("span"), state = make("span");
     const readout = make("div", { class: "readout" }, make("span", {}, label, now, whole), state);
-    figure.append(trace, readout);
-    const tile = { figure, video, select, who, when, remove, trace, head, caption: label, now, whole, state };
+    figure.append(trace, readout, details);
+    const tile = { figure, video, select, who, when, remove, trace, head, caption: label, now, whole, state, details, thoughts };
+    details.addEventListener("toggle", () => openNumbers(tile));
     assign(tile, index);
     tiles.push(tile);
     near?.observe(video);
@@ -268,20 +363,67 @@ const setUpPlayer = (player) => {
   const pick = (test) => takes.map((_, index) => index).filter((index) => test(takes[index]));
   const subject = () => tiles[0].take;
   const same = (take) => take.agent === subject().agent && take.seed === subject().seed;
+  const MOST = 24;
+  // Of more than a page shows at a time as many as it does, evenly, the last one among them.
+  const sampled = (indices) => (indices.length <= MOST ? indices
+    : Array.from({ length: MOST }, (_, place) => indices[Math.round(place * (indices.length - 1) / (MOST - 1))]));
+  // The takes of one training, in its order.
+  const ORDER = { before: 0, training: 1, during: 1, after: 2 };
+  const through = () => pick(same).sort((a, b) => {
+    const [x, y] = [takes[a], takes[b]];
+    return ORDER[x.when] - ORDER[y.when] || (x.at?.steps ?? 0) - (y.at?.steps ?? 0);
+  });
+  const best = { "best seed": 0, "median seed": 1, "worst seed": 2 };
+  const THROUGH = "through training";
   const sets = {
     "opening takes": () => opening,
-    "before and after": () => pick((t) => same(t) && t.when !== "during"),
-    "through training": () => pick(same),
-    "all agents, after": () => pick((t) => t.when === "after" && t.seed === subject().seed),
-    "all seeds": () => pick((t) => t.agent === subject().agent && t.when === subject().when),
+    "before and after": () => pick((t) => same(t) && ["before", "after"].includes(t.when)),
+    [THROUGH]: () => through().filter((index) => index === tiles[0].index),
+    "through training, side by side": () => sampled(through()),
+    "all agents, after": () => sampled(pick((t) => t.when === "after" && t.seed === subject().seed)),
+    "all seeds, after training": () => sampled(pick((t) => t.agent === subject().agent && t.when === "after")),
+    "best, median and worst seed": () => pick((t) => t.agent === subject().agent && t.rank)
+      .sort((a, b) => best[takes[a].rank] - best[takes[b].rank]),
   };
   for (const figure of all("[data-take]", tilesBox)) adopt(figure, Number(figure.dataset.take));
   for (const name of Object.keys(sets)) setPick.append(new Option(name, name));
-  const MOST = 24;
   setPick.addEventListener("change", () => {
     const indices = sets[setPick.value]();
-    if (indices.length > 0) showSet(indices.slice(0, MOST));
+    if (indices.length > 0) showSet(indices);
   });
+
+  // ---- One take through training: the slider chooses which, and so does the playhead of the curves.
+  const training = control("training"), moment = player.querySelector("[data-moment]");
+  const momentOf = ({ at, moment: name, when }) => {
+    const place = at ? `episode ${write(at.episodes)}, step ${write(at.steps)}` : "";
+    return when === "during" ? place || name : [name, place].filter(Boolean).join(" · ");
+  };
+  const showMoment = (index) => {
+    const at = time, on = playing;
+    setPlaying(false);
+    while (tiles.length > 1) tiles.pop().figure.remove();
+    assign(tiles[0], index);
+    setPick.value = THROUGH;
+    relayout();
+    moveTo(at);
+    if (on) setPlaying(true);
+  };
+  training.addEventListener("input", () => showMoment(through()[Number(training.value)]));
+  const tellMoment = () => {
+    const all = through(), take = subject();
+    player.querySelector("[data-through]").hidden = all.length < 3;
+    training.max = Math.max(all.length - 1, 1);
+    training.value = all.indexOf(tiles[0].index);
+    moment.textContent = momentOf(take);
+    training.setAttribute("aria-valuetext", momentOf(take));
+    document.dispatchEvent(new CustomEvent("take-shown", {
+      detail: all.length < 3 ? null : {
+        at: take.at, label: `${take.agent}, seed ${take.seed}, ${momentOf(take)}`,
+        // Every moment that there is a take of, and what shows it.
+        moments: all.map((index) => ({ at: takes[index].at, show: () => showMoment(index) })).filter(({ at }) => at),
+      },
+    }));
+  };
 
   const listSeeds = (chosen) => {
     const seeds = [...new Set(takes.map((take) => take.seed))].sort((a, b) => a - b);

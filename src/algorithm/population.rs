@@ -214,7 +214,7 @@ impl<T: Scalar> Worker<T> {
     ) -> anyhow::Result<Self> {
         let mut policy = config.policy::<T>(setup)?;
         policy.normaliser = normaliser.cloned();
-        let env = environment.build_copies(setup.policy, 1)?.pop();
+        let env = environment.build_copies(setup.policy, 1, false)?.pop();
         let env = env.expect("one copy was asked for");
         Ok(Self { policy, env, rewards: environment.wrappers.rewards() })
     }

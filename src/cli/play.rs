@@ -252,8 +252,9 @@ fn play(
                 render_fps,
                 agent: &cast.name,
                 trained_steps: cast.trained_steps(),
+                training_episode: None,
                 poster: None,
-                steps: None,
+                numbers: None,
             };
             // The film is what was asked for, whether or not anybody reads along.
             let watch = |view: &mut View<'_>| match audience.watch(view, out) {

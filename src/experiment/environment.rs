@@ -276,7 +276,7 @@ impl EnvironmentSpec {
         Ok((self.spec()?, copies.pop().context("a copy was made")?))
     }
 
-    /// Builds `copies` copies for training, which are drawn only where `policy` looks at the picture.
+    /// Builds `copies` copies for training, which can be drawn where that is asked for or `policy` looks at the picture.
     ///
     /// # Errors
     /// As [`EnvironmentSpec::build`].
@@ -284,9 +284,10 @@ impl EnvironmentSpec {
         &self,
         policy: &PolicySpec,
         copies: usize,
+        drawn: bool,
     ) -> anyhow::Result<Vec<TimeLimit>> {
-        let drawn = matches!(policy.observation(), ObservationSpec::Pixels(_));
-        self.limited_copies(policy, copies, drawn)
+        let seen = matches!(policy.observation(), ObservationSpec::Pixels(_));
+        self.limited_copies(policy, copies, drawn || seen)
     }
 
     fn limited_copies(

@@ -82,9 +82,10 @@ pub struct Spec {
 impl Spec {
     /// Whether anything may be filmed by this program; trainers film by themselves.
     pub fn films(&self) -> bool {
-        let RecordingSpec { before, after, .. } = self.recording;
+        let RecordingSpec { before, after, training, .. } = self.recording;
         let films = |agent: &AgentSpec| {
-            let during = agent.training.as_ref().is_some_and(|t| t.schedule.record_every.is_some());
+            let of = |t: &TrainingSpec| training.is_some() || t.schedule.record_every.is_some();
+            let during = agent.training.as_ref().is_some_and(of);
             agent.trainer.is_none() && (before || after || during)
         };
         self.agents.values().any(films)
@@ -439,6 +440,11 @@ pub struct RecordingSpec {
     /// Episodes in each take.
     #[schemars(range(min = 1, max = 1000))]
     pub episodes: u32,
+    /// Which episodes of training themselves are filmed, with exploration, counted from 0 over all copies of the
+    /// environment. Where it has several, the first one is filmed: its next whole episode. Algorithms that judge many
+    /// policies by whole episodes (`cem`, `openai_es`) and training scripts have none to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingFilms>,
     /// Cut a take's episodes after this many steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -459,11 +465,73 @@ impl Default for RecordingSpec {
             before: true,
             after: true,
             episodes: 1,
+            training: None,
             max_steps: None,
             seeds: 1,
             explain: true,
             video: VideoConfig::default(),
         }
+    }
+}
+
+/// Which training episodes are filmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrainingFilms {
+    /// Every so many episodes.
+    Episodes(u64),
+    /// Gymnasium's `capped_cubic_video_schedule`: 0, 1, 8, 27, …, 729, 1000, 2000, 3000, …
+    Cubic,
+}
+
+impl TrainingFilms {
+    /// Whether the episode with this number, counted from 0, is one of them.
+    pub fn contains(self, episode: u64) -> bool {
+        match self {
+            Self::Episodes(period) => episode.is_multiple_of(period),
+            Self::Cubic if episode < 1000 => (0..10).any(|root: u64| root.pow(3) == episode),
+            Self::Cubic => episode.is_multiple_of(1000),
+        }
+    }
+}
+
+impl Serialize for TrainingFilms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Episodes(period) => {
+                serde_json::json!({ "episodes": period }).serialize(serializer)
+            }
+            Self::Cubic => "cubic".serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TrainingFilms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let period = value.get("episodes").and_then(serde_json::Value::as_u64);
+        match (period.filter(|&period| period > 0), value.as_str()) {
+            (Some(period), _) => Ok(Self::Episodes(period)),
+            (None, Some("cubic")) => Ok(Self::Cubic),
+            _ => Err(de::Error::custom(r#"expected {"episodes": number} or "cubic""#)),
+        }
+    }
+}
+
+impl JsonSchema for TrainingFilms {
+    fn schema_name() -> Cow<'static, str> {
+        "TrainingFilms".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Which training episodes are filmed: every so many, `{\"episodes\": 10}`, or Gymnasium's \
+                            schedule, `\"cubic\"`: 0, 1, 8, 27, …, 729, 1000, 2000, 3000, …",
+            "type": ["object", "string"],
+            "pattern": "^cubic$",
+            "properties": { "episodes": { "type": "integer", "format": "uint64", "minimum": 1 } },
+            "required": ["episodes"],
+            "additionalProperties": false,
+        })
     }
 }
 

@@ -59,7 +59,8 @@ impl Conclusion {
             }
         });
         let films = |trial: &Trial| {
-            let files: Vec<String> = trial.takes.iter().map(|take| take.file.clone()).collect();
+            let files: Vec<String> =
+                trial.takes.iter().map(|take| take.record.file.clone()).collect();
             (run.dir.trial(&trial.plan.id).path().to_owned(), files)
         };
         let filmed = |trial: &&Trial| !trial.takes.is_empty();

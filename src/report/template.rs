@@ -7,11 +7,12 @@ use serde::Serialize;
 use crate::format;
 
 /// The templates by name; styles and scripts are put into the pages.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("blocks.html", include_str!("../../templates/blocks.html")),
     ("style.css", include_str!("../../templates/style.css")),
     ("page.js", include_str!("../../templates/page.js")),
+    ("playhead.js", include_str!("../../templates/playhead.js")),
     ("player.js", include_str!("../../templates/player.js")),
     ("theme.js", include_str!("../../templates/theme.js")),
     ("live.js", include_str!("../../templates/live.js")),

@@ -27,4 +27,4 @@ pub use summary::{
     AgentSummary, CURVE_POINTS, Curve, PolicyKind, Reached, SampleSummary, SearchSummary,
     SearchedAgent, SeedSummary, Summary,
 };
-pub use trial::Trial;
+pub use trial::{Filmed, Trial};

@@ -24,8 +24,8 @@ pub struct Trial {
     pub plan: TrialPlan,
     /// Its result; nothing while it runs, or where the file could not be read.
     pub result: Option<TrialResult>,
-    /// Takes whose video is there.
-    pub takes: Vec<TakeRecord>,
+    /// Takes whose video is there, in the order they were filmed.
+    pub takes: Vec<Filmed>,
     /// The training metrics by name, thinned out.
     pub metrics: IndexMap<String, Curve>,
     /// The end of what a failed trial printed to stderr.
@@ -43,6 +43,15 @@ pub struct Trial {
     /// Its value under the search's metric.
     pub(super) score: Option<f64>,
     pub(super) summary: SeedSummary,
+}
+
+/// A take and where it stands in the training.
+#[derive(Debug, Clone)]
+pub struct Filmed {
+    /// The take.
+    pub record: TakeRecord,
+    /// How far training had come; nothing where the event log does not tell.
+    pub at: Option<Reached>,
 }
 
 impl Trial {
@@ -166,15 +175,16 @@ impl TrialReader {
             search::trial_score(search, plan, &events.mean_returns(window), result.as_ref())
         });
         let recorded = match &result {
-            Some(result) if !result.takes.is_empty() => &result.takes,
-            _ => &events.takes,
+            Some(result) if !result.takes.is_empty() => result.takes.clone(),
+            _ => events.takes.values().map(|(_, take)| take.clone()).collect(),
         };
         let mut takes = Vec::new();
-        for take in recorded {
-            if dir.file(&take.file).is_file() {
-                takes.push(take.clone());
+        for record in recorded {
+            if dir.file(&record.file).is_file() {
+                let at = events.takes.get(&record.file).map(|(at, _)| *at);
+                takes.push(Filmed { record, at });
             } else {
-                notes.push(format!("the video {} is missing", take.file));
+                notes.push(format!("the video {} is missing", record.file));
             }
         }
         let messages = result.as_ref().map(|result| result.notes.clone()).unwrap_or_default();
@@ -209,7 +219,8 @@ struct Events {
     evaluations: Curve,
     reached: Option<Reached>,
     metrics: IndexMap<String, Curve>,
-    takes: Vec<TakeRecord>,
+    /// By the video's name.
+    takes: IndexMap<String, (Reached, TakeRecord)>,
 }
 
 impl Events {
@@ -235,7 +246,9 @@ impl Events {
                         self.metrics.entry(name).or_default().push(at, value);
                     }
                 }
-                Event::Take(take) => self.takes.push(take),
+                Event::Take(take) => {
+                    self.takes.insert(take.file.clone(), (at, take));
+                }
                 Event::Evaluation { .. }
                 | Event::Checkpoint { .. }
                 | Event::Note { .. }

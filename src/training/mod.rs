@@ -13,4 +13,4 @@ pub use error::TrialError;
 pub use metrics::MetricMeans;
 pub use stop::StopRule;
 pub use trigger::Trigger;
-pub use world::World;
+pub use world::{Spectator, World};

@@ -1,12 +1,23 @@
 //! The training environments, with what the training loop counts of them.
 
-use crate::env::{Env, EnvError, Episode, Mode, Policy, Space, TimeLimit, VectorEnv, episode};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::env::episode::{self, View};
+use crate::env::{Env, EnvError, Episode, Mode, Policy, Space, TimeLimit, VectorEnv};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::policy::PolicySpec;
 use crate::record::Progress;
 use crate::rng::{self, Rng};
 
 use super::TrialError;
+
+/// Somebody who watches training episodes: those of the first copy of the environment, and those that are played whole.
+pub trait Spectator {
+    /// Sees an episode after its reset, which also says that an unfinished one before it was given up, and after every
+    /// step. `progress` is how far training has come, an episode that is over counted.
+    fn see(&mut self, view: &mut View<'_>, progress: Progress);
+}
 
 /// What an algorithm collects experience from: vectorised environments that count what happens in them.
 pub struct World {
@@ -23,6 +34,7 @@ pub struct World {
     next_episode: u64,
     /// Which copies have finished an episode since the last restart.
     has_finished: Vec<bool>,
+    spectator: Option<Rc<RefCell<dyn Spectator>>>,
 }
 
 impl World {
@@ -38,7 +50,7 @@ impl World {
         seed: u64,
         schedule: &ScheduleSpec,
     ) -> anyhow::Result<Self> {
-        let envs = environment.build_copies(policy, copies)?;
+        let envs = environment.build_copies(policy, copies, false)?;
         Ok(Self {
             environment: environment.clone(),
             policy: policy.clone(),
@@ -50,7 +62,18 @@ impl World {
             reseed_each_episode: schedule.reseed_each_episode,
             next_episode: 0,
             has_finished: vec![false; copies],
+            spectator: None,
         })
+    }
+
+    /// The same world with somebody who watches and may draw what they see; it changes nothing else.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn watched_by(self, spectator: Rc<RefCell<dyn Spectator>>) -> anyhow::Result<Self> {
+        let envs = self.environment.build_copies(&self.policy, self.envs.len(), true)?;
+        let envs = VectorEnv::of(envs).with_rewards(self.environment.wrappers.rewards());
+        Ok(Self { envs, spectator: Some(spectator), ..self })
     }
 
     /// Starts new episodes everywhere, with seeds that follow from the trial's seed and the number of
@@ -68,6 +91,9 @@ impl World {
             })
             .collect();
         self.envs.reset_each(&seeds)?;
+        if let Some(spectator) = &self.spectator {
+            spectator.borrow_mut().see(&mut self.envs.first_view(), progress);
+        }
         self.has_finished.fill(false);
         for i in 0..seeds.len() {
             self.plan_seed(i);
@@ -87,8 +113,20 @@ impl World {
     /// # Errors
     /// Fails if an action is not in the action space, or the environment fails.
     pub fn step(&mut self, actions: &[f32]) -> Result<(), EnvError> {
-        self.envs.step(actions)?;
-        self.progress.steps += self.envs.len() as u64;
+        let steps = self.progress.steps + self.envs.len() as u64;
+        match &self.spectator {
+            None => self.envs.step(actions)?,
+            Some(spectator) => {
+                // The first copy is the first whose episode counts.
+                let mut now = Progress { steps, ..self.progress };
+                self.envs.step_watched(actions, |mut view| {
+                    let done = view.last.is_some_and(|(_, step)| step.done());
+                    now.episodes += u64::from(done);
+                    spectator.borrow_mut().see(&mut view, now);
+                })?;
+            }
+        }
+        self.progress.steps = steps;
         for i in 0..self.envs.finished().len() {
             let (copy, episode) = self.envs.finished()[i];
             self.progress.episodes += 1;
@@ -115,14 +153,22 @@ impl World {
         let env = match &mut self.stage {
             Some(env) => env,
             stage => {
-                let copy = self.environment.build_copies(&self.policy, 1)?.pop();
+                let drawn = self.spectator.is_some();
+                let copy = self.environment.build_copies(&self.policy, 1, drawn)?.pop();
                 stage.insert(copy.expect("one copy was asked for"))
             }
         };
         let rewards = self.environment.wrappers.rewards();
         let mut earned = 0.0;
-        let watch = |view: episode::View<'_>| {
+        let before = self.progress;
+        let watch = |mut view: View<'_>| {
             earned += view.last.map_or(0.0, |(_, step)| rewards.apply(step.reward));
+            if let Some(spectator) = &self.spectator {
+                let done = view.last.is_some_and(|(_, step)| step.done());
+                let steps = before.steps + u64::from(view.env.elapsed_steps());
+                let episodes = before.episodes + u64::from(done);
+                spectator.borrow_mut().see(&mut view, Progress { steps, episodes, ..before });
+            }
             Ok::<_, TrialError>(())
         };
         let played = episode::play(env, policy, mode, rng, seed, None, watch)?;

@@ -43,6 +43,9 @@ pub(super) struct Position {
     /// the same ones again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<BestPolicy>,
+    /// The number of the last training episode that was filmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filmed: Option<u64>,
     /// Metrics gathered since they were last written.
     pub metrics: crate::training::MetricMeans,
 }

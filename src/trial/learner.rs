@@ -1,6 +1,8 @@
 //! The training loop.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ use anyhow::Context as _;
 use super::checkpoint::{self, Position};
 use super::log::EventWriter;
 use super::stage::Stage;
+use super::training_takes::TrainingTakes;
 use crate::algorithm::{self, Algorithm, Setup};
 use crate::env::Episode;
 use crate::experiment::{Every, InitialPolicy, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
@@ -26,6 +29,8 @@ pub(super) struct Learner<'a> {
     schedule: &'a ScheduleSpec,
     algorithm: Box<dyn Algorithm>,
     world: World,
+    /// Films training episodes, where that is wanted; the world shows them.
+    takes: Option<Rc<RefCell<TrainingTakes>>>,
     metrics: MetricMeans,
     stop: StopRule,
     stopped: Option<StopReason>,
@@ -49,6 +54,12 @@ impl<'a> Learner<'a> {
         let (policy, copies) = (&plan.settings.policy, settings.environments());
         let mut world =
             World::new(&plan.environment, policy, copies, plan.seed, &training.schedule)?;
+        let filmed = checkpoint.as_ref().and_then(|(position, _)| position.filmed);
+        let takes =
+            TrainingTakes::new(dir, plan, filmed)?.map(|takes| Rc::new(RefCell::new(takes)));
+        if let Some(takes) = &takes {
+            world = world.watched_by(takes.clone())?;
+        }
         let mut algorithm = settings.build(&Setup {
             policy,
             schedule: &training.schedule,
@@ -69,6 +80,7 @@ impl<'a> Learner<'a> {
                     schedule: &training.schedule,
                     algorithm,
                     world,
+                    takes,
                     metrics: MetricMeans::default(),
                     stop: StopRule::new(training.schedule.stop.as_ref(), threshold),
                     stopped: None,
@@ -87,6 +99,7 @@ impl<'a> Learner<'a> {
                     schedule: &training.schedule,
                     algorithm,
                     world,
+                    takes,
                     metrics: position.metrics,
                     stop: position.stop,
                     stopped: position.stopped.filter(|_| !goes_on),
@@ -130,18 +143,33 @@ impl<'a> Learner<'a> {
         let mut due = false;
         loop {
             let before = self.progress();
+            if let Some(takes) = &self.takes {
+                // What filming took outside of the clock.
+                takes.borrow_mut().take_seconds();
+            }
             self.clock.start();
             let outcome = self.algorithm.iterate(&mut self.world, &mut self.metrics);
             self.clock.stop();
             outcome.map_err(|error| self.explain(error))?;
-            let (now, seconds) = (self.progress(), self.clock.seconds());
-
+            let mut events = Vec::new();
             for (progress, episode) in self.world.take_finished() {
                 self.stop.episode(episode.r#return);
                 let Episode { r#return, length, terminated, .. } = episode;
                 // A step that is both ended the task, whatever the time limit says.
-                let event =
-                    Event::Episode { r#return, length: length.into(), truncated: !terminated };
+                let truncated = !terminated;
+                let event = Event::Episode { r#return, length: length.into(), truncated };
+                events.push((progress, event));
+            }
+            if let Some(takes) = &self.takes {
+                let mut takes = takes.borrow_mut();
+                self.clock.leave_out(takes.take_seconds());
+                let filmed = takes.take_finished().map_err(anyhow::Error::from)?;
+                events.extend(filmed.into_iter().map(|(at, take)| (at, Event::Take(take))));
+                // A take after its episode, in the order they happened.
+                events.sort_by_key(|(at, _)| (at.steps, at.episodes));
+            }
+            let (now, seconds) = (self.progress(), self.clock.seconds());
+            for (progress, event) in events {
                 log.write(progress, seconds, event)?;
             }
             let asked = || finish.load(Ordering::Relaxed).then_some(StopReason::User);
@@ -299,6 +327,7 @@ impl<'a> Learner<'a> {
             stop: self.stop.clone(),
             stopped: self.stopped,
             best: self.best,
+            filmed: self.takes.as_ref().and_then(|takes| takes.borrow().last()),
             metrics: self.metrics.clone(),
         };
         let mut state = Tensors::default();
@@ -375,6 +404,11 @@ impl Clock {
     fn stop(&mut self) {
         self.before = self.seconds();
         self.started = None;
+    }
+
+    /// Does not count so many seconds that have passed.
+    fn leave_out(&mut self, seconds: f64) {
+        self.before -= seconds;
     }
 
     fn seconds(&self) -> f64 {

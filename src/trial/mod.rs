@@ -8,11 +8,12 @@ mod evaluate;
 mod learner;
 mod log;
 mod memory;
+mod numbers;
 mod session;
 mod stage;
-mod steps;
 mod take;
 mod trainer;
+mod training_takes;
 
 pub use checkpoint::{newest_checkpoint, read_checkpoint};
 pub use evaluate::evaluate;

@@ -91,15 +91,15 @@ impl<'a> Stage<'a> {
         let TrialPlan { recording, evaluation, settings, agent, .. } = self.plan;
         let (wanted, name) = match moment {
             Moment::Before => (recording.before, "before".to_owned()),
-            Moment::During => (true, format!("step-{}", progress.steps)),
             Moment::After => (recording.after, "after".to_owned()),
+            Moment::During | Moment::Training => (true, format!("step-{}", progress.steps)),
         };
         if !wanted || !self.plan.filmed {
             return Ok(());
         }
         let (file, poster) = (format!("{name}.mp4"), format!("{name}.png"));
-        let steps = recording.explain.then(|| format!("{name}.steps.html"));
-        let steps_path = steps.as_ref().map(|steps| self.dir.file(steps));
+        let numbers = recording.explain.then(|| format!("{name}.numbers.html"));
+        let numbers_path = numbers.as_ref().map(|numbers| self.dir.file(numbers));
         let seeds: Vec<u64> =
             (evaluation.seed..evaluation.seed + u64::from(recording.episodes)).collect();
         let scene = Scene {
@@ -109,15 +109,20 @@ impl<'a> Stage<'a> {
             render_fps: self.plan.environment.render_fps(&self.env_spec),
             agent,
             trained_steps: settings.training.is_some().then_some(trained_steps),
+            training_episode: None,
             poster: Some(&self.dir.file(&poster)),
-            steps: steps_path.as_deref(),
+            numbers: numbers_path.as_deref(),
         };
         let chance = |seed| stream(self.plan.seed, Purpose::Evaluation, seed);
         let path = self.dir.file(&file);
         let take =
             record_take(&mut self.env, policy, chance, &scene, &recording.video, &path, |_| Ok(()))
                 .map_err(anyhow::Error::from)?;
-        log.write(progress, seconds, Event::Take(TakeRecord { moment, file, poster, steps, take }))?;
+        log.write(
+            progress,
+            seconds,
+            Event::Take(TakeRecord { moment, file, poster, numbers, take }),
+        )?;
         Ok(())
     }
 }

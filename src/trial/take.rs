@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::numbers::Numbers;
 use crate::env::draw::{Canvas, png};
 use crate::env::episode::{View, play};
 use crate::env::{EnvError, Mode, Policy, PolicyError, TimeLimit};
 use crate::record::{Take, cut_marks};
 use crate::rng::Rng;
 use crate::store;
-use super::steps::Steps;
 use crate::video::{
     Caption, CaptionInfo, Codec, Encoder, EncoderConfig, Resizer, SIDES, VideoConfig, VideoError,
     probe,
@@ -30,10 +30,12 @@ pub struct Scene<'a> {
     pub agent: &'a str,
     /// Environment steps that the agent was trained for, for the caption; `None` for one that never learns.
     pub trained_steps: Option<u64>,
+    /// The number of the training episode that is filmed, for the caption; `None` for episodes beside training.
+    pub training_episode: Option<u64>,
     /// Where to write the first frame as a PNG file, for a page to show before it has loaded the video.
     pub poster: Option<&'a Path>,
     /// Where to write what the policy saw and thought at every frame, for a page to show below the video.
-    pub steps: Option<&'a Path>,
+    pub numbers: Option<&'a Path>,
 }
 
 /// A take failed. Nothing is left at the video's path.
@@ -51,9 +53,9 @@ pub enum TakeError {
     /// Whoever watched could not write down what they saw.
     #[error(transparent)]
     Watch(#[from] io::Error),
-    /// What was thought at every frame could not be written down.
-    #[error("failed to write down the steps of an episode")]
-    Steps(#[source] anyhow::Error),
+    /// What was seen and thought at every frame could not be written down.
+    #[error("failed to write down the numbers of a take")]
+    Numbers(#[source] anyhow::Error),
 }
 
 /// Plays `scene.seeds` with `policy` and films them to `path`; see [`Encoder`] for how the file appears.
@@ -72,51 +74,105 @@ pub fn record_take(
     path: &Path,
     mut watch: impl FnMut(&mut View<'_>) -> io::Result<()>,
 ) -> Result<Take, TakeError> {
-    let mut camera = Camera::new(env, scene, config, path)?;
-    let mut steps = scene.steps.map(|path| (path, Steps::new(env.env())));
-    let mut take = Take {
-        seeds: scene.seeds.to_vec(),
-        returns: Vec::new(),
-        lengths: Vec::new(),
-        cut: Vec::new(),
-        rewards: Vec::new(),
-        frames: 0,
-        fps: camera.fps,
-        width: 0,
-        height: 0,
-        codec: camera.codec,
-        encoder: camera.encoder_name.clone(),
-    };
-    for (episode, &seed) in scene.seeds.iter().enumerate() {
-        let mut rewards = Vec::new();
+    let mut filming = Filming::start(env, scene, config, path)?;
+    for &seed in scene.seeds {
         let rng = &mut chance(seed);
-        let played = play(env, policy, scene.mode, rng, seed, scene.max_steps, |mut view| {
+        play(env, policy, scene.mode, rng, seed, scene.max_steps, |mut view| {
             watch(&mut view)?;
-            if let Some((_, steps)) = &mut steps {
-                steps.see(&mut view);
-            }
-            rewards.extend(view.last.map(|(_, transition)| transition.reward as f32));
-            camera.shoot(view.env, episode, view.total)
+            filming.see(&mut view)
         })?;
-        take.returns.push(played.r#return);
-        take.lengths.push(played.length);
-        take.cut.push(played.cut());
-        take.rewards.push(rewards);
     }
-    take.cut = cut_marks(take.cut);
-    (take.width, take.height) = camera.encoder.size();
-    take.frames = camera.encoder.frames();
-    camera.encoder.finish()?;
-    if let Some((path, steps)) = steps {
-        let written = steps.to_page().and_then(|page| store::write_atomically(path, page.as_bytes()));
-        written.map_err(TakeError::Steps)?;
+    filming.finish()
+}
+
+/// A take that is being filmed: all that becomes of it where it is not finished is lost.
+pub(super) struct Filming {
+    camera: Camera,
+    /// What was seen and thought, and where to write it.
+    numbers: Option<(Numbers, PathBuf)>,
+    /// As far as it is filmed.
+    take: Take,
+}
+
+impl Filming {
+    /// Sets the camera up in front of `env`.
+    ///
+    /// # Errors
+    /// Fails if the video cannot be written.
+    pub(super) fn start(
+        env: &TimeLimit,
+        scene: &Scene<'_>,
+        config: &VideoConfig,
+        path: &Path,
+    ) -> Result<Self, VideoError> {
+        let camera = Camera::new(env, scene, config, path)?;
+        let take = Take {
+            seeds: scene.seeds.to_vec(),
+            returns: Vec::new(),
+            lengths: Vec::new(),
+            cut: Vec::new(),
+            rewards: Vec::new(),
+            frames: 0,
+            fps: camera.fps,
+            width: 0,
+            height: 0,
+            codec: camera.codec,
+            encoder: camera.encoder_name.clone(),
+        };
+        let numbers = scene.numbers.map(|path| (Numbers::new(env.env()), path.to_owned()));
+        Ok(Self { camera, numbers, take })
     }
-    Ok(take)
+
+    /// Takes in an episode's next frame, the one after a reset as that of a new episode.
+    ///
+    /// # Errors
+    /// Fails if the environment cannot be drawn or the video not be written.
+    pub(super) fn see(&mut self, view: &mut View<'_>) -> Result<(), TakeError> {
+        let take = &mut self.take;
+        if view.last.is_none() {
+            take.returns.push(0.0);
+            take.lengths.push(0);
+            take.cut.push(true);
+            take.rewards.push(Vec::new());
+        }
+        let episode = take.rewards.len() - 1;
+        if let Some((_, step)) = view.last {
+            take.returns[episode] = view.total;
+            take.lengths[episode] = view.env.elapsed_steps();
+            take.cut[episode] = !step.done();
+            take.rewards[episode].push(step.reward as f32);
+        }
+        if let Some((numbers, _)) = &mut self.numbers {
+            numbers.see(view);
+        }
+        self.camera.shoot(view.env, episode, view.total)
+    }
+
+    /// Brings everything to its place.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be written.
+    pub(super) fn finish(self) -> Result<Take, TakeError> {
+        let Self { camera, numbers, mut take } = self;
+        take.cut = cut_marks(take.cut);
+        (take.width, take.height) = camera.encoder.size();
+        take.frames = camera.encoder.frames();
+        if let Some((path, png)) = camera.poster {
+            fs::write(&path, png).map_err(VideoError::io("write", &path))?;
+        }
+        if let Some((numbers, path)) = numbers {
+            let page = numbers.to_page().map_err(TakeError::Numbers)?;
+            store::write_atomically(&path, page.as_bytes()).map_err(TakeError::Numbers)?;
+        }
+        camera.encoder.finish()?;
+        Ok(take)
+    }
 }
 
 /// The chain from an environment's state to the file.
-struct Camera<'a> {
-    scene: Scene<'a>,
+struct Camera {
+    /// Where the first frame goes as a picture, and the picture.
+    poster: Option<(PathBuf, Vec<u8>)>,
     /// What the environment draws on.
     canvas: Canvas,
     /// Present where the video's size is not the environment's.
@@ -133,10 +189,10 @@ struct Camera<'a> {
     path: PathBuf,
 }
 
-impl<'a> Camera<'a> {
+impl Camera {
     fn new(
         env: &TimeLimit,
-        scene: &Scene<'a>,
+        scene: &Scene<'_>,
         config: &VideoConfig,
         path: &Path,
     ) -> Result<Self, VideoError> {
@@ -149,6 +205,7 @@ impl<'a> Camera<'a> {
                 &CaptionInfo {
                     agent: scene.agent.to_owned(),
                     trained_steps: scene.trained_steps,
+                    training_episode: scene.training_episode,
                     episodes: scene.seeds.len(),
                 },
                 width,
@@ -174,7 +231,7 @@ impl<'a> Camera<'a> {
             Some(Resizer::new(native, (width, height)).map_err(VideoError::ffmpeg("scale", path))?)
         };
         Ok(Self {
-            scene: *scene,
+            poster: scene.poster.map(|path| (path.to_owned(), Vec::new())),
             canvas: Canvas::new(native.0, native.1),
             resizer,
             caption,
@@ -207,10 +264,9 @@ impl<'a> Camera<'a> {
             caption.draw(picture, episode, total);
         }
         if self.encoder.frames() == 0
-            && let Some(path) = self.scene.poster
+            && let Some((_, poster)) = &mut self.poster
         {
-            let png = png(picture, self.width, self.height);
-            fs::write(path, png).map_err(VideoError::io("write", path))?;
+            *poster = png(picture, self.width, self.height);
         }
         Ok(self.encoder.push(picture)?)
     }

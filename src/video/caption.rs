@@ -34,6 +34,8 @@ pub struct CaptionInfo {
     pub agent: String,
     /// Environment steps of training; `None` for an agent that does not learn.
     pub trained_steps: Option<u64>,
+    /// The number of the training episode that is shown; `None` for episodes beside training.
+    pub training_episode: Option<u64>,
     /// Episodes in the take; which one is playing is only told where there are several.
     pub episodes: usize,
 }
@@ -75,6 +77,10 @@ impl Caption {
         if let Some(steps) = info.trained_steps {
             let longest = training(steps.max(LONG_TRAINING));
             fields.push((Field::Fixed(training(steps)), longest));
+        }
+        if let Some(episode) = info.training_episode {
+            let text = |episode| format!("training episode {}", grouped(episode));
+            fields.push((Field::Fixed(text(episode)), text(episode.max(LONG_TRAINING))));
         }
         if info.episodes > 1 {
             fields.push((Field::Episode, format!("episode {0}/{0}", info.episodes)));
@@ -282,7 +288,7 @@ mod tests {
     use super::*;
 
     fn info(agent: &str, trained_steps: Option<u64>) -> CaptionInfo {
-        CaptionInfo { agent: agent.to_owned(), trained_steps, episodes: 1 }
+        CaptionInfo { agent: agent.to_owned(), trained_steps, training_episode: None, episodes: 1 }
     }
 
     /// A picture of one colour with a caption drawn into it.

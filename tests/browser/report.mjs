@@ -4,6 +4,8 @@
 //
 // - console errors and warnings of the page, uncaught exceptions, requests to anything but file:, data: and blob:
 // - videos that do not load or play; a shared control that does not move all of its videos
+// - numbers below a take that do not come, or stay the same while it moves
+// - a slider over training that shows no other take, or a playhead of the curves that does not go along with it
 // - serious or critical findings of axe-core, in light and in dark
 // - sideways scrolling at 390 px
 //
@@ -35,6 +37,7 @@ async function main() {
 
     await checkVideos(page);
     await checkPlayers(page);
+    await checkNumbers(page);
     for (const colorScheme of SCHEMES) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       for (const width of WIDTHS) {
@@ -46,6 +49,9 @@ async function main() {
         }
       }
     }
+    await page.setViewportSize({ width: WIDTHS[0], height: 900 });
+    await checkTraining(page);
+    if (screenshots) await page.screenshot({ path: join(screenshots, "through-training.png"), fullPage: true });
   } finally {
     await browser.close();
   }
@@ -153,6 +159,55 @@ async function checkPlayers(page) {
     }
     await setScrub(scrub, 0);
   }
+}
+
+// The numbers below the first take: they come when asked for, and go along with it.
+async function checkNumbers(page) {
+  const details = page.locator("[data-player] details.thoughts:not([hidden])").first();
+  if ((await details.count()) === 0) {
+    find("no take has numbers below it (details.thoughts)");
+    return;
+  }
+  if ((await page.locator("iframe").count()) > 0) find("numbers below takes are loaded before anybody asks");
+  await details.locator("summary").click();
+  try {
+    await details.locator("td.number").first().waitFor();
+  } catch {
+    find(`the numbers below a take do not come: ${await details.innerText()}`);
+    return;
+  }
+  const before = await details.innerText();
+  await setScrub(page.locator("[data-action=scrub]").first(), 0.3);
+  if ((await details.innerText()) === before) find("the numbers below a take stay the same while it moves");
+  await setScrub(page.locator("[data-action=scrub]").first(), 0);
+}
+
+// Through training: the slider shows one take, and it and the playhead of the curves move each other, by keyboard too.
+async function checkTraining(page) {
+  const slider = page.locator("[data-action=training]").first();
+  if (!(await slider.isVisible())) return;
+  const shown = () => page.locator("[data-player] video.take").evaluateAll((videos) => videos.map((video) => video.src).join(" "));
+  const playhead = page.locator("svg.chart.wide .playhead").first();
+  const told = () => playhead.getAttribute("aria-valuetext");
+  await slider.focus();
+  await page.keyboard.press("Home");
+  const [first, there] = [await shown(), await told()];
+  await page.keyboard.press("ArrowRight");
+  if ((await shown()) === first || (await shown()).includes(" ")) find(`the slider over training shows ${await shown()}`);
+  if ((await told()) === there) find(`the playhead stays at ${there} when the slider moves`);
+  const place = await slider.inputValue();
+  await playhead.focus();
+  await page.keyboard.press("End");
+  if ((await slider.inputValue()) !== (await slider.getAttribute("max"))) find("the slider stays where it is when the playhead moves");
+  await playhead.scrollIntoViewIfNeeded();
+  const { x, y } = await playhead.locator("path").boundingBox();
+  await page.mouse.move(x + 7, y + 5);
+  await page.mouse.down();
+  await page.mouse.move(x - 2000, y + 5, { steps: 4 });
+  await page.mouse.up();
+  if (Number(await slider.inputValue()) > Number(place)) find("the playhead cannot be dragged to the beginning");
+  await slider.focus();
+  await page.keyboard.press("ArrowRight");
 }
 
 const takes = (player) =>

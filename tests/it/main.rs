@@ -29,6 +29,7 @@ mod rules;
 mod run;
 mod search;
 mod serve;
+mod takes;
 mod torture;
 mod trace;
 mod trainers;

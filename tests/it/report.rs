@@ -148,6 +148,7 @@ fn take(moment: Moment, file: &str, steps: usize) -> TakeRecord {
         moment,
         file: file.into(),
         poster: file.replace("mp4", "png"),
+        numbers: None,
         take: Take {
             seeds: vec![1_000_000_000],
             returns: vec![steps as f64],

@@ -46,6 +46,8 @@ const LONG: &[&str] = &[
      \"stop\":{\"mean_return\":499.9,\"window\":1000}}}}}",
     "--set",
     "recording.after=false",
+    "--set",
+    "recording.training={\"episodes\":400}",
 ];
 
 pub(crate) fn long(directory: &Path, resume: bool) -> Command {

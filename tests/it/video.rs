@@ -35,6 +35,8 @@ fn scene<'a>(seeds: &'a [u64], agent: &'a str) -> Scene<'a> {
         render_fps: 50,
         agent,
         trained_steps: Some(0),
+        training_episode: None,
+        numbers: None,
         poster: None,
     }
 }

@@ -37,7 +37,7 @@ def experiment(name, environment, policy, settings):
         "seeds": 2,
         "agents": {name: {"policy": policy, "training": {"algorithm": settings}}},
         "evaluation": {"episodes": 2, "training_episodes": 1},
-        "recording": {"episodes": 1, "max_steps": 20},
+        "recording": {"episodes": 1, "max_steps": 20, "training": {"episodes": 10}},
     }
     schedule(made, 1000)
     return made

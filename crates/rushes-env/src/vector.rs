@@ -7,12 +7,15 @@
 //! After construction nothing allocates.
 
 use crate::environment::{Env, EnvError};
-use crate::episode::Episode;
+use crate::episode::{Episode, View};
 use crate::problem::Problem;
 use crate::space::Space;
 use crate::spec::{EnvSpec, Options};
 use crate::time_limit::TimeLimit;
 use crate::wrappers::RewardTransform;
+
+/// Who is shown the first copy.
+type Watch<'a> = &'a mut dyn FnMut(View<'_>);
 
 /// N copies of an environment, stepped together on one thread.
 pub struct VectorEnv {
@@ -170,6 +173,32 @@ impl VectorEnv {
     /// # Panics
     /// Panics if `actions` has another length.
     pub fn step(&mut self, actions: &[f32]) -> Result<(), EnvError> {
+        self.step_all(actions, None)
+    }
+
+    /// [`VectorEnv::step`] that shows the first copy to `watch`: after its step, and again after its reset where the step
+    /// ended an episode.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::step`].
+    ///
+    /// # Panics
+    /// As [`VectorEnv::step`].
+    pub fn step_watched(
+        &mut self,
+        actions: &[f32],
+        mut watch: impl FnMut(View<'_>),
+    ) -> Result<(), EnvError> {
+        self.step_all(actions, Some(&mut watch))
+    }
+
+    /// The first copy as it stands after a reset.
+    pub fn first_view(&self) -> View<'_> {
+        let (env, observation) = (&self.envs[0], self.observation(0));
+        View { env, observation, last: None, total: 0.0, policy: None }
+    }
+
+    fn step_all(&mut self, actions: &[f32], watch: Option<Watch<'_>>) -> Result<(), EnvError> {
         let width = self.action_space.len();
         assert_eq!(actions.len(), self.len() * width, "expected one action a copy");
         if let Some(bad) = actions.chunks_exact(width).find(|a| !self.action_space.contains(a)) {
@@ -183,25 +212,40 @@ impl VectorEnv {
                 env.send_checked(action, seed)?;
             }
         }
-        for (i, action) in actions.chunks_exact(width).enumerate() {
-            self.step_one(i, action)?;
+        self.step_one(0, &actions[..width], watch)?;
+        for (i, action) in actions.chunks_exact(width).enumerate().skip(1) {
+            self.step_one(i, action, None)?;
         }
         Ok(())
     }
 
     #[inline]
-    fn step_one(&mut self, i: usize, action: &[f32]) -> Result<(), EnvError> {
+    fn step_one(
+        &mut self,
+        i: usize,
+        flat: &[f32],
+        mut watch: Option<Watch<'_>>,
+    ) -> Result<(), EnvError> {
         let width = self.observation_space.len();
         let here = i * width..(i + 1) * width;
-        let action = self.action_space.action_unchecked(action);
+        let action = self.action_space.action_unchecked(flat);
         let env = &mut self.envs[i];
         let step = env.step_checked(action)?;
         self.rewards[i] = self.transform.apply(step.reward);
         self.terminated[i] = step.terminated;
         self.truncated[i] = step.truncated;
         self.returns[i] += step.reward;
-        if step.done() {
-            env.observe(&mut self.final_observations[here])?;
+        let done = step.done();
+        let observation = match done {
+            true => &mut self.final_observations[here],
+            false => &mut self.observations[here],
+        };
+        env.observe(observation)?;
+        if let Some(watch) = &mut watch {
+            let last = Some((flat, step));
+            watch(View { env, observation, last, total: self.returns[i], policy: None });
+        }
+        if done {
             let episode = Episode {
                 r#return: self.returns[i],
                 length: self.envs[i].elapsed_steps(),
@@ -211,8 +255,9 @@ impl VectorEnv {
             self.finished.push((i, episode));
             let seed = self.next_seeds[i].take();
             self.reset_one(i, seed)?;
-        } else {
-            env.observe(&mut self.observations[here])?;
+            if let Some(watch) = watch {
+                watch(self.first_view());
+            }
         }
         Ok(())
     }
@@ -354,6 +399,34 @@ mod tests {
             b.step(&[1.0, 1.0]).unwrap();
         }
         assert_eq!(b.observation(1), a.observation(0));
+    }
+
+    /// Whoever watches sees every state of the first copy, the last ones of its episodes included, and changes nothing.
+    #[test]
+    fn the_first_copy_can_be_watched() {
+        let (mut watched, mut alone) = (cart_poles(2), cart_poles(2));
+        watched.reset(Some(3)).unwrap();
+        alone.reset(Some(3)).unwrap();
+        let mut seen = vec![(watched.first_view().observation.to_vec(), None, 0.0)];
+        let mut expected = vec![(alone.observation(0).to_vec(), None, 0.0)];
+        for _ in 0..60 {
+            let see = |view: View<'_>| {
+                let last = view.last.map(|(action, step)| (action.to_vec(), step.done()));
+                seen.push((view.observation.to_vec(), last, view.total));
+            };
+            watched.step_watched(&[1.0, 0.0], see).unwrap();
+            alone.step(&[1.0, 0.0]).unwrap();
+            let over = alone.final_observation(0).map(<[f32]>::to_vec);
+            let total = expected.last().map_or(0.0, |(_, _, total)| total + 1.0);
+            let last = Some((vec![1.0], over.is_some()));
+            let now = alone.observation(0).to_vec();
+            expected.push((over.clone().unwrap_or(now.clone()), last, total));
+            if over.is_some() {
+                expected.push((now, None, 0.0));
+            }
+        }
+        assert_eq!(watched.observations(), alone.observations());
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::record::{Moment, Take, TakeRecord};
 use crate::report::block::Block;
 use crate::report::model::{Report, Series};
 use crate::report::player::{Link, Player, Shown};
+use crate::results::{Filmed, Reached};
+use crate::stats;
 
 /// Takes that the page opens with, beside the pair before and after.
 const MOST_OTHERS: usize = 4;
@@ -26,8 +28,12 @@ struct Found<'a> {
     series: &'a Series,
     seed: u64,
     record: &'a TakeRecord,
+    /// How far training had come.
+    at: Option<Reached>,
     url: String,
     poster: String,
+    /// Where what was thought at every frame is; empty where that was not kept.
+    numbers: String,
 }
 
 impl Section for Takes {
@@ -40,8 +46,8 @@ impl Section for Takes {
     }
 
     fn lead(&self, _: &Report) -> String {
-        "Before, during and after training, on the same episode seed. One set of controls moves all of them; the \
-         trace below a take is its return so far."
+        "Before, during and after training, on the same episode seed; training episodes have seeds of their own. One set \
+         of controls moves all takes; the trace below a take is its return so far."
             .into()
     }
 
@@ -90,17 +96,22 @@ fn find(report: &Report) -> anyhow::Result<Vec<Found<'_>>> {
     for series in &report.series {
         for trial in report.trials(series) {
             let dir = report.runs[series.run].dir.trial(&trial.plan.id);
-            for record in &trial.takes {
+            for Filmed { record, at } in &trial.takes {
                 let picture = dir.file(&record.poster);
                 let poster = picture.is_file().then(|| address(report, &picture, "image/png"));
                 let url = address(report, &dir.file(&record.file), "video/mp4")?;
+                let numbers = record.numbers.as_ref().map(|numbers| dir.file(numbers));
+                let numbers = numbers.filter(|numbers| numbers.is_file());
+                let numbers = numbers.map(|numbers| address(report, &numbers, "text/html"));
                 takes.push(Found {
                     number: takes.len(),
                     series,
                     seed: trial.plan.seed,
                     record,
+                    at: *at,
                     url,
                     poster: poster.transpose()?.unwrap_or_default(),
+                    numbers: numbers.transpose()?.unwrap_or_default(),
                 });
             }
         }
@@ -117,8 +128,8 @@ fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
 }
 
 /// The takes to open with, and whether the first two are a pair: a learning agent before and after training
-/// (its best seed would flatter, so the first), then the other agents as they are in the end. For several
-/// runs: the learning agents after training, each in every run.
+/// (its best seed would flatter, so the first), then the other agents as they are in the end, the one with the greatest
+/// mean return before the others. For several runs: the learning agents after training, each in every run.
 fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
     let of = |series: &Series, moment| {
         let of = |take: &&Found<'_>| {
@@ -131,7 +142,7 @@ fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
         latest.map(|take| take.number)
     };
     let last = |series: &Series| {
-        [Moment::After, Moment::During, Moment::Before]
+        [Moment::After, Moment::During, Moment::Training, Moment::Before]
             .iter()
             .find_map(|&moment| of(series, moment))
     };
@@ -152,6 +163,11 @@ fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
     }
     let pair = chosen.len() == 2;
     others.extend(learners);
+    let mean = |series: &Series| series.mean().unwrap_or(f64::NEG_INFINITY);
+    let winner = (0..others.len()).max_by(|&a, &b| mean(others[a]).total_cmp(&mean(others[b])));
+    if let Some(winner) = winner {
+        others[..=winner].rotate_right(1);
+    }
     chosen.extend(others.into_iter().take(MOST_OTHERS).filter_map(last));
     (chosen, pair)
 }
@@ -162,15 +178,53 @@ fn moment(take: &Found<'_>) -> String {
         Moment::After if !take.series.learns => String::new(),
         Moment::After => "after training".into(),
         Moment::Before => "before training".into(),
-        Moment::During => {
-            // The file is named `step-N.mp4` by the step it was filmed at.
-            let name = take.record.file.trim_end_matches(".mp4");
-            match name.strip_prefix("step-").and_then(|steps| steps.parse::<u64>().ok()) {
-                Some(steps) => format!("at step {}", format::count(steps)),
-                None => format!("during training ({name})"),
+        Moment::During => match (number(take, "step-"), take.at) {
+            (Some(steps), Some(Reached { episodes, .. })) => {
+                format!("at episode {}, step {}", format::count(episodes), format::count(steps))
             }
+            (Some(steps), None) => format!("at step {}", format::count(steps)),
+            (None, _) => format!("during training ({})", take.record.file.trim_end_matches(".mp4")),
+        },
+        Moment::Training => match number(take, "episode-") {
+            Some(episode) => format!("training episode {}", format::count(episode)),
+            None => format!("in training ({})", take.record.file.trim_end_matches(".mp4")),
+        },
+    }
+}
+
+/// The number that a video's name has behind `prefix`: `step-N.mp4` was filmed at that step.
+fn number(take: &Found<'_>, prefix: &str) -> Option<u64> {
+    take.record.file.strip_suffix(".mp4")?.strip_prefix(prefix)?.parse().ok()
+}
+
+/// "best seed", "median seed", "worst seed" for the takes after training of those, by their evaluation; nothing for the
+/// others, and where fewer than three seeds of an agent were filmed.
+fn ranks(report: &Report, takes: &[Found<'_>]) -> Vec<Option<&'static str>> {
+    let mut ranks = vec![None; takes.len()];
+    for series in &report.series {
+        let seeds = &report.summary(series).seeds;
+        let score = |seed: u64| {
+            let summary = seeds.iter().find(|summary| summary.seed == seed)?;
+            stats::mean(&summary.final_returns)
+        };
+        let mut filmed: Vec<(f64, usize)> = takes
+            .iter()
+            .filter(|take| {
+                take.record.moment == Moment::After
+                    && (take.series.run, take.series.agent) == (series.run, series.agent)
+            })
+            .filter_map(|take| Some((score(take.seed)?, take.number)))
+            .collect();
+        filmed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if let [(_, worst), .., (_, best)] = filmed[..]
+            && filmed.len() > 2
+        {
+            ranks[worst] = Some("worst seed");
+            ranks[filmed[filmed.len() / 2].1] = Some("median seed");
+            ranks[best] = Some("best seed");
         }
     }
+    ranks
 }
 
 /// "cut after 1,000 steps", where an episode was.
@@ -191,6 +245,7 @@ fn label(take: &Found<'_>) -> String {
 fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
     let frames: usize = takes.iter().map(|take| take.record.take.frames as usize).sum();
     let stride = frames.div_ceil(TRACE_BUDGET).max(1);
+    let ranks = ranks(report, takes);
     let takes: Vec<Value> = takes
         .iter()
         .map(|found| {
@@ -200,6 +255,9 @@ fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
             let inside = report.standalone && shown.contains(&found.number);
             json!({
                 "poster": found.poster,
+                "numbers": found.numbers,
+                "at": found.at,
+                "rank": ranks[found.number],
                 "url": if inside { Value::Null } else { json!(found.url) },
                 "run": if report.several() { json!(report.names[found.series.run]) } else { Value::Null },
                 "agent": found.series.label,

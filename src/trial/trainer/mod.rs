@@ -350,6 +350,10 @@ impl<'a> Session<'a> {
                 expected.seed + expected.episodes - 1
             );
         }
+        anyhow::ensure!(
+            moment != Moment::Training,
+            "moment: expected `before`, `during` or `after`, found `training`, which is of takes alone"
+        );
         let cut = cut_marks(cut);
         if moment == Moment::After {
             let finite = returns.iter().all(|r| r.is_finite());
@@ -400,7 +404,7 @@ impl<'a> Session<'a> {
             codec,
             encoder: "the training script".into(),
         };
-        Ok(TakeRecord { moment, file, poster, steps: None, take })
+        Ok(TakeRecord { moment, file, poster, numbers: None, take })
     }
 
     /// Checks that the script left a file of this name in the trial's directory.
@@ -441,6 +445,7 @@ impl<'a> Session<'a> {
             stop: self.stop.clone(),
             stopped: None,
             best: None,
+            filmed: None,
             metrics: MetricMeans::default(),
         };
         let mut state = Tensors::default();

@@ -44,7 +44,7 @@ struct Label {
     unit: String,
     /// What each whole number means, where that is all it can be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    values: Vec<String>,
+    meanings: Vec<String>,
 }
 
 /// A column of the file.
@@ -60,7 +60,7 @@ struct Column<'a> {
 }
 
 /// The numbers of a take's frames so far.
-pub(super) struct Steps {
+pub(super) struct Numbers {
     actions: Vec<Label>,
     observations: Vec<Label>,
     /// What probabilities and values of actions are of.
@@ -69,7 +69,7 @@ pub(super) struct Steps {
     frames: usize,
 }
 
-impl Steps {
+impl Numbers {
     /// Of no frame yet.
     pub(super) fn new(env: &dyn Env) -> Self {
         let actions = env.action_space();
@@ -161,7 +161,7 @@ impl Steps {
 /// `count` names: the meanings, where there are as many, else numbers.
 fn named(count: usize, meanings: Vec<Meaning>) -> Vec<Label> {
     if meanings.len() == count {
-        let label = |Meaning { name, unit }| Label { name, unit, values: Vec::new() };
+        let label = |Meaning { name, unit }| Label { name, unit, meanings: Vec::new() };
         return meanings.into_iter().map(label).collect();
     }
     (0..count).map(|index| Label { name: index.to_string(), ..Label::default() }).collect()
@@ -171,8 +171,8 @@ fn named(count: usize, meanings: Vec<Meaning>) -> Vec<Label> {
 fn labels(name: &str, space: &Space, meanings: Vec<Meaning>) -> Vec<Label> {
     let mut labels = match space {
         Space::Discrete { .. } => {
-            let values = meanings.into_iter().map(|meaning| meaning.name).collect();
-            vec![Label { name: name.to_owned(), values, ..Label::default() }]
+            let meanings = meanings.into_iter().map(|meaning| meaning.name).collect();
+            vec![Label { name: name.to_owned(), meanings, ..Label::default() }]
         }
         Space::Box { shape, .. } if shape.len() > 1 && meanings.is_empty() => Vec::new(),
         space => named(space.len(), meanings),
@@ -206,10 +206,10 @@ mod tests {
     #[test]
     fn numbers_keep_the_digits_of_the_largest() {
         let nan = f64::NAN;
-        assert_eq!(pack(&[0.123_456, nan, 1.0, -0.5], 5), (
-            4,
-            vec![Some(1235), None, Some(8765), Some(-15000), None]
-        ));
+        assert_eq!(
+            pack(&[0.123_456, nan, 1.0, -0.5], 5),
+            (4, vec![Some(1235), None, Some(8765), Some(-15000), None])
+        );
         assert_eq!(pack(&[123_456.0], 1), (-1, vec![Some(12346)]));
         assert_eq!(pack(&[0.0, 0.0], 2), (0, vec![Some(0); 2]));
         assert_eq!(pack(&[nan], 1), (0, vec![None]));
