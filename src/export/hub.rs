@@ -69,7 +69,8 @@ fn film(
         agent: &saved.name,
         trained_steps: saved.trained_steps(),
         poster: None,
-        steps: None,
+        training_episode: None,
+        numbers: None,
     };
     let chance = |seed| stream(saved.trial_seed, Purpose::Evaluation, seed);
     let (env, policy) = player.parts();

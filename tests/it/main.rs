@@ -33,5 +33,6 @@ mod takes;
 mod torture;
 mod trace;
 mod trainers;
+mod tutorials;
 mod video;
 mod wrappers;

@@ -147,6 +147,47 @@ fn steps_are_printed_for_programs() {
 }
 
 #[test]
+fn a_policy_is_probed_by_hand() {
+    let (_, run) = &*RUN;
+    // What it says of an observation is what it says of the same one within an episode.
+    let steps = printed(&[text(run), "reinforce/1", "--max-steps", "3", "--print", "--json"]);
+    let step: Value = serde_json::from_str(steps.lines().nth(2).expect("a step")).expect("JSON");
+    let observation = step["observation"].to_string();
+    let probed = json(&[text(run), "reinforce/1", "--observe", &observation, "--json"]);
+    assert_eq!(probed["policy"], step["policy"]);
+    assert_eq!(probed["observation"], step["observation"]);
+    let probabilities = probed["policy"]["probabilities"].as_array().expect("two numbers");
+    let sum: f64 = probabilities.iter().filter_map(Value::as_f64).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+
+    let told = printed(&[text(run), "lean", "--observe", "[0, 0, 0.1, 0]"]);
+    insta::assert_snapshot!(told, @"");
+    let told = printed(&[text(run), "reinforce/1", "--observe", "[0, 0, 0.1, 0]"]);
+    let words: Vec<&str> = told.lines().filter(|line| !line.starts_with(' ')).collect();
+    insta::assert_snapshot!(words.join("\n"), @"");
+    for (observation, problem) in [
+        ("[1, 2]", "expected 4 numbers, not 2"),
+        ("{", "expected JSON"),
+        ("[9, 0, 0, 0]", "not among them"),
+    ] {
+        let stderr = refused(&[text(run), "lean", "--observe", observation]);
+        assert!(stderr.starts_with("error: --observe: ") && stderr.contains(problem), "{stderr}");
+    }
+}
+
+#[test]
+fn a_network_is_shown_layer_by_layer() {
+    let (_, run) = &*RUN;
+    insta::assert_snapshot!(printed(&[text(run), "reinforce", "--network"]), @"");
+    let told = json(&[text(run), "reinforce", "--network", "--json"]);
+    let layers = told["layers"].as_array().expect("layers");
+    let sum: u64 = layers.iter().filter_map(|layer| layer["parameters"].as_u64()).sum();
+    assert_eq!(told["parameters"].as_u64(), Some(sum));
+    let stderr = refused(&[text(run), "lean", "--network"]);
+    insta::assert_snapshot!(stderr, @"");
+}
+
+#[test]
 fn options_reach_the_environment() {
     let frozen = ["--rule", "2", "--env", "FrozenLake-v1", "--episodes", "30", "--json"];
     let slippery = json(&frozen);
