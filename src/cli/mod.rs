@@ -15,6 +15,7 @@ use crate::registry::Registry;
 mod baseline;
 mod check;
 mod conclusion;
+mod element;
 mod encode;
 mod engines;
 mod environment;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::play::Element;
-use crate::env::{Meaning, Mode, Situation, Space};
+use super::element::Element;
+use crate::env::{Assessment, Meaning, Mode, Situation, Space};
 use crate::experiment::EnvironmentSpec;
 use crate::results::{PlayingAgent, SavedAgent};
 use crate::rng::{Purpose, stream};
@@ -78,15 +78,15 @@ pub(super) fn observe(
     )?;
     let acted = Element::new(actions, &action);
     if as_json {
-        let told = json!({
-            "agent": agent.name,
-            "trained_steps": agent.trained_steps(),
-            "environment": environment,
-            "observation": Element::new(&space, &observation),
-            "action": acted,
-            "policy": assessment,
-        });
-        return Ok(console::print(format!("{told:#}\n"))?);
+        let told = Probed {
+            agent: &agent.name,
+            trained_steps: agent.trained_steps(),
+            environment,
+            observation: Element::new(&space, &observation),
+            action: acted,
+            policy: assessment,
+        };
+        return Ok(console::print(serde_json::to_string_pretty(&told)? + "\n")?);
     }
     let mut text = format!("{}\n\n", console::printable(title));
     let meanings = env.env().observation_meanings();
@@ -126,6 +126,18 @@ pub(super) fn observe(
     let meaning = meaning.map(|meaning| format!(" ({})", meaning.name)).unwrap_or_default();
     writeln!(text, "action\n  {acted}{meaning}")?;
     Ok(console::print(text)?)
+}
+
+/// What a policy makes of an observation, for programs.
+#[derive(serde::Serialize)]
+struct Probed<'a> {
+    agent: &'a str,
+    trained_steps: Option<u64>,
+    environment: &'a EnvironmentSpec,
+    observation: Element<'a>,
+    action: Element<'a>,
+    /// Null of a policy that tells nothing but its action.
+    policy: Option<Assessment>,
 }
 
 /// A number's index and name, as wide as those of others.

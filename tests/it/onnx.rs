@@ -184,7 +184,11 @@ fn one_hot_and_composite_observations_are_those_of_onnxruntime() {
         "parts": agent(json!({}), ppo, 16),
         "parts-double": agent(json!({ "precision": "float64" }), normalised, 16),
     });
-    compare(&run(folder.path(), json!({ "id": "shapes:Shapes", "gymnasium": python }), agents));
+    compare(&run(
+        folder.path(),
+        json!({ "id": "shapes:Shapes", "gymnasium": { "python": python } }),
+        agents,
+    ));
 }
 
 #[test]

@@ -147,6 +147,13 @@ fn steps_are_printed_for_programs() {
 }
 
 #[test]
+fn the_only_agent_that_learns_needs_no_name() {
+    let (_, run) = &*RUN;
+    let played = json(&[text(run), "--episodes", "1", "--json"]);
+    assert_eq!(played["agent"], "reinforce");
+}
+
+#[test]
 fn a_policy_is_probed_by_hand() {
     let (_, run) = &*RUN;
     // What it says of an observation is what it says of the same one within an episode.
@@ -268,7 +275,6 @@ fn what_cannot_be_played_is_explained() {
     names(refused(&["no/such.safetensors"]), &["no/such.safetensors", "No such file"]);
     names(refused(&["README.md"]), &["README.md", "not a safetensors file"]);
     names(refused(&["src"]), &["directory of a trial or a run"]);
-    names(refused(&[run]), &["several agents", "random, lean, reinforce"]);
     names(refused(&[run, "ppo"]), &["`ppo`", "random, lean, reinforce"]);
     names(refused(&[run, "lean/9"]), &["`lean/9`"]);
     names(refused(&["README.md", "lean"]), &["README.md is not a run's directory"]);

@@ -236,7 +236,7 @@ fn a_page_shows_what_the_run_came_to() {
             "no section {id}"
         );
     }
-    assert!(!page.contains("id=\"failures\"") && !page.contains("could not be read"));
+    assert!(!page.contains("id=\"failures\"") && !page.contains("of this run could not be read"));
     // What the browser test relies on.
     assert!(page.contains("data-player") && page.contains("data-action=\"play\""));
     assert!(page.contains("<input type=\"range\" data-action=\"scrub\""));

@@ -107,7 +107,7 @@ fn meanings(name: &str, space: &Space, meanings: Vec<Meaning>) -> Option<Block> 
     let first = channels.first()?;
     let (units, bounds) =
         (channels.iter().any(|channel| !channel.meaning.unit.is_empty()), first.low.is_some());
-    let mut columns = vec![("index".to_owned(), true), (name.to_owned(), false)];
+    let mut columns = vec![("index".to_owned(), false), (name.to_owned(), false)];
     columns.extend(units.then(|| ("unit".to_owned(), false)));
     if bounds {
         columns.extend([("from".to_owned(), true), ("to".to_owned(), true)]);
@@ -150,7 +150,7 @@ fn opening(run: &RunData) -> Option<Block> {
     let number = |&value: &f32| format::fixed(f64::from(value), 4);
     let named = env.observation_meanings();
     let apart = named.len() == opening.observation.len() && named.len() <= MOST_APART;
-    let mut columns = vec![("step".to_owned(), true), ("action".to_owned(), false)];
+    let mut columns = vec![("step".to_owned(), false), ("action".to_owned(), false)];
     match apart {
         true => columns.extend(named.into_iter().map(|meaning| (meaning.name, true))),
         false => columns.push(("observation".to_owned(), false)),
