@@ -78,7 +78,7 @@ bench *ARGS: _ready _torch
     cargo bench --workspace "$@"
 
 # Measures our speed beside that of other libraries, in turn and on one core; see `benches/peers/run --help`.
-bench-peers *ARGS: _ready
+bench-peers *ARGS: build-mujoco
     @benches/peers/run "$@"
 
 # Runs the experiments behind docs/results.md: all the tutorials, or the files given.

@@ -362,6 +362,7 @@ mod tests {
             curve: Curve::default(),
             evaluations: Curve::default(),
             threshold_reached: None,
+            goal_reached: None,
         });
         Summary {
             format_version: 1,
@@ -382,6 +383,7 @@ mod tests {
                 policy: PolicyKind::Random,
                 learns: false,
                 curve_window: 100,
+                goal: None,
                 seeds: seeds.collect(),
             }],
         }

@@ -439,6 +439,14 @@ pub struct GitInfo {
     pub dirty: bool,
 }
 
+impl GitInfo {
+    /// The commit in a few characters, with a plus where anything differed from it.
+    pub fn short(&self) -> String {
+        let short: String = self.commit.chars().take(9).collect();
+        if self.dirty { format!("{short}+") } else { short }
+    }
+}
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

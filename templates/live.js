@@ -8,13 +8,12 @@
   const known = new Map([...partsOf(document)].map(([name, part]) => [name, part.outerHTML]));
 
   // What a reader opens, chooses, scrolls and points at: how it is told, and how it is done again.
-  const pressed = (button) => button.getAttribute("aria-pressed") === "true";
   const KEPT = [
     ["details", (details) => details.open, (details, open) => { details.open = open; }],
-    ["[data-variant]", pressed, (button, on) => { if (on && !pressed(button)) button.click(); }],
-    ["[data-toggle-series], [data-toggle-seed]", pressed, (button, on) => { if (on !== pressed(button)) button.click(); }],
+    ...[["[data-group]", groups], ["[data-figure]", figures], ["table", sortings]].map(([selector, known]) =>
+      [selector, (element) => known.get(element)?.tell(), (element, told) => { if (told) known.get(element)?.restore(told); }]),
     [".scroll, pre", (box) => box.scrollLeft, (box, left) => { box.scrollLeft = left; }],
-    ["a, button, summary, [tabindex]", (control) => control === document.activeElement, (control, focused) => { if (focused) control.focus({ preventScroll: true }); }],
+    ["a, button, input, select, summary, [tabindex]", (control) => control === document.activeElement, (control, focused) => { if (focused) control.focus({ preventScroll: true }); }],
   ];
   // Elements by where they stand: the nearest id around them, and their number among their like in there.
   const placed = (part, selector) => {
@@ -35,13 +34,13 @@
     const kept = KEPT.map(([selector, tell]) => new Map(placed(old, selector).map(([at, element]) => [at, tell(element)])));
     old.replaceWith(fresh);
     setUp(fresh);
-    document.dispatchEvent(new CustomEvent("chart-drawn"));
+    for (const figure of all("[data-figure]", fresh)) figure.dispatchEvent(new CustomEvent("chart-drawn", { bubbles: true }));
     KEPT.forEach(([selector, , redo], kind) => {
       for (const [at, element] of placed(fresh, selector)) if (kept[kind].has(at)) redo(element, kept[kind].get(at));
     });
   };
   // Somebody reads a value off a chart, or has marked words.
-  const inUse = (part) => part.querySelector(".tip:not([hidden])") || (!getSelection().isCollapsed && getSelection().containsNode(part, true));
+  const inUse = (part) => part.querySelector(".tip:not([hidden]), .selection") || (!getSelection().isCollapsed && getSelection().containsNode(part, true));
 
   // Puts the parts of a newer page in; tells whether some have to wait.
   const update = (page) => {

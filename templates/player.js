@@ -31,8 +31,10 @@ const loadNumbers = (url) => new Promise((resolve, reject) => {
 // The kinds of numbers below a take, in this order.
 const KINDS = {
   probability: "Probability of each action", q_value: "Value of each action (Q)", mean: "Mean of the action", value: "Value of the state",
-  action: "Action taken", reward: "Reward", info: "Told by the environment", observation: "Observed",
+  action: "Action taken", reward: "Reward and its terms", info: "Told by the environment", observation: "Observed",
 };
+// MuJoCo's environments, and others, tell the terms of their rewards by these names.
+const kindOf = ({ kind, name }) => (kind === "info" && name.startsWith("reward") ? "reward" : kind);
 const setUpPlayer = (player) => {
   const takes = [];
   const tilesBox = player.querySelector("[data-tiles]");
@@ -141,7 +143,7 @@ const setUpPlayer = (player) => {
   const layOutNumbers = (tile, columns) => {
     const deviations = columns.filter((column) => column.kind === "std");
     const groups = Object.entries(KINDS).map(([kind, title]) => {
-      const of = columns.filter((column) => column.kind === kind);
+      const of = columns.filter((column) => kindOf(column) === kind);
       const rows = of.map((column, place) => {
         const fill = make("i"), text = make("td", { class: "number" });
         // Probabilities fill their share of the whole, other numbers that of the take's own range.
@@ -464,7 +466,7 @@ const setUpPlayer = (player) => {
     const pressing = on.closest?.("button, a") && (event.key === " " || event.key === "Enter");
     const box = player.getBoundingClientRect();
     const seen = box.bottom > 0 && box.top < innerHeight;
-    if (typing || pressing || !(seen || player.contains(on))) return;
+    if (typing || pressing || on === training || !(seen || player.contains(on))) return;
     const actions = {
       " ": () => setPlaying(!playing),
       ",": () => step(-1),

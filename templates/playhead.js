@@ -1,57 +1,58 @@
 // ---- The playhead of the learning curves stands where training was when the take that the player shows was filmed. It can
 // be dragged, or moved by the arrow keys, to every other moment that there is a take of.
 {
+  const FIGURES = "#training-return, #evaluation-return";
   let shown = null;
-  const nearest = (unit, x) => shown.moments.reduce((a, b) => (Math.abs(b.at[unit] - x) < Math.abs(a.at[unit] - x) ? b : a));
-  const stand = (chart, unit) => {
-    chart.querySelector(".playhead")?.remove();
-    if (!shown?.at) return;
-    const [left, right, top, bottom] = chart.dataset.plot.split(" ").map(Number);
-    const [min, max] = chart.dataset.x.split(" ").map(Number);
-    const place = (value) => left + (value - min) / (max - min) * (right - left);
-    const x = place(shown.at[unit]);
-    if (!(x >= left && x <= right)) return;
-    const head = make("g", {
-      class: "playhead", tabindex: 0, role: "slider", "aria-label": "Moment of the take in the player",
-      "aria-valuemin": min, "aria-valuemax": max, "aria-valuenow": shown.at[unit], "aria-valuetext": shown.label,
-    }, make("title", {}, shown.label), make("line", { x1: x, x2: x, y1: top, y2: bottom }), make("path", { d: `M${x - 7} ${top - 9}h14v7l-7 7l-7 -7z` }));
-    chart.append(head);
+  // Charts hold one playhead each, which moves along: whoever drags it or has the focus on it keeps it.
+  const headOf = (figure, index, { svg }) => {
+    const found = all(".playhead", figure)[index];
+    if (found) return found;
+    const head = make("div", { class: `playhead ${svg.classList.contains("narrow") ? "narrow" : "wide"}`, tabindex: 0, role: "slider", "aria-label": "Moment of the take in the player" });
+    figure.querySelector("[data-drawing]").append(head);
     const to = (event) => {
-      const box = chart.getBoundingClientRect();
-      const at = (event.clientX - box.left) / box.width * chart.viewBox.baseVal.width;
-      const { at: found, show } = nearest(unit, min + (at - left) / (right - left) * (max - min));
-      if (found !== shown.at) show();
+      const { unit, charts } = figures.get(figure).across(), { place } = charts[index];
+      const box = svg.getBoundingClientRect();
+      const x = place.back((event.clientX - box.left) / box.width * svg.viewBox.baseVal.width);
+      const { at, show } = shown.moments.reduce((a, b) => (Math.abs(b.at[unit] - x) < Math.abs(a.at[unit] - x) ? b : a));
+      if (at !== shown.at) show();
     };
     head.addEventListener("pointerdown", (event) => {
       event.preventDefault();
-      event.stopPropagation();
-      // The playhead is drawn anew wherever it goes: the page follows the pointer.
-      const up = () => { removeEventListener("pointermove", to); removeEventListener("pointerup", up); };
-      addEventListener("pointermove", to);
-      addEventListener("pointerup", up);
+      head.focus({ preventScroll: true });
+      head.setPointerCapture(event.pointerId);
+      head.addEventListener("pointermove", to);
     });
+    for (const end of ["pointerup", "pointercancel"]) head.addEventListener(end, () => head.removeEventListener("pointermove", to));
     head.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-      const place = shown.moments.findIndex(({ at }) => at === shown.at);
-      const next = { Home: 0, End: shown.moments.length - 1 }[event.key] ?? place + by;
+      const here = shown.moments.findIndex(({ at }) => at === shown.at);
+      const next = { Home: 0, End: shown.moments.length - 1 }[event.key] ?? here + by;
       if (!Number.isInteger(next)) return;
       event.preventDefault();
       event.stopPropagation();
-      if (!shown.moments[next]) return;
-      shown.moments[next].show();
-      chart.querySelector(".playhead")?.focus({ preventScroll: true });
+      shown.moments[next]?.show();
     });
+    return head;
   };
-  const standEverywhere = (root) => {
-    for (const source of all("#training-return script.hover, #evaluation-return script.hover", root)) {
-      const { unit } = JSON.parse(source.textContent);
-      for (const chart of all("svg.chart", source.parentElement)) stand(chart, unit);
-    }
+  const stand = (figure) => {
+    const { unit, charts } = figures.get(figure).across();
+    charts.forEach((chart, index) => {
+      const head = headOf(figure, index, chart);
+      const value = shown?.at?.[unit], x = value === undefined ? NaN : chart.place(value);
+      head.hidden = !(x >= chart.left - 0.5 && x <= chart.right + 0.5);
+      if (head.hidden) return;
+      const { width, height } = chart.svg.viewBox.baseVal;
+      Object.assign(head.style, { left: `${x / width * 100}%`, top: `${chart.top / height * 100}%`, height: `${(chart.bottom - chart.top) / height * 100}%` });
+      const values = shown.moments.map(({ at }) => at[unit]);
+      const told = { min: Math.min(...values), max: Math.max(...values), now: value, text: shown.label };
+      for (const [name, is] of Object.entries(told)) head.setAttribute(`aria-value${name}`, is);
+      head.title = shown.label;
+    });
   };
   document.addEventListener("take-shown", (event) => {
     shown = event.detail;
-    standEverywhere(document);
+    for (const figure of all(FIGURES)) stand(figure);
   });
-  // Charts that are drawn anew, by a live page or a zoom, ask for it.
-  document.addEventListener("chart-drawn", () => standEverywhere(document));
+  // Also where a live page has put a new chart in.
+  document.addEventListener("chart-drawn", (event) => { if (event.target.matches(FIGURES)) stand(event.target); });
 }

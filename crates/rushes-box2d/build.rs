@@ -6,7 +6,8 @@ use std::{env, fs, process};
 
 /// Where `./bootstrap` unpacks the source distribution of `box2d-py`.
 const BOX2D_SOURCE: &str = "../../.deps/box2d-py-2.3.5/Box2D";
-const BRIDGE: &str = "src/bridge.cpp";
+/// Our own code, compiled after the solver's in this order.
+const OWN: [&str; 2] = ["src/copy.cpp", "src/bridge.cpp"];
 
 /// What is changed in the copy of the solver that gets compiled. None of it touches arithmetic.
 #[rustfmt::skip]
@@ -56,7 +57,9 @@ fn main() {
 /// one line on what is missing or broken, and what to do.
 fn compile() -> Result<(), String> {
     println!("cargo:rerun-if-changed={BOX2D_SOURCE}");
-    println!("cargo:rerun-if-changed={BRIDGE}");
+    for file in OWN {
+        println!("cargo:rerun-if-changed={file}");
+    }
     let root =
         PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("box2d");
@@ -73,7 +76,9 @@ fn compile() -> Result<(), String> {
     units.sort();
     let mut unit: String =
         units.iter().map(|file| format!("#include \"Box2D/{}\"\n", file.display())).collect();
-    unit += &format!("#include \"{}\"\n", root.join(BRIDGE).display());
+    for file in OWN {
+        unit += &format!("#include \"{}\"\n", root.join(file).display());
+    }
     let main = out.join("solver.cpp");
     fs::write(&main, unit)
         .map_err(|error| format!("failed to write {}: {error}", main.display()))?;
@@ -86,6 +91,8 @@ fn compile() -> Result<(), String> {
         .file(&main)
         // The reference's wheels are built without fused multiply-add, which rounds differently.
         .flag_if_supported("-ffp-contract=off")
+        // A copy of a world has what the solver keeps to itself too.
+        .flag("-fno-access-control")
         .warnings(false)
         .try_compile("rushes_box2d")
         .map_err(|error| format!("failed to compile the physics solver: {error}"))

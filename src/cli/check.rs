@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
+
 use crate::console;
 use crate::exit::Exit;
-use crate::regression::{self, Decision, Scores, Verdict};
+use crate::format;
+use crate::regression::{self, Decision, Scores, Surroundings, Verdict};
 use crate::results;
 use crate::store::{self, RunDir};
 
@@ -32,6 +35,10 @@ pub(super) struct Files {
     /// Write the verdict as Markdown too, for a comment or a step's summary.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Where the run's folder can be seen: the Markdown links its report and stills below this address, else by their
+    /// paths from the Markdown's folder.
+    #[arg(long, value_name = "URL", requires = "markdown")]
+    run_url: Option<String>,
 }
 
 impl Files {
@@ -42,7 +49,9 @@ impl Files {
             format!("--{name}={}", path.display())
         };
         let junit = self.junit.iter().map(|path| word("junit", path));
-        junit.chain(self.markdown.iter().map(|path| word("markdown", path))).collect()
+        let markdown = self.markdown.iter().map(|path| word("markdown", path));
+        let url = self.run_url.iter().map(|url| format!("--run-url={url}"));
+        junit.chain(markdown).chain(url).collect()
     }
 
     /// Checks that they can be written, before anything takes long.
@@ -61,19 +70,64 @@ impl Files {
         Ok(())
     }
 
-    /// Writes those that were asked for.
+    /// Writes those that were asked for, of a decision about `run`; `again` are the arguments that come to it again.
     ///
     /// # Errors
     /// Fails if a file cannot be written.
-    pub(super) fn write(&self, decision: &Decision) -> anyhow::Result<()> {
+    pub(super) fn write(
+        &self,
+        decision: &Decision,
+        run: &RunDir,
+        again: &[String],
+    ) -> anyhow::Result<()> {
         if let Some(path) = &self.junit {
             store::write_atomically(path, regression::junit(decision)?.as_bytes())?;
         }
         if let Some(path) = &self.markdown {
-            store::write_atomically(path, regression::markdown(decision).as_bytes())?;
+            let address = |file: &Path| self.address(path, run, file);
+            let surroundings = Surroundings {
+                report: address(&run.report())?,
+                command: format::shell_line(&[&["rushes".to_owned()], again].concat()),
+                stills: stills(run)
+                    .into_iter()
+                    .map(|(agent, still)| Ok((agent, address(&still)?)))
+                    .collect::<anyhow::Result<_>>()?,
+            };
+            let text = regression::markdown(decision, &surroundings);
+            store::write_atomically(path, text.as_bytes())?;
         }
         Ok(())
     }
+
+    /// The address of a file of `run` for whoever reads `markdown`.
+    fn address(&self, markdown: &Path, run: &RunDir, file: &Path) -> anyhow::Result<String> {
+        let folder = match &self.run_url {
+            Some(_) => run.path().to_owned(),
+            None => std::path::absolute(markdown)?.parent().map(Path::to_owned).unwrap_or_default(),
+        };
+        let file = std::path::absolute(file)?;
+        let path = pathdiff::diff_paths(&file, std::path::absolute(folder)?).unwrap_or(file);
+        let path = format::url_path(&path.to_string_lossy());
+        Ok(match &self.run_url {
+            Some(url) => format!("{}/{path}", url.trim_end_matches('/')),
+            None => path,
+        })
+    }
+}
+
+/// The last take's still of each agent of `run`, of its first seed that was filmed; none where they cannot be read.
+fn stills(run: &RunDir) -> IndexMap<String, PathBuf> {
+    let mut stills = IndexMap::new();
+    let trials = run.plan().map(|plan| plan.trials).unwrap_or_default();
+    for trial in trials.into_iter().filter(|trial| trial.filmed) {
+        let dir = run.trial(&trial.id);
+        let last = dir.result().ok().and_then(|result| result.takes.last().cloned());
+        if let Some(still) = last.map(|take| dir.file(&take.poster)).filter(|still| still.is_file())
+        {
+            stills.entry(trial.agent).or_insert(still);
+        }
+    }
+    stills
 }
 
 /// Prints the verdict: 0 held or improved, 1 regressed, 2 inconclusive.
@@ -84,7 +138,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let baseline = Scores::read(&args.baseline)?;
     let decision = regression::decide_run(&baseline, &run, &results::summary(&run)?)?;
-    args.files.write(&decision)?;
+    let (path, baseline) = (args.run.display(), args.baseline.display());
+    let again = ["check".to_owned(), path.to_string(), format!("--baseline={baseline}")];
+    args.files.write(&decision, &run, &again)?;
     if args.json {
         console::print(serde_json::to_string_pretty(&decision)?)?;
     } else {

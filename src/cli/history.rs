@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::experiment::Metric;
 use crate::export::csv::Table;
 use crate::history::{History, RecordedRun};
+use crate::record::GitInfo;
 use crate::stats::{self, Bootstrap};
 
 /// Arguments of `rushes history`.
@@ -97,10 +98,7 @@ fn csv(runs: &[RecordedRun]) -> String {
 fn text(runs: &[RecordedRun]) -> String {
     let mut lines = Vec::new();
     for run in runs {
-        let commit = run.git.as_ref().map_or("no commit".into(), |git| {
-            let short: String = git.commit.chars().take(9).collect();
-            if git.dirty { format!("{short}+") } else { short }
-        });
+        let commit = run.git.as_ref().map_or("no commit".into(), GitInfo::short);
         let failed = match run.failed_trials {
             0 => String::new(),
             failed => format!(", {failed} failed"),

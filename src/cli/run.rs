@@ -192,7 +192,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     if dir.baseline().exists() {
         let baseline = Scores::read(&dir.baseline())?;
         let decision = regression::decide_run(&baseline, &dir, &results::summary(&dir)?)?;
-        args.files.write(&decision)?;
+        let run = conclusion::shown(dir.path());
+        // The run keeps a copy, should the file be elsewhere by now.
+        let file = args.check.clone().unwrap_or_else(|| dir.baseline());
+        let baseline = format!("--baseline={}", conclusion::shown(&file));
+        args.files.write(&decision, &dir, &["check".to_owned(), run, baseline])?;
         lines = format!("{lines}\n{}", regression::text(&decision));
         verdict = check::exit(decision.verdict);
     }

@@ -332,6 +332,14 @@ pub struct StopSpec {
     pub initial: f64,
 }
 
+impl StopSpec {
+    /// The rule that an experiment's goal is read off: `mean_return` where both are given.
+    pub fn goal(&self) -> Self {
+        let running_return = self.running_return.filter(|_| self.mean_return.is_none());
+        Self { running_return, ..self.clone() }
+    }
+}
+
 impl Default for StopSpec {
     fn default() -> Self {
         Self {
@@ -651,6 +659,16 @@ pub enum Target {
     Return(f64),
     /// The environment's reward threshold.
     Threshold,
+}
+
+impl Target {
+    /// The return, in an environment with this reward threshold.
+    pub fn value(self, threshold: Option<f64>) -> Option<f64> {
+        match self {
+            Target::Return(value) => Some(value),
+            Target::Threshold => threshold,
+        }
+    }
 }
 
 impl Serialize for Target {

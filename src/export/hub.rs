@@ -175,8 +175,7 @@ impl Card<'_> {
             env!("CARGO_PKG_VERSION"),
             format::markdown(&self.summary.run),
             match &self.summary.git {
-                Some(git) =>
-                    format!(" at commit {}", git.commit.chars().take(10).collect::<String>()),
+                Some(git) => format!(" at commit {}", git.short()),
                 None => String::new(),
             },
         );

@@ -211,31 +211,6 @@ fn environment(id: &str) -> Box<dyn Env> {
 }
 
 #[test]
-fn copies_of_an_environment_go_on_like_it() {
-    for spec in crate::env::all() {
-        let mut env = environment(&spec.id);
-        env.reset(Some(3)).expect("a start");
-        let Some(mut copy) = env.try_clone() else { continue };
-        let space = env.action_space().clone();
-        let mut action = vec![0.0; space.len()];
-        let mut observations = [(); 2].map(|()| vec![0.0; env.observation_space().len()]);
-        let mut draws = rng(1);
-        for _ in 0..30 {
-            space.sample(&mut draws, &mut action);
-            let checked = space.action(&action).expect("drawn from it");
-            let step = env.step(checked).expect("a step");
-            assert_eq!(copy.step(checked).expect("a step"), step, "{}", spec.id);
-            env.observe(&mut observations[0]).expect("a look");
-            copy.observe(&mut observations[1]).expect("a look");
-            assert_eq!(observations[0], observations[1], "{}", spec.id);
-            if step.terminated {
-                break;
-            }
-        }
-    }
-}
-
-#[test]
 fn planning_on_the_simulator_leaves_it_alone_and_balances_a_pole() {
     let mut env = environment("CartPole-v1");
     env.reset(Some(0)).expect("a start");

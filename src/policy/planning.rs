@@ -30,9 +30,9 @@ impl PlanningSpec {
     pub fn problems(&self, env: &dyn Env) -> Vec<Problem> {
         let mut problems = Vec::new();
         if env.try_clone().is_none() {
-            let message = "planning needs copies of the environment, which this one cannot make (a physics engine \
-                           or another process keeps its state); classic control, toy text and programs with \
-                           snapshots can, and the algorithm `model_based_planning` learns a model of any";
+            let message = "planning needs copies of the environment, which this one cannot make (another process keeps \
+                           its state); the environments of this program and programs with snapshots can, and the \
+                           algorithm `model_based_planning` learns a model of any";
             problems.push(Problem::new(&["policy", "type"], message));
         }
         let actions = env.action_space();

@@ -21,7 +21,7 @@ mod welch;
 
 pub use check::{Comparison, Decision, Evidence, Side, Verdict, comparable, decide, decide_run};
 pub use junit::junit;
-pub use markdown::markdown;
+pub use markdown::{Surroundings, markdown};
 pub use numbers::{percent, signed_percent};
 pub use scores::{AgentScores, BASELINE_VERSION, Recorded, Scores, SeedScores, TimeScore};
 pub use text::{rule, score, summary, text};

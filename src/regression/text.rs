@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::check::Side;
 use super::numbers::{number, percent, signed_percent};
-use super::{Decision, Verdict};
+use super::{Comparison, Decision, Verdict};
 use crate::format;
 
 /// Longer names of agents are cut.
@@ -38,9 +38,7 @@ pub fn text(decision: &Decision) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text.push('\n');
-    let mut worst_first: Vec<_> = decision.comparisons.iter().collect();
-    worst_first.sort_by_key(|comparison| std::cmp::Reverse(comparison.verdict));
-    for comparison in worst_first {
+    for comparison in worst_first(decision) {
         let agent = format::shorten(&comparison.agent, LONGEST_NAME);
         let metric = comparison.metric;
         let verdict = comparison.verdict.word();
@@ -51,6 +49,13 @@ pub fn text(decision: &Decision) -> String {
     }
     let _ = writeln!(text, "{}\nverdict: {}", rule(decision), summary(decision));
     text
+}
+
+/// The comparisons, those that regressed first.
+pub(super) fn worst_first(decision: &Decision) -> Vec<&Comparison> {
+    let mut comparisons: Vec<_> = decision.comparisons.iter().collect();
+    comparisons.sort_by_key(|comparison| std::cmp::Reverse(comparison.verdict));
+    comparisons
 }
 
 /// One line: the verdict, and against what.

@@ -1,9 +1,7 @@
 //! What sections are made of. `templates/blocks.html` knows how each of these looks.
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::chart::{Chart, Size};
 use crate::format;
 
 /// A piece of a section.
@@ -31,6 +29,10 @@ pub(super) enum Block {
     Figure(Figure),
     /// Small charts in rows.
     Grid {
+        /// What the charts are called together.
+        label: String,
+        /// Which line is which, in all of them.
+        legend: Vec<LegendEntry>,
         /// In reading order.
         figures: Vec<Figure>,
     },
@@ -62,7 +64,12 @@ impl Block {
 
     /// The same with `suffix` behind a figure's id, for a page that has the figure several times.
     pub(super) fn with_suffix(mut self, suffix: usize) -> Self {
-        if let Self::Figure(figure) = &mut self {
+        let figures = match &mut self {
+            Self::Figure(figure) => std::slice::from_mut(figure),
+            Self::Grid { figures, .. } => figures,
+            _ => &mut [],
+        };
+        for figure in figures {
             figure.id.push_str(&format!("-{suffix}"));
         }
         self
@@ -156,41 +163,19 @@ pub(super) struct Figure {
     pub title: String,
     /// How to read it.
     pub caption: String,
-    /// The drawings; a reader chooses one by its label.
-    pub variants: Vec<Variant>,
+    /// The drawing in each of its sizes.
+    pub svgs: Vec<String>,
+    /// The horizontal axes that a reader may choose from.
+    pub axes: Vec<String>,
+    /// The numbers that the page's script draws from ([`super::plot`]), JSON that may stand in a page; empty for a
+    /// chart that is drawn once.
+    pub data: String,
     /// Which line is which.
     pub legend: Vec<LegendEntry>,
     /// Seeds whose lines can be shown and hidden.
     pub seeds: Vec<u64>,
     /// The same as numbers.
     pub table: Option<Table>,
-}
-
-/// One drawing of a figure.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Variant {
-    /// What tells it from the others.
-    pub label: String,
-    /// The drawing in each of its sizes.
-    pub svgs: Vec<String>,
-    /// What the page's script shows under the pointer; null for nothing.
-    pub hover: Value,
-}
-
-impl Variant {
-    /// Draws a chart in these sizes.
-    ///
-    /// # Errors
-    /// Fails if it cannot be laid out.
-    pub(super) fn draw(
-        label: impl Into<String>,
-        chart: &Chart,
-        sizes: &[Size],
-        hover: Value,
-    ) -> anyhow::Result<Self> {
-        let svgs = sizes.iter().map(|&size| chart.svg(size)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { label: label.into(), svgs, hover })
-    }
 }
 
 /// A line's name and look.
@@ -202,4 +187,6 @@ pub(super) struct LegendEntry {
     pub label: String,
     /// Its CSS classes.
     pub class: String,
+    /// Where its line ends, in words.
+    pub value: String,
 }

@@ -74,6 +74,16 @@ pub(super) enum Ticks {
 impl Axis {
     /// An axis that shows all of `values`, with some air above and below.
     pub(super) fn around(label: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Self {
+        Self::around_with(label, values, &[])
+    }
+
+    /// The same with the `rules` that are near: one that would leave less than half of the height to the values is
+    /// left outside.
+    pub(super) fn around_with(
+        label: impl Into<String>,
+        values: impl IntoIterator<Item = f64>,
+        rules: &[Rule],
+    ) -> Self {
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.into_iter().filter(|value| value.is_finite()) {
             min = min.min(value);
@@ -82,9 +92,23 @@ impl Axis {
         if min > max {
             (min, max) = (0.0, 1.0);
         }
-        let air = if max > min { (max - min) * 0.05 } else { max.abs().max(1.0) * 0.1 };
+        let from_zero = |min: f64, max: f64| min >= 0.0 && min < 0.4 * max;
+        let seen = if from_zero(min, max) { max } else { max - min };
+        for rule in rules {
+            let (low, high) = (min.min(rule.y), max.max(rule.y));
+            if high - low <= 2.0 * seen {
+                (min, max) = (low, high);
+            }
+        }
+        // What differs by rounding alone is a constant: a line in the middle, and no noise from edge to edge.
+        let constant = max - min <= 1e-9 * min.abs().max(max.abs());
+        let air = match max.abs() {
+            _ if !constant => (max - min) * 0.05,
+            0.0 => 1.0,
+            size => size * 0.1,
+        };
         // A return that is never negative reads best from zero.
-        let floor = if min >= 0.0 && min < 0.4 * max { 0.0 } else { min - air };
+        let floor = if from_zero(min, max) { 0.0 } else { min - air };
         Self { label: label.into(), min: floor, max: max + air, ticks: Ticks::Number }
     }
 
@@ -101,6 +125,17 @@ impl Axis {
             Ticks::Rows | Ticks::Columns => String::new(),
         }
     }
+}
+
+/// A value that a chart marks over its whole width. One that lies above or below the axis is told of at its edge.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rule {
+    /// Where.
+    pub y: f64,
+    /// The words.
+    pub label: String,
+    /// `goal` for what an experiment is about, with its words at the left end; else empty, with them at the right.
+    pub class: &'static str,
 }
 
 /// Something drawn; later layers cover earlier ones. `class` holds CSS classes.
@@ -124,13 +159,8 @@ pub(super) enum Layer {
         /// Names and values of data attributes.
         data: Vec<(&'static str, u64)>,
     },
-    /// A horizontal line over the whole width, with words above its right end.
-    Rule {
-        /// Where.
-        y: f64,
-        /// The words.
-        label: String,
-    },
+    /// A horizontal line over the whole width, with words above it.
+    Rule(Rule),
     /// Dots.
     Dots {
         /// CSS classes.
@@ -172,6 +202,14 @@ pub(super) struct Chart {
 }
 
 impl Chart {
+    /// Draws it in each of these sizes.
+    ///
+    /// # Errors
+    /// As [`Chart::svg`].
+    pub(super) fn svgs(&self, sizes: &[Size]) -> anyhow::Result<Vec<String>> {
+        sizes.iter().map(|&size| self.svg(size)).collect()
+    }
+
     /// Draws it.
     ///
     /// # Errors
@@ -187,13 +225,15 @@ impl Chart {
         Ok(format!(
             "<svg class=\"chart {name}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" role=\"img\" aria-label=\"{description}\" \
-             data-plot=\"{left} {right} {top} {bottom}\" data-x=\"{min} {max}\">{body}</svg>",
+             data-plot=\"{left} {right} {top} {bottom}\" data-x=\"{} {}\" data-y=\"{} {}\">{body}</svg>",
+            self.x.min,
+            self.x.max,
+            self.y.min,
+            self.y.max,
             name = size.name,
             width = size.width,
             height = size.height,
             description = format::escape(&self.description),
-            min = self.x.min,
-            max = self.x.max,
         ))
     }
 
@@ -306,16 +346,27 @@ fn draw_layer(
                 points.iter().map(|&at| Circle::new(at, 2 * SCALE + 5, BLACK.filled())),
             )?;
         }
-        Layer::Rule { y, label } => {
-            let [left, right, ..] = plot;
+        Layer::Rule(Rule { y, label, class }) => {
+            let [left, right, top, bottom] = plot;
             let (_, at) = chart.backend_coord(&(0.0, *y));
-            pen("class=\"rule\"".into());
-            root.draw(&PathElement::new([(left, at), (right, at)], BLACK))?;
-            pen("class=\"rule-label\"".into());
-            let style = label_style(Pos::new(HPos::Right, VPos::Bottom));
+            let (edge, arrow) = match at {
+                _ if at < top => (top + 14 * SCALE, " ↑"),
+                _ if at > bottom => (bottom, " ↓"),
+                _ => (at, ""),
+            };
+            if arrow.is_empty() {
+                pen(format!("class=\"rule {class}\""));
+                root.draw(&PathElement::new([(left, at), (right, at)], BLACK))?;
+            }
+            pen(format!("class=\"rule-label {class}\""));
+            let (side, from) = match *class {
+                "goal" => (HPos::Left, left + 6 * SCALE),
+                _ => (HPos::Right, right - 2 * SCALE),
+            };
+            let style = label_style(Pos::new(side, VPos::Bottom));
             let most = if right - left < 500 * SCALE { 40 } else { 80 };
-            let label = format::shorten(label, most);
-            root.draw_text(&label, &style, (right - 2 * SCALE, at - 3 * SCALE))?;
+            let label = format!("{}{arrow}", format::shorten(label, most));
+            root.draw_text(&label, &style, (from, edge - 3 * SCALE))?;
         }
         Layer::Column { x, name, ticks } => {
             let [left, right, top, bottom] = plot;
@@ -574,7 +625,7 @@ mod tests {
 
     #[test]
     fn words_are_escaped() {
-        let label = Layer::Rule { y: 2.0, label: "<script>".into() };
+        let label = Layer::Rule(Rule { y: 2.0, label: "<script>".into(), class: "" });
         let svg = chart(vec![label]).svg(SMALL[0]).unwrap();
         assert!(svg.contains("&lt;script&gt;") && svg.contains("a &lt;test&gt;"), "{svg}");
         assert!(!svg.contains("<script"), "{svg}");
@@ -588,6 +639,22 @@ mod tests {
         assert!(nothing.min < nothing.max);
         assert!(Axis::around("", [f64::INFINITY, 1.0]).max.is_finite());
         assert!(Axis::from_zero("", 0.0).max > 0.0);
+        let noise = Axis::around("", [3e-4, 3e-4 + 1e-19, 3e-4 - 1e-19]);
+        assert!(noise.min < 2.8e-4 && noise.max > 3.2e-4 && noise.max < 1e-3, "{noise:?}");
+    }
+
+    #[test]
+    fn a_rule_that_would_flatten_the_values_is_told_of_at_the_edge() {
+        let rule = |y| Rule { y, label: format!("threshold {y}"), class: "" };
+        let axis = |low, high, y| Axis::around_with("", [low, high], &[rule(y)]);
+        assert!(axis(0.0, 200.0, 390.0).max > 390.0);
+        assert!(axis(0.0, 200.0, 475.0).max < 250.0);
+        assert!(axis(-400.0, -300.0, -250.0).max > -250.0);
+        assert!(axis(-400.0, -300.0, -100.0).max < -290.0);
+        let svg = chart(vec![Layer::Rule(rule(475.0)), Layer::Rule(rule(3.0))]).svg(FULL[0]);
+        let svg = svg.unwrap();
+        assert_eq!(svg.matches("<path class=\"rule").count(), 1, "{svg}");
+        assert!(svg.contains("threshold 475 ↑</text>"), "{svg}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::env::path;
 use crate::format;
+use crate::record::GitInfo;
 use crate::results::RunData;
 
 /// A setting that is not the same everywhere.
@@ -71,10 +72,7 @@ pub(super) fn between(runs: &[&RunData]) -> Vec<Difference> {
     let circumstances = |run: &&RunData| {
         let info = run.info.as_ref();
         json!({
-            "commit": info.and_then(|info| info.git.as_ref()).map(|git| {
-                let changed = if git.dirty { " + changes" } else { "" };
-                format!("{}{changed}", git.commit.chars().take(10).collect::<String>())
-            }),
+            "commit": info.and_then(|info| info.git.as_ref()).map(GitInfo::short),
             "versions": info.map(|info| &info.versions),
             "machine": info.map(|info| &info.machine),
         })

@@ -30,6 +30,7 @@ mod model;
 mod page;
 mod past;
 mod player;
+mod plot;
 mod sections;
 mod status;
 mod tables;

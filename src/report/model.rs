@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::block::{Cell, LegendEntry};
+use super::chart::Rule;
 use super::past::Past;
 use crate::format;
 use crate::regression::Decision;
@@ -16,6 +17,8 @@ use crate::stats;
 const LEARNER_COLORS: usize = 8;
 /// Colours for hard-coded agents, likewise.
 const BASELINE_COLORS: usize = 3;
+/// Dash patterns, likewise.
+const DASHES: usize = 4;
 
 /// Everything that sections draw from.
 #[derive(Clone)]
@@ -82,7 +85,7 @@ impl Report {
                         true => format!("{} · {}", summary.name, names[run]),
                         false => summary.name.clone(),
                     },
-                    class: format!("{} d{}", palette.color(summary, run), run % 4),
+                    class: palette.class(summary, run),
                     learns: summary.learns,
                     scores: scores(summary, |seed| &seed.final_returns),
                     before: scores(summary, |seed| &seed.before_returns),
@@ -174,6 +177,33 @@ impl Report {
         thresholds.all(|threshold| threshold == first).then_some(first)?
     }
 
+    /// The returns that charts of returns mark: what the schedules of agents stop at, and the reward threshold.
+    pub(super) fn rules(&self) -> Vec<Rule> {
+        let mut goals: Vec<(f64, Vec<String>)> = Vec::new();
+        for (_, series) in self.learners() {
+            let Some(goal) = self.summary(series).goal else { continue };
+            match goals.iter_mut().find(|(known, _)| *known == goal.r#return) {
+                Some((_, names)) => names.push(series.label.clone()),
+                None => goals.push((goal.r#return, vec![series.label.clone()])),
+            }
+        }
+        let threshold = self.threshold();
+        let shared = goals.len() == 1;
+        let rule = |(y, names): (f64, Vec<String>)| {
+            let of = if shared { String::new() } else { format!(" of {}", format::list(&names)) };
+            let also = if threshold == Some(y) { " and reward threshold" } else { "" };
+            Rule { y, label: format!("goal{of}{also} {}", format::number(y)), class: "goal" }
+        };
+        let mut rules: Vec<Rule> = goals.into_iter().map(rule).collect();
+        let unmarked = threshold.filter(|y| rules.iter().all(|rule| rule.y != *y));
+        rules.extend(unmarked.map(|y| Rule {
+            y,
+            label: format!("reward threshold {}", format::number(y)),
+            class: "",
+        }));
+        rules
+    }
+
     /// The agents that learn.
     pub(super) fn learners(&self) -> impl Iterator<Item = (usize, &Series)> {
         self.series.iter().enumerate().filter(|(_, series)| series.learns)
@@ -193,7 +223,8 @@ impl Series {
 
     /// Its entry in a legend.
     pub(super) fn legend(&self, number: usize) -> LegendEntry {
-        LegendEntry { series: number, label: self.label.clone(), class: self.class.clone() }
+        let value = String::new();
+        LegendEntry { series: number, label: self.label.clone(), class: self.class.clone(), value }
     }
 
     /// The mean over seeds of the evaluation after training.
@@ -202,39 +233,51 @@ impl Series {
     }
 }
 
-/// Hands out colours. An agent keeps its colour in every section; where few agents are compared over
+/// Hands out colours and dashes. An agent keeps its colour in every section; where few agents are compared over
 /// several runs, each has one in each run, because lines that cross are told apart better by colour than by
-/// dashes.
+/// dashes. A colour that is handed out once more comes with another dash.
 struct Palette {
     by_run: bool,
-    given: Vec<((String, usize), String)>,
+    /// How many dashes the agents of one run take.
+    rounds: usize,
+    given: Vec<((String, usize), (String, usize))>,
     learners: usize,
     baselines: usize,
 }
 
 impl Palette {
     fn new(runs: &[RunData]) -> Self {
-        let agents = runs.iter().flat_map(|run| &run.summary.agents);
-        let by_run = agents.filter(|agent| agent.learns).count() <= LEARNER_COLORS;
-        Self { by_run, given: Vec::new(), learners: 0, baselines: 0 }
+        let learners = |run: &RunData| run.summary.agents.iter().filter(|a| a.learns).count();
+        let by_run = runs.iter().map(learners).sum::<usize>() <= LEARNER_COLORS;
+        let most = runs.iter().map(learners).max().unwrap_or(0);
+        let rounds = most.div_ceil(LEARNER_COLORS).max(1);
+        Self { by_run, rounds, given: Vec::new(), learners: 0, baselines: 0 }
     }
 
-    fn color(&mut self, agent: &AgentSummary, run: usize) -> String {
+    fn class(&mut self, agent: &AgentSummary, run: usize) -> String {
+        let (color, round) = self.color(agent, run);
+        format!("{color} d{}", (run * self.rounds + round) % DASHES)
+    }
+
+    /// The colour, and how often all of them had been handed out before.
+    fn color(&mut self, agent: &AgentSummary, run: usize) -> (String, usize) {
         let key = (agent.name.clone(), if self.by_run && agent.learns { run } else { 0 });
-        if let Some((_, color)) = self.given.iter().find(|(known, _)| *known == key) {
-            return color.clone();
+        if let Some((_, given)) = self.given.iter().find(|(known, _)| *known == key) {
+            return given.clone();
         }
-        let color = if agent.learns {
-            self.learners += 1;
-            format!("c{}", (self.learners - 1) % LEARNER_COLORS)
-        } else if agent.policy == PolicyKind::Random {
-            "random".to_owned()
-        } else {
-            self.baselines += 1;
-            format!("b{}", (self.baselines - 1) % BASELINE_COLORS)
+        let next = |letter, count: &mut usize, colors: usize| {
+            *count += 1;
+            (format!("{letter}{}", (*count - 1) % colors), (*count - 1) / colors)
         };
-        self.given.push((key, color.clone()));
-        color
+        let given = if agent.learns {
+            next('c', &mut self.learners, LEARNER_COLORS)
+        } else if agent.policy == PolicyKind::Random {
+            ("random".to_owned(), 0)
+        } else {
+            next('b', &mut self.baselines, BASELINE_COLORS)
+        };
+        self.given.push((key, given.clone()));
+        given
     }
 }
 

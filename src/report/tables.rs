@@ -40,7 +40,9 @@ impl Found {
                 Block::Heading { text } => name = format!("{place}-{}", slug(&text)),
                 Block::Table(table) => self.take(&name, table),
                 Block::Figure(figure) => self.take_from(figure),
-                Block::Grid { figures } => figures.into_iter().for_each(|one| self.take_from(one)),
+                Block::Grid { figures, .. } => {
+                    figures.into_iter().for_each(|one| self.take_from(one))
+                }
                 Block::Details { summary, blocks } => {
                     let title = summary.split(':').next().unwrap_or_default();
                     self.look_into(blocks, &format!("{name}-{}", slug(title)));

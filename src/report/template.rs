@@ -7,13 +7,15 @@ use serde::Serialize;
 use crate::format;
 
 /// The templates by name; styles and scripts are put into the pages.
-const TEMPLATES: [(&str, &str); 11] = [
+const TEMPLATES: [(&str, &str); 13] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("blocks.html", include_str!("../../templates/blocks.html")),
     ("style.css", include_str!("../../templates/style.css")),
     ("page.js", include_str!("../../templates/page.js")),
     ("playhead.js", include_str!("../../templates/playhead.js")),
     ("player.js", include_str!("../../templates/player.js")),
+    ("chart.js", include_str!("../../templates/chart.js")),
+    ("table.js", include_str!("../../templates/table.js")),
     ("theme.js", include_str!("../../templates/theme.js")),
     ("live.js", include_str!("../../templates/live.js")),
     ("runs.html", include_str!("../../templates/runs.html")),

@@ -11,7 +11,8 @@ use fs_err as fs;
 use rayon::prelude::*;
 
 use super::summary::{
-    AgentSummary, PolicyKind, SampleSummary, SearchSummary, SearchedAgent, SeedSummary, Summary,
+    AgentSummary, Goal, PolicyKind, SampleSummary, SearchSummary, SearchedAgent, SeedSummary,
+    Summary,
 };
 use super::trial::{Trial, TrialReader, in_run};
 use crate::env::EnvSpec;
@@ -217,6 +218,7 @@ fn summarise(
         },
         learns: agent.schedule().is_some(),
         curve_window: agent.return_window(),
+        goal: agent.schedule().and_then(|schedule| Goal::of(schedule, reward_threshold)),
         seeds: seeds.remove(name.as_str()).unwrap_or_default(),
     });
     Summary {

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::experiment::{Direction, Objective};
+use crate::experiment::{Direction, Objective, ScheduleSpec};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
 use crate::search::{SampleScore, Standing};
 use crate::stats;
@@ -119,6 +119,9 @@ pub struct AgentSummary {
     pub learns: bool,
     /// How many training episodes each point of [`SeedSummary::curve`] averages over, looking back.
     pub curve_window: usize,
+    /// What its schedule stops at, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<Goal>,
     /// Its trials, in the order of the experiment's seeds, unfinished ones included.
     pub seeds: Vec<SeedSummary>,
 }
@@ -136,6 +139,25 @@ impl AgentSummary {
         let ended = |seed: &&SeedSummary| matches!(seed.outcome, Some(Outcome::Completed { .. }));
         let mut ended = self.seeds.iter().filter(ended).peekable();
         ended.peek().is_some() && ended.all(SeedSummary::is_evaluated)
+    }
+}
+
+/// What a schedule stops at (`schedule.stop`): the experiment's own goal, beside the environment's threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Goal {
+    /// The mean return to reach.
+    pub r#return: f64,
+    /// How many training episodes the mean looks back; nothing for an exponential running return.
+    pub window: Option<usize>,
+}
+
+impl Goal {
+    /// The goal of a schedule in an environment with this reward threshold.
+    pub fn of(schedule: &ScheduleSpec, threshold: Option<f64>) -> Option<Self> {
+        let rule = schedule.stop.as_ref()?.goal();
+        let window = rule.mean_return.map(|_| rule.window);
+        let target = rule.mean_return.or(rule.running_return)?;
+        Some(Self { r#return: target.value(threshold)?, window })
     }
 }
 
@@ -196,6 +218,9 @@ pub struct SeedSummary {
     /// Where training was when the mean over a whole window of episodes first reached
     /// [`Summary::reward_threshold`], found before thinning; nothing where it never did.
     pub threshold_reached: Option<Reached>,
+    /// Where training was when [`AgentSummary::goal`] was first reached; nothing where it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal_reached: Option<Reached>,
 }
 
 fn none(count: &usize) -> bool {
@@ -331,6 +356,7 @@ mod tests {
             curve: Curve::default(),
             evaluations,
             threshold_reached: None,
+            goal_reached: None,
         }
     }
 
@@ -343,6 +369,7 @@ mod tests {
                 policy: PolicyKind::Neural,
                 learns: true,
                 curve_window: 1,
+                goal: None,
                 seeds,
             };
             let curves = agent.evaluation_curves()?;

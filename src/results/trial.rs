@@ -13,9 +13,13 @@ use crate::record::{Event, Progress, Record, TakeRecord, TrialResult, UnsafeName
 use crate::search::{self, MeanReturn};
 use crate::stats::MovingMean;
 use crate::store::{EventCursor, RunDir, Stamp};
+use crate::training::StopRule;
 
 /// How much of a failed trial's `stderr.log` is shown.
 const STDERR_TAIL: u64 = 4000;
+
+/// The most single training returns of a trial that are kept: those of a short training all.
+const RETURN_POINTS: usize = 1000;
 
 /// A trial, as far as it could be read.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Trial {
     pub result: Option<TrialResult>,
     /// Takes whose video is there, in the order they were filmed.
     pub takes: Vec<Filmed>,
+    /// The return of single training episodes, thinned out to at most 1,000.
+    pub returns: Curve,
     /// The training metrics by name, thinned out.
     pub metrics: IndexMap<String, Curve>,
     /// The end of what a failed trial printed to stderr.
@@ -143,7 +149,7 @@ impl TrialReader {
                 dir.outcome(plan)
             }
         };
-        let window = plan.settings.return_window();
+        let aims = Aims::of(plan, threshold);
         match dir.events_path().exists().then(|| dir.new_events(&mut self.cursor)) {
             Some(Ok(new)) => {
                 if new.restarted {
@@ -157,7 +163,7 @@ impl TrialReader {
                         "events.jsonl is damaged from line {line} on; what stands before is shown"
                     ));
                 }
-                self.events.read(new.records, window, threshold);
+                self.events.read(new.records, &aims);
             }
             Some(Err(error)) if error.is::<UnsafeName>() => return Err(error),
             Some(Err(error)) => {
@@ -172,7 +178,7 @@ impl TrialReader {
         let events = &self.events;
         let search = whole.experiment.search.as_ref().filter(|_| plan.sample.is_some());
         let score = search.and_then(|search| {
-            search::trial_score(search, plan, &events.mean_returns(window), result.as_ref())
+            search::trial_score(search, plan, &events.mean_returns(aims.window), result.as_ref())
         });
         let recorded = match &result {
             Some(result) if !result.takes.is_empty() => result.takes.clone(),
@@ -195,6 +201,7 @@ impl TrialReader {
         Ok(Trial {
             plan: plan.clone(),
             takes,
+            returns: events.returns.thinned(RETURN_POINTS),
             metrics: events.metrics.iter().map(thinned).collect(),
             stderr,
             messages,
@@ -209,15 +216,36 @@ impl TrialReader {
     }
 }
 
+/// What a trial's training returns are held against.
+struct Aims {
+    /// Episodes that a point of the training curve averages over.
+    window: usize,
+    /// The environment's.
+    threshold: Option<f64>,
+    /// The schedule's own.
+    goal: Option<StopRule>,
+}
+
+impl Aims {
+    fn of(plan: &TrialPlan, threshold: Option<f64>) -> Self {
+        let stop = plan.settings.schedule().and_then(|schedule| schedule.stop.as_ref());
+        let goal = stop.map(|stop| StopRule::new(Some(&stop.goal()), threshold));
+        Self { window: plan.settings.return_window(), threshold, goal }
+    }
+}
+
 /// What a trial's events come to, every point of them.
 #[derive(Debug, Default)]
 struct Events {
     progress: Progress,
     seconds: f64,
     recent: Option<MovingMean>,
+    goal: Option<StopRule>,
     training: Curve,
+    returns: Curve,
     evaluations: Curve,
     reached: Option<Reached>,
+    goal_reached: Option<Reached>,
     metrics: IndexMap<String, Curve>,
     /// By the video's name.
     takes: IndexMap<String, (Reached, TakeRecord)>,
@@ -225,17 +253,26 @@ struct Events {
 
 impl Events {
     /// Takes in further events.
-    fn read(&mut self, records: Vec<Record>, window: usize, threshold: Option<f64>) {
+    fn read(&mut self, records: Vec<Record>, aims: &Aims) {
         for Record { progress, seconds, event } in records {
             (self.progress, self.seconds) = (progress, seconds);
             let at = Reached { episodes: progress.episodes, steps: progress.steps, seconds };
             match event {
                 Event::Episode { r#return, .. } => {
-                    let recent = self.recent.get_or_insert_with(|| MovingMean::new(window));
+                    let recent = self.recent.get_or_insert_with(|| MovingMean::new(aims.window));
                     let (mean, whole) = recent.push(r#return);
                     self.training.push(at, mean);
-                    if whole && self.reached.is_none() && threshold.is_some_and(|t| mean >= t) {
-                        self.reached = Some(at);
+                    self.returns.push(at, r#return);
+                    if whole && aims.threshold.is_some_and(|threshold| mean >= threshold) {
+                        self.reached.get_or_insert(at);
+                    }
+                    if self.goal.is_none() {
+                        self.goal.clone_from(&aims.goal);
+                    }
+                    // Once it is reached, it is of no use to count on.
+                    if let (Some(goal), None) = (&mut self.goal, self.goal_reached) {
+                        goal.episode(r#return);
+                        self.goal_reached = goal.solved().then_some(at);
                     }
                 }
                 Event::Evaluation { returns, .. } if !returns.is_empty() => {
@@ -289,6 +326,7 @@ fn seed_summary(plan: &TrialPlan, result: Option<&TrialResult>, events: &Events)
         curve: events.training.thinned(CURVE_POINTS),
         evaluations: events.evaluations.thinned(CURVE_POINTS),
         threshold_reached: events.reached,
+        goal_reached: events.goal_reached,
     }
 }
 
@@ -319,6 +357,7 @@ pub(super) fn in_run(run: &Path, error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::{StopSpec, Target};
 
     fn episode(number: u64, r#return: f64) -> Record {
         Record {
@@ -328,13 +367,18 @@ mod tests {
         }
     }
 
+    fn aims(window: usize, threshold: f64) -> Aims {
+        Aims { window, threshold: Some(threshold), goal: None }
+    }
+
     #[test]
     fn a_training_curve_averages_over_the_window() {
         let records = [1.0, 3.0, 5.0, 7.0];
         let mut read = Events::default();
         for (i, &r) in records.iter().enumerate() {
-            read.read(vec![episode(i as u64 + 1, r)], 2, Some(4.0));
+            read.read(vec![episode(i as u64 + 1, r)], &aims(2, 4.0));
         }
+        assert_eq!(read.returns.returns, records);
         assert_eq!(read.training.returns, [1.0, 2.0, 4.0, 6.0]);
         assert_eq!(read.reached, Some(Reached { episodes: 3, steps: 30, seconds: 3.0 }));
     }
@@ -342,8 +386,30 @@ mod tests {
     #[test]
     fn the_threshold_waits_for_a_whole_window() {
         let mut read = Events::default();
-        read.read((1..=3).map(|i| episode(i, 500.0)).collect(), 4, Some(475.0));
-        assert_eq!(read.reached, None);
+        read.read((1..=3).map(|i| episode(i, 500.0)).collect(), &aims(4, 475.0));
+        assert_eq!((read.reached, read.goal_reached), (None, None));
+    }
+
+    #[test]
+    fn a_goal_is_reached_where_the_stop_rule_says_so() {
+        let stop = |stop: StopSpec| Aims {
+            goal: Some(StopRule::new(Some(&stop.goal()), Some(100.0))),
+            ..aims(1, 475.0)
+        };
+        let episodes = |aims: &Aims| {
+            let mut read = Events::default();
+            read.read((1..=9).map(|i| episode(i, 100.0 * i as f64)).collect(), aims);
+            read.goal_reached.map(|reached| reached.episodes)
+        };
+        let mean = Some(Target::Return(300.0));
+        let running = Some(Target::Threshold);
+        let rule = StopSpec { mean_return: mean, window: 3, ..StopSpec::default() };
+        assert_eq!(episodes(&stop(rule.clone())), Some(4), "200, 300, 400");
+        // 10, 14.5, 23.8, 37.6, 55.7, 77.9, 104
+        let slow = StopSpec { running_return: running, ..StopSpec::default() };
+        assert_eq!(episodes(&stop(slow)), Some(6));
+        let both = StopSpec { running_return: running, window: 9, ..rule };
+        assert_eq!(episodes(&stop(both)), Some(9), "of two rules the mean return is the goal");
     }
 
     #[test]

@@ -70,9 +70,9 @@ pub(super) fn mean_returns(trial: &TrialPlan, records: &[Record]) -> Vec<MeanRet
 fn threshold(search: &SearchSpec, trial: &TrialPlan) -> Option<f64> {
     let stop = trial.settings.schedule().and_then(|schedule| schedule.stop.as_ref());
     let by_stop = stop.and_then(|stop| stop.mean_return);
-    search.threshold.or(match by_stop {
-        Some(Target::Return(value)) => Some(value),
-        Some(Target::Threshold) | None => trial.environment.spec().ok()?.reward_threshold,
+    search.threshold.or_else(|| {
+        let by_environment = || trial.environment.spec().ok()?.reward_threshold;
+        by_stop.unwrap_or(Target::Threshold).value(by_environment())
     })
 }
 

@@ -25,10 +25,7 @@ impl StopRule {
     /// threshold where there is none is refused when the experiment is loaded, and never met here.
     pub fn new(spec: Option<&StopSpec>, threshold: Option<f64>) -> Self {
         let spec = spec.cloned().unwrap_or_default();
-        let resolve = |target: Target| match target {
-            Target::Return(value) => Some(value),
-            Target::Threshold => threshold,
-        };
+        let resolve = |target: Target| target.value(threshold);
         Self {
             mean_return: spec.mean_return.and_then(resolve),
             window: spec.window,
@@ -51,6 +48,11 @@ impl StopRule {
         self.recent.push_back(episode_return);
         let full = self.recent.len() == self.window;
         self.solved |= full && self.recent.iter().sum::<f64>() >= target * self.window as f64;
+    }
+
+    /// Whether the task has counted as learned.
+    pub fn solved(&self) -> bool {
+        self.solved
     }
 
     /// Why training ends now, if it does.

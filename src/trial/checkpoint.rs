@@ -39,13 +39,16 @@ pub(super) struct Position {
     pub stop: StopRule,
     /// Why training had ended, where it had.
     pub stopped: Option<StopReason>,
-    /// The best policy so far, whose file is replaced when a better one is found; training that goes on from here finds
-    /// the same ones again.
+    /// The best policy so far; its file is in the checkpoint too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<BestPolicy>,
     /// The number of the last training episode that was filmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filmed: Option<u64>,
+    /// The environment steps at which this training had ended before it was lengthened, 0 where it never was: until it has
+    /// come as far again, an early end would leave less than there had been.
+    #[serde(default)]
+    pub had_reached: u64,
     /// Metrics gathered since they were last written.
     pub metrics: crate::training::MetricMeans,
 }
@@ -91,7 +94,7 @@ pub(super) fn save(
 ///
 /// A training that had ended at its checkpoint and `goes_on` takes the one before it: a longer training would have written
 /// no checkpoint at that end, where environments restart, and equals one that had gone on only without it. Where there is
-/// no other, it goes on from there.
+/// no other, it goes on from there. Either way it knows how far the training had come.
 ///
 /// # Errors
 /// Fails if the directory cannot be read.
@@ -108,10 +111,12 @@ pub(super) fn load<Log>(
     let mut said = Vec::new();
     let mut untried: VecDeque<_> = newest_first(directory)?.into();
     let mut ends = HashSet::new();
+    let mut had_reached = 0;
     while let (None, Some(path)) = (&found, untried.pop_front()) {
         let whole = read(&path).and_then(|(position, state)| {
             if goes_on(&position) && ends.insert(path.clone()) {
                 untried.push_back(path.clone());
+                had_reached = had_reached.max(position.progress.steps);
                 return Ok(None);
             }
             let log = open(&position)?;
@@ -124,6 +129,9 @@ pub(super) fn load<Log>(
                 said.push(format!("checkpoint {name} cannot be used ({error:#})"));
             }
         }
+    }
+    if let Some((position, ..)) = &mut found {
+        position.had_reached = position.had_reached.max(had_reached);
     }
     match &found {
         Some((position, ..)) if goes_on(position) => said.push(format!(

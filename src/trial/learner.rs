@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context as _;
+use fs_err as fs;
 
 use super::checkpoint::{self, Position};
 use super::log::EventWriter;
@@ -22,6 +23,9 @@ use crate::stats;
 use crate::store::{TrialDir, write_atomically, write_tensors};
 use crate::training::{MetricMeans, StopRule, TrialError, Trigger, World};
 
+/// The name under which a checkpoint holds the file of the best policy so far.
+const BEST: &str = "best_policy";
+
 /// An agent in training.
 pub(super) struct Learner<'a> {
     dir: &'a TrialDir,
@@ -35,6 +39,8 @@ pub(super) struct Learner<'a> {
     stop: StopRule,
     stopped: Option<StopReason>,
     best: Option<BestPolicy>,
+    /// [`Position::had_reached`].
+    had_reached: u64,
     checkpoints: u64,
     clock: Clock,
 }
@@ -85,12 +91,14 @@ impl<'a> Learner<'a> {
                     stop: StopRule::new(training.schedule.stop.as_ref(), threshold),
                     stopped: None,
                     best: None,
+                    had_reached: 0,
                     checkpoints: 0,
                     clock: Clock::at(0.0),
                 }
             }
             Some((position, state)) => {
                 let goes_on = position.goes_on(&training.schedule);
+                let best = restore_best(dir, &position, &state)?;
                 algorithm.load(&state).context("the checkpoint does not fit this agent")?;
                 world.restart(position.number, position.progress)?;
                 Self {
@@ -103,7 +111,8 @@ impl<'a> Learner<'a> {
                     metrics: position.metrics,
                     stop: position.stop,
                     stopped: position.stopped.filter(|_| !goes_on),
-                    best: position.best.filter(|best| holds(dir, best)),
+                    best,
+                    had_reached: position.had_reached,
                     checkpoints: position.number,
                     clock: Clock::at(position.seconds),
                 }
@@ -111,6 +120,11 @@ impl<'a> Learner<'a> {
         };
         learner.algorithm.restart();
         Ok(learner)
+    }
+
+    /// Whether training ends early, as the user asks: not before it has come as far as it had before it was lengthened.
+    fn asked_to_end(&self, finish: &AtomicBool) -> bool {
+        finish.load(Ordering::Relaxed) && self.progress().steps >= self.had_reached
     }
 
     /// Trains until the schedule ends, the stop rule holds or `finish` is set, and says which; or until `pause_at`
@@ -172,7 +186,7 @@ impl<'a> Learner<'a> {
             for (progress, event) in events {
                 log.write(progress, seconds, event)?;
             }
-            let asked = || finish.load(Ordering::Relaxed).then_some(StopReason::User);
+            let asked = || self.asked_to_end(finish).then_some(StopReason::User);
             let reason = self.stop.reason(self.schedule, now, seconds).or_else(asked);
             let last = reason.is_some();
             if (last || log_trigger.fires(before, now)) && !self.metrics.is_empty() {
@@ -328,10 +342,15 @@ impl<'a> Learner<'a> {
             stopped: self.stopped,
             best: self.best,
             filmed: self.takes.as_ref().and_then(|takes| takes.borrow().last()),
+            had_reached: self.had_reached,
             metrics: self.metrics.clone(),
         };
         let mut state = Tensors::default();
         self.algorithm.save(&mut state);
+        if self.best.is_some() {
+            let best = fs::read(self.dir.best_policy()).context("the best policy")?;
+            state.insert_bytes(BEST, &best);
+        }
         checkpoint::save(&self.dir.checkpoints(), &position, state)?;
         self.world.restart(self.checkpoints, progress)?;
         self.algorithm.restart();
@@ -369,11 +388,18 @@ fn begin(
     algorithm.start_from(&state)
 }
 
-/// Whether the file of the best policy holds this one. A trial that was killed may have found a better one after the
-/// checkpoint that it goes on from, and will again.
-fn holds(dir: &TrialDir, best: &BestPolicy) -> bool {
-    let kept = Tensors::load(&dir.best_policy()).ok();
-    kept.and_then(|kept| kept.value::<Progress>("progress").ok()) == Some(best.progress)
+/// Writes the best policy of a checkpoint's training to its file again: a better one may have taken its place after the
+/// checkpoint, in a part of the training that is trained again and may come out otherwise.
+fn restore_best(
+    dir: &TrialDir,
+    position: &Position,
+    state: &Tensors,
+) -> anyhow::Result<Option<BestPolicy>> {
+    if position.best.is_none() || !state.contains(BEST) {
+        return Ok(None);
+    }
+    write_atomically(&dir.best_policy(), state.get_bytes(BEST)?)?;
+    Ok(position.best)
 }
 
 /// Training metrics are written about 500 times, unless the schedule says otherwise.

@@ -52,9 +52,12 @@ async function main() {
     await look(page, values.screenshots);
 
     // What a reader does on the page.
-    await page.locator("#training-return [data-variant='1']").click();
+    await page.locator("#training-return [data-axis='1']").click();
     await page.locator("#training-return details", { hasText: "Numbers" }).locator("summary").first().click();
     await page.locator("#settings summary").first().click();
+    await page.locator("#training-return .tools button", { hasText: "+" }).click();
+    await page.locator("#training-return .tools button", { hasText: "log x" }).click();
+    await page.locator("#diagnostics [data-toggle-series]").first().click();
     await page.locator("[data-player]").waitFor();
     const setTime = (at) => page.locator("[data-action=scrub]").evaluate((scrub, to) => {
       scrub.value = String(to);
@@ -64,9 +67,12 @@ async function main() {
     await page.locator("#learning").evaluate((section) => scrollTo({ top: section.getBoundingClientRect().top + scrollY - 40, behavior: "instant" }));
     const state = () => page.evaluate(() => ({
       "the place that was scrolled to": document.querySelector("#learning").getBoundingClientRect().top,
-      "the axis that was chosen": document.querySelector("#training-return [data-variant='1']").getAttribute("aria-pressed"),
+      "the axis that was chosen": document.querySelector("#training-return [data-axis='1']").getAttribute("aria-pressed"),
       "the numbers that were opened": document.querySelector("#training-return details[open]") !== null,
       "the settings that were opened": document.querySelector("#settings details").open,
+      "the part of the chart": document.querySelector("#training-return [role=status]").textContent,
+      "the logarithmic axis": document.querySelector("#training-return .tools [aria-pressed=true]")?.textContent,
+      "the line that was hidden": document.querySelector("#diagnostics [data-toggle-series]").getAttribute("aria-pressed"),
       "the place of the player": document.querySelector("[data-action=scrub]").value,
     }));
     const before = await state();
@@ -123,8 +129,8 @@ async function followed(page, run) {
     }
     first = false;
     const latest = await page.evaluate(() => {
-      const hover = document.querySelector("#evaluation-return script.hover");
-      return hover ? JSON.parse(hover.textContent).series[0].x.at(-1) : 0;
+      const numbers = document.querySelector("#evaluation-return [data-numbers]");
+      return numbers ? JSON.parse(numbers.textContent).lines[0].middle[0][0].at(-1) : 0;
     });
     for (const [steps, at] of happened) {
       if (at !== null && Number(steps) <= latest) {

@@ -7,6 +7,8 @@
 // - numbers below a take that do not come, or stay the same while it moves
 // - a slider over training that shows no other take, or a playhead of the curves that does not go along with it
 // - serious or critical findings of axe-core, in light and in dark
+// - charts whose tools draw nothing else, or that do not come back to what they were; files of them that are empty
+// - tables that cannot be sorted
 // - sideways scrolling at 390 px
 //
 // Exit codes and the browser are those of browser.mjs.
@@ -14,7 +16,7 @@
 // What it expects of the page: videos have class "take"; a shared control is [data-player], around the takes
 // it drives, with a button [data-action=play] and a range input [data-action=scrub].
 
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -38,6 +40,8 @@ async function main() {
     await checkVideos(page);
     await checkPlayers(page);
     await checkNumbers(page);
+    await checkCharts(page);
+    await checkTables(page);
     for (const colorScheme of SCHEMES) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       for (const width of WIDTHS) {
@@ -187,7 +191,7 @@ async function checkTraining(page) {
   const slider = page.locator("[data-action=training]").first();
   if (!(await slider.isVisible())) return;
   const shown = () => page.locator("[data-player] video.take").evaluateAll((videos) => videos.map((video) => video.src).join(" "));
-  const playhead = page.locator("svg.chart.wide .playhead").first();
+  const playhead = page.locator(".playhead.wide").first();
   const told = () => playhead.getAttribute("aria-valuetext");
   await slider.focus();
   await page.keyboard.press("Home");
@@ -200,14 +204,82 @@ async function checkTraining(page) {
   await page.keyboard.press("End");
   if ((await slider.inputValue()) !== (await slider.getAttribute("max"))) find("the slider stays where it is when the playhead moves");
   await playhead.scrollIntoViewIfNeeded();
-  const { x, y } = await playhead.locator("path").boundingBox();
-  await page.mouse.move(x + 7, y + 5);
+  const { x, y } = await playhead.boundingBox();
+  await page.mouse.move(x + 7, y - 2);
   await page.mouse.down();
-  await page.mouse.move(x - 2000, y + 5, { steps: 4 });
+  await page.mouse.move(1, y - 2, { steps: 4 });
   await page.mouse.up();
   if (Number(await slider.inputValue()) > Number(place)) find("the playhead cannot be dragged to the beginning");
   await slider.focus();
   await page.keyboard.press("ArrowRight");
+}
+
+// Every chart that has its numbers: each tool draws something else, and what was chosen can be taken back. By keyboard
+// alone: what a pointer does goes the same ways.
+async function checkCharts(page) {
+  const figures = page.locator("[data-figure]:has([data-numbers])");
+  if ((await figures.count()) === 0) find("the page has no chart with its numbers");
+  for (const figure of await figures.all()) {
+    const name = await figure.locator("h3").evaluate((title) => title.firstChild.textContent.trim());
+    const svg = figure.locator("svg.chart:visible").first();
+    const drawing = () => svg.evaluate((chart) => [...chart.querySelectorAll("path, circle, text")].map((shape) => shape.outerHTML).join(""));
+    const more = figure.locator("details.more > summary");
+    if (await more.count()) await more.press("Enter");
+    const press = (title) => figure.locator(`.tools button[title^="${title}"]`).press("Enter");
+    const rest = await drawing();
+    const changes = async (what, act, back) => {
+      await act();
+      const drawn = await drawing();
+      if (drawn === rest) find(`chart "${name}": ${what} draws nothing else`);
+      if (/NaN|Infinity|undefined/.test(drawn)) find(`chart "${name}": ${what} draws what is no number`);
+      await back();
+      if ((await drawing()) !== rest) find(`chart "${name}": ${what} cannot be taken back`);
+    };
+    await changes("zooming in", () => press("Zoom in"), () => press("Show the whole chart"));
+    await changes("zooming and moving", () => press("Zoom in").then(() => press("Move to the left")), () => press("Show the whole chart"));
+    for (const axis of ["horizontal", "vertical"]) {
+      const toggle = () => press(`Logarithmic ${axis}`);
+      await changes(`a logarithmic ${axis} axis`, toggle, toggle);
+    }
+    const smoothing = figure.locator(".tools select");
+    await changes("smoothing", () => smoothing.selectOption("0.9"), () => smoothing.selectOption("0"));
+    const axes = figure.locator("[data-axis]");
+    if ((await axes.count()) > 1) await changes("another axis", () => axes.nth(1).press("Enter"), () => axes.first().press("Enter"));
+    if (await figure.locator('.tools button[title^="Single"]').count()) {
+      await changes("single episodes", () => press("Single"), () => press("Single"));
+    }
+    await svg.focus();
+    await svg.press("ArrowLeft");
+    const tip = figure.locator(".tip");
+    if (!(await tip.isVisible()) || !/\d/.test(await tip.innerText())) find(`chart "${name}": the arrow keys tell no value`);
+    await changes("the plus key", () => svg.press("+"), () => svg.press("0"));
+    await svg.press("Escape");
+    for (const kind of ["SVG", "CSV"]) {
+      const [file] = await Promise.all([page.waitForEvent("download"), figure.locator(".tools button", { hasText: kind }).press("Enter")]);
+      const text = readFileSync(await file.path(), "utf8");
+      const whole = kind === "SVG" ? /^<svg [^>]*xmlns=.*<path.*<\/svg>$/s.test(text) : text.split("\n").length > 3;
+      if (!whole) find(`chart "${name}": its ${kind} file says ${text.slice(0, 80)}`);
+    }
+    if (await more.count()) await more.press("Enter");
+  }
+  const toggle = page.locator("[data-toggle-series]").first();
+  const series = () => page.locator("[data-group]", { has: toggle }).first().locator("svg.chart:visible path.mean").count();
+  const shown = await series();
+  await toggle.press("Enter");
+  if ((await series()) >= shown) find("the legend hides no line");
+  await toggle.press("Enter");
+  if ((await series()) !== shown) find("the legend does not show its line again");
+}
+
+// Every table that has several rows can be put into another order and back.
+async function checkTables(page) {
+  for (const table of await page.locator("table:visible:has(.sort)").all()) {
+    const button = table.locator(".sort").first();
+    const order = () => table.locator("tbody").innerText();
+    const before = await order();
+    for (let press = 0; press < 3; press += 1) await button.press("Enter");
+    if ((await order()) !== before) find(`the table ${await table.locator("caption").innerText()} does not come back to its order`);
+  }
 }
 
 const takes = (player) =>

@@ -156,12 +156,14 @@ impl Run {
                 steps: 15_000,
                 seconds: 0.8,
             }),
+            goal_reached: None,
         });
         AgentSummary {
             name: (*name).into(),
             policy: *policy,
             learns,
             curve_window: 100,
+            goal: None,
             seeds: seeds.collect(),
         }
     }
@@ -306,6 +308,18 @@ fn what_differs_only_by_rounding_is_unchanged() {
     assert!(text.contains("held: lean, return: unchanged\n"), "{text}");
     let markdown = std::fs::read_to_string(folder.path().join("m.md")).expect("a file");
     assert!(markdown.contains("**lean**, return: unchanged\n"), "{markdown}");
+}
+
+#[test]
+fn markdown_begins_with_what_regressed_and_ends_with_the_command() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    let url = "--run-url=https://example.org/runs/7/";
+    let (folder, _) = check(&before, &after, &["--markdown", "m.md", url]);
+    let markdown = std::fs::read_to_string(folder.path().join("m.md")).expect("a file");
+    insta::assert_snapshot!(markdown, @"");
+    let (_, output) = check(&before, &after, &[url]);
+    assert_eq!(output.status.code(), Some(3), "an address without a file");
 }
 
 /// Scores that computing with overflows on are refused, the run's too.

@@ -265,11 +265,6 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "{ \"name\": \"reinforce\", \"learning_rate\": 0.01 }",
         "{ \"name\": \"td3\", \"n_critics\": 0 }",
     ),
-    (
-        "planning where nothing can be copied",
-        "\"CartPole-v1\" },\n  \"seeds\": [0, 1],\n  \"agents\": {",
-        "\"LunarLander-v3\" },\n  \"seeds\": [0, 1],\n  \"agents\": {\n    \"planner\": { \"policy\": { \"type\": \"planning\" } },",
-    ),
     ("a planner that learns", "\"type\": \"neural\", \"hidden\": [16]", "\"type\": \"planning\""),
     (
         "an unknown planner",

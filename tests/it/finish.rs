@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use rushes::record::{RunStatus, StopReason, TrialResult};
 use rushes::store::{RunDir, TrialDir};
@@ -163,6 +164,40 @@ fn a_lengthened_run_equals_one_that_was_as_long_from_its_start() {
         assert_eq!(result(&short.1, "agent--s0").progress, result(&whole.1, "agent--s0").progress);
         assert_eq!(status(&short.1), RunStatus::Finished);
     }
+}
+
+/// Trains the only trial of a run again, which has become longer, with or without a user who wants it to end at once.
+fn train_on(run: &Path, steps: u64, asked_to_end: bool) -> TrialResult {
+    let dir = TrialDir::new(run.join("trials/agent--s0"));
+    let mut plan = dir.plan().expect("a plan");
+    plan.settings.training.as_mut().expect("a training").schedule.steps = Some(steps);
+    let result = rushes::trial::run(&dir, &plan, None, &AtomicBool::new(asked_to_end));
+    result.expect("a training").expect("a result")
+}
+
+#[test]
+fn a_lengthened_training_ends_early_only_after_its_old_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let experiment = training(&json!({ "name": "a2c" }), "CartPole-v1", 700, Some(200));
+    let run = run_experiment(directory.path(), &experiment, &[]);
+    let ended = train_on(&run, 1500, true);
+    assert_eq!(ended.outcome.stop_reason(), Some(StopReason::User));
+    assert!((700..1000).contains(&ended.progress.steps), "{:?}", ended.progress);
+}
+
+#[test]
+fn a_lengthened_training_has_the_best_policy_of_the_part_that_it_goes_on_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut experiment = training(&json!({ "name": "a2c" }), "CartPole-v1", 700, Some(200));
+    experiment["evaluation"]["policy"] = json!("best");
+    let run = run_experiment(directory.path(), &experiment, &[]);
+    let best = run.join("trials/agent--s0/best.safetensors");
+    let first = std::fs::read(&best).unwrap();
+    // What a better one leaves that is not found again: here nothing that could be read.
+    std::fs::write(&best, b"another").unwrap();
+    let kept = train_on(&run, 701, true).best.expect("a best policy");
+    assert!(kept.progress.steps <= 600, "{kept:?}");
+    assert!(std::fs::read(&best).unwrap() == first);
 }
 
 #[test]

@@ -89,6 +89,8 @@ fn what_ran_is_what_is_checked() {
         "name=other",
         "--set",
         "agents.lean.policy.rule=\"0\"",
+        "--set",
+        "recording.after=true",
         "--markdown",
         "m.md",
         "--junit",
@@ -103,7 +105,14 @@ fn what_ran_is_what_is_checked() {
     let text = String::from_utf8_lossy(&worse.stdout);
     assert!(text.contains(&format!("other: REGRESSED (run {name} against baseline ")), "{text}");
     assert!(text.contains("note: the baseline is of the experiment gated, the run of other"));
-    assert!(read(&place.path("m.md")).contains("❌ other: regressed"));
+    let markdown = read(&place.path("m.md"));
+    assert!(markdown.contains("❌ other: regressed"));
+    let link = format!("<a href=\"third/other/{name}/index.html\">Report</a>");
+    assert!(markdown.contains(&link), "{markdown}");
+    let still = format!("<img src=\"third/other/{name}/trials/lean--s0/after.png\"");
+    assert!(markdown.contains(&still), "{markdown}");
+    let command = format!("rushes check third/other/{name} --baseline=baseline.json\n");
+    assert!(markdown.contains(&command), "{markdown}");
     assert!(read(&place.path("j.xml")).contains("failures=\"1\""));
     let page = read(&report);
     assert!(page.contains("<section class=\"section\" id=\"gate\""));

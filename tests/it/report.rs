@@ -10,7 +10,7 @@ use rushes::record::{
     TakeRecord, TrialResult,
 };
 use rushes::report::{self, Options};
-use rushes::results::{PolicyKind, RunData, RunReader, Summary};
+use rushes::results::{Goal, PolicyKind, RunData, RunReader, Summary};
 use rushes::store::RunDir;
 use rushes::video::Codec;
 use serde_json::{Value, json};
@@ -211,7 +211,7 @@ fn headline(page: &str) -> &str {
 fn a_page_shows_what_the_run_came_to() {
     let made_up = MadeUp::new(experiment(three_agents(), 5), 490.0);
     let page = made_up.page();
-    insta::assert_snapshot!(headline(&page), @"reinforce beats every baseline: 492 against 22 for lean.");
+    insta::assert_snapshot!(headline(&page), @"");
     assert!(page.contains("All 5 seeds of reinforce reach the reward threshold of 475."));
     assert!(page.contains("id=\"training-return\""));
     assert!(
@@ -288,6 +288,9 @@ fn the_summary_has_every_seed() {
     // Returns rise by 12.25 an episode to 490 at the 40th. The mean over 10 is 471.6 at the 44th (five at 490,
     // five on the way: 12.25 · 185) and 477.75 at the 45th.
     assert_eq!(seed.threshold_reached.map(|reached| reached.episodes), Some(45));
+    // 400 · 10 = 12.25 · (29 + … + 38) falls short, 30 + … + 39 (4,226) does not; of seed 0, without an addition.
+    assert_eq!(agent.goal, Some(Goal { r#return: 400.0, window: Some(10) }));
+    assert_eq!(seed.goal_reached.map(|reached| reached.episodes), Some(38));
 }
 
 #[test]
@@ -630,7 +633,12 @@ fn a_run_whose_names_lead_out_of_it_is_refused() {
 
 #[test]
 fn verdicts_say_no_more_than_is_known() {
-    let verdict = |agents: Value, seeds, learned| {
+    let verdict = |mut agents: Value, seeds, learned| {
+        for agent in agents.as_object_mut().unwrap().values_mut() {
+            if let Some(schedule) = agent.pointer_mut("/training/schedule") {
+                schedule["stop"].take();
+            }
+        }
         let page = MadeUp::new(experiment(agents, seeds), learned).page();
         headline(&page).to_owned()
     };
@@ -641,6 +649,57 @@ fn verdicts_say_no_more_than_is_known() {
     insta::assert_snapshot!(verdict(three_agents(), 5, 20.5), @"reinforce is ahead of the baselines, but not clearly: 22.5 against 22 for lean.");
     let two = json!({ "random": { "policy": { "type": "random" } }, "a": learner(0.1), "b": learner(0.2) });
     insta::assert_snapshot!(verdict(two, 3, 300.0), @"All 2 learned agents beat every baseline; b leads with 301 against 21 for random.");
+}
+
+#[test]
+fn a_verdict_speaks_of_the_experiments_own_goal() {
+    let points = |agents: Value, seeds, learned| {
+        let page = MadeUp::new(experiment(agents, seeds), learned).page();
+        let points = between(&page, "<ul class=\"points\">", "</ul>").replace("<li>", "");
+        let points: Vec<_> = points.split("</li>").map(|point| point.trim().to_owned()).collect();
+        format!("{}\n{}", headline(&page), points.join("\n").trim_end())
+    };
+    insta::assert_snapshot!(points(three_agents(), 5, 490.0), @"");
+    // Seeds add 0, 1 and 2 to each return: at most 399, 400 and 401.
+    insta::assert_snapshot!(points(three_agents(), 5, 399.0), @"");
+    insta::assert_snapshot!(points(json!({ "a": learner(0.1) }), 2, 300.0), @"");
+    let mut fast = learner(0.1);
+    fast["training"]["schedule"]["stop"] = json!({ "running_return": 100 });
+    let two =
+        json!({ "random": { "policy": { "type": "random" } }, "fast": fast, "b": learner(0.2) });
+    insta::assert_snapshot!(points(two, 3, 300.0), @"");
+}
+
+#[test]
+fn charts_mark_the_goal_and_a_threshold_that_is_near() {
+    let curves = |learned| {
+        let page = MadeUp::new(experiment(three_agents(), 2), learned).page();
+        between(&page, "id=\"training-return\"", "</figure>").to_owned()
+    };
+    let near = curves(300.0);
+    assert!(near.contains("goal 400</text>") && near.contains("reward threshold 475</text>"));
+    let far = curves(100.0);
+    assert!(far.contains("goal 400 ↑</text>") && far.contains("reward threshold 475 ↑</text>"));
+    // The numbers that the page's script draws from: every episode of a short training among them.
+    let numbers = between(&near, "data-numbers>", "</script>");
+    let numbers: Value = serde_json::from_str(numbers).unwrap();
+    assert_eq!(numbers["each"], json!({ "label": "single episodes", "drawn": 120, "of": 120 }));
+    assert_eq!(numbers["lines"][0]["each"][0][1][3].as_array().map(Vec::len), Some(60));
+    assert_eq!(numbers["rules"][0], json!({ "y": 400.0, "label": "goal 400", "class": "goal" }));
+}
+
+#[test]
+fn twelve_agents_are_told_apart_by_colour_and_dash() {
+    let agents: serde_json::Map<String, Value> =
+        (0..12).map(|i| (format!("agent {i}"), learner(0.01))).collect();
+    let page = MadeUp::new(experiment(agents.into(), 2), 300.0).page();
+    let legend = between(&page, "id=\"training-return\"", "</ul>");
+    let looks: std::collections::BTreeSet<&str> =
+        (legend.split("<button type=\"button\" class=\"").skip(1))
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|class| class.starts_with('c'))
+            .collect();
+    assert_eq!(looks.len(), 12, "{looks:?}");
 }
 
 #[test]

@@ -140,6 +140,12 @@ struct Slots {
         things[slot] = nullptr;
         free.push_back(slot);
     }
+    // The same numbers in a copy of the world.
+    Slots in(const WorldCopy& places) const {
+        Slots slots = *this;
+        for (T*& thing : slots.things) thing = places.at(thing);
+        return slots;
+    }
     T* get(uint32_t slot) const {
         b2Assert(slot < things.size() && things[slot] != nullptr);
         return things[slot];
@@ -238,6 +244,21 @@ extern "C" {
 
 const char* rushes_b2_new(float gravity_x, float gravity_y, BridgeWorld** out) {
     return guarded([&] { *out = new BridgeWorld(b2Vec2(gravity_x, gravity_y)); });
+}
+
+// A copy of a broken world is broken too, and empty.
+const char* rushes_b2_copy(const BridgeWorld* from, BridgeWorld** out) {
+    return guarded([&] {
+        auto* copy = new BridgeWorld(from->world.GetGravity());
+        copy->broken = from->broken;
+        if (!from->broken) {
+            const WorldCopy places(from->world, copy->world);
+            copy->listener.contacts = from->listener.contacts;
+            copy->listener.joints = from->listener.joints.in(places);
+            copy->bodies = from->bodies.in(places);
+        }
+        *out = copy;
+    });
 }
 
 void rushes_b2_free(BridgeWorld* world) {

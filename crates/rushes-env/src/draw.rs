@@ -30,6 +30,7 @@ impl Color {
 
 /// A picture being drawn. Coordinates are the environment's native pixels, the origin at the top left and
 /// y downwards; a canvas made smaller than native scales what is drawn.
+#[derive(Clone)]
 pub struct Canvas {
     pixmap: Pixmap,
     transform: Transform,

@@ -164,7 +164,7 @@ pub trait Env {
     fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError>;
 
     /// A copy in the same state whose random stream goes on alike, for planning; `None` where the state cannot
-    /// be copied (a physics engine's).
+    /// be copied.
     fn try_clone(&self) -> Option<Box<dyn Env>> {
         None
     }

@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::format;
-use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
+use crate::report::block::{Block, Cell, Figure, Row, Table};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
 use crate::report::model::{Report, Series};
 use crate::stats::{self, Bootstrap};
@@ -205,7 +205,7 @@ fn distribution(report: &Report, series: &[(usize, &Series)]) -> anyhow::Result<
         caption: "All evaluation episodes of all seeds; each row is scaled to its own tallest bar. The upright \
                   line is the median."
             .into(),
-        variants: vec![Variant::draw("", &chart, &sizes, serde_json::Value::Null)?],
+        svgs: chart.svgs(&sizes)?,
         table: Some(Table {
             caption: "Quantiles of the evaluation returns".into(),
             columns,

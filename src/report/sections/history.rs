@@ -1,16 +1,17 @@
 //! The experiment's earlier runs, and where this one stands among them.
 
-use serde_json::Value;
-
 use super::Section;
 use crate::experiment::Metric;
 use crate::format;
+use crate::record::GitInfo;
 use crate::regression::Scores;
-use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
-use crate::report::chart::{Axis, Chart, FULL, Layer, Size};
+use crate::report::block::{Block, Cell, Figure, Row, Table};
+use crate::report::chart::{FULL, Rule, Size};
 use crate::report::model::{Report, Series};
 use crate::report::past::Past;
+use crate::report::plot::{Horizontal, Plot, PlotLine};
 use crate::results::RunData;
+use crate::results::aggregate::Point;
 use crate::stats::{self, Bootstrap, Interval};
 
 /// How many runs are shown, the newest ones.
@@ -20,7 +21,7 @@ const MOST_RUNS: usize = 30;
 pub(super) struct History;
 
 /// An agent's scores in one run of the history.
-struct Point {
+struct Mean {
     mean: f64,
     interval: Option<Interval>,
 }
@@ -29,11 +30,13 @@ struct Point {
 struct Entry<'a> {
     run: &'a str,
     label: Option<&'a str>,
+    /// The commit of the experiment's folder, short, with a plus where files were changed.
+    commit: Option<String>,
     other_settings: bool,
     /// The environment, where it is not this run's.
     other_environment: Option<&'a str>,
     /// One for every series of the report, `None` where the run had no such agent or was in another environment.
-    points: Vec<Option<Point>>,
+    means: Vec<Option<Mean>>,
 }
 
 impl Section for History {
@@ -57,54 +60,44 @@ impl Section for History {
         if entries.len() < 2 {
             return Ok(Vec::new());
         }
-        let at = |index: usize| (index + 1) as f64;
-        let mut layers = Vec::new();
-        for (number, series) in report.series.iter().enumerate() {
-            let data = vec![("series", number as u64)];
-            let points = || {
-                let points = entries.iter().enumerate();
-                points
-                    .filter_map(|(index, entry)| Some((at(index), entry.points[number].as_ref()?)))
+        let lines = report.series.iter().enumerate().map(|(number, series)| {
+            let point = |(index, entry): (usize, &Entry<'_>)| {
+                let Mean { mean, interval } = entry.means[number].as_ref()?;
+                let (low, high) = interval.map_or((*mean, *mean), |i| (i.low, i.high));
+                Some(Point { x: (index + 1) as f64, middle: *mean, low, high })
             };
-            let band =
-                |(x, point): (f64, &Point)| Some((x, point.interval?.low, point.interval?.high));
-            let means: Vec<_> = points().map(|(x, point)| (x, point.mean)).collect();
-            layers.push(Layer::Band {
-                class: format!("band {}", series.class),
-                points: points().filter_map(band).collect(),
-                data: data.clone(),
-            });
-            layers.push(Layer::Line {
-                class: format!("mean {}", series.class),
-                points: means.clone(),
-                data: data.clone(),
-            });
-            layers.push(Layer::Dots { class: series.class.clone(), points: means, data });
-        }
-        for (agent, mean) in baseline_means(run, past, &report.series) {
-            layers.push(Layer::Rule { y: mean, label: format!("baseline of {agent}") });
-        }
-        let values = entries.iter().flat_map(|entry| entry.points.iter().flatten());
-        let heights = values.flat_map(|point| {
-            let ends = point.interval.map_or([point.mean; 2], |i| [i.low, i.high]);
-            [point.mean, ends[0], ends[1]]
+            let points = entries.iter().enumerate().filter_map(point).collect();
+            PlotLine { dots: true, ..PlotLine::new(number, series, vec![points]) }
         });
-        let chart = Chart {
-            description: "Mean return after training against the number of the run; the table has the numbers"
-                .into(),
-            x: Axis { min: 0.5, max: at(entries.len() - 1) + 0.5, ..Axis::from_zero("run", 1.0) },
-            y: Axis::around("mean return", heights),
-            layers,
-        };
-        let sizes = FULL.map(|size| Size { height: size.height * 3 / 4, ..size });
-        Ok(vec![Block::Figure(Figure {
+        let rule =
+            |(agent, y): (&str, f64)| Rule { y, label: format!("baseline of {agent}"), class: "" };
+        let plot = Plot {
             id: "runs".into(),
             title: "Mean return over runs".into(),
-            variants: vec![Variant::draw("runs", &chart, &sizes, Value::Null)?],
-            legend: report.series.iter().enumerate().map(|(n, series)| series.legend(n)).collect(),
-            table: Some(table(&entries, report, run)),
-            ..Figure::default()
-        })])
+            y: "mean return".into(),
+            x: vec![Horizontal {
+                word: "runs".into(),
+                label: "run".into(),
+                range: Some((0.5, entries.len() as f64 + 0.5)),
+                names: entries.iter().map(Entry::name).collect(),
+            }],
+            lines: lines.collect(),
+            rules: baseline_means(run, past, &report.series).into_iter().map(rule).collect(),
+            ..Plot::default()
+        };
+        let figure = plot.figure(&FULL.map(|size| Size { height: size.height * 3 / 4, ..size }))?;
+        let table = table(&entries, report, run);
+        Ok(vec![match figure {
+            Some(figure) => Block::Figure(Figure { table: Some(table), ..figure }),
+            None => Block::Table(table),
+        }])
+    }
+}
+
+impl Entry<'_> {
+    fn name(&self) -> String {
+        let commit = self.commit.as_ref().map(|commit| format!(", commit {commit}"));
+        format!("{}{}", self.run, commit.unwrap_or_default())
     }
 }
 
@@ -121,7 +114,8 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
             other_settings: past.settings_hash != run.summary.settings_hash,
             other_environment: Some(past.environment.as_str())
                 .filter(|environment| *environment != run.summary.environment),
-            points: series
+            commit: past.git.as_ref().map(GitInfo::short),
+            means: series
                 .iter()
                 .map(|one| {
                     if past.environment != run.summary.environment {
@@ -130,25 +124,30 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
                     let found = past.series.iter().find(|recorded| {
                         recorded.agent == one.name && recorded.metric == Metric::Return
                     })?;
-                    point(&found.scores)
+                    mean(&found.scores)
                 })
                 .collect(),
         })
         .collect();
     // Names of runs are times: they sort as the runs were started.
     let place = entries.partition_point(|entry| entry.run < here);
-    let points = series.iter().map(|one| point(&one.scores)).collect();
-    let label = run.summary.label.as_deref();
-    let this = Entry { run: here, label, other_settings: false, other_environment: None, points };
+    let this = Entry {
+        run: here,
+        label: run.summary.label.as_deref(),
+        commit: run.summary.git.as_ref().map(GitInfo::short),
+        other_settings: false,
+        other_environment: None,
+        means: series.iter().map(|one| mean(&one.scores)).collect(),
+    };
     entries.insert(place, this);
     let surplus = entries.len().saturating_sub(MOST_RUNS);
     entries.drain(..surplus.min(place));
     entries
 }
 
-fn point(scores: &[f64]) -> Option<Point> {
+fn mean(scores: &[f64]) -> Option<Mean> {
     let interval = Bootstrap::default().interval(scores, stats::mean);
-    Some(Point { mean: stats::mean(scores)?, interval })
+    Some(Mean { mean: stats::mean(scores)?, interval })
 }
 
 /// What the experiment's baseline says of the agents that learn.
@@ -175,10 +174,11 @@ fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
         notes.extend(entry.other_environment.map(|name| format!("in {name}, not compared")));
         let other_settings = entry.other_settings && entry.other_environment.is_none();
         notes.extend(other_settings.then_some("other settings".to_owned()));
-        let mut cells = vec![Cell::code(entry.run).with_note(notes.join(", "))];
-        cells.extend(entry.points.iter().map(|point| match point {
+        let commit = entry.commit.as_ref().map_or(Cell::new("–"), Cell::code);
+        let mut cells = vec![Cell::code(entry.run).with_note(notes.join(", ")), commit];
+        cells.extend(entry.means.iter().map(|mean| match mean {
             None => Cell::new("–"),
-            Some(Point { mean, interval }) => {
+            Some(Mean { mean, interval }) => {
                 let cell = Cell::new(format::fixed(*mean, 1));
                 match interval {
                     Some(Interval { low, high }) => cell.with_note(format!(
@@ -197,7 +197,11 @@ fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
         caption:
             "Mean return after training of each run, with its 95 % bootstrap interval over seeds"
                 .into(),
-        columns: std::iter::once(("run".to_owned(), false)).chain(agents).collect(),
+        columns: ["run", "commit"]
+            .map(|title| (title.to_owned(), false))
+            .into_iter()
+            .chain(agents)
+            .collect(),
         rows: rows.collect(),
     }
 }

@@ -1,11 +1,10 @@
 //! The performance profile: how many seeds do better than any given return.
 
-use serde_json::Value;
-
 use super::Section;
-use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
-use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
+use crate::report::block::{Block, Cell, Figure, Row, Table};
+use crate::report::chart::{Axis, FULL, Size};
 use crate::report::model::Report;
+use crate::report::plot::{Horizontal, Plot, PlotLine, Rank};
 use crate::{format, stats};
 
 /// Points of a profile.
@@ -48,51 +47,42 @@ impl Section for Profile {
         let x = Axis::around("mean return of a seed's evaluation", scores);
         let thresholds: Vec<f64> =
             (0..POINTS).map(|i| x.min + (x.max - x.min) * i as f64 / (POINTS - 1) as f64).collect();
-        let mut layers = Vec::new();
+        let mut lines = Vec::new();
         let mut rows = Vec::new();
         let columns: Vec<f64> =
             (0..6).map(|i| x.min + (x.max - x.min) * f64::from(i) / 5.0).collect();
         for (number, series) in &series {
             let profile = stats::performance_profile(&series.scores, &thresholds);
-            layers.push(Layer::Line {
-                class: format!("mean {}", series.class),
-                points: steps(&thresholds, &profile),
-                data: vec![("series", *number as u64)],
-            });
+            let points = vec![steps(&thresholds, &profile)];
+            let rank = Rank::By(series.mean());
+            lines.push(PlotLine { rank, ..PlotLine::plain(*number, series, points) });
             let mut cells = vec![series.cell()];
             let shares = stats::performance_profile(&series.scores, &columns);
             cells.extend(shares.iter().map(|share| Cell::new(format!("{:.0} %", share * 100.0))));
             rows.push(Row { cells, class: "" });
         }
-        let y = Axis {
-            label: "share of seeds above".into(),
-            min: 0.0,
-            max: 1.02,
-            ticks: Ticks::Percent,
-        };
-        let chart = Chart {
-            description: "Share of seeds whose mean evaluation return is above a given return; the table below \
-                          has the numbers"
-                .into(),
-            x,
-            y,
-            layers,
+        let plot = Plot {
+            id: "performance-profile".into(),
+            title: "Share of seeds above a return".into(),
+            y: "share of seeds above".into(),
+            share: true,
+            x: vec![Horizontal {
+                word: "return".into(),
+                label: "mean return of a seed's evaluation".into(),
+                range: Some((x.min, x.max)),
+                ..Horizontal::default()
+            }],
+            lines,
+            ..Plot::default()
         };
         let sizes = FULL.map(|size| Size { height: size.height * 4 / 5, ..size });
         let mut titles = vec![("agent".to_owned(), false)];
         titles.extend(columns.iter().map(|at| (format!("above {}", format::number(*at)), true)));
-        Ok(vec![Block::Figure(Figure {
-            id: "performance-profile".into(),
-            title: "Share of seeds above a return".into(),
-            variants: vec![Variant::draw("", &chart, &sizes, Value::Null)?],
-            legend: series.iter().map(|(number, series)| series.legend(*number)).collect(),
-            table: Some(Table {
-                caption: "Share of seeds above a return".into(),
-                columns: titles,
-                rows,
-            }),
-            ..Figure::default()
-        })])
+        let table =
+            Table { caption: "Share of seeds above a return".into(), columns: titles, rows };
+        let figure = plot.figure(&sizes)?;
+        let figure = figure.map(|figure| Figure { table: Some(table), ..figure });
+        Ok(figure.into_iter().map(Block::Figure).collect())
     }
 }
 

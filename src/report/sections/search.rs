@@ -6,7 +6,7 @@ use super::Section;
 use crate::experiment::{Direction, Objective, ParameterSpec, SearchSpec};
 use crate::format;
 use crate::report::RunData;
-use crate::report::block::{Block, Cell, Figure, Row, Table, Variant};
+use crate::report::block::{Block, Cell, Figure, Row, Table};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
 use crate::report::model::Report;
 use crate::results::{SampleSummary, SearchSummary, SearchedAgent};
@@ -263,7 +263,7 @@ impl View<'_> {
             caption: "A line is a sample, from its parameters to its score; the better, the stronger. Broken lines \
                       were stopped early."
                 .into(),
-            variants: vec![Variant::draw("", &chart, &FULL, Value::Null)?],
+            svgs: chart.svgs(&FULL)?,
             ..Figure::default()
         })
     }
@@ -303,7 +303,7 @@ impl View<'_> {
                       forest fitted to the samples that ran to their end). A few dozen samples give an impression, \
                       not a measurement."
                 .into(),
-            variants: vec![Variant::draw("", &chart, &sizes, Value::Null)?],
+            svgs: chart.svgs(&sizes)?,
             table: Some(Table {
                 caption: "Importance".into(),
                 columns: vec![("parameter".into(), false), ("share".into(), true)],

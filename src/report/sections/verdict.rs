@@ -12,6 +12,9 @@ use crate::stats::{self, Bootstrap};
 /// The most agents that get a figure of their own below the headline.
 const MOST_FIGURES: usize = 8;
 
+/// With more agents than this that have a goal, none gets a sentence of its own about it.
+const MOST_GOALS: usize = 6;
+
 /// The headline and what supports it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Verdict {
@@ -37,11 +40,23 @@ pub(crate) struct KeyFigure {
 /// Reads the verdict off the runs.
 pub(crate) fn verdict(report: &Report) -> Verdict {
     let scored = || report.series.iter().filter(|series| !series.scores.is_empty());
-    let (headline, mut tone) = if report.several() { comparison(report) } else { single(report) };
     let mut points = Vec::new();
-    if !report.several() {
+    let (headline, mut tone) = if report.several() {
+        comparison(report)
+    } else {
+        let (headline, tone) = match goal(report) {
+            // An experiment that is about one agent's goal: the comparison comes second.
+            Some((reached, tone)) => {
+                let (comparison, beside) = single(report);
+                points.push(comparison);
+                (reached, if (tone, beside) == ("good", "bad") { "mixed" } else { tone })
+            }
+            None => single(report),
+        };
+        points.extend(goals(report));
         points.extend(threshold(report));
-    }
+        (headline, tone)
+    };
     if let Some(decision) = report.decision() {
         points.push(format!("Against the baseline: {}.", regression::summary(decision)));
         tone = match (decision.verdict, tone) {
@@ -114,6 +129,85 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         }
     });
     Verdict { headline, tone, points, figures: figures.collect() }
+}
+
+/// Whether the seeds of the only agent that learns reached what its schedule stops at.
+fn goal(report: &Report) -> Option<(String, &'static str)> {
+    let mut learners = report.learners();
+    let (Some((_, series)), None) = (learners.next(), learners.next()) else { return None };
+    let (reached, all) = arrived(report, series)?;
+    let tone = match reached {
+        _ if report.progress.is_some() => "open",
+        0 => "bad",
+        n if n == all => "good",
+        _ => "mixed",
+    };
+    Some((goal_of(report, series)?, tone))
+}
+
+/// The same of several agents: each in a sentence, or of many how many reached theirs.
+fn goals(report: &Report) -> Vec<String> {
+    let aiming: Vec<_> = (report.learners())
+        .filter_map(|(_, series)| Some((series, arrived(report, series)?)))
+        .collect();
+    if report.learners().count() < 2 || aiming.is_empty() {
+        return Vec::new();
+    }
+    if aiming.len() <= MOST_GOALS {
+        return aiming.iter().filter_map(|(series, _)| goal_of(report, series)).collect();
+    }
+    let all = aiming.iter().filter(|(_, (reached, all))| reached == all).count();
+    let none = aiming.iter().filter(|(_, (reached, _))| *reached == 0).count();
+    let some = aiming.len() - all - none;
+    let counts = [(all, "every seed"), (some, "some seeds"), (none, "none")];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts.map(|(count, with)| format!("{count} with {with}")).collect();
+    let so_far = if report.progress.is_some() { " so far" } else { "" };
+    vec![format!(
+        "Of {} agents with a goal, {} reached it{so_far}.",
+        aiming.len(),
+        format::list(&counts)
+    )]
+}
+
+/// How many of an agent's seeds reached its goal; nothing where it has none, or nothing was trained yet.
+fn arrived(report: &Report, series: &Series) -> Option<(usize, usize)> {
+    let summary = report.summary(series);
+    summary.goal?;
+    let trained = summary.seeds.iter().any(|seed| !seed.curve.is_empty());
+    let reached = summary.seeds.iter().filter(|seed| seed.goal_reached.is_some()).count();
+    trained.then_some((reached, summary.seeds.len()))
+}
+
+/// "10 of 20 seeds of ppo reached a mean return of 400, after 67 to 497 episodes."
+fn goal_of(report: &Report, series: &Series) -> Option<String> {
+    let summary = report.summary(series);
+    let (reached, all) = arrived(report, series)?;
+    let goal = summary.goal?;
+    let mean = if goal.window.is_some() { "mean" } else { "running" };
+    let what = format!("a {mean} return of {}", format::number(goal.r#return));
+    let name = &series.label;
+    let so_far = if report.progress.is_some() { " so far" } else { "" };
+    let times = || summary.seeds.iter().filter_map(|seed| Some(seed.goal_reached?.episodes));
+    let count = |n: u64| format::count(n);
+    let after = match (times().min(), times().max()) {
+        (Some(one), Some(same)) if one == same => {
+            format!("after {}", format::plural(one as usize, "episode"))
+        }
+        (Some(first), Some(last)) => format!("after {} to {} episodes", count(first), count(last)),
+        _ => {
+            let played = summary.seeds.iter().filter_map(|seed| seed.curve.episodes.last());
+            let most = played.max().copied().unwrap_or_default();
+            format!("within {}", format::plural(most as usize, "episode"))
+        }
+    };
+    Some(match reached {
+        0 if all == 1 => format!("{name} did not reach {what} {after}{so_far}."),
+        0 => format!("No seed of {name} reached {what} {after}{so_far}."),
+        _ if all == 1 => format!("{name} reached {what} {after}."),
+        n if n == all => format!("All {all} seeds of {name} reached {what}, {after}."),
+        n => format!("{n} of {all} seeds of {name} reached {what}, {after}{so_far}."),
+    })
 }
 
 fn single(report: &Report) -> (String, &'static str) {

@@ -446,6 +446,7 @@ impl<'a> Session<'a> {
             stopped: None,
             best: None,
             filmed: None,
+            had_reached: 0,
             metrics: MetricMeans::default(),
         };
         let mut state = Tensors::default();

@@ -143,6 +143,7 @@ fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
 }
 
 /// The environment. Its world exists from the first reset on.
+#[derive(Clone)]
 struct BipedalWalker {
     hardcore: bool,
     observation_space: Space,
@@ -169,7 +170,7 @@ struct BipedalWalker {
 }
 
 /// The ground of one episode.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Terrain {
     /// Heights at multiples of [`TERRAIN_STEP`].
     heights: Vec<f64>,
@@ -177,6 +178,7 @@ struct Terrain {
     obstacles: Vec<[(f64, f64); 4]>,
 }
 
+#[derive(Clone, Copy)]
 struct Cloud {
     corners: [(f64, f64); 5],
 }
@@ -591,6 +593,10 @@ impl Env for BipedalWalker {
             *out = ray.fraction;
         }
         Ok(())
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn frame_size(&self) -> (u32, u32) {

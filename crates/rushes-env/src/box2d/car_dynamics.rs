@@ -43,6 +43,7 @@ pub(super) const HULL: [&[(f64, f64)]; 4] = [
 const STEER_TORQUE: f64 = 180.0 * 900.0 * SIZE * SIZE;
 
 /// One car in a world.
+#[derive(Clone)]
 pub(super) struct Car {
     /// The hull, then the wheels: front left, front right, rear left, rear right.
     pub bodies: [BodyId; 5],
@@ -240,6 +241,7 @@ const SKID_MARKS: usize = 30;
 const SKID_POINTS: usize = 30;
 
 /// The last marks that skidding tyres left.
+#[derive(Clone)]
 pub(super) struct Skids {
     marks: [Skid; SKID_MARKS],
     begun: usize,

@@ -122,6 +122,7 @@ struct TrackPoint {
 }
 
 /// One piece of road.
+#[derive(Clone)]
 struct Tile {
     body: BodyId,
     corners: [Vec2; 4],
@@ -133,6 +134,7 @@ struct Tile {
 }
 
 /// Colours, as the reference keeps them: real numbers.
+#[derive(Clone, Copy)]
 struct Palette {
     road: [f64; 3],
     background: [f64; 3],
@@ -140,6 +142,7 @@ struct Palette {
 }
 
 /// The environment. Its car exists from the first reset on; the world stays until the next seed.
+#[derive(Clone)]
 struct CarRacing {
     config: Config,
     observation_space: Space,
@@ -485,6 +488,10 @@ impl Env for CarRacing {
             *out = [red, green, blue].map(|channel| f32::from(channel.saturating_sub(2)));
         }
         Ok(())
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
     }
 
     fn frame_size(&self) -> (u32, u32) {

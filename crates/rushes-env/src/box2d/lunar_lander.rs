@@ -154,6 +154,7 @@ fn make(config: Config) -> Result<Box<dyn Env>, Problem> {
 }
 
 /// The environment. Its world exists from the first reset on.
+#[derive(Clone)]
 struct LunarLander {
     config: Config,
     observation_space: Space,
@@ -168,6 +169,7 @@ struct LunarLander {
 }
 
 /// The world of one episode.
+#[derive(Clone)]
 struct Scene {
     world: World,
     /// The lander, then its legs.
@@ -178,7 +180,7 @@ struct Scene {
 }
 
 /// How far the wind's two patterns have come.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Wind {
     force: i64,
     torque: i64,
@@ -507,6 +509,10 @@ impl Env for LunarLander {
         Ok(())
     }
 
+    fn try_clone(&self) -> Option<Box<dyn Env>> {
+        Some(Box::new(self.clone()))
+    }
+
     fn frame_size(&self) -> (u32, u32) {
         (VIEWPORT_W as u32, VIEWPORT_H as u32)
     }
@@ -593,7 +599,7 @@ const SPARK_FRAMES: usize = 7;
 /// The engines' exhaust, for drawing only. The reference adds a body to the world for each spark when it
 /// renders; here the world is the same whether anybody looks or not, and a spark's short flight is computed
 /// when it is drawn.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Sparks {
     /// At most two a step, one for each kind of engine.
     ring: [[Option<Spark>; 2]; SPARK_FRAMES],
