@@ -282,7 +282,7 @@ impl Palette {
 }
 
 /// A run's letter in comparisons.
-pub(super) fn letter(run: usize) -> String {
+fn letter(run: usize) -> String {
     match u8::try_from(run) {
         Ok(n @ 0..26) => char::from(b'A' + n).to_string(),
         _ => format!("R{}", run + 1),
