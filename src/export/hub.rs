@@ -152,7 +152,7 @@ impl Card<'_> {
         let _ = write!(
             text,
             "\nActions are {}, episodes are numbered from seed {}.\n\n## Use it\n\n```sh\nrushes play policy.safetensors \
-             --video film.mp4   # plays the episodes that were evaluated\nrushes run experiment.json                      \
+             --video film.mp4   # plays the episodes that were evaluated\nrushes run experiment.json                        \
              # trains it again, with all that it was compared with\n```\n",
             match self.plan.evaluation.mode {
                 crate::experiment::EvaluationMode::Greedy => "the best ones",

@@ -134,6 +134,14 @@ mod tests {
             .iter()
             .map(|layer| format!("{} → {}: {}", layer.kind, layer.shape(), layer.parameters))
             .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        convolution 4 × 4, stride 2 → 8 × 41 × 41: 136
+        ReLU activation → 8 × 41 × 41: 0
+        flatten → 13448: 0
+        linear → 32: 430368
+        ReLU activation → 32: 0
+        dropout 0.5 → 32: 0
+        linear → 2: 66
+        ");
     }
 }

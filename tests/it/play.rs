@@ -168,10 +168,27 @@ fn a_policy_is_probed_by_hand() {
     assert!((sum - 1.0).abs() < 1e-6, "{sum}");
 
     let told = printed(&[text(run), "lean", "--observe", "[0, 0, 0.1, 0]"]);
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r"
+    lean on CartPole-v1
+
+    observation
+        0  cart position                       0.0000
+        1  cart velocity                       0.0000
+        2  pole angle                          0.1000
+        3  pole angular velocity               0.0000
+    the policy tells nothing but its action
+    action
+      1 (push the cart to the right)
+    ");
     let told = printed(&[text(run), "reinforce/1", "--observe", "[0, 0, 0.1, 0]"]);
     let words: Vec<&str> = told.lines().filter(|line| !line.starts_with(' ')).collect();
-    insta::assert_snapshot!(words.join("\n"), @"");
+    insta::assert_snapshot!(words.join("\n"), @r"
+    reinforce on CartPole-v1, trained for 2041 steps, greedy
+
+    observation
+    probabilities
+    action
+    ");
     for (observation, problem) in [
         ("[1, 2]", "expected 4 numbers, not 2"),
         ("{", "expected JSON"),
@@ -185,13 +202,20 @@ fn a_policy_is_probed_by_hand() {
 #[test]
 fn a_network_is_shown_layer_by_layer() {
     let (_, run) = &*RUN;
-    insta::assert_snapshot!(printed(&[text(run), "reinforce", "--network"]), @"");
+    insta::assert_snapshot!(printed(&[text(run), "reinforce", "--network"]), @r"
+    module  layer                        output shape   parameters
+         0  linear                       16                     80
+         1  ReLU activation              16                      0
+         2  linear                       2                      34
+
+    114 parameters
+    ");
     let told = json(&[text(run), "reinforce", "--network", "--json"]);
     let layers = told["layers"].as_array().expect("layers");
     let sum: u64 = layers.iter().filter_map(|layer| layer["parameters"].as_u64()).sum();
     assert_eq!(told["parameters"].as_u64(), Some(sum));
     let stderr = refused(&[text(run), "lean", "--network"]);
-    insta::assert_snapshot!(stderr, @"");
+    insta::assert_snapshot!(stderr, @"error: lean has no network, or plans by several; there are no layers to print");
 }
 
 #[test]
