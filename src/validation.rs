@@ -152,7 +152,10 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
     let env = match (env_spec.make)(&spec.environment.options) {
         Ok(env) => env,
         Err(error) => {
-            problems.push(error.below(&["environment", "options"]));
+            // Where there are no options, something is amiss with the environment itself: MuJoCo is not installed.
+            let whole = error.path.is_empty() && spec.environment.options.is_empty();
+            let place = if whole { "id" } else { "options" };
+            problems.push(error.below(&["environment", place]));
             return problems;
         }
     };

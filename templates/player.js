@@ -149,9 +149,8 @@ const setUpPlayer = (player) => {
         // Probabilities fill their share of the whole, other numbers that of the take's own range.
         const [low, high] = kind === "probability" ? [0, 1] : [column.low, column.high];
         tile.numbers.push({ column, deviation: kind === "mean" ? deviations[place] : undefined, low, high, fill, text });
-        const name = column.name === kind ? "" : column.name;
         const unit = column.unit ? make("small", {}, ` ${column.unit}`) : "";
-        return make("tr", {}, make("th", { scope: "row" }, name || title.toLowerCase(), unit), make("td", { "aria-hidden": "true" }, make("span", { class: "gauge" }, fill)), text);
+        return make("tr", {}, make("th", { scope: "row" }, column.name, unit), make("td", { "aria-hidden": "true" }, make("span", { class: "gauge" }, fill)), text);
       });
       return of.length ? make("tbody", {}, make("tr", {}, make("th", { scope: "rowgroup", colspan: 3 }, title)), ...rows) : "";
     });

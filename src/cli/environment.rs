@@ -60,14 +60,16 @@ fn describe(environment: &mut EnvironmentSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An experiment with an environment of other processes, once that has been started: checked as a whole, and without
-/// films where there is nothing to film.
+/// An experiment once its environment is known as it will be used. The files that it consists of are taken down; where other
+/// processes make it they have been started, and the experiment is checked as a whole, without films where there is
+/// nothing to film.
 ///
 /// # Errors
 /// Fails if the processes do; gives what is wrong with the experiment.
 pub(super) fn started(mut spec: Spec) -> anyhow::Result<Result<Spec, Vec<Problem>>> {
     if !spec.environment.is_external() {
-        return Ok(Ok(spec));
+        let pinned = spec.environment.pin_files();
+        return Ok(pinned.map(|()| spec).map_err(|problem| vec![problem.below(&["environment"])]));
     }
     let mut placed = spec.placed_environment();
     describe(&mut placed).context("the environment failed")?;

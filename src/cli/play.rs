@@ -209,15 +209,18 @@ fn environment(args: &Args, own: &EnvironmentSpec) -> anyhow::Result<Environment
         }
         _ => own.clone(),
     };
-    environment.options.extend(args.option.iter().cloned());
+    for (option, value) in args.option.iter().cloned() {
+        environment.files.remove(&option);
+        environment.options.insert(option, value);
+    }
     if environment.is_external() && !args.option.is_empty() {
         // With other options it may be another environment.
         environment.describe()?;
     }
     if let Err(error) = (environment.spec()?.make)(&environment.options) {
-        let place =
-            if error.path.is_empty() { String::new() } else { format!(" {}", error.dotted()) };
-        anyhow::bail!("--option{place}: {}", error.message);
+        // Without a path it is about the environment itself: MuJoCo is not installed.
+        anyhow::ensure!(!error.path.is_empty(), "{}: {}", environment.id, error.message);
+        anyhow::bail!("--option {}: {}", error.dotted(), error.message);
     }
     Ok(environment)
 }

@@ -1,5 +1,6 @@
 //! The environment of an experiment: one of the table, one of Gymnasium, or a program of the user's own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::env::{self, Env, EnvSpec, Options, Problem, TimeLimit, WrappersSpec, wrappers};
+use crate::env::{
+    self, Env, EnvSpec, OptionFile, Options, Problem, TimeLimit, WrappersSpec, wrappers,
+};
 use crate::external::gymnasium::GymnasiumSpec;
 use crate::external::{Card, External, Program};
 use crate::format;
@@ -65,6 +68,10 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Value>")]
     pub described: Option<Card>,
+    /// Hashes of the files that options name (a MuJoCo model of your own), by the options' names; `rushes run` writes them
+    /// into the run's plan. The environment is refused where its files have changed since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// How long an environment of another process may take before it counts as failed.
@@ -239,6 +246,7 @@ impl EnvironmentSpec {
                 let copies = spec.raw_copies(1, true).map_err(whole)?;
                 copies.into_iter().next().ok_or_else(|| Problem::new(&[] as &[&str], "no copy"))
             }),
+            files: Arc::new(|_| Ok(Vec::new())),
             options_schema: Arc::new(|| schemars::json_schema!({ "type": "object" })),
             constants: Vec::new(),
             policies: Vec::new(),
@@ -263,6 +271,54 @@ impl EnvironmentSpec {
             self.described = Some(External::describe(&program, &self.options)?);
         }
         Ok(())
+    }
+
+    /// Takes down the files that options name: where they are, whatever the folder, and what they hold.
+    ///
+    /// # Errors
+    /// Fails if one of them cannot be read; paths are below the environment.
+    pub fn pin_files(&mut self) -> Result<(), Problem> {
+        for file in self.named_files()? {
+            let path = file.path.display().to_string();
+            self.options.insert(file.option.clone(), Value::from(path));
+            self.files.insert(file.option, file.sha256);
+        }
+        Ok(())
+    }
+
+    /// Fails if a file that was taken down has changed.
+    fn check_files(&self) -> Result<(), Problem> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        for OptionFile { option, path, sha256 } in self.named_files()? {
+            if self.files.get(&option).is_some_and(|before| *before != sha256) {
+                let message = format!(
+                    "{} has changed since the run began; put back what it was, or start a new run",
+                    path.display()
+                );
+                return Err(Problem::new(&["options", &option], message));
+            }
+        }
+        Ok(())
+    }
+
+    fn named_files(&self) -> Result<Vec<OptionFile>, Problem> {
+        if self.is_external() {
+            return Ok(Vec::new());
+        }
+        let Some(spec) = env::find(&self.id) else { return Ok(Vec::new()) };
+        (spec.files)(&self.options).map_err(|problem| problem.below(&["options"]))
+    }
+
+    /// What decides returns: files by what they hold, wherever they are, and not what a process said of itself, which is
+    /// only known once it was started.
+    pub(super) fn deciding(&self) -> Self {
+        let mut spec = Self { described: None, files: BTreeMap::new(), ..self.clone() };
+        for (option, sha256) in &self.files {
+            spec.options.insert(option.clone(), Value::from(sha256.clone()));
+        }
+        spec
     }
 
     /// Builds the environment with its wrappers and its time limit, as `policy` sees it, to be played and drawn. A policy
@@ -318,6 +374,7 @@ impl EnvironmentSpec {
         if let Some(external) = self.external()? {
             return Ok(external.copies(copies, self.workers.unwrap_or(1), drawn)?);
         }
+        self.check_files()?;
         let spec = self.spec()?;
         (0..copies).map(|_| Ok((spec.make)(&self.options)?)).collect()
     }

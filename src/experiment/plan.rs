@@ -215,8 +215,6 @@ fn slug(agent: &str, number: usize) -> String {
 /// Hash of what decides the returns: environment, agents, evaluation and search, not names, seeds or takes.
 fn settings_hash(experiment: &Spec) -> String {
     let Spec { environment, agents, evaluation, search, .. } = experiment;
-    // What is started is what the file says; what it said of itself is only known later.
-    let environment = EnvironmentSpec { described: None, ..environment.clone() };
     let mut agents = json!(agents);
     for (name, agent) in &experiment.agents {
         let initial = agent.training.as_ref().and_then(|training| training.initial_policy.as_ref());
@@ -224,7 +222,7 @@ fn settings_hash(experiment: &Spec) -> String {
             agents[name]["training"]["initial_policy"] = initial.content();
         }
     }
-    let mut deciding = vec![json!(environment), agents, json!(evaluation)];
+    let mut deciding = vec![json!(environment.deciding()), agents, json!(evaluation)];
     deciding.extend(search.as_ref().map(|search| json!(search)));
     let deciding = Value::from(deciding);
     let digest = Sha256::digest(deciding.to_string().as_bytes());

@@ -55,7 +55,7 @@ pub use policy::{Assessment, FromFn, Mode, Policy, PolicyError, Situation};
 pub use problem::Problem;
 pub use registry::{all, find, register, retired, unknown};
 pub use space::{Action, Dtype, Space};
-pub use spec::{BuiltinPolicy, EnvSpec, Options, config};
+pub use spec::{BuiltinPolicy, EnvSpec, OptionFile, Options, config};
 pub use time_limit::TimeLimit;
 pub use vector::VectorEnv;
 pub use wrappers::{RewardClip, RewardTransform, WrappersSpec};

@@ -165,39 +165,6 @@ fn long_runs_with_options_equal_the_reference() {
 }
 
 /// In the middle of an episode and beyond its end, with contacts and what they start from.
-#[test]
-fn a_copy_goes_on_bit_for_bit() {
-    for id in ["Ant-v5", "Humanoid-v5", "HalfCheetah-v5", "Pusher-v5", "Reacher-v4"] {
-        let mut play = Play::new(id, &Options::new(), 5);
-        for _ in 0..40 {
-            play.draw_action();
-            if play.env.step(&play.action, &mut play.observation).unwrap().done() {
-                play.env.reset(None, &mut play.observation).unwrap();
-            }
-        }
-        let copy = play.env().try_clone().expect("a copy");
-        assert_eq!(copy.trace(), play.env().trace(), "{id}");
-        let mut copy = TimeLimit::new(copy, None);
-        for _ in 0..150 {
-            play.draw_action();
-            let step = play.env.step(&play.action, &mut play.observation).unwrap();
-            let mut observation = play.observation.clone();
-            let of_copy = copy.step(&play.action, &mut observation).unwrap();
-            assert_eq!(
-                (of_copy.reward, of_copy.terminated),
-                (step.reward, step.terminated),
-                "{id}"
-            );
-            assert_eq!(copy.env().trace(), play.env().trace(), "{id}");
-            if step.done() {
-                play.env.reset(None, &mut play.observation).unwrap();
-                copy.reset(None, &mut observation).unwrap();
-                assert_eq!(copy.env().trace(), play.env().trace(), "{id}");
-            }
-        }
-    }
-}
-
 /// MuJoCo begins anew by itself, as it does under Gymnasium: the fingerprint of this model is among those above.
 #[test]
 fn a_simulation_that_diverges_is_marked_and_goes_on() {
@@ -229,6 +196,11 @@ fn wrong_options_are_refused_by_name() {
         "bare.xml",
         "<mujoco><worldbody><body><freejoint/><geom size='1'/></body></worldbody></mujoco>",
     );
+    let idle = file(
+        "idle.xml",
+        "<mujoco><worldbody><body><joint name='j'/><geom size='1'/></body></worldbody>\
+         <actuator><motor joint='j'/></actuator></mujoco>",
+    );
     for (id, value, path, part) in [
         ("Hopper-v5", json!({ "frame_skip": 0 }), "frame_skip", "at least 1"),
         ("Hopper-v5", json!({ "reset_noise_scale": -0.1 }), "reset_noise_scale", "at least 0"),
@@ -247,6 +219,7 @@ fn wrong_options_are_refused_by_name() {
         ("InvertedDoublePendulum-v5", json!({ "xml_file": "pusher_v5.xml" }), "xml_file", "a site"),
         ("Pusher-v5", json!({ "xml_file": bare }), "xml_file", "at least 11 positions"),
         ("HalfCheetah-v5", json!({ "xml_file": bare }), "xml_file", "at least one actuator"),
+        ("HalfCheetah-v5", json!({ "xml_file": idle }), "xml_file", "actuator 0 has not"),
         ("Ant-v5", json!({ "main_body": "tail" }), "main_body", "`tail`"),
         ("Ant-v5", json!({ "main_body": 99 }), "main_body", "below 14"),
         ("Ant-v5", json!({ "use_contact_forces": true }), "use_contact_forces", "no such option"),
@@ -323,7 +296,7 @@ fn meshes_of_a_users_model_are_drawn() {
           <freejoint name="free"/><geom type="mesh" mesh="m" rgba="0.8 0.4 0.1 1"/>
         </body>
       </worldbody>
-      <actuator><motor joint="free" gear="1 0 0 0 0 0"/></actuator>
+      <actuator><motor joint="free" gear="1 0 0 0 0 0" ctrlrange="-1 1"/></actuator>
     </mujoco>"#;
     std::fs::write(&path, xml).unwrap();
     let camera = json!({ "distance": 4, "lookat": [0, 0, 1.4], "elevation": 0 });
@@ -347,9 +320,48 @@ fn every_number_has_a_name() {
             );
         }
     }
-    let bare = options(json!({ "include_cfrc_ext_in_observation": false }));
-    let ant = make("Ant-v5", Value::Object(bare)).unwrap();
-    assert_eq!(ant.observation_meanings().last().unwrap().name, "qvel[13]");
+    let names = |id: &str, actions: bool| -> Vec<String> {
+        let env = make(id, json!({})).unwrap();
+        let meanings = if actions { env.action_meanings() } else { env.observation_meanings() };
+        meanings.into_iter().map(|m| format!("{} {}", m.name, m.unit).trim_end().into()).collect()
+    };
+    let cheetah = names("HalfCheetah-v5", false);
+    assert_eq!(cheetah[..3], ["rootz m", "rooty rad", "bthigh rad"]);
+    assert_eq!(cheetah[8..10], ["rootx velocity m/s", "rootz velocity m/s"]);
+    assert_eq!(names("HalfCheetah-v5", true)[..2], ["bthigh", "bshin"]);
+    let ant = names("Ant-v5", false);
+    assert_eq!(ant[..3], ["root z m", "root quaternion w", "root quaternion x"]);
+    assert_eq!(ant[16], "root angular x velocity rad/s");
+    assert_eq!(ant[27], "torso cfrc_ext[0]");
+    assert_eq!(
+        names("Reacher-v5", false)[..3],
+        ["cos of joint0", "cos of joint1", "sin of joint0"]
+    );
+}
+
+#[test]
+fn a_models_file_is_known_by_all_that_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let hash = |name: &str| {
+        let path = folder.path().join(name);
+        let files = (find("HalfCheetah-v5").unwrap().files)(&options(json!({ "xml_file": path })));
+        let [file] = &files.unwrap()[..] else { panic!("one file") };
+        assert_eq!((&file.option[..], &file.path), ("xml_file", &path));
+        file.sha256.clone()
+    };
+    let model = "<mujoco><include file='part.xml'/></mujoco>";
+    let part = "<mujoco><worldbody><body><joint/><geom size='1'/></body></worldbody></mujoco>";
+    write("robot.xml", model);
+    write("copy.xml", model);
+    write("part.xml", part);
+    let before = hash("robot.xml");
+    assert_eq!(hash("copy.xml"), before, "it holds the same");
+    write("part.xml", &part.replace("size='1'", "size='1.01'"));
+    assert_ne!(hash("robot.xml"), before, "what it includes has changed");
+    let shipped =
+        (find("HalfCheetah-v5").unwrap().files)(&options(json!({ "xml_file": "ant.xml" })));
+    assert_eq!(shipped.unwrap(), [], "it is part of this program");
 }
 
 /// Resident memory of this process in bytes.

@@ -28,6 +28,9 @@ static struct {
   void (*step)(const mjModel*, mjData*);
   void (*rnePostConstraint)(const mjModel*, mjData*);
   int (*name2id)(const mjModel*, int, const char*);
+  const char* (*id2name)(const mjModel*, int, int);
+  mjtSize (*sizeModel)(const mjModel*);
+  void (*saveModel)(const mjModel*, const char*, void*, mjtSize);
 } mj;
 
 static _Thread_local char message[1024];
@@ -79,6 +82,9 @@ const char* mjb_open(const char* path) {
       {"mj_step", &mj.step},
       {"mj_rnePostConstraint", &mj.rnePostConstraint},
       {"mj_name2id", &mj.name2id},
+      {"mj_id2name", &mj.id2name},
+      {"mj_sizeModel", &mj.sizeModel},
+      {"mj_saveModel", &mj.saveModel},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     void* function = dlsym(library, functions[i].name);
@@ -153,6 +159,32 @@ const char* mjb_rne_post_constraint(const mjModel* model, mjData* data) {
 }
 
 int mjb_id(const mjModel* model, int kind, const char* name) { return mj.name2id(model, kind, name); }
+const char* mjb_name(const mjModel* model, int kind, int id) { return mj.id2name(model, kind, id); }
+
+int mjb_bodies(const mjModel* m) { return (int)m->nbody; }
+int mjb_joints(const mjModel* m) { return (int)m->njnt; }
+
+// Its type, and the first of its numbers in qpos and in qvel.
+void mjb_joint(const mjModel* m, int i, int joint[3]) {
+  joint[0] = m->jnt_type[i];
+  joint[1] = m->jnt_qposadr[i];
+  joint[2] = m->jnt_dofadr[i];
+}
+
+int mjb_actuators(const mjModel* m) { return (int)m->nu; }
+
+// The joint that an actuator moves, or -1.
+int mjb_actuated_joint(const mjModel* m, int i) {
+  return m->actuator_trntype[i] == mjTRN_JOINT ? m->actuator_trnid[2 * i] : -1;
+}
+
+// MuJoCo's binary form of a model, meshes and textures included.
+size_t mjb_size(const mjModel* m) { return (size_t)mj.sizeModel(m); }
+const char* mjb_save(const mjModel* m, void* buffer, size_t size) {
+  GUARDED(mj.saveModel(m, NULL, buffer, (mjtSize)size));
+  return NULL;
+}
+
 double mjb_timestep(const mjModel* model) { return model->opt.timestep; }
 
 // Which warnings were raised since the last reset, as bits.

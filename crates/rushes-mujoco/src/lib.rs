@@ -78,8 +78,38 @@ pub enum Numbers {
 pub enum Kind {
     /// A body.
     Body = 1,
+    /// A joint.
+    Joint = 3,
     /// A camera.
     Camera = 7,
+    /// An actuator.
+    Actuator = 19,
+}
+
+/// How a joint moves, as MuJoCo numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JointKind {
+    /// Anywhere: a position and a quaternion; 3 linear and 3 angular velocities.
+    Free,
+    /// About a point: a quaternion; 3 angular velocities.
+    Ball,
+    /// Along an axis: metres.
+    Slide,
+    /// About an axis: radians.
+    Hinge,
+}
+
+/// A joint and where its numbers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joint {
+    /// Its name; empty where the model has none.
+    pub name: String,
+    /// How it moves.
+    pub kind: JointKind,
+    /// The first of its numbers in [`Numbers::Qpos`].
+    pub qpos: usize,
+    /// The first of its numbers in [`Numbers::Qvel`].
+    pub qvel: usize,
 }
 
 /// The shape of a geom, as MuJoCo numbers it.
@@ -178,6 +208,14 @@ unsafe extern "C" {
     fn mjb_step(model: *const RawModel, data: *mut RawData, steps: c_int) -> Outcome;
     fn mjb_rne_post_constraint(model: *const RawModel, data: *mut RawData) -> Outcome;
     fn mjb_id(model: *const RawModel, kind: c_int, name: *const c_char) -> c_int;
+    fn mjb_name(model: *const RawModel, kind: c_int, id: c_int) -> *const c_char;
+    fn mjb_bodies(model: *const RawModel) -> c_int;
+    fn mjb_joints(model: *const RawModel) -> c_int;
+    fn mjb_joint(model: *const RawModel, i: c_int, joint: *mut [c_int; 3]);
+    fn mjb_actuators(model: *const RawModel) -> c_int;
+    fn mjb_actuated_joint(model: *const RawModel, i: c_int) -> c_int;
+    fn mjb_size(model: *const RawModel) -> usize;
+    fn mjb_save(model: *const RawModel, buffer: *mut u8, size: usize) -> Outcome;
     fn mjb_timestep(model: *const RawModel) -> f64;
     fn mjb_warnings(data: *const RawData) -> c_uint;
     fn mjb_numbers(
@@ -251,6 +289,62 @@ impl Model {
         let name = text(name.as_bytes()).ok()?;
         // Sound: the model lives, the name ends with a zero byte.
         usize::try_from(unsafe { mjb_id(self.0.as_ptr(), kind as c_int, name.as_ptr()) }).ok()
+    }
+
+    /// The name of one of a kind; empty where the model has none.
+    pub fn name(&self, kind: Kind, id: usize) -> String {
+        // Sound: the model lives; MuJoCo gives null for what there is not, and text that lives as long as the model.
+        let name = unsafe { mjb_name(self.0.as_ptr(), kind as c_int, id as c_int) };
+        if name.is_null() {
+            return String::new();
+        }
+        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+    }
+
+    /// How many bodies there are.
+    pub fn bodies(&self) -> usize {
+        // Sound: the model lives.
+        unsafe { mjb_bodies(self.0.as_ptr()) as usize }
+    }
+
+    /// The joints, in MuJoCo's order.
+    pub fn joints(&self) -> Vec<Joint> {
+        // Sound: the model lives.
+        let count = unsafe { mjb_joints(self.0.as_ptr()) };
+        let joint = |i: c_int| {
+            let mut raw = [0; 3];
+            // Sound: there are that many, and the bridge writes three numbers.
+            unsafe { mjb_joint(self.0.as_ptr(), i, &raw mut raw) };
+            let kinds = [JointKind::Free, JointKind::Ball, JointKind::Slide, JointKind::Hinge];
+            Joint {
+                name: self.name(Kind::Joint, i as usize),
+                kind: kinds[raw[0] as usize],
+                qpos: raw[1] as usize,
+                qvel: raw[2] as usize,
+            }
+        };
+        (0..count).map(joint).collect()
+    }
+
+    /// The names of the actuators, and the numbers of the joints that they move where they move one.
+    pub fn actuators(&self) -> Vec<(String, Option<usize>)> {
+        // Sound: the model lives, and there are that many.
+        let count = unsafe { mjb_actuators(self.0.as_ptr()) };
+        let joint = |i| usize::try_from(unsafe { mjb_actuated_joint(self.0.as_ptr(), i) }).ok();
+        (0..count).map(|i| (self.name(Kind::Actuator, i as usize), joint(i))).collect()
+    }
+
+    /// MuJoCo's binary form: everything that the model is, meshes and textures included. Equal models have equal bytes.
+    ///
+    /// # Errors
+    /// Fails with MuJoCo's message.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, MujocoError> {
+        // Sound: the model lives, and the buffer has the size that it says.
+        unsafe {
+            let mut bytes = vec![0; mjb_size(self.0.as_ptr())];
+            check(mjb_save(self.0.as_ptr(), bytes.as_mut_ptr(), bytes.len()))?;
+            Ok(bytes)
+        }
     }
 
     /// Seconds of one step.

@@ -51,11 +51,11 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, Range, check_noise, options};
-use super::{add_normal, add_uniform, all_finite, control_cost, still};
+use super::{add_normal, add_uniform, all_finite, card, control_cost};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::numpy::{clip, norm, sum};
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's Ant-v5.
 pub fn v5() -> EnvSpec {
@@ -75,13 +75,11 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "let a four-legged robot walk forward".into(),
         max_episode_steps: Some(1000),
         reward_threshold: Some(6000.0),
         render_fps: 20,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

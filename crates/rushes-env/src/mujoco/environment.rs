@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use rushes_mujoco::{Model, MujocoError, Numbers, Simulation};
 use rushes_rng::NpRandom;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::names::Names;
 use super::options::Setup;
 use super::picture::Picture;
 use crate::draw::Canvas;
@@ -14,6 +15,7 @@ use crate::environment::{Env, EnvError, Info, Step, Trace};
 use crate::meaning::Meaning;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
+use crate::spec::{OptionFile, Options};
 
 /// Which of Gymnasium's definitions an environment follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +28,6 @@ pub(super) enum Version {
 
 /// Arrays and the indices of their numbers.
 pub(super) type Parts = Vec<(&'static str, std::ops::Range<usize>)>;
-
-/// Every number of these parts by its name and index.
-fn meanings(parts: Parts) -> Vec<Meaning> {
-    let numbers = parts.into_iter().flat_map(|(name, range)| range.map(move |i| (name, i)));
-    numbers.map(|(name, i)| Meaning { name: format!("{name}[{i}]"), unit: String::new() }).collect()
-}
 
 /// What tells one environment from another: where it starts, what it rewards and what it shows.
 ///
@@ -109,6 +105,12 @@ impl Robot {
         &self.init_qpos
     }
 
+    /// What every number of these parts is.
+    fn meanings(&self, parts: Parts) -> Vec<Meaning> {
+        let names = Names::of(self.simulation.model());
+        parts.into_iter().flat_map(|(part, range)| names.meanings(part, range)).collect()
+    }
+
     /// What the bodies of these names are numbered.
     pub(super) fn bodies<const N: usize>(&self, names: [&str; N]) -> Result<[usize; N], Problem> {
         let mut ids = [0; N];
@@ -174,6 +176,12 @@ impl<T: Task> MujocoEnv<T> {
         let bounds =
             |which| range.iter().skip(which).step_by(2).map(|&bound| bound as f32).collect();
         let (low, high): (Vec<f32>, Vec<f32>) = (bounds(0), bounds(1));
+        if let Some(idle) = range.chunks_exact(2).position(|range| range[0] >= range[1]) {
+            let message = format!(
+                "expected actuators with a `ctrlrange`, which actuator {idle} has not: its only action would be 0"
+            );
+            return Err(Problem::new(&["xml_file"], message));
+        }
         let controls = low.len();
         if controls == 0 {
             let message = "expected a model with at least one actuator, found none";
@@ -210,6 +218,18 @@ fn compile(xml_file: &str) -> Result<Model, Problem> {
     })
 }
 
+/// The user's own model among these options: its whole path, and a hash of all that it is once it is compiled.
+pub(super) fn files(options: &Options) -> Result<Vec<OptionFile>, Problem> {
+    let is_own = |file: &&str| file.starts_with(['.', '/', '~']);
+    let Some(file) = options.get("xml_file").and_then(Value::as_str).filter(is_own) else {
+        return Ok(Vec::new());
+    };
+    let wrong = |message: String| Problem::new(&["xml_file"], message);
+    let model = compile(file)?.to_bytes().map_err(|error| wrong(error.to_string()))?;
+    let path = std::path::absolute(expanded(file)).map_err(|error| wrong(error.to_string()))?;
+    Ok(vec![OptionFile::new("xml_file", path, &model)])
+}
+
 /// A path with the user's folder for `~`.
 fn expanded(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), std::env::home_dir()) {
@@ -228,11 +248,11 @@ impl<T: Task> Env for MujocoEnv<T> {
     }
 
     fn observation_meanings(&self) -> Vec<Meaning> {
-        meanings(self.task.parts(&self.robot))
+        self.robot.meanings(self.task.parts(&self.robot))
     }
 
     fn action_meanings(&self) -> Vec<Meaning> {
-        meanings(vec![("ctrl", 0..self.action_space.len())])
+        self.robot.meanings(vec![("ctrl", 0..self.action_space.len())])
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {

@@ -47,10 +47,10 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
-use super::{add_normal, add_uniform, control_cost, still};
+use super::{add_normal, add_uniform, card, control_cost};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's HalfCheetah-v5.
 pub fn v5() -> EnvSpec {
@@ -64,13 +64,11 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "let a flat two-legged robot run forward".into(),
         max_episode_steps: Some(1000),
         reward_threshold: Some(4800.0),
         render_fps: 20,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

@@ -32,11 +32,11 @@ use serde_json::json;
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::humanoid::{contact_cost, observed, observed_parts, tendons};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
-use super::{add_uniform, still};
+use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::numpy::sum_of_squares;
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's HumanoidStandup-v5.
 pub fn v5() -> EnvSpec {
@@ -61,12 +61,10 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "let a robot that lies on its back stand up".into(),
         max_episode_steps: Some(1000),
         render_fps: 67,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

@@ -40,11 +40,11 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
-use super::{add_normal, add_uniform, clipped, still};
+use super::{add_normal, add_uniform, card, clipped};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::numpy::squared;
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's InvertedDoublePendulum-v5.
 pub fn v5() -> EnvSpec {
@@ -60,13 +60,11 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "keep two poles, one on the other, upright on a cart".into(),
         max_episode_steps: Some(1000),
         reward_threshold: Some(9100.0),
         render_fps: 20,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

@@ -33,10 +33,10 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
-use super::{add_uniform, all_finite, still};
+use super::{add_uniform, all_finite, card};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// How far the pole may lean, in rad.
 const ANGLE_LIMIT: f64 = 0.2;
@@ -53,13 +53,11 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "keep a pole upright on a cart by pushing with a continuous force".into(),
         max_episode_steps: Some(1000),
         reward_threshold: Some(950.0),
         render_fps: 25,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

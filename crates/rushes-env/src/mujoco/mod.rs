@@ -3,13 +3,18 @@
 //! The models are Gymnasium 1.1.1's and part of the program; MuJoCo's library is opened when the first environment is
 //! made, see [`rushes_mujoco`].
 
+use std::sync::Arc;
+
 pub use rushes_mujoco::LibraryError;
 use rushes_rng::NpRandom;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::environment::Env;
 use crate::numpy;
 use crate::policy::FromFn;
-use crate::spec::BuiltinPolicy;
+use crate::problem::Problem;
+use crate::spec::{BuiltinPolicy, EnvSpec, MUJOCO};
 
 pub mod ant;
 mod environment;
@@ -20,6 +25,7 @@ pub mod humanoid_standup;
 pub mod inverted_double_pendulum;
 pub mod inverted_pendulum;
 mod mesh;
+mod names;
 pub mod options;
 mod picture;
 pub mod pusher;
@@ -70,9 +76,18 @@ fn all_finite(values: &[f64]) -> bool {
     values.iter().all(|value| value.is_finite())
 }
 
-/// The policy with which learned ones compare at the least.
-fn still<C: DeserializeOwned>() -> BuiltinPolicy {
-    BuiltinPolicy::new("still", "leaves all motors off", |_: C| {
+/// What the card of every MuJoCo environment says. Its policy is the one with which learned ones compare at the least.
+fn card<C: DeserializeOwned + JsonSchema + 'static>(
+    id: &str,
+    make: impl Fn(C) -> Result<Box<dyn Env>, Problem> + Send + Sync + 'static,
+) -> EnvSpec {
+    let still = BuiltinPolicy::new("still", "leaves all motors off", |_: C| {
         Ok(Box::new(FromFn(|_: &[f32], action: &mut [f32]| action.fill(0.0))))
-    })
+    });
+    EnvSpec {
+        family: MUJOCO.into(),
+        policies: vec![still],
+        files: Arc::new(environment::files),
+        ..EnvSpec::new(id, make)
+    }
 }

@@ -36,11 +36,11 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task};
 use super::options::{CameraConfig, options};
-use super::{add_uniform, still};
+use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::numpy::{norm, sum_of_squares};
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// The joints of the arm; those after them move cylinder and goal.
 const ARM: usize = 7;
@@ -48,13 +48,11 @@ const ARM: usize = 7;
 /// Gymnasium's Pusher-v5.
 pub fn v5() -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "push a cylinder to a goal with an arm of seven joints".into(),
         max_episode_steps: Some(100),
         reward_threshold: Some(0.0),
         render_fps: 20,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new("Pusher-v5", make)
+        ..card("Pusher-v5", make)
     }
 }
 

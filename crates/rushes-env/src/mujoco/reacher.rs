@@ -37,11 +37,11 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, SINCE_V5, options};
-use super::{add_uniform, still};
+use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::numpy::{norm, sum_of_squares};
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's Reacher-v5.
 pub fn v5() -> EnvSpec {
@@ -57,13 +57,11 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "bring the tip of an arm with two joints to a target".into(),
         max_episode_steps: Some(50),
         reward_threshold: Some(-3.75),
         render_fps: 50,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

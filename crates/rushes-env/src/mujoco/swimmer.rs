@@ -37,11 +37,11 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, check_noise, options};
-use super::{add_uniform, control_cost, still};
+use super::{add_uniform, card, control_cost};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::numpy::norm;
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's Swimmer-v5.
 pub fn v5() -> EnvSpec {
@@ -55,13 +55,11 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "let a chain of three segments swim forward".into(),
         max_episode_steps: Some(1000),
         reward_threshold: Some(360.0),
         render_fps: 25,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

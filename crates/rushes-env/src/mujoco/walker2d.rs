@@ -41,10 +41,10 @@ use serde_json::json;
 
 use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
-use super::{add_uniform, clipped, control_cost, still};
+use super::{add_uniform, card, clipped, control_cost};
 use crate::environment::{Env, EnvError, Info, Step};
 use crate::problem::Problem;
-use crate::spec::{EnvSpec, MUJOCO};
+use crate::spec::EnvSpec;
 
 /// Gymnasium's Walker2d-v5.
 pub fn v5() -> EnvSpec {
@@ -58,12 +58,10 @@ pub fn v4() -> EnvSpec {
 
 fn spec(id: &str, version: Version) -> EnvSpec {
     EnvSpec {
-        family: MUJOCO.into(),
         summary: "let a flat two-legged robot walk forward".into(),
         max_episode_steps: Some(1000),
         render_fps: 125,
-        policies: vec![still::<Config>()],
-        ..EnvSpec::new(id, move |config| make(config, version))
+        ..card(id, move |config| make(config, version))
     }
 }
 

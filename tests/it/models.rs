@@ -1,0 +1,62 @@
+//! Robots of a user's own: a model's file is part of a run by what it holds.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cli::{failure, output};
+use crate::run::run_experiment;
+
+const ROBOT: &str = "<mujoco><worldbody><geom type='plane' size='9 9 1'/><body pos='0 0 1'>\
+    <joint name='x' type='slide' axis='1 0 0'/><joint name='z' type='slide' axis='0 0 1'/><geom size='0.2'/>\
+    </body></worldbody><actuator><motor joint='x' ctrlrange='-1 1'/></actuator></mujoco>";
+
+fn settings_hash(run: &Path) -> Value {
+    let plan = std::fs::read(run.join("plan.json")).expect("a run has a plan");
+    let plan: Value = serde_json::from_slice(&plan).expect("JSON");
+    plan["settings_hash"].clone()
+}
+
+#[test]
+fn a_run_is_refused_once_its_model_has_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("robot.xml");
+    std::fs::write(&model, ROBOT).unwrap();
+    let experiment = |file: &Path| {
+        json!({
+            "name": "robot",
+            "environment": {
+                "id": "HalfCheetah-v5", "options": { "xml_file": file }, "max_episode_steps": 20,
+            },
+            "agents": { "random": { "policy": { "type": "random" } } },
+            "evaluation": { "episodes": 2 },
+            "recording": { "before": false, "after": false },
+        })
+    };
+    let start = |folder: &str, file: &Path| {
+        let folder = directory.path().join(folder);
+        std::fs::create_dir(&folder).unwrap();
+        run_experiment(&folder, &experiment(file), &[])
+    };
+    let run = start("1", &model);
+    let elsewhere = directory.path().join("copy.xml");
+    std::fs::copy(&model, &elsewhere).unwrap();
+    let same = start("2", &elsewhere);
+    assert_eq!(settings_hash(&run), settings_hash(&same), "it is the same robot");
+
+    let run = run.canonicalize().unwrap().display().to_string();
+    let play = ["play", &run, "random"];
+    assert!(output(&play).status.success());
+    std::fs::write(&model, ROBOT.replace("0.2", "0.3")).unwrap();
+    let changed = start("3", &model);
+    assert_ne!(settings_hash(&changed), settings_hash(&same));
+    let (code, stderr) = failure(&play);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("robot.xml has changed since the run began"), "{stderr}");
+    let (code, stderr) = failure(&["run", &format!("--resume={run}")]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("environment.files.xml_file"), "{stderr}");
+    // Another robot is played when it is asked for.
+    let other = format!("xml_file={}", elsewhere.display());
+    assert!(output(&[&play[..], &["--option", &other]].concat()).status.success());
+}
