@@ -243,6 +243,7 @@ const setUpFigure = (figure) => {
     }
     const names = axes[state.axis].names;
     for (const [value, largest] of marks(view.x, narrow ? 4 : 8, view.logX)) {
+      if (names.length > 0 && !Number.isInteger(value)) continue;
       const x = sx(value).toFixed(1);
       parts.push(make("path", { class: "axis", d: `M${x} ${bottom}v4` }));
       parts.push(text(tickText(value, view.logX ? Math.abs(value) : largest), "tick", x, bottom + 17, "middle"));

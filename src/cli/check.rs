@@ -139,7 +139,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let baseline = Scores::read(&args.baseline)?;
     let decision = regression::decide_run(&baseline, &run, &results::summary(&run)?)?;
     let (path, baseline) = (args.run.display(), args.baseline.display());
-    let again = ["check".to_owned(), path.to_string(), format!("--baseline={baseline}")];
+    let again = ["check".to_owned(), path.to_string(), "--baseline".into(), baseline.to_string()];
     args.files.write(&decision, &run, &again)?;
     if args.json {
         console::print(serde_json::to_string_pretty(&decision)?)?;

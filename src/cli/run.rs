@@ -195,8 +195,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         let run = conclusion::shown(dir.path());
         // The run keeps a copy, should the file be elsewhere by now.
         let file = args.check.clone().unwrap_or_else(|| dir.baseline());
-        let baseline = format!("--baseline={}", conclusion::shown(&file));
-        args.files.write(&decision, &dir, &["check".to_owned(), run, baseline])?;
+        let again = ["check".to_owned(), run, "--baseline".into(), conclusion::shown(&file)];
+        args.files.write(&decision, &dir, &again)?;
         lines = format!("{lines}\n{}", regression::text(&decision));
         verdict = check::exit(decision.verdict);
     }

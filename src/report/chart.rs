@@ -63,6 +63,8 @@ pub(super) struct Axis {
 pub(super) enum Ticks {
     /// Plain numbers.
     Number,
+    /// Whole numbers alone.
+    Whole,
     /// Per cent of one.
     Percent,
     /// No ticks: rows are labelled by [`Layer::RowLabel`].
@@ -121,6 +123,8 @@ impl Axis {
     fn write(&self, value: f64) -> String {
         match self.ticks {
             Ticks::Number => format::tick(value, self.max),
+            Ticks::Whole if value.fract() != 0.0 => String::new(),
+            Ticks::Whole => format::number(value),
             Ticks::Percent => format!("{:.0} %", value * 100.0),
             Ticks::Rows | Ticks::Columns => String::new(),
         }

@@ -225,10 +225,11 @@ impl Plot {
             }
         }
         let rules = self.rules.iter().cloned().map(Layer::Rule);
-        let Horizontal { label, range, .. } = self.x.first().cloned().unwrap_or_default();
+        let Horizontal { label, range, names, .. } = self.x.first().cloned().unwrap_or_default();
+        let ticks = if names.is_empty() { Ticks::Number } else { Ticks::Whole };
         let end = places.iter().map(|&(x, _)| x).fold(0.0, f64::max);
         let x = match range {
-            Some((min, max)) => Axis { min, max, ..Axis::from_zero(label, max) },
+            Some((min, max)) => Axis { label, min, max, ticks },
             None => Axis::from_zero(label, end),
         };
         let y = match self.share {

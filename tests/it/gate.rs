@@ -111,7 +111,7 @@ fn what_ran_is_what_is_checked() {
     assert!(markdown.contains(&link), "{markdown}");
     let still = format!("<img src=\"third/other/{name}/trials/lean--s0/after.png\"");
     assert!(markdown.contains(&still), "{markdown}");
-    let command = format!("rushes check third/other/{name} --baseline=baseline.json\n");
+    let command = format!("rushes check third/other/{name} --baseline baseline.json\n");
     assert!(markdown.contains(&command), "{markdown}");
     assert!(read(&place.path("j.xml")).contains("failures=\"1\""));
     let page = read(&report);
