@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
+use crate::env::names;
+
 /// Prints a result, with a line end where `text` has none. A reader that went away has seen enough: this is no error,
 /// so that the exit code stays the command's own.
 ///
@@ -105,13 +107,9 @@ pub fn brief(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{} […] {}", &text[..head], &text[tail..]))
 }
 
-/// `text` with its control characters, line ends and tabs aside, as escapes.
+/// `text` with the characters that mislead, line ends and tabs aside, as escapes.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    // Marks that change the direction of writing make a line look like another one.
-    let directs = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let harmful = |character: char| {
-        (character.is_control() && !matches!(character, '\n' | '\t')) || directs(character)
-    };
+    let harmful = |character: char| names::misleads(character) && !matches!(character, '\n' | '\t');
     if !text.contains(harmful) {
         return Cow::Borrowed(text);
     }

@@ -173,6 +173,11 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         problems.extend(problem.map(|problem| problem.below(&["recording", "video"])));
     }
     for (name, agent) in &spec.agents {
+        if name.contains(names::misleads) {
+            let message =
+                "expected a name without characters that control writing or its direction";
+            problems.push(Problem::new(&["agents", name], message));
+        }
         let found = agent_problems(agent, spec, &env_spec, &*env);
         problems.extend(found.into_iter().map(|problem| problem.below(&["agents", name])));
     }

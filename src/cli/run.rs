@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::{check, conclusion, engines, environment};
 use crate::exit::Exit;
-use crate::experiment::{EnvironmentSpec, ExperimentError, Override, Spec};
+use crate::experiment::{EnvironmentSpec, ExperimentError, Override, ScheduleSpec, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{Display, Interrupt, Local, Request};
@@ -298,12 +298,24 @@ fn next(
     }
     let learner = experiment.agents.iter().find(|(_, agent)| agent.training.is_some());
     if let Some((name, agent)) = learner {
-        let play = ["play", &run, name, "--video", "film.mp4"];
+        let mut play = vec!["play", "--video", "film.mp4", &run, name];
+        if name.starts_with('-') {
+            play.insert(3, "--");
+        }
         next.push((line(&play), "film what it learned"));
-        let schedule = agent.training.as_ref().map(|training| &training.schedule);
-        if let (false, None, Some(Some(steps))) =
-            (args.quick, &experiment.search, schedule.map(|s| s.steps))
-        {
+        // What another rule has ended does not go on because there may be more steps.
+        let only_steps = agent.training.as_ref().and_then(|training| match &training.schedule {
+            ScheduleSpec {
+                steps,
+                episodes: None,
+                updates: None,
+                seconds: None,
+                stop: None,
+                ..
+            } => *steps,
+            _ => None,
+        });
+        if let (false, None, Some(steps)) = (args.quick, &experiment.search, only_steps) {
             let path = env::path::join(&["agents", name, "training", "schedule", "steps"]);
             let change = format!("{path}={}", steps.saturating_mul(2));
             let resume = format!("--resume={run}");

@@ -26,7 +26,7 @@ const FRESH: Duration = Duration::from_millis(300);
 /// A run as a row of the index.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// `EXPERIMENT/RUN`, a path below the output folder.
+    /// `EXPERIMENT/RUN`, a path below the output folder; `RUN` below that of one experiment.
     pub(super) id: String,
     /// The row itself.
     pub(super) html: String,
@@ -77,7 +77,7 @@ impl Listing {
     }
 }
 
-/// The runs below an output folder by their names.
+/// The runs below an output folder, or below that of one experiment, by their paths.
 fn runs(root: &Path) -> Vec<(String, PathBuf)> {
     let folders = |path: &Path| {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
@@ -86,9 +86,14 @@ fn runs(root: &Path) -> Vec<(String, PathBuf)> {
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
     };
+    let is_run = |path: &Path| path.join("plan.json").is_file();
     let mut found = Vec::new();
     for (experiment, path) in folders(root) {
-        let runs = folders(&path).filter(|(_, path)| path.join("plan.json").is_file());
+        if is_run(&path) {
+            found.push((experiment, path));
+            continue;
+        }
+        let runs = folders(&path).filter(|(_, path)| is_run(path));
         found.extend(runs.map(|(run, path)| (format!("{experiment}/{run}"), path)));
     }
     found

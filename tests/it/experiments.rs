@@ -276,6 +276,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "\"name\": \"reinforce\", \"learning_rate\": 0.01",
         "\"name\": \"model_based_planning\", \"planner\": { \"name\": \"exhaustive\", \"iterations\": 3 }",
     ),
+    ("an agent whose name turns the line", "\"learner\"", "\"lear\\u202ener\""),
     (
         "a search without end",
         "\"name\": \"reinforce\", \"learning_rate\": 0.01",

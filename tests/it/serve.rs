@@ -105,6 +105,15 @@ fn runs_are_listed_shown_and_compared() {
     );
     assert!(part.starts_with("HTTP/1.1 206") && part.ends_with("\r\n\r\nftyp"), "{part}");
 
+    // The folder of one experiment.
+    let server = Server::start(&folder.path().join("smoke"));
+    let run_only = run.strip_prefix("smoke/").unwrap();
+    assert!(server.get("/").contains(&format!("data-run=\"{run_only}\"")));
+    assert_eq!(server.status(&format!("/{run_only}/")), 200);
+    let both = format!("/compare?run={run_only}&run={run_only}");
+    assert_eq!(server.status(&both), 200);
+
+    let server = Server::start(folder.path());
     let mut events = server.connect();
     events.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut lines = BufReader::new(events).lines().map(|line| line.unwrap());

@@ -12,11 +12,15 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// A text as a message quotes it: cut where it is long, without characters that would move a terminal's cursor.
+/// Whether a character moves a terminal's cursor or turns the direction of writing, so that a line looks like another one.
+pub fn misleads(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text as a message quotes it: cut where it is long, without characters that mislead.
 pub fn short(text: &str) -> String {
     const LONGEST: usize = 60;
-    let plain =
-        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let plain = |c: char| if misleads(c) { c.escape_default().to_string() } else { c.to_string() };
     let mut shown: String = text.chars().take(LONGEST).map(plain).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
