@@ -127,15 +127,6 @@ fn discrete_actions_are_those_of_onnxruntime() {
     let dqn = |dueling| json!({ "name": "dqn", "learning_starts": 16, "buffer_size": 1000, "dueling": dueling });
     let mut sigmoid = double("elu");
     (sigmoid["head"], sigmoid["dropout"]) = (json!("sigmoid"), json!(0.2));
-    let pixels = json!({
-        "observation": { "type": "pixels", "width": 16, "height": 10, "channels": "rgb", "stack": 2 },
-        "convolutions": [{ "channels": 4, "kernel": 4, "stride": 2 }, { "channels": 3, "kernel": 2 }],
-        "activation": "silu", "precision": "float64",
-    });
-    let differences = json!({
-        "observation": { "type": "pixels", "width": 12, "height": 12, "difference": true },
-        "convolutions": [{ "channels": 4, "kernel": 3, "stride": 2 }],
-    });
     let agents = json!({
         "sigmoid": agent(sigmoid, json!({ "name": "reinforce" }), 50),
         "normalised": agent(single("tanh"), ppo.clone(), 64),
@@ -144,8 +135,6 @@ fn discrete_actions_are_those_of_onnxruntime() {
         "values": agent(single("relu"), dqn(false), 40),
         "dueling": agent(double("silu"), dqn(true), 40),
         "linear": agent(single("linear"), json!({ "name": "reinforce" }), 50),
-        "pixels": agent(pixels, json!({ "name": "reinforce" }), 30),
-        "differences": agent(differences, json!({ "name": "reinforce" }), 30),
     });
     compare(&run(folder.path(), json!({ "id": "CartPole-v1" }), agents));
 }
@@ -189,6 +178,25 @@ fn one_hot_and_composite_observations_are_those_of_onnxruntime() {
         json!({ "id": "shapes:Shapes", "gymnasium": { "python": python } }),
         agents,
     ));
+}
+
+#[test]
+fn convolutions_are_those_of_onnxruntime() {
+    let folder = tempfile::tempdir().unwrap();
+    let pixels = json!({
+        "observation": { "type": "pixels", "width": 16, "height": 10, "channels": "rgb", "stack": 2 },
+        "convolutions": [{ "channels": 4, "kernel": 4, "stride": 2 }, { "channels": 3, "kernel": 2 }],
+        "activation": "silu", "precision": "float64",
+    });
+    let differences = json!({
+        "observation": { "type": "pixels", "width": 12, "height": 12, "difference": true },
+        "convolutions": [{ "channels": 4, "kernel": 3, "stride": 2 }],
+    });
+    let agents = json!({
+        "pixels": agent(pixels, json!({ "name": "reinforce" }), 30),
+        "differences": agent(differences, json!({ "name": "reinforce" }), 30),
+    });
+    compare(&run(folder.path(), json!({ "id": "CartPole-v1" }), agents));
 }
 
 #[test]
