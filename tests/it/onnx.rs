@@ -73,7 +73,7 @@ fn assert_close(what: &str, found: &Value, expected: &[f64]) {
 fn compare(run: &Path) {
     rushes_torch::register();
     let plan = RunDir::open(run).unwrap().plan().unwrap();
-    for (name, _) in &plan.experiment.agents {
+    for name in plan.experiment.agents.keys() {
         let model = run.join(format!("{name}.onnx"));
         let exported = output(&[
             "export",
