@@ -131,6 +131,27 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// Text that Markdown and HTML leave as it is.
+pub fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // A name such as `@team` would call people.
+            '@' => escaped.push_str("&#64;"),
+            '\n' | '\r' => escaped.push(' '),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
 fn sign(value: f64) -> &'static str {
     if value < 0.0 { "−" } else { "" }
 }

@@ -20,7 +20,9 @@ use crate::results::Summary;
 use crate::store;
 
 /// The version of the tables; SQLite's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// The first version that has labels.
+const LABELLED: i64 = 2;
 /// "rush", SQLite's `application_id`: tells our databases from others'.
 const APPLICATION: i64 = 0x7275_7368;
 /// How long a process waits for another one that is writing.
@@ -42,6 +44,7 @@ CREATE TABLE runs (
     git_dirty     INTEGER,
     versions      TEXT NOT NULL,
     failed_trials INTEGER NOT NULL,
+    label         TEXT,
     UNIQUE (experiment, run)
 ) STRICT;
 CREATE TABLE scores (
@@ -60,6 +63,8 @@ CREATE TABLE scores (
 pub struct RecordedRun {
     /// The run's directory name.
     pub run: String,
+    /// What the user calls it.
+    pub label: Option<String>,
     /// The environment, as [`Summary::environment`] has it.
     pub environment: String,
     /// When it was started, UTC.
@@ -169,11 +174,14 @@ impl History {
     /// # Errors
     /// Fails if the database cannot be read.
     pub fn runs(&self, experiment: &str) -> anyhow::Result<Vec<RecordedRun>> {
-        let mut statement = self.connection.prepare(
+        // One that cannot be written keeps the tables that it has.
+        let labelled = pragma(&self.connection, "user_version")? >= LABELLED;
+        let label = if labelled { "label" } else { "NULL" };
+        let mut statement = self.connection.prepare(&format!(
             "SELECT id, run, environment, started, finished, settings_hash, git_commit, git_dirty,
-                    versions, failed_trials
+                    versions, failed_trials, {label}
              FROM runs WHERE experiment = ?1 ORDER BY started, run",
-        )?;
+        ))?;
         let mut rows = statement.query([experiment])?;
         let mut runs = Vec::new();
         while let Some(row) = rows.next()? {
@@ -192,6 +200,7 @@ impl History {
                 git: commit.map(|commit| GitInfo { commit, dirty: dirty.unwrap_or(false) }),
                 versions: serde_json::from_str(&row.get::<_, String>(8)?)?,
                 failed_trials: row.get::<_, i64>(9)?.unsigned_abs(),
+                label: row.get(10)?,
                 series: self.series(row.get(0)?)?,
             });
         }
@@ -246,7 +255,8 @@ fn cannot_write(error: &anyhow::Error) -> bool {
     matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied))
 }
 
-/// Makes the tables in an empty database, and says whether it did; makes sure that any other is ours and whole.
+/// Makes the tables in an empty database, and says whether it did; makes sure that any other is ours and whole, and
+/// brings it to this version.
 fn prepare(transaction: &Transaction<'_>) -> anyhow::Result<bool> {
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -259,6 +269,10 @@ fn prepare(transaction: &Transaction<'_>) -> anyhow::Result<bool> {
         return Ok(true);
     }
     check(transaction)?;
+    if pragma(transaction, "user_version")? < LABELLED {
+        transaction.execute_batch("ALTER TABLE runs ADD COLUMN label TEXT")?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
     Ok(false)
 }
 
@@ -289,8 +303,8 @@ fn insert(transaction: &Transaction<'_>, summary: &Summary) -> anyhow::Result<()
     )?;
     transaction.execute(
         "INSERT INTO runs (experiment, run, environment, started, finished, settings_hash, git_commit,
-                           git_dirty, versions, failed_trials)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                           git_dirty, versions, failed_trials, label)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             summary.experiment,
             summary.run,
@@ -302,6 +316,7 @@ fn insert(transaction: &Transaction<'_>, summary: &Summary) -> anyhow::Result<()
             summary.git.as_ref().map(|git| git.dirty),
             serde_json::to_string(&summary.versions)?,
             failed as i64,
+            summary.label,
         ],
     )?;
     let run_id = transaction.last_insert_rowid();
@@ -354,6 +369,7 @@ mod tests {
             experiment: "cartpole".into(),
             settings_hash: "abc".into(),
             run: run.into(),
+            label: Some(format!("label of {run}")),
             status: RunStatus::Finished,
             started: Some("2026-01-02T03:04:05Z".parse().expect("a time")),
             finished: None,
@@ -397,6 +413,24 @@ mod tests {
         let mode: String =
             history.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
         assert_eq!(mode, "wal");
+        Ok(())
+    }
+
+    #[test]
+    fn runs_recorded_before_there_were_labels_have_none() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut history = History::open(folder.path())?;
+        history.record(&summary("old", &[1.0]))?;
+        history.connection.execute_batch("ALTER TABLE runs DROP COLUMN label")?;
+        history.connection.pragma_update(None, "user_version", 1)?;
+        let labels = |history: &History| -> anyhow::Result<Vec<Option<String>>> {
+            Ok(history.runs("cartpole")?.into_iter().map(|run| run.label).collect())
+        };
+        assert_eq!(labels(&history)?, [None], "as a history that cannot be written is read");
+        drop(history);
+        let mut history = History::open(folder.path())?;
+        history.record(&summary("recent", &[1.0]))?;
+        assert_eq!(labels(&history)?, [None, Some("label of recent".into())]);
         Ok(())
     }
 
@@ -453,7 +487,7 @@ mod tests {
         };
         type Spoil<'a> = &'a dyn Fn(&Path) -> anyhow::Result<()>;
         let cases: [(Spoil<'_>, &str); 4] = [
-            (&newer, "it has version 2, this program knows up to 1; use a newer rushes"),
+            (&newer, "it has version 3, this program knows up to 2; use a newer rushes"),
             (&foreign, "it is another program's database"),
             (&garbage, "file is not a database"),
             (&damaged, "it is damaged"),

@@ -396,6 +396,9 @@ pub struct RunInfo {
     pub format_version: u32,
     /// The run's directory name.
     pub run: String,
+    /// What the user calls it (`--label`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// How the run stands.
     pub status: RunStatus,
     /// When it was first started, UTC.

@@ -18,7 +18,7 @@ use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
     Head, Network, Optimiser, OptimiserConfig, Scalar, StateError, Tensors, clip_gradient_norm,
 };
-use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, PolicySpec};
+use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, PolicySpec, Readout};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::annealed::{self, Annealed};
 use crate::training::{MetricMeans, TrialError, World};
@@ -209,6 +209,10 @@ impl<T: Scalar> LearnedPolicy for ValuePolicy<T> {
 
     fn engine(&self) -> String {
         self.0.engine()
+    }
+
+    fn readout(&self) -> Option<Readout> {
+        Some(Readout::ActionValues { dueling: self.0.network.outputs() > self.0.head.outputs() })
     }
 }
 

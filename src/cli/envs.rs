@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::environment::Place;
 use crate::console;
-use crate::env::{self, EnvSpec, Meaning, Options, Space};
+use crate::env::{self, Channel, EnvSpec, Options, Space};
 use crate::exit::Exit;
 use crate::experiment::EnvironmentSpec;
 use crate::external::conformance::{self, Outcome};
@@ -133,8 +133,8 @@ fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
         "summary": spec.summary,
         "observation_space": observation_space,
         "action_space": action_space,
-        "observations": meanings(&observation_space, env.observation_meanings()),
-        "actions": meanings(&action_space, env.action_meanings()),
+        "observations": Channel::table(env.observation_space(), env.observation_meanings()),
+        "actions": Channel::table(env.action_space(), env.action_meanings()),
         "max_episode_steps": spec.max_episode_steps,
         "reward_threshold": spec.reward_threshold,
         "render": { "width": width, "height": height, "fps": spec.render_fps },
@@ -142,18 +142,6 @@ fn card(spec: &EnvSpec, options_given: &Options) -> anyhow::Result<Value> {
         "constants": constants,
         "policies": policies,
     }))
-}
-
-/// What each number or value of `space` means: its index, name and unit, and of a box its bounds.
-fn meanings(space: &Value, meanings: Vec<Meaning>) -> Vec<Value> {
-    let entry = |(i, Meaning { name, unit })| {
-        let mut entry = json!({ "index": i, "name": name, "unit": unit });
-        if let (Some(low), Some(high)) = (space["low"].get(i), space["high"].get(i)) {
-            (entry["low"], entry["high"]) = (low.clone(), high.clone());
-        }
-        entry
-    };
-    meanings.into_iter().enumerate().map(entry).collect()
 }
 
 /// The options from their schema: name, type, default and description.

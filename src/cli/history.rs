@@ -67,6 +67,7 @@ fn csv(runs: &[RecordedRun]) -> String {
         "seed",
         "score",
         "environment",
+        "label",
     ]);
     for run in runs {
         let commit = run.git.as_ref().map(|git| git.commit.clone()).unwrap_or_default();
@@ -85,6 +86,7 @@ fn csv(runs: &[RecordedRun]) -> String {
                     seed,
                     score,
                     &run.environment,
+                    &run.label.as_deref().unwrap_or_default(),
                 ]);
             }
         }
@@ -102,7 +104,10 @@ fn text(runs: &[RecordedRun]) -> String {
             failed => format!(", {failed} failed"),
         };
         let RecordedRun { run: name, environment, settings_hash, .. } = run;
-        lines.push(format!("{name} ({environment}, {commit}, settings {settings_hash}{failed})"));
+        let label = run.label.as_ref().map(|label| format!(" “{label}”")).unwrap_or_default();
+        lines.push(format!(
+            "{name}{label} ({environment}, {commit}, settings {settings_hash}{failed})"
+        ));
         for series in run.series.iter().filter(|series| series.metric == Metric::Return) {
             let mean = stats::mean(&series.scores).unwrap_or_default();
             let interval = Bootstrap::default()

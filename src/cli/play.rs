@@ -1,12 +1,13 @@
 //! `rushes play`: episodes of a trained or a hard-coded policy, printed and filmed.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::element::Element;
 use super::environment::Place;
+use super::probe;
 use crate::console::{self, Output};
 use crate::env::episode::{self, View};
 use crate::env::{Assessment, Env, Episode, Info, Space};
@@ -74,6 +75,12 @@ pub(super) struct Args {
     /// of the observation, probabilities, mean and standard deviation, Q-values, value.
     #[arg(long)]
     print: bool,
+    /// Play nothing; print what the policy makes of this observation: a JSON array of its numbers, or a number.
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["print", "video", "episodes", "max_steps"])]
+    observe: Option<String>,
+    /// Play nothing; print the layers of the policy's network with how many numbers each has learned.
+    #[arg(long, requires = "policy", conflicts_with_all = ["print", "video", "episodes", "max_steps", "observe"])]
+    network: bool,
     /// Film the episodes into this MP4 file.
     #[arg(long, value_name = "FILE")]
     video: Option<PathBuf>,
@@ -96,7 +103,16 @@ fn option(written: &str) -> Result<(String, Value), String> {
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut cast = cast(&args)?;
     change(&mut cast.evaluation, &args);
+    if args.network {
+        probe::network(&cast, args.json)?;
+        return Ok(Exit::Success);
+    }
     let environment = environment(&args, &cast.environment)?;
+    if let Some(observation) = &args.observe {
+        let title = title(&cast, &environment);
+        probe::observe(&cast, &environment, &title, observation, args.json)?;
+        return Ok(Exit::Success);
+    }
     let mut player = cast.play_in(&environment)?;
     let default = if args.print || args.video.is_some() { 1 } else { 10 };
     let first = cast.evaluation.seed;
@@ -370,44 +386,6 @@ struct StepLine<'a> {
     /// What the policy thinks of the observation, where it acts on it and has something to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<Assessment>,
-}
-
-/// An element of a space, as people and programs read it.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum Element<'a> {
-    Index(u64),
-    Indices(Vec<u64>),
-    Numbers(&'a [f32]),
-}
-
-impl<'a> Element<'a> {
-    fn new(space: &Space, flat: &'a [f32]) -> Self {
-        match space {
-            Space::Discrete { .. } => Element::Index(flat[0] as u64),
-            space if space.discrete_parts().is_some() => {
-                Element::Indices(flat.iter().map(|&part| part as u64).collect())
-            }
-            _ => Element::Numbers(flat),
-        }
-    }
-}
-
-impl fmt::Display for Element<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // More than a line holds, as the pixels of an image, is cut.
-        const SHOWN: usize = 24;
-        match self {
-            Element::Index(index) => f.pad(&index.to_string()),
-            Element::Indices(parts) => write!(f, "{parts:?}"),
-            Element::Numbers(numbers) => {
-                let shown: Vec<_> =
-                    numbers.iter().take(SHOWN).map(|number| format!("{number:>8.4}")).collect();
-                let rest = if numbers.len() > SHOWN { " …" } else { "" };
-                write!(f, "[{}{rest}]", shown.join(" "))
-            }
-        }
-    }
 }
 
 /// One line on who plays what.

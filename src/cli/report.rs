@@ -18,6 +18,10 @@ pub(super) struct ReportArgs {
     /// Put the videos into the page, so that it is a single file.
     #[arg(long)]
     standalone: bool,
+    /// The agent that the others are held against, for example `ppo`; the first one that learns by default. Of several
+    /// runs, that of the first run; `ppo · LABEL` is that of another.
+    #[arg(long, value_name = "AGENT")]
+    base: Option<String>,
     /// Where to write; `index.html` in the run's directory by default, `comparison.html` in the last one's
     /// for several runs.
     #[arg(short, long, value_name = "FILE")]
@@ -31,7 +35,7 @@ pub(super) struct ReportArgs {
 pub(super) fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let runs =
         args.runs.iter().map(|path| RunDir::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let options = Options { output: args.output, standalone: args.standalone };
+    let options = Options { output: args.output, standalone: args.standalone, base: args.base };
     console::print(report::render(&runs, &options)?.display())?;
     Ok(Exit::Success)
 }

@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// schedule: `agents.ppo.training.schedule.steps=200000`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<Override>,
+    /// What to call the run in reports, comparisons and the history, for example `gamma 0.98`; a resumed run keeps its
+    /// own unless given another.
+    #[arg(long, value_name = "TEXT", value_parser = label)]
+    label: Option<String>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
     #[arg(long, requires = "file")]
     quick: bool,
@@ -53,6 +57,18 @@ pub(super) struct Args {
     /// Plain lines instead of progress bars, on a terminal too.
     #[arg(long)]
     plain: bool,
+}
+
+/// A label: one line that tables have room for.
+fn label(written: &str) -> Result<String, String> {
+    const LONGEST: usize = 80;
+    let label = written.trim();
+    match label.chars().count() {
+        0 => Err("expected some words".into()),
+        n if n > LONGEST => Err(format!("expected at most {LONGEST} characters, not {n}")),
+        _ if label.contains(char::is_control) => Err("expected one line of plain text".into()),
+        _ => Ok(label.to_owned()),
+    }
 }
 
 /// Runs the experiment and prints where its report is.
@@ -99,7 +115,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     // From here on an interruption leaves a run that can go on.
     let told = display.clone();
     let interrupt = Interrupt::watch(move || told.finishing())?;
-    let from = Circumstances { file: &file, overrides: &args.overrides, jobs, versions, signature };
+    let label = args.label.clone();
+    let from =
+        Circumstances { file: &file, overrides: &args.overrides, label, jobs, versions, signature };
     let mut run = match &args.resume {
         None => Run::start(&args.output, plan, from)?,
         Some(Some(run)) => Run::resume(run, plan, from)?,

@@ -1,10 +1,12 @@
-//! Runs for other programs: TensorBoard's event files, and CSV.
+//! Runs for other programs: TensorBoard's event files, CSV, and policies as ONNX and as folders for a model hub.
 
 use crate::experiment::{Plan, TrialPlan};
 use crate::record::{Record, TrialResult, UnsafeName};
 use crate::store::{RunDir, TrialDir};
 
 pub mod csv;
+pub mod hub;
+pub mod onnx;
 pub mod tensorboard;
 
 /// A trial that is over.

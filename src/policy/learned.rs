@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Policy;
-use crate::nn::{StateError, Tensors};
+use crate::nn::{Head, StateError, Tensors};
 
 /// A policy that was learned: it saves and loads itself and names the engine that computes it.
 pub trait LearnedPolicy: Policy {
@@ -18,6 +18,31 @@ pub trait LearnedPolicy: Policy {
 
     /// The engine that computes it.
     fn engine(&self) -> String;
+
+    /// How it acts by the outputs of its network; nothing where more than a network decides, as in planning.
+    fn readout(&self) -> Option<Readout> {
+        None
+    }
+}
+
+/// What a network's outputs for an observation say about the action.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Readout {
+    /// They are a distribution's parameters. Continuous actions are cut to the action space's bounds.
+    Distribution {
+        /// From outputs to probabilities, or to means.
+        head: Head,
+        /// Logarithms of a [`Head::Gaussian`]'s standard deviations; empty for the others.
+        log_std: Vec<f64>,
+    },
+    /// They are values of the actions.
+    ActionValues {
+        /// Whether they are advantages, with the state's value behind them.
+        dueling: bool,
+    },
+    /// The hyperbolic tangent of the first ones, as many as an action has numbers, is stretched from (-1, 1) to the
+    /// action space's bounds.
+    Squashed,
 }
 
 /// Makes `fresh`, what a policy saved before it learned, begin with what another one learned. Gives the tensors that begin

@@ -9,6 +9,7 @@ use crate::env::{Env, EnvSpec, Options, Policy};
 
 mod external;
 mod hard_coded;
+mod layers;
 mod learned;
 mod network;
 mod neural;
@@ -18,7 +19,8 @@ mod squashed;
 
 pub use external::ExternalPolicySpec;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
-pub use learned::{LearnedPolicy, begin_with};
+pub use layers::{Layer, LayerKind};
+pub use learned::{LearnedPolicy, Readout, begin_with};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};

@@ -1,6 +1,6 @@
 //! A policy that acts by a network.
 
-use super::LearnedPolicy;
+use super::{LearnedPolicy, Readout};
 use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Head, Network, Scalar, StateError, Tensors};
@@ -210,5 +210,10 @@ impl<T: Scalar> LearnedPolicy for NetworkPolicy<T> {
 
     fn engine(&self) -> String {
         self.engine.to_string()
+    }
+
+    fn readout(&self) -> Option<Readout> {
+        let log_std = self.log_std.iter().map(|log_std| log_std.as_f64()).collect();
+        Some(Readout::Distribution { head: self.head.clone(), log_std })
     }
 }

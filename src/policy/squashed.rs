@@ -1,6 +1,6 @@
 //! A policy whose actions are squashed into the action space.
 
-use super::LearnedPolicy;
+use super::{LearnedPolicy, Readout};
 use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
@@ -152,5 +152,9 @@ impl<T: Scalar> LearnedPolicy for SquashedPolicy<T> {
 
     fn engine(&self) -> String {
         self.engine.to_string()
+    }
+
+    fn readout(&self) -> Option<Readout> {
+        Some(Readout::Squashed)
     }
 }

@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::numbers::{percent, signed_percent};
 use super::text::{counts, rule, score, worst_first};
 use super::{Decision, Recorded, Verdict};
-use crate::format;
+use crate::format::{self, markdown as escape};
 
 /// The most stills that are shown.
 const MOST_STILLS: usize = 6;
@@ -95,25 +95,4 @@ fn mark(verdict: Verdict) -> &'static str {
         Verdict::Inconclusive => "❔",
         Verdict::Regressed => "❌",
     }
-}
-
-/// Text that Markdown and HTML leave as it is.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            // A name such as `@team` would call people.
-            '@' => escaped.push_str("&#64;"),
-            '\n' | '\r' => escaped.push(' '),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -13,15 +13,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
+use indexmap::IndexSet;
 
 use self::model::Report;
 use self::past::Past;
+use crate::env;
 use crate::results::RunData;
 use crate::store::{self, RunDir};
 
 mod block;
 mod chart;
 mod conclusion;
+mod differing;
 mod live;
 mod model;
 mod page;
@@ -30,11 +33,13 @@ mod player;
 mod plot;
 mod sections;
 mod status;
+mod tables;
 pub mod template;
 
 pub use live::while_running;
 
 pub use conclusion::{AgentConclusion, Conclusion};
+pub use tables::NamedTable;
 
 /// How a report is written.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +48,9 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// Put the videos into the page, so that it is a single file.
     pub standalone: bool,
+    /// The agent that the others are held against, by its name, or by its name and its run's; the first one that learns
+    /// by default.
+    pub base: Option<String>,
 }
 
 /// Writes the report of one run, or one that compares several. Returns the path of the page.
@@ -76,7 +84,7 @@ fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, Report)
     };
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
-    let report = read(runs, folder, options.standalone)?;
+    let report = read(runs, folder, options)?;
     store::write_atomically(&output, page::render(&report)?.as_bytes())?;
     Ok((output, report))
 }
@@ -87,15 +95,35 @@ fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, Report)
 /// # Errors
 /// Fails if nothing of a run can be read.
 pub fn page(runs: &[RunDir], folder: &Path) -> anyhow::Result<String> {
-    page::render(&read(runs, folder.to_owned(), false)?)
+    page::render(&read(runs, folder.to_owned(), &Options::default())?)
 }
 
-fn read(runs: &[RunDir], folder: PathBuf, standalone: bool) -> anyhow::Result<Report> {
+/// Every table of the report of one run, or of one that compares several.
+///
+/// # Errors
+/// Fails if nothing of a run can be read.
+pub fn tables(runs: &[RunDir], base: Option<String>) -> anyhow::Result<Vec<NamedTable>> {
+    let options = Options { base, ..Options::default() };
+    tables::of(&read(runs, std::env::current_dir()?, &options)?)
+}
+
+fn read(runs: &[RunDir], folder: PathBuf, options: &Options) -> anyhow::Result<Report> {
     let runs = runs.iter().map(RunData::read).collect::<anyhow::Result<Vec<_>>>()?;
     let past = match &runs[..] {
         [only] => [Past::read(only)].into(),
         // Runs side by side are held against one another.
         several => several.iter().map(|_| Past::default()).collect(),
     };
-    Ok(Report::new(runs, past, folder, standalone))
+    let mut report = Report::new(runs, past, folder, options.standalone);
+    if let Some(base) = &options.base {
+        let known: IndexSet<&str> =
+            report.series.iter().flat_map(|series| [&*series.name, &*series.label]).collect();
+        anyhow::ensure!(
+            known.contains(&**base),
+            "--base: there is no agent `{base}`; expected one of {}",
+            env::names::list(&known.into_iter().collect::<Vec<_>>())
+        );
+        report.base = Some(base.clone());
+    }
+    Ok(report)
 }

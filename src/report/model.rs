@@ -31,6 +31,10 @@ pub(super) struct Report {
     pub(super) progress: Option<RunProgress>,
     /// Every agent of every run, or of those in one environment ([`Report::environments`]).
     pub series: Vec<Series>,
+    /// What each run is called on the page: its label, or a letter.
+    pub(super) names: Arc<[String]>,
+    /// The series that others are held against, by its agent's name or its label, where the reader chose one.
+    pub(super) base: Option<String>,
     /// The directory that the page will lie in: links are relative to it.
     pub folder: PathBuf,
     /// Whether videos are put into the page.
@@ -68,6 +72,7 @@ impl Report {
     ) -> Self {
         let progress = if let [only] = &runs[..] { RunProgress::of(only) } else { None };
         let several = runs.len() > 1;
+        let names = run_names(&runs);
         let mut palette = Palette::new(&runs);
         let mut series = Vec::new();
         for (run, data) in runs.iter().enumerate() {
@@ -77,7 +82,7 @@ impl Report {
                     agent,
                     name: summary.name.clone(),
                     label: match several {
-                        true => format!("{} · {}", summary.name, letter(run)),
+                        true => format!("{} · {}", summary.name, names[run]),
                         false => summary.name.clone(),
                     },
                     class: palette.class(summary, run),
@@ -88,14 +93,18 @@ impl Report {
             }
         }
         // An agent's runs stand together.
-        let mut names: Vec<String> = Vec::new();
-        for one in &series {
-            if !names.contains(&one.name) {
-                names.push(one.name.clone());
-            }
+        let agents: IndexSet<String> = series.iter().map(|one| one.name.clone()).collect();
+        series.sort_by_key(|one| (agents.get_index_of(&one.name), one.run));
+        Self {
+            runs: runs.into(),
+            past,
+            progress,
+            series,
+            names: names.into(),
+            base: None,
+            folder,
+            standalone,
         }
-        series.sort_by_key(|one| (names.iter().position(|name| *name == one.name), one.run));
-        Self { runs: runs.into(), past, progress, series, folder, standalone }
     }
 
     /// The environments of the runs, in the order they were given, and the report as far as each one goes.
@@ -119,6 +128,18 @@ impl Report {
     pub(super) fn ends(&self) -> (usize, usize) {
         let runs = || self.series.iter().map(|one| one.run);
         (runs().min().unwrap_or(0), runs().max().unwrap_or(0))
+    }
+
+    /// The agent that others are held against: the reader's choice, else the first one that learns.
+    pub(super) fn base(&self) -> Option<&Series> {
+        let chosen = self.base.as_deref().and_then(|name| self.find(name));
+        chosen.or_else(|| self.series.iter().find(|series| series.learns))
+    }
+
+    /// The series of this label, or else the first run's of this agent.
+    pub(super) fn find(&self, name: &str) -> Option<&Series> {
+        let of_label = self.series.iter().find(|series| series.label == name);
+        of_label.or_else(|| self.series.iter().find(|series| series.name == name))
     }
 
     /// Whether runs are compared.
@@ -261,11 +282,23 @@ impl Palette {
 }
 
 /// A run's letter in comparisons.
-pub(super) fn letter(run: usize) -> String {
+fn letter(run: usize) -> String {
     match u8::try_from(run) {
         Ok(n @ 0..26) => char::from(b'A' + n).to_string(),
         _ => format!("R{}", run + 1),
     }
+}
+
+/// What each run is called: its label, where no other run has the same one, else its letter.
+fn run_names(runs: &[RunData]) -> Vec<String> {
+    let labels = || runs.iter().map(|run| run.summary.label.as_ref());
+    let named = labels().enumerate().map(|(run, label)| match label {
+        Some(label) if labels().flatten().filter(|other| *other == label).count() == 1 => {
+            label.clone()
+        }
+        _ => letter(run),
+    });
+    named.collect()
 }
 
 fn scores(agent: &AgentSummary, returns: impl Fn(&SeedSummary) -> &Vec<f64>) -> Vec<f64> {

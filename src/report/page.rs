@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::block::{Block, Fact};
-use super::model::{Report, letter};
+use super::model::Report;
 use super::sections::{self, SECTIONS, Section};
 use super::status::{self, Status};
 use super::template;
@@ -55,8 +55,11 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
         .collect();
     let notes: Vec<String> = (report.runs.iter().zip(&*report.past).enumerate())
         .flat_map(|(index, (run, past))| {
-            let place =
-                if report.several() { format!("run {}: ", letter(index)) } else { String::new() };
+            let place = if report.several() {
+                format!("run {}: ", report.names[index])
+            } else {
+                String::new()
+            };
             let notes = run.notes.iter().chain(&past.notes);
             notes.map(move |note| format!("{place}{note}"))
         })
@@ -75,7 +78,7 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
 }
 
 /// A section's content; where it compares, once for each environment.
-fn blocks(section: &dyn Section, report: &Report) -> anyhow::Result<Vec<Block>> {
+pub(super) fn blocks(section: &dyn Section, report: &Report) -> anyhow::Result<Vec<Block>> {
     let environments = report.environments();
     if environments.len() < 2 || !section.compares() {
         return section.blocks(report);
@@ -111,10 +114,11 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
     let line = |(index, run): (usize, &super::RunData)| {
         let mut facts = Vec::new();
         if report.several() {
-            facts.push(Fact::new("Run", letter(index)));
+            facts.push(Fact::new("Run", report.names[index].clone()));
             facts.push(Fact::code("Folder", run.summary.run.clone()));
         } else {
             facts.push(Fact::code("Run", run.summary.run.clone()));
+            facts.extend(run.summary.label.as_ref().map(|label| Fact::new("Label", label)));
         }
         facts.push(Fact::code("Environment", run.summary.environment.clone()));
         let seeds = run.plan.experiment.seeds.0.len();

@@ -13,7 +13,7 @@ use crate::experiment::{
     AgentSpec, EnvironmentSpec, EvaluationSpec, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan,
 };
 use crate::nn::Tensors;
-use crate::policy::{self, LearnedPolicy, PolicySpec};
+use crate::policy::{self, Layer, LearnedPolicy, PolicySpec, Readout};
 use crate::record::Progress;
 use crate::store::{RunDir, TrialDir};
 use crate::trial::{newest_checkpoint, read_checkpoint};
@@ -32,6 +32,26 @@ pub struct SavedAgent {
     settings: AgentSpec,
     /// What it learned, where it did.
     learned: Option<Learned>,
+}
+
+/// A network that was learned.
+pub struct SavedNetwork<'a> {
+    /// From the observation to the outputs.
+    pub layers: Vec<Layer>,
+    /// What it sees.
+    pub observation_space: Space,
+    /// What its outputs are to become.
+    pub action_space: Space,
+    /// What was learned: of each layer that has parameters, `N.weight` and `N.bias`, and what belongs to the policy beside
+    /// the network.
+    pub tensors: &'a Tensors,
+}
+
+impl SavedNetwork<'_> {
+    /// How many numbers of it were learned.
+    pub fn parameters(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.parameters).sum()
+    }
 }
 
 /// A policy file's content.
@@ -75,7 +95,7 @@ impl SavedAgent {
             (None, agent) => {
                 let run = RunDir::open(path)
                     .context("expected a policy file, or the directory of a trial or a run")?;
-                Self::from_trial(&choose(&run, agent)?)
+                Self::from_trial(&trial_of(&run, agent)?)
             }
         }
     }
@@ -125,7 +145,7 @@ impl SavedAgent {
         }
         let trial = match TrialDir::find(path) {
             Some(trial) if agent.is_none() => trial,
-            _ => choose(&RunDir::open(path)?, agent)?,
+            _ => trial_of(&RunDir::open(path)?, agent)?,
         };
         let file = evaluated(&trial, &trial.plan()?.evaluation);
         anyhow::ensure!(
@@ -191,6 +211,40 @@ impl SavedAgent {
     /// Environment steps that it was trained for; `None` for one that does not learn.
     pub fn trained_steps(&self) -> Option<u64> {
         self.learned.as_ref().map(|learned| learned.progress.steps)
+    }
+
+    /// The network that it acts by; nothing where it has none, or several as planners have.
+    ///
+    /// # Errors
+    /// Fails if its environment cannot be built.
+    pub fn network(&self) -> anyhow::Result<Option<SavedNetwork<'_>>> {
+        let (Some(Learned { tensors, .. }), PolicySpec::Neural(spec)) =
+            (&self.learned, &self.settings.policy)
+        else {
+            return Ok(None);
+        };
+        let (_, env) = self.environment.build(&self.settings.policy)?;
+        let space = env.env().observation_space();
+        let last = spec.layers(space, 0).len() - 1;
+        let outputs = tensors.shape(&format!("{last}.bias")).and_then(|shape| shape.first());
+        Ok(outputs.map(|&outputs| SavedNetwork {
+            layers: spec.layers(space, outputs),
+            observation_space: space.clone(),
+            action_space: env.env().action_space().clone(),
+            tensors,
+        }))
+    }
+
+    /// How it acts by the outputs of [`SavedAgent::network`]; nothing where more than a network decides.
+    ///
+    /// # Errors
+    /// Fails if its environment or its policy cannot be built, as without its engine.
+    pub fn readout(&self) -> anyhow::Result<Option<Readout>> {
+        let (Some(learned), Some(training)) = (&self.learned, &self.settings.training) else {
+            return Ok(None);
+        };
+        let (_, env) = self.environment.build(&self.settings.policy)?;
+        Ok(restore(&self.settings, training, &learned.tensors, &env)?.readout())
     }
 
     /// Puts the agent into `environment`.
@@ -326,9 +380,12 @@ fn restore(
     Ok(policy)
 }
 
-/// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent and the first seed where
-/// they are left out, and the best sample where it was searched for.
-fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
+/// The trial of `run` that `agent` (`NAME` or `NAME/SEED`) names: the only agent (of several, the only one that learns) and
+/// the first seed where they are left out, and the best sample where it was searched for.
+///
+/// # Errors
+/// Fails if the run cannot be read, or it has no such agent.
+pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
     let mut trials = run.plan()?.trials;
     if trials.iter().any(|trial| trial.sample.is_some()) {
         let summary: Summary = super::run::summary(run)?;
@@ -341,8 +398,14 @@ fn choose(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
     agents.dedup();
     let listed = agents.join(", ");
     let Some(agent) = agent else {
-        anyhow::ensure!(agents.len() == 1, "the run has several agents; name one of {listed}");
-        return Ok(run.trial(&trials[0].id));
+        let learners = || trials.iter().filter(|trial| trial.settings.schedule().is_some());
+        let first = if agents.len() == 1 { trials.first() } else { learners().next() };
+        let only = first.filter(|first| {
+            agents.len() == 1 || learners().all(|trial| trial.agent == first.agent)
+        });
+        let only =
+            only.with_context(|| format!("the run has several agents; name one of {listed}"))?;
+        return Ok(run.trial(&only.id));
     };
     // An agent's own name may hold a slash.
     let by_name = trials.iter().find(|trial| trial.agent == agent);

@@ -11,14 +11,16 @@ mod agent;
 pub mod aggregate;
 mod evidence;
 mod initial;
+mod opening;
 mod progress;
 mod run;
 mod summary;
 mod trial;
 
-pub use agent::{PlayingAgent, SavedAgent};
+pub use agent::{PlayingAgent, SavedAgent, SavedNetwork, trial_of};
 pub use evidence::{ended_early, weak_evidence};
 pub use initial::take_over;
+pub use opening::Opening;
 pub use progress::{RunProgress, TrialProgress};
 pub use run::{RunData, RunReader, summary};
 pub use summary::{

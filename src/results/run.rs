@@ -226,6 +226,7 @@ fn summarise(
         experiment: plan.experiment.name.clone(),
         settings_hash: plan.settings_hash.clone(),
         run: dir.name(),
+        label: info.and_then(|info| info.label.clone()),
         status: info.map_or(RunStatus::Interrupted, |info| info.status),
         started: info.map(|info| info.started),
         finished: info.and_then(|info| info.finished),

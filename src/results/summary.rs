@@ -23,6 +23,9 @@ pub struct Summary {
     pub settings_hash: String,
     /// The run's directory name.
     pub run: String,
+    /// What the user calls the run (`rushes run --label`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// How the run stood when this was written.
     pub status: RunStatus,
     /// When the run was started, UTC; nothing where `run.json` could not be read.

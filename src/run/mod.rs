@@ -45,6 +45,8 @@ pub struct Circumstances<'a> {
     pub file: &'a Path,
     /// What was changed in it first.
     pub overrides: &'a [Override],
+    /// What the user calls the run; a run that is resumed keeps its own where this is nothing.
+    pub label: Option<String>,
     /// How many trials run at a time.
     pub jobs: usize,
     /// Versions of what decides the numbers.
@@ -66,15 +68,17 @@ impl Circumstances<'_> {
 
     /// What `run.json` says while the run goes on.
     fn info(self, dir: &RunDir, started: jiff::Timestamp) -> RunInfo {
+        let overrides = self.overrides_after(dir, Vec::new());
         RunInfo {
             format_version: FORMAT_VERSION,
             run: dir.name(),
+            label: self.label,
             status: RunStatus::Running,
             started,
             finished: None,
             command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect(),
             experiment_file: self.file.display().to_string(),
-            overrides: self.overrides_after(dir, Vec::new()),
+            overrides,
             jobs: self.jobs,
             versions: self.versions,
             // A run directory that is gone on with may come from elsewhere, with a repository around it.
@@ -128,6 +132,7 @@ impl Run {
                 status: RunStatus::Running,
                 finished: None,
                 overrides: from.overrides_after(&run.dir, info.overrides),
+                label: from.label.or(info.label),
                 signature: from.signature,
                 ..info
             },

@@ -128,6 +128,8 @@ struct View {
     id: String,
     experiment: String,
     run: String,
+    /// What the user calls it; empty where it has no label.
+    label: String,
     /// Where its report is; empty where there is none.
     report: String,
     environment: String,
@@ -210,6 +212,7 @@ impl View {
             experiment: summary.experiment.clone(),
             // A copy has the name of its folder.
             run: dir.name(),
+            label: summary.label.clone().unwrap_or_default(),
             report: if dir.report().is_file() {
                 format!("/{}/", format::url_path(id))
             } else {

@@ -87,6 +87,7 @@ impl Run {
             experiment: "cartpole".into(),
             settings_hash: self.hash.into(),
             run: self.name.into(),
+            label: None,
             status: RunStatus::Finished,
             started: Some("2026-01-02T03:04:05Z".parse().expect("a time")),
             finished: None,

@@ -32,6 +32,7 @@ fn run(folder: &Path) -> PathBuf {
     run.write_info(&RunInfo {
         format_version: 1,
         run: "run".into(),
+        label: None,
         status: RunStatus::Finished,
         started: "2026-01-02T03:04:05Z".parse().expect("a time"),
         finished: None,
@@ -146,6 +147,65 @@ fn csv_files_hold_every_event_once() {
          net--s0,net,0,1,20,1,0.5,policy_loss,1.25\n\
          net--s0,net,0,2,50,2,1,policy_loss,-0.5\n"
     );
+}
+
+#[test]
+fn tables_of_the_report_are_written_in_latex_and_markdown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = run(folder.path());
+    std::fs::rename(first, folder.path().join("first")).expect("a run");
+    run(folder.path());
+    let printed = export(folder.path(), &["first", "--latex", "tex", "--markdown", "md"]);
+    assert_eq!(printed, "");
+    let names = |kind: &str| {
+        let files = std::fs::read_dir(folder.path().join(kind)).expect("a folder");
+        let mut names: Vec<String> = files
+            .map(|file| {
+                file.expect("a file")
+                    .path()
+                    .file_stem()
+                    .expect("a name")
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("tex"), names("md"));
+    assert!(names("tex").contains(&"comparison".to_owned()), "{:?}", names("tex"));
+    let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    insta::assert_snapshot!(file("tex/evaluation.tex"), @r#"
+    \begin{table}
+      \centering
+      \caption{Returns of the evaluation after training. Mean, interquartile mean (IQM) and the bootstrap interval of the mean are over seeds, standard deviation and extremes over all episodes.}
+      \label{tab:evaluation}
+      \begin{tabular}{lrrrrrrrrr}
+        \toprule
+        agent & seeds & episodes & before & mean & 95 \% interval & IQM & std & min & max \\
+        \midrule
+        net $\cdot$ A & 1 & 2 & 9.5 & 51.0 & -- & 51.0 & 1.4 & 50.0 & 52.0 \\
+        net $\cdot$ B & 1 & 2 & 9.5 & 51.0 & -- & 51.0 & 1.4 & 50.0 & 52.0 \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
+    "#);
+    insta::assert_snapshot!(file("md/evaluation.md"), @r#"
+    Returns of the evaluation after training. Mean, interquartile mean (IQM) and the bootstrap interval of the mean are over seeds, standard deviation and extremes over all episodes.
+
+    | agent | seeds | episodes | before | mean | 95 % interval | IQM | std | min | max |
+    | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |
+    | net · A | 1 | 2 | 9.5 | 51.0 | – | 51.0 | 1.4 | 50.0 | 52.0 |
+    | net · B | 1 | 2 | 9.5 | 51.0 | – | 51.0 | 1.4 | 50.0 | 52.0 |
+    "#);
+
+    let csv_of_two = Command::new(env!("CARGO_BIN_EXE_rushes"))
+        .current_dir(folder.path())
+        .args(["export", "run", "first", "--csv", "csv"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(csv_of_two.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&csv_of_two.stderr), "error: --csv writes one run, not 2\n");
 }
 
 /// Reads the event files with TensorBoard's own reader.

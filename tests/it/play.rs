@@ -147,6 +147,78 @@ fn steps_are_printed_for_programs() {
 }
 
 #[test]
+fn the_only_agent_that_learns_needs_no_name() {
+    let (_, run) = &*RUN;
+    let played = json(&[text(run), "--episodes", "1", "--json"]);
+    assert_eq!(played["agent"], "reinforce");
+}
+
+#[test]
+fn a_policy_is_probed_by_hand() {
+    let (_, run) = &*RUN;
+    // What it says of an observation is what it says of the same one within an episode.
+    let steps = printed(&[text(run), "reinforce/1", "--max-steps", "3", "--print", "--json"]);
+    let step: Value = serde_json::from_str(steps.lines().nth(2).expect("a step")).expect("JSON");
+    let observation = step["observation"].to_string();
+    let probed = json(&[text(run), "reinforce/1", "--observe", &observation, "--json"]);
+    assert_eq!(probed["policy"], step["policy"]);
+    assert_eq!(probed["observation"], step["observation"]);
+    let probabilities = probed["policy"]["probabilities"].as_array().expect("two numbers");
+    let sum: f64 = probabilities.iter().filter_map(Value::as_f64).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+
+    let told = printed(&[text(run), "lean", "--observe", "[0, 0, 0.1, 0]"]);
+    insta::assert_snapshot!(told, @r"
+    lean on CartPole-v1
+
+    observation
+        0  cart position                       0.0000
+        1  cart velocity                       0.0000
+        2  pole angle                          0.1000
+        3  pole angular velocity               0.0000
+    the policy tells nothing but its action
+    action
+      1 (push the cart to the right)
+    ");
+    let told = printed(&[text(run), "reinforce/1", "--observe", "[0, 0, 0.1, 0]"]);
+    let words: Vec<&str> = told.lines().filter(|line| !line.starts_with(' ')).collect();
+    insta::assert_snapshot!(words.join("\n"), @r"
+    reinforce on CartPole-v1, trained for 2041 steps, greedy
+
+    observation
+    probabilities
+    action
+    ");
+    for (observation, problem) in [
+        ("[1, 2]", "expected 4 numbers, not 2"),
+        ("{", "expected JSON"),
+        ("[9, 0, 0, 0]", "not among them"),
+    ] {
+        let stderr = refused(&[text(run), "lean", "--observe", observation]);
+        assert!(stderr.starts_with("error: --observe: ") && stderr.contains(problem), "{stderr}");
+    }
+}
+
+#[test]
+fn a_network_is_shown_layer_by_layer() {
+    let (_, run) = &*RUN;
+    insta::assert_snapshot!(printed(&[text(run), "reinforce", "--network"]), @r"
+    module  layer                        output shape   parameters
+         0  linear                       16                     80
+         1  ReLU activation              16                      0
+         2  linear                       2                      34
+
+    114 parameters
+    ");
+    let told = json(&[text(run), "reinforce", "--network", "--json"]);
+    let layers = told["layers"].as_array().expect("layers");
+    let sum: u64 = layers.iter().filter_map(|layer| layer["parameters"].as_u64()).sum();
+    assert_eq!(told["parameters"].as_u64(), Some(sum));
+    let stderr = refused(&[text(run), "lean", "--network"]);
+    insta::assert_snapshot!(stderr, @"error: lean has no network, or plans by several; there are no layers to print");
+}
+
+#[test]
 fn options_reach_the_environment() {
     let frozen = ["--rule", "2", "--env", "FrozenLake-v1", "--episodes", "30", "--json"];
     let slippery = json(&frozen);
@@ -227,7 +299,6 @@ fn what_cannot_be_played_is_explained() {
     names(refused(&["no/such.safetensors"]), &["no/such.safetensors", "No such file"]);
     names(refused(&["README.md"]), &["README.md", "not a safetensors file"]);
     names(refused(&["src"]), &["directory of a trial or a run"]);
-    names(refused(&[run]), &["several agents", "random, lean, reinforce"]);
     names(refused(&[run, "ppo"]), &["`ppo`", "random, lean, reinforce"]);
     names(refused(&[run, "lean/9"]), &["`lean/9`"]);
     names(refused(&["README.md", "lean"]), &["README.md is not a run's directory"]);

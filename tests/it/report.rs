@@ -128,6 +128,7 @@ fn info(run: &RunDir) -> RunInfo {
     RunInfo {
         format_version: FORMAT_VERSION,
         run: run.name(),
+        label: None,
         status: RunStatus::Finished,
         started: "2026-01-02T03:04:05Z".parse().unwrap(),
         finished: Some("2026-01-02T03:04:45Z".parse().unwrap()),
@@ -236,7 +237,7 @@ fn a_page_shows_what_the_run_came_to() {
             "no section {id}"
         );
     }
-    assert!(!page.contains("id=\"failures\"") && !page.contains("could not be read"));
+    assert!(!page.contains("id=\"failures\"") && !page.contains("of this run could not be read"));
     // What the browser test relies on.
     assert!(page.contains("data-player") && page.contains("data-action=\"play\""));
     assert!(page.contains("<input type=\"range\" data-action=\"scrub\""));
@@ -385,7 +386,7 @@ fn failed_trials_are_shown_with_the_end_of_their_log() {
 fn a_standalone_page_holds_its_videos_once() {
     let made_up = MadeUp::new(experiment(three_agents(), 1), 490.0);
     let output = made_up.run.path().join("one file.html");
-    let options = Options { output: Some(output.clone()), standalone: true };
+    let options = Options { output: Some(output.clone()), standalone: true, base: None };
     report::render(std::slice::from_ref(&made_up.run), &options).unwrap();
     let page = std::fs::read_to_string(output).unwrap();
     assert_eq!(page.matches("data:video/mp4;base64,bm90IGEgdmlkZW8=").count(), 5);
@@ -419,6 +420,107 @@ fn runs_are_compared() {
         !old.run.summary().exists() && !old.run.report().exists(),
         "comparing writes into a run"
     );
+}
+
+/// The text of a section's first table whose caption begins so, a line for each row, its cells between bars.
+fn table(page: &str, caption: &str) -> String {
+    let table = between(page, &format!("<caption>{caption}"), "</tbody>");
+    let rows = table.split("<tr").skip(1);
+    let row = |row: &str| {
+        let cells = row.split("<th ").flat_map(|part| part.split("<td")).skip(1);
+        let cell = |cell: &str| {
+            let cell = cell.replace("<small>", " (").replace("</small>", ")");
+            let inside = cell.split_once('>').map_or("", |(_, inside)| inside).split('<');
+            let mut texts = vec![inside.clone().next().unwrap_or_default().to_owned()];
+            texts.extend(inside.skip(1).filter_map(|tag| Some(tag.split_once('>')?.1.to_owned())));
+            texts.concat().trim().to_owned()
+        };
+        cells.map(cell).collect::<Vec<_>>().join(" | ")
+    };
+    rows.map(row).collect::<Vec<_>>().join("\n")
+}
+
+/// Learners that differ in their learning rates, and one in much more.
+fn three_learners() -> Value {
+    let mut wide = learner(0.02);
+    wide["policy"]["hidden"] = json!([32, 32]);
+    json!({ "random": { "policy": { "type": "random" } }, "slow": learner(0.001), "fast": learner(0.02), "wide": wide })
+}
+
+#[test]
+fn agents_are_held_against_a_base_and_their_settings_compared() {
+    let made_up = MadeUp::new(experiment(three_learners(), 5), 100.0);
+    let page = made_up.page();
+    insta::assert_snapshot!(table(&page, "Ablation"), @r#"
+    agent | changed | mean | difference | 95 % interval | P(improvement)
+    slow (the base) |  | 102.0 |  |  | 
+    fast | training.algorithm.learning_rate 0.001 → 0.02 | 102.0 | 0.0 | −1.8 – +1.8 | 50 % (14 % – 86 %)
+    wide | policy.hidden [16] → [32,32]; training.algorithm.learning_rate 0.001 → 0.02 | 102.0 | 0.0 | −1.8 – +1.8 | 50 % (14 % – 86 %)
+    "#);
+    insta::assert_snapshot!(table(&page, "Settings that differ between the agents"), @r#"
+    setting | slow | fast | wide
+    policy.hidden | [16] | [16] | [32,32]
+    training.algorithm.learning_rate | 0.001 | 0.02 | 0.02
+    "#);
+
+    let options = Options { base: Some("fast".into()), ..Options::default() };
+    let page = report::render(std::slice::from_ref(&made_up.run), &options).unwrap();
+    let page = std::fs::read_to_string(page).unwrap();
+    insta::assert_snapshot!(table(&page, "Ablation"), @r#"
+    agent | changed | mean | difference | 95 % interval | P(improvement)
+    fast (the base) |  | 102.0 |  |  | 
+    random | 16 settings | 22.0 | −80.0 | −81.8 – −78.2 | 0 % (0 % – 0 %)
+    slow | training.algorithm.learning_rate 0.02 → 0.001 | 102.0 | 0.0 | −1.8 – +1.8 | 50 % (14 % – 86 %)
+    wide | policy.hidden [16] → [32,32] | 102.0 | 0.0 | −1.8 – +1.8 | 50 % (14 % – 86 %)
+    "#);
+
+    let options = Options { base: Some("quick".into()), ..Options::default() };
+    let error = report::render(std::slice::from_ref(&made_up.run), &options).unwrap_err();
+    insta::assert_snapshot!(error, @"--base: there is no agent `quick`; expected one of random, slow, fast, wide");
+}
+
+#[test]
+fn runs_go_by_their_labels_and_what_differs_between_them_is_told() {
+    let label = |made_up: &MadeUp, label: &str| {
+        let info = RunInfo { label: Some(label.into()), ..info(&made_up.run) };
+        made_up.run.write_info(&info).unwrap();
+    };
+    let (old, new) = (
+        MadeUp::new(experiment(three_agents(), 5), 490.0),
+        MadeUp::new(experiment(three_learners(), 4), 200.0),
+    );
+    label(&old, "as it was");
+    label(&new, "rates tried");
+    let runs = [old.run.clone(), new.run.clone()];
+    let options = Options { base: Some("reinforce".into()), ..Options::default() };
+    let page = std::fs::read_to_string(report::render(&runs, &options).unwrap()).unwrap();
+    insta::assert_snapshot!(table(&page, "Mean evaluation return"), @r#"
+    agent | first mean | then | difference | 95 % interval | P(improvement)
+    random (as it was → rates tried) | 22.0 | 21.5 | −0.5 | −2.1 – +1.1 | 40 % (5 % – 78 %)
+    "#);
+    insta::assert_snapshot!(table(&page, "Ablation"), @r#"
+    agent | changed | mean | difference | 95 % interval | P(improvement)
+    reinforce · as it was (the base) |  | 492.0 |  |  | 
+    random · as it was | 16 settings | 22.0 | −470.0 | −471.8 – −468.2 | 0 % (0 % – 0 %)
+    random · rates tried | 16 settings | 21.5 | −470.5 | −472.1 – −468.9 | 0 % (0 % – 0 %)
+    lean · as it was | 17 settings | 22.0 | −470.0 | −471.8 – −468.2 | 0 % (0 % – 0 %)
+    slow · rates tried | training.algorithm.learning_rate 0.02 → 0.001 | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
+    fast · rates tried | nothing | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
+    wide · rates tried | policy.hidden [16] → [32,32] | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
+    "#);
+    insta::assert_snapshot!(table(&page, "Settings and circumstances"), @r#"
+    setting | as it was | rates tried
+    seeds | 0, 1, 2, 3, 4 | 0, 1, 2, 3
+    agents.lean | there | –
+    agents.reinforce | there | –
+    agents.slow | – | there
+    agents.fast | – | there
+    agents.wide | – | there
+    "#);
+    // Two runs of one label are told apart by letters.
+    label(&new, "as it was");
+    let page = std::fs::read_to_string(report::render(&runs, &options).unwrap()).unwrap();
+    assert!(page.contains("A → B") && page.contains("as it was"), "no letters");
 }
 
 /// The experiment in another environment, or the same one with other settings.
@@ -493,7 +595,7 @@ fn a_run_whose_names_lead_out_of_it_is_refused() {
     let refused = |made_up: &MadeUp| {
         for standalone in [false, true] {
             let output = Some(made_up.run.path().join("page.html"));
-            let options = Options { output, standalone };
+            let options = Options { output, standalone, base: None };
             let error = report::render(std::slice::from_ref(&made_up.run), &options).unwrap_err();
             assert!(format!("{error:#}").contains("is no plain file name"), "{error:#}");
             assert!(!made_up.run.path().join("page.html").exists());

@@ -298,6 +298,28 @@ fn the_line_that_says_how_to_go_on_works_in_any_shell_and_folder() {
 }
 
 #[test]
+fn a_label_stays_with_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_smoke(directory.path(), &["--label", "first try"]);
+    let label = || RunDir::open(&run).unwrap().info().unwrap().label;
+    assert_eq!(label().as_deref(), Some("first try"));
+    let resume = format!("--resume={}", run.display());
+    output(&["run", &resume]);
+    assert_eq!(label().as_deref(), Some("first try"));
+    output(&["run", &resume, "--label", "kept"]);
+    assert_eq!(label().as_deref(), Some("kept"));
+    let history = output(&["history", "smoke", "--output", directory.path().to_str().unwrap()]);
+    let history = String::from_utf8(history.stdout).unwrap();
+    assert!(history.contains(" “kept” (CartPole-v1, "), "{history}");
+    for (label, problem) in
+        [(" ", "expected some words"), ("two\nlines", "expected one line of plain text")]
+    {
+        let (code, stderr) = failure(&["run", "experiments/smoke.json", "--label", label]);
+        assert!(code == 3 && stderr.contains(problem), "{stderr}");
+    }
+}
+
+#[test]
 fn going_on_without_an_experiment_file_needs_a_run() {
     let (code, stderr) = failure(&["run", "--resume"]);
     assert_eq!(code, 2, "{stderr}");

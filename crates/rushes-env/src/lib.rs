@@ -49,7 +49,7 @@ pub mod wrappers;
 pub use distribution::Distribution;
 pub use environment::{Env, EnvError, Info, Step, Trace};
 pub use episode::Episode;
-pub use meaning::Meaning;
+pub use meaning::{Channel, Meaning};
 pub use pixels::{Channels, Crop, Pixels, PixelsSpec};
 pub use policy::{Assessment, FromFn, Mode, Policy, PolicyError, Situation};
 pub use problem::Problem;

@@ -74,15 +74,16 @@ fn index(value: f32, n: usize) -> Option<usize> {
     (index as f32 == value && (index as usize) < n).then_some(index as usize)
 }
 
-/// JSON has no infinities: they are written as the strings `"inf"` and `"-inf"`.
 fn bounds<S: serde::Serializer>(values: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(values.iter().map(|value| {
-        if value.is_finite() {
-            serde_json::json!(value)
-        } else {
-            serde_json::json!(value.to_string())
-        }
-    }))
+    serializer.collect_seq(values.iter().copied().map(bound))
+}
+
+/// JSON has no infinities: they are written as the strings `"inf"` and `"-inf"`.
+pub(crate) fn bound(value: f32) -> serde_json::Value {
+    match value.is_finite() {
+        true => serde_json::json!(value),
+        false => serde_json::json!(value.to_string()),
+    }
 }
 
 /// One action, as environments take it.

@@ -4,6 +4,8 @@
 //! network does the rest. Two engines implement the trait, [`super::native`] and [`super::torch`], with the
 //! same parameters in the same order, so that a policy file does not tell which one wrote it.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,20 @@ pub enum Activation {
     Sigmoid,
     /// `x · sigmoid(x)`, also called swish.
     Silu,
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "linear",
+            Self::Relu => "ReLU",
+            Self::LeakyRelu => "leaky ReLU",
+            Self::Elu => "ELU",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Silu => "SiLU",
+        })
+    }
 }
 
 impl Activation {

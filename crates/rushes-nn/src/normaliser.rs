@@ -2,8 +2,6 @@
 
 use super::state::{StateError, Tensors};
 
-/// Normalised numbers are cut to ±this.
-const CLIP: f64 = 10.0;
 /// Added to the variance under the square root.
 const EPSILON: f64 = 1e-8;
 /// How many samples the initial mean 0 and variance 1 count for.
@@ -81,6 +79,14 @@ pub struct ObservationNormaliser {
 }
 
 impl ObservationNormaliser {
+    /// Normalised numbers are cut to ±this.
+    pub const CLIP: f64 = 10.0;
+
+    /// What a number is divided by, once its mean is subtracted.
+    pub fn deviation(variance: f64) -> f64 {
+        (variance + EPSILON).sqrt()
+    }
+
     /// For observations with a number for each of `normalised`, which says whether it is normalised.
     pub fn new(normalised: Vec<bool>) -> Self {
         Self { moments: Moments::new(normalised.len()), normalised }
@@ -102,8 +108,8 @@ impl ObservationNormaliser {
         for row in batch.chunks_exact_mut(self.moments.mean.len()) {
             let moments = self.moments.mean.iter().zip(&self.moments.variance);
             for (x, (mean, variance)) in row.iter_mut().zip(moments) {
-                let normalised = (f64::from(*x) - mean) / (variance + EPSILON).sqrt();
-                *x = normalised.clamp(-CLIP, CLIP) as f32;
+                let normalised = (f64::from(*x) - mean) / Self::deviation(*variance);
+                *x = normalised.clamp(-Self::CLIP, Self::CLIP) as f32;
             }
         }
     }
@@ -137,7 +143,8 @@ impl RewardNormaliser {
         self.moments.update(&self.returns);
         let deviation = (self.moments.variance[0] + EPSILON).sqrt();
         for (scaled, reward) in scaled.iter_mut().zip(rewards) {
-            *scaled = (reward / deviation).clamp(-CLIP, CLIP);
+            *scaled = (reward / deviation)
+                .clamp(-ObservationNormaliser::CLIP, ObservationNormaliser::CLIP);
         }
         for (sum, ended) in self.returns.iter_mut().zip(ended) {
             if ended {

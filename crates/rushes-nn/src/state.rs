@@ -194,6 +194,16 @@ impl Tensors {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// The shape of the tensor `name`, where there is one.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.tensors.get(name)?.shape)
+    }
+
+    /// Whether the tensor `name` is of double precision.
+    pub fn is_double(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|tensor| tensor.dtype == Dtype::F64)
+    }
+
     /// Takes over every tensor that is `wanted` and that `other` has with the same name, type and shape. Gives the names of
     /// those that are wanted and stay as they are.
     pub fn take_matching(&mut self, other: &Self, wanted: impl Fn(&str) -> bool) -> Vec<String> {

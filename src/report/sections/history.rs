@@ -29,6 +29,7 @@ struct Mean {
 /// A run of the history, or this one.
 struct Entry<'a> {
     run: &'a str,
+    label: Option<&'a str>,
     /// The commit of the experiment's folder, short, with a plus where files were changed.
     commit: Option<String>,
     other_settings: bool,
@@ -109,6 +110,7 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
         .filter(|past| past.run != here)
         .map(|past| Entry {
             run: &past.run,
+            label: past.label.as_deref(),
             other_settings: past.settings_hash != run.summary.settings_hash,
             other_environment: Some(past.environment.as_str())
                 .filter(|environment| *environment != run.summary.environment),
@@ -131,6 +133,7 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
     let place = entries.partition_point(|entry| entry.run < here);
     let this = Entry {
         run: here,
+        label: run.summary.label.as_deref(),
         commit: run.summary.git.as_ref().map(GitInfo::short),
         other_settings: false,
         other_environment: None,
@@ -165,6 +168,7 @@ fn table(entries: &[Entry<'_>], report: &Report, run: &RunData) -> Table {
         report.past[0].baseline.as_ref().map(|baseline| baseline.recorded.run.as_str());
     let rows = entries.iter().map(|entry| {
         let mut notes = Vec::new();
+        notes.extend(entry.label.map(|label| format!("“{label}”")));
         notes.extend((entry.run == run.summary.run).then_some("this run".to_owned()));
         notes.extend((baseline_run == Some(entry.run)).then_some("the baseline".to_owned()));
         notes.extend(entry.other_environment.map(|name| format!("in {name}, not compared")));

@@ -11,6 +11,7 @@ mod evaluation;
 mod failures;
 mod gate;
 mod history;
+mod network;
 mod profile;
 mod reproduce;
 mod search;
@@ -58,6 +59,7 @@ pub(super) static SECTIONS: &[&dyn Section] = &[
     &history::History,
     &speed::Speed,
     &settings::Settings,
+    &network::Network,
     &environment::Environment,
     &reproduce::Reproduce,
 ];

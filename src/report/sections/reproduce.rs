@@ -3,7 +3,7 @@
 use super::Section;
 use crate::format::{shell_line, shorten};
 use crate::report::block::{Block, Fact};
-use crate::report::model::{Report, letter};
+use crate::report::model::Report;
 use crate::results::RunData;
 
 /// The section.
@@ -26,7 +26,7 @@ impl Section for Reproduce {
         let mut blocks = Vec::new();
         for (index, run) in report.runs.iter().enumerate() {
             if report.several() {
-                blocks.push(Block::Heading { text: format!("Run {}", letter(index)) });
+                blocks.push(Block::Heading { text: format!("Run {}", report.names[index]) });
             }
             blocks.extend(run_blocks(run, report.several())?);
         }

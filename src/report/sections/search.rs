@@ -8,7 +8,7 @@ use crate::format;
 use crate::report::RunData;
 use crate::report::block::{Block, Cell, Figure, Row, Table};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
-use crate::report::model::{Report, letter};
+use crate::report::model::Report;
 use crate::results::{SampleSummary, SearchSummary, SearchedAgent};
 use crate::search::Standing;
 use crate::stats::{self, Bootstrap, Interval};
@@ -43,7 +43,7 @@ impl Section for Search {
             };
             for searched in &search.agents {
                 let place = if report.several() {
-                    format!(", run {}", letter(index))
+                    format!(", run {}", report.names[index])
                 } else {
                     String::new()
                 };

@@ -7,7 +7,8 @@ use super::Section;
 use crate::experiment::{EvaluationSpec, RecordingSpec, ScheduleSpec, StopSpec};
 use crate::format;
 use crate::report::block::{Block, Cell, Row, Table};
-use crate::report::model::{Report, letter};
+use crate::report::differing::{self, written};
+use crate::report::model::Report;
 use crate::results::RunData;
 
 /// The section.
@@ -30,7 +31,7 @@ impl Section for Settings {
         let mut blocks = Vec::new();
         for (index, run) in report.runs.iter().enumerate() {
             let place = match report.several() {
-                true => format!("Run {}, ", letter(index)),
+                true => format!("Run {}, ", report.names[index]),
                 false => String::new(),
             };
             if let Some(info) = run.info.as_ref().filter(|info| !info.overrides.is_empty()) {
@@ -40,10 +41,8 @@ impl Section for Settings {
                 )));
             }
             blocks.extend(experiment(run, &place));
-            for (name, agent) in &run.plan.experiment.agents {
-                // An agent that was searched for is its best sample.
-                let shown = run.trials_of(name).next().map_or(agent, |trial| &trial.plan.settings);
-                let settings = serde_json::to_value(shown)?;
+            for name in run.plan.experiment.agents.keys() {
+                let settings = differing::agent(run, name);
                 let rows = rows(&settings, &agent_defaults(&settings));
                 blocks.push(folded(format!("{place}agent {name}"), rows));
             }
@@ -53,22 +52,11 @@ impl Section for Settings {
 }
 
 fn experiment(run: &RunData, place: &str) -> Vec<Block> {
-    let spec = &run.plan.experiment;
     let options = run.env.as_ref().map(|env| (env.options_schema)().to_value()).unwrap_or_default();
     let option_defaults: Map<String, Value> =
         (options["properties"].as_object().into_iter().flatten())
             .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
             .collect();
-    let seeds: Vec<String> = spec.seeds.0.iter().map(ToString::to_string).collect();
-    let shown = json!({
-        "environment": spec.environment,
-        "seeds": format::shorten(&seeds.join(", "), 120),
-        "evaluation": spec.evaluation,
-        "recording": spec.recording,
-        "check": spec.check,
-        "trial_timeout_seconds": spec.trial_timeout_seconds,
-        "search": spec.search,
-    });
     let defaults = json!({
         "environment": { "options": option_defaults, "max_episode_steps": null },
         "seeds": "0",
@@ -78,7 +66,7 @@ fn experiment(run: &RunData, place: &str) -> Vec<Block> {
         "trial_timeout_seconds": null,
         "search": null,
     });
-    vec![folded(format!("{place}experiment"), rows(&shown, &defaults))]
+    vec![folded(format!("{place}experiment"), rows(&differing::experiment(run), &defaults))]
 }
 
 fn default<T: Default + Serialize>() -> Value {
@@ -173,14 +161,6 @@ fn flatten(
         path.push_str(name);
         flatten(value, known.get(name).unwrap_or(&Value::Null), path, found);
         path.truncate(length);
-    }
-}
-
-fn written(value: &Value) -> String {
-    match value {
-        Value::Null => "–".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

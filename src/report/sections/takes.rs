@@ -9,7 +9,7 @@ use super::Section;
 use crate::format;
 use crate::record::{Moment, Take, TakeRecord};
 use crate::report::block::Block;
-use crate::report::model::{Report, Series, letter};
+use crate::report::model::{Report, Series};
 use crate::report::player::{Link, Player, Shown};
 use crate::results::{Filmed, Reached};
 use crate::stats;
@@ -259,7 +259,7 @@ fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
                 "at": found.at,
                 "rank": ranks[found.number],
                 "url": if inside { Value::Null } else { json!(found.url) },
-                "run": if report.several() { json!(letter(found.series.run)) } else { Value::Null },
+                "run": if report.several() { json!(report.names[found.series.run]) } else { Value::Null },
                 "agent": found.series.label,
                 "name": found.series.name,
                 "class": found.series.class,

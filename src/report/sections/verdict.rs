@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::format;
 use crate::record::RunStatus;
 use crate::regression;
-use crate::report::model::{Report, Series, letter};
+use crate::report::model::{Report, Series};
 use crate::results::weak_evidence;
 use crate::stats::{self, Bootstrap};
 
@@ -66,7 +66,8 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         };
     }
     for (index, run) in report.runs.iter().enumerate() {
-        let of = if report.several() { format!("Run {}: ", letter(index)) } else { String::new() };
+        let of =
+            if report.several() { format!("Run {}: ", report.names[index]) } else { String::new() };
         let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
         let open = run.trials.iter().filter(|trial| trial.result.is_none()).count();
         if failed > 0 {
@@ -399,14 +400,17 @@ fn first_and_last(report: &Report) -> (String, &'static str) {
             level += 1;
         }
     }
-    let against = format!("in run {} than in run {}", letter(last), letter(first));
+    let against = format!("in run {} than in run {}", report.names[last], report.names[first]);
     let is = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
     match (better.is_empty(), worse.is_empty()) {
         (true, true) if level == 0 => {
             ("The runs share no evaluated agent that learns.".into(), "open")
         }
         (true, true) => (
-            format!("No clear difference between run {} and run {}.", letter(first), letter(last)),
+            format!(
+                "No clear difference between run {} and run {}.",
+                report.names[first], report.names[last]
+            ),
             "open",
         ),
         (false, true) => {

@@ -1,0 +1,197 @@
+//! A policy looked into by hand: its network, and what it makes of an observation.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::element::Element;
+use crate::env::{Assessment, Meaning, Mode, Situation, Space};
+use crate::experiment::EnvironmentSpec;
+use crate::results::{PlayingAgent, SavedAgent};
+use crate::rng::{Purpose, stream};
+use crate::{console, format};
+
+/// Columns that an index and a name take.
+const WIDTH: usize = 36;
+
+/// Prints the layers of an agent's network.
+///
+/// # Errors
+/// Fails if it acts by no network or by several.
+pub(super) fn network(agent: &SavedAgent, as_json: bool) -> anyhow::Result<()> {
+    let network = agent.network()?.with_context(|| {
+        format!("{} has no network, or plans by several; there are no layers to print", agent.name)
+    })?;
+    let parameters = network.parameters();
+    if as_json {
+        let described = json!({
+            "agent": agent.name,
+            "observation_space": network.observation_space,
+            "action_space": network.action_space,
+            "layers": network.layers,
+            "parameters": parameters,
+        });
+        return Ok(console::print(format!("{described:#}\n"))?);
+    }
+    let mut text =
+        format!("{:>6}  {:<28} {:<14} {:>10}\n", "module", "layer", "output shape", "parameters");
+    for (module, layer) in network.layers.iter().enumerate() {
+        let (kind, shape) = (layer.kind.to_string(), layer.shape());
+        let count = format::count(layer.parameters);
+        writeln!(text, "{module:>6}  {kind:<28} {shape:<14} {count:>10}")?;
+    }
+    writeln!(text, "\n{} parameters", format::count(parameters))?;
+    Ok(console::print(text)?)
+}
+
+/// Prints the action that an agent takes where it observes `observation` (JSON), and what it thinks of it, below `title`.
+///
+/// # Errors
+/// Fails if it is no observation of the environment, or the agent cannot play there.
+pub(super) fn observe(
+    agent: &SavedAgent,
+    environment: &EnvironmentSpec,
+    title: &str,
+    observation: &str,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let mut player: PlayingAgent = agent.play_in(environment)?;
+    let (env, policy) = player.parts();
+    let space = env.env().observation_space().clone();
+    let observation = read(observation, &space)
+        .map_err(|problem| anyhow::anyhow!("--observe: {problem}; observations are of {space}"))?;
+    // Rules may look at the environment's info, which it has once it was reset.
+    let seed = agent.evaluation.seed;
+    env.reset(Some(seed), &mut vec![0.0; space.len()])?;
+    policy.begin_episode();
+    let situation = Situation { observation: &observation, step: 0, env: env.env() };
+    let assessment = policy.assess(situation);
+    let mode: Mode = agent.evaluation.mode.into();
+    let actions = env.env().action_space();
+    let mut action = vec![0.0; actions.len()];
+    policy.act(
+        situation,
+        mode,
+        &mut stream(agent.trial_seed, Purpose::Evaluation, seed),
+        &mut action,
+    )?;
+    let acted = Element::new(actions, &action);
+    if as_json {
+        let told = Probed {
+            agent: &agent.name,
+            trained_steps: agent.trained_steps(),
+            environment,
+            observation: Element::new(&space, &observation),
+            action: acted,
+            policy: assessment,
+        };
+        return Ok(console::print(serde_json::to_string_pretty(&told)? + "\n")?);
+    }
+    let mut text = format!("{}\n\n", console::printable(title));
+    let meanings = env.env().observation_meanings();
+    writeln!(text, "observation")?;
+    if meanings.len() == observation.len() {
+        for (index, value) in observation.iter().enumerate() {
+            writeln!(text, "  {} {value:>10.4}", named(index, &meanings))?;
+        }
+    } else {
+        writeln!(text, "  {}", Element::new(&space, &observation))?;
+    }
+    let meanings = env.env().action_meanings();
+    if let Some(assessment) = &assessment {
+        for (title, values) in [
+            ("probabilities", &assessment.probabilities),
+            ("action values", &assessment.q_values),
+            ("mean of the action", &assessment.mean),
+            ("standard deviation", &assessment.std),
+        ] {
+            if !values.is_empty() {
+                writeln!(text, "{title}")?;
+            }
+            for (index, value) in values.iter().enumerate() {
+                writeln!(text, "  {} {value:>10.4}", named(index, &meanings))?;
+            }
+        }
+        if let Some(value) = assessment.value {
+            writeln!(text, "value of the state\n  {:<WIDTH$} {value:>10.4}", "")?;
+        }
+    } else {
+        writeln!(text, "the policy tells nothing but its action")?;
+    }
+    let meaning = match (actions, &action[..]) {
+        (Space::Discrete { .. }, [index]) => meanings.get(*index as usize),
+        _ => None,
+    };
+    let meaning = meaning.map(|meaning| format!(" ({})", meaning.name)).unwrap_or_default();
+    writeln!(text, "action\n  {acted}{meaning}")?;
+    Ok(console::print(text)?)
+}
+
+/// What a policy makes of an observation, for programs.
+#[derive(serde::Serialize)]
+struct Probed<'a> {
+    agent: &'a str,
+    trained_steps: Option<u64>,
+    environment: &'a EnvironmentSpec,
+    observation: Element<'a>,
+    action: Element<'a>,
+    /// Null of a policy that tells nothing but its action.
+    policy: Option<Assessment>,
+}
+
+/// A number's index and name, as wide as those of others.
+fn named(index: usize, meanings: &[Meaning]) -> String {
+    let name = meanings.get(index).map_or("", |meaning| &meaning.name);
+    format!("{:<WIDTH$}", format!("{index:>3}  {name}"))
+}
+
+/// An observation of `space` as flat numbers, from JSON: a number, or an array of numbers and arrays.
+fn read(written: &str, space: &Space) -> Result<Vec<f32>, String> {
+    let value: Value =
+        serde_json::from_str(written).map_err(|error| format!("expected JSON ({error})"))?;
+    let mut numbers = Vec::new();
+    flatten(&value, &mut numbers)?;
+    let expected = space.len();
+    if numbers.len() != expected {
+        return Err(format!(
+            "expected {}, not {}",
+            format::plural(expected, "number"),
+            numbers.len()
+        ));
+    }
+    if !space.contains(&numbers) {
+        return Err(format!("{written} is not among them"));
+    }
+    Ok(numbers)
+}
+
+fn flatten(value: &Value, numbers: &mut Vec<f32>) -> Result<(), String> {
+    match value {
+        Value::Number(number) => numbers.push(number.as_f64().unwrap_or(f64::NAN) as f32),
+        Value::Bool(bit) => numbers.push(f32::from(u8::from(*bit))),
+        Value::Array(items) => items.iter().try_for_each(|item| flatten(item, numbers))?,
+        other => return Err(format!("expected numbers, not {other}")),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn observations_are_read_flat_and_checked() {
+        let space = Space::uniform_box(-9.0, 9.0, 4);
+        assert_eq!(read("[[1, 2], [3, 4.5]]", &space), Ok(vec![1.0, 2.0, 3.0, 4.5]));
+        assert_eq!(read("7", &Space::Discrete { n: 8 }), Ok(vec![7.0]));
+        for (written, space, problem) in [
+            ("[1, 2]", space.clone(), "expected 4 numbers, not 2"),
+            ("[1, 2, 3, \"x\"]", space, "expected numbers, not \"x\""),
+            ("8", Space::Discrete { n: 8 }, "8 is not among them"),
+            ("0.5", Space::Discrete { n: 8 }, "0.5 is not among them"),
+        ] {
+            assert_eq!(read(written, &space), Err(problem.into()));
+        }
+    }
+}

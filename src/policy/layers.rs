@@ -1,0 +1,147 @@
+//! A neural policy layer by layer, for people who look at it and for programs that rebuild it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::NeuralSpec;
+use crate::env::Space;
+use crate::nn::{Activation, ConvolutionSpec};
+
+/// A module of a policy's network. Its number in the list is that of its tensors (`0.weight`, `0.bias`), as in PyTorch's
+/// `nn.Sequential`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Layer {
+    /// What it does.
+    #[serde(flatten)]
+    pub kind: LayerKind,
+    /// The shape of what comes out for one observation.
+    pub output_shape: Vec<usize>,
+    /// How many numbers of it are learned.
+    pub parameters: u64,
+}
+
+/// What a layer does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LayerKind {
+    /// Square kernels without padding.
+    Convolution(ConvolutionSpec),
+    /// From a picture to a row of numbers.
+    Flatten,
+    /// Every output a weighted sum of all inputs, and a bias.
+    Linear {
+        /// How many numbers come in.
+        inputs: usize,
+    },
+    /// A function of each number.
+    Activation {
+        /// Which.
+        function: Activation,
+    },
+    /// Zeros in random places while learning, nothing at other times.
+    Dropout {
+        /// The probability of a zero.
+        probability: f64,
+    },
+}
+
+impl fmt::Display for LayerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Convolution(ConvolutionSpec { kernel, stride, .. }) => {
+                write!(f, "convolution {kernel} × {kernel}, stride {stride}")
+            }
+            Self::Flatten => f.write_str("flatten"),
+            Self::Linear { .. } => f.write_str("linear"),
+            Self::Activation { function } => write!(f, "{function} activation"),
+            Self::Dropout { probability } => write!(f, "dropout {probability}"),
+        }
+    }
+}
+
+impl Layer {
+    /// The shape in words: `16 × 20 × 20`.
+    pub fn shape(&self) -> String {
+        let sides: Vec<_> = self.output_shape.iter().map(ToString::to_string).collect();
+        sides.join(" × ")
+    }
+}
+
+impl NeuralSpec {
+    /// The layers from an observation of `space` to `outputs`, a number for each output of the last one.
+    pub fn layers(&self, space: &Space, outputs: usize) -> Vec<Layer> {
+        let mut layers = Vec::new();
+        let mut inputs = space.features();
+        let activation = |shape: &[usize]| Layer {
+            kind: LayerKind::Activation { function: self.activation },
+            output_shape: shape.to_vec(),
+            parameters: 0,
+        };
+        if let Some(picture) = self.picture(space) {
+            let mut image = picture.image();
+            for convolution in &self.convolutions {
+                let weights = convolution.inputs(image[0]) * convolution.channels;
+                let Some(output) = convolution.output(image) else { break };
+                layers.push(Layer {
+                    kind: LayerKind::Convolution(*convolution),
+                    output_shape: output.to_vec(),
+                    parameters: (weights + convolution.channels) as u64,
+                });
+                layers.push(activation(&output));
+                image = output;
+            }
+            inputs = image.iter().product();
+            let kind = LayerKind::Flatten;
+            layers.push(Layer { kind, output_shape: vec![inputs], parameters: 0 });
+        }
+        let mut linear = |layers: &mut Vec<Layer>, outputs: usize| {
+            let parameters = (inputs as u64).saturating_mul(outputs as u64) + outputs as u64;
+            let kind = LayerKind::Linear { inputs };
+            layers.push(Layer { kind, output_shape: vec![outputs], parameters });
+            inputs = outputs;
+        };
+        for &units in &self.hidden {
+            linear(&mut layers, units);
+            layers.push(activation(&[units]));
+            if self.dropout > 0.0 {
+                let kind = LayerKind::Dropout { probability: self.dropout };
+                layers.push(Layer { kind, output_shape: vec![units], parameters: 0 });
+            }
+        }
+        linear(&mut layers, outputs);
+        layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::PixelsSpec;
+    use crate::policy::ObservationSpec;
+
+    #[test]
+    fn a_convolutional_network_is_counted_as_pytorch_counts_it() {
+        let spec = NeuralSpec {
+            observation: ObservationSpec::Pixels(PixelsSpec::default()),
+            convolutions: vec![ConvolutionSpec { channels: 8, kernel: 4, stride: 2 }],
+            hidden: vec![32],
+            dropout: 0.5,
+            ..NeuralSpec::default()
+        };
+        let layers = spec.layers(&Space::picture(&[1, 84, 84]), 2);
+        let shown: Vec<_> = layers
+            .iter()
+            .map(|layer| format!("{} → {}: {}", layer.kind, layer.shape(), layer.parameters))
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        convolution 4 × 4, stride 2 → 8 × 41 × 41: 136
+        ReLU activation → 8 × 41 × 41: 0
+        flatten → 13448: 0
+        linear → 32: 430368
+        ReLU activation → 32: 0
+        dropout 0.5 → 32: 0
+        linear → 2: 66
+        ");
+    }
+}
