@@ -115,6 +115,13 @@ const tickText = (value, largest, share) => {
   if (largest >= 2e6) return `${write(value / 1e6)}M`;
   return largest >= 1e4 ? `${write(value / 1e3)}k` : write(value);
 };
+// The first and the last point around a range; elsewhere a line would only be clipped.
+const part = (xs, range) => {
+  let from = 0, to = xs.length - 1;
+  while (from < to && xs[from + 1] < range[0]) from += 1;
+  while (to > from && xs[to - 1] > range[1]) to -= 1;
+  return [from, to];
+};
 // The exponential moving mean, started without a bias.
 const smoothed = (values, weight) => {
   if (weight === 0) return values;
@@ -166,17 +173,21 @@ const setUpFigure = (figure) => {
     ...(line.thin.length > 0 ? [[line.middle[0], line.middle[1]]] : [[line.middle[0], line.middle[2]], [line.middle[0], line.middle[3]]]),
     ...line.thin.map(({ x, y }) => [x, y]),
   ]);
+  const positive = (value) => value > 0, anything = () => true;
+  const wholeX = (all) => {
+    const seen = extent(all.flatMap(([xs]) => xs), state.logX ? positive : anything) ?? [0, 1];
+    if (state.logX) return seen[0] < seen[1] ? seen : [seen[0] / 2, seen[1] * 2];
+    return numbers().x[state.axis].range ?? [0, seen[1] > 0 ? seen[1] : 1];
+  };
   // The same ranges as src/report/chart.rs draws in, of what is shown.
   const viewOf = (lines) => {
-    const { x, share, rules } = numbers(), axis = x[state.axis], all = columns(lines);
-    const positive = (value) => value > 0, anything = () => true;
-    const wholeX = () => {
-      const seen = extent(all.flatMap(([xs]) => xs), state.logX ? positive : anything) ?? [0, 1];
-      if (state.logX) return seen[0] < seen[1] ? seen : [seen[0] / 2, seen[1] * 2];
-      return axis.range ?? [0, seen[1] > 0 ? seen[1] : 1];
-    };
-    const across = state.x ?? wholeX();
-    const inside = () => all.flatMap(([xs, ys]) => ys.filter((_, index) => xs[index] >= across[0] && xs[index] <= across[1]));
+    const { share, rules } = numbers(), all = columns(lines);
+    const across = state.x ?? wholeX(all);
+    // What is in view, and the points beside it, to which lines lead.
+    const inside = () => all.flatMap(([xs, ys]) => {
+      const [from, to] = part(xs, across);
+      return ys.slice(from, to + 1);
+    });
     let logY = state.logY;
     const wholeY = () => {
       if (logY) {
@@ -212,16 +223,9 @@ const setUpFigure = (figure) => {
     const sx = scale(view.x, left, right, view.logX), sy = scale(view.y, bottom, top, view.logY);
     const usable = (x, y) => x !== null && y !== null && (!view.logX || x > 0) && (!view.logY || y > 0);
     const at = (x, y) => `${sx(x).toFixed(1)} ${sy(y).toFixed(1)}`;
-    // The points around the part that is shown; elsewhere a line would only be clipped.
-    const part = (xs) => {
-      let from = 0, to = xs.length - 1;
-      while (from < to && xs[from + 1] < view.x[0]) from += 1;
-      while (to > from && xs[to - 1] > view.x[1]) to -= 1;
-      return [from, to];
-    };
     const path = (xs, ys) => {
       let text = "", pen = "M";
-      const [from, to] = part(xs);
+      const [from, to] = part(xs, view.x);
       for (let index = from; index <= to; index += 1) {
         if (usable(xs[index], ys[index])) { text += pen + at(xs[index], ys[index]); pen = "L"; } else pen = "M";
       }
@@ -301,17 +305,18 @@ const setUpFigure = (figure) => {
       for (const shape of all(".chart [data-series]", drawing)) shape.classList.toggle("off", !group.shows(Number(shape.dataset.series)));
       return;
     }
+    const view = resting() ? null : viewOf(chosen());
     if (resting()) {
       for (const chart of charts) { chart.svg.replaceChildren(...chart.drawn, chart.cross); chart.view = null; }
     } else {
-      const lines = chosen(), view = viewOf(lines);
+      const lines = chosen();
       for (const chart of charts) { chart.view = view; redraw(chart, lines, view); }
     }
     const { each } = source && !resting() ? numbers() : {};
     const said = [
       state.x || state.y ? "A part of the chart is shown." : "",
       state.smooth ? `Smoothed: an exponential moving mean over the points, weight ${state.smooth}.` : "",
-      state.logY ? "Values at or below zero have no place on a logarithmic axis." : "",
+      state.logY ? (view.logY ? "Values at or below zero have no place on a logarithmic axis." : "Nothing is above zero: the vertical axis stays linear.") : "",
       state.each && each ? `Thin lines are ${each.drawn < each.of ? `${each.drawn.toLocaleString("en")} of ${each.of.toLocaleString("en")} ` : ""}${each.label}; the thick line is that of their means.` : "",
     ].filter(Boolean);
     status.textContent = said.join(" ");
@@ -320,10 +325,19 @@ const setUpFigure = (figure) => {
     figure.dispatchEvent(new CustomEvent("chart-drawn", { bubbles: true }));
   };
   let sync = () => {};
-  const set = (changes) => { Object.assign(state, changes); show(); };
+  const set = (changes) => { Object.assign(state, changes); state.x = bounded(state.x); show(); };
   const viewNow = () => viewOf(chosen());
 
-  // ---- Zoom and pan, along the axis as it is drawn.
+  // ---- Zoom and pan, along the axis as it is drawn: within the whole chart, and no closer than numbers can tell apart.
+  const bounded = (range) => {
+    if (!range) return null;
+    const whole = wholeX(columns(chosen())), place = scale(whole, 0, 1, state.logX);
+    let [from, to] = range.map(place);
+    const span = Math.max(to - from, 1e-4);
+    if (!(span < 1)) return null;
+    from = Math.min(Math.max((from + to - span) / 2, 0), 1 - span);
+    return [place.back(from), place.back(from + span)];
+  };
   const within = (range, log, from, to) => {
     const place = scale(range, 0, 1, log);
     return [place.back(from), place.back(to)];
@@ -385,7 +399,9 @@ const setUpFigure = (figure) => {
 
   // The numbers: those of the lines, or the table below.
   const listed = () => {
-    const field = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
+    // What a spreadsheet would take for a formula is marked as text.
+    const plain = (value) => (typeof value === "string" && /^[=+\-@]/.test(value) && !Number.isFinite(Number(value)) ? `'${value}` : value);
+    const field = (raw, value = plain(raw)) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
     const rows = [];
     if (source) {
       const { x, y, lines } = numbers(), words = x.map((axis) => axis.word);

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::env::episode::View;
-use crate::env::{Env, Meaning, Space};
+use crate::env::{Dtype, Env, Meaning, Space};
 use crate::record::FORMAT_VERSION;
 
 /// Numbers of an observation or an action that are kept, the first ones.
@@ -174,7 +174,12 @@ fn labels(name: &str, space: &Space, meanings: Vec<Meaning>) -> Vec<Label> {
             let meanings = meanings.into_iter().map(|meaning| meaning.name).collect();
             vec![Label { name: name.to_owned(), meanings, ..Label::default() }]
         }
-        Space::Box { shape, .. } if shape.len() > 1 && meanings.is_empty() => Vec::new(),
+        // A picture; numbers in two dimensions are a stack of observations.
+        Space::Box { shape, dtype, .. }
+            if meanings.is_empty() && shape.len() > if *dtype == Dtype::Uint8 { 1 } else { 2 } =>
+        {
+            Vec::new()
+        }
         space => named(space.len(), meanings),
     };
     labels.truncate(MOST_CHANNELS);

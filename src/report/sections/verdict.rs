@@ -160,15 +160,18 @@ fn goals(report: &Report) -> Vec<String> {
     let all = aiming.iter().filter(|(_, (reached, all))| reached == all).count();
     let none = aiming.iter().filter(|(_, (reached, _))| *reached == 0).count();
     let some = aiming.len() - all - none;
-    let counts = [(all, "every seed"), (some, "some seeds"), (none, "none")];
-    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<_> = counts.map(|(count, with)| format!("{count} with {with}")).collect();
     let so_far = if report.progress.is_some() { " so far" } else { "" };
-    vec![format!(
-        "Of {} agents with a goal, {} reached it{so_far}.",
-        aiming.len(),
-        format::list(&counts)
-    )]
+    if none == aiming.len() {
+        return vec![format!("None of {none} agents reached its goal{so_far}.")];
+    }
+    let counts = [
+        (all, "reached it with every seed"),
+        (some, "reached it with some seeds"),
+        (none, "did not reach it"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts.map(|(count, how)| format!("{count} {how}")).collect();
+    vec![format!("Of {} agents with a goal, {}{so_far}.", aiming.len(), format::list(&counts))]
 }
 
 /// How many of an agent's seeds reached its goal; nothing where it has none, or nothing was trained yet.
