@@ -173,7 +173,7 @@ const setUpPlayer = (player) => {
       tellNumbers(tile, frameOf(tile.take, time));
     } else {
       numbers.delete(url);
-      tile.thoughts.textContent = "The file with the numbers could not be read.";
+      tile.thoughts.textContent = "The file with the numbers is missing or damaged.";
     }
   };
   const tellNumbers = (tile, frame) => {
