@@ -29,6 +29,8 @@ fn main() -> anyhow::Result<()> {
         render_fps: spec.render_fps,
         agent: &builtin.name,
         trained_steps: None,
+        training_episode: None,
+        numbers: None,
         poster: None,
     };
     let chance = |seed| rushes::rng::stream(0, rushes::rng::Purpose::Evaluation, seed);

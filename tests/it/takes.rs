@@ -175,7 +175,11 @@ fn what_lies_beside_a_take_is_what_play_prints() {
                     if frame + 1 == steps.frames && kept.is_none() {
                         continue;
                     }
-                    let rounded = printed.map(|value| (value * 10_f64.powi(*decimals)).round());
+                    // Observations and actions are single precision, and printed as short as that is told apart.
+                    let single = matches!(kind, "action" | "observation");
+                    let exact = |value: f64| if single { f64::from(value as f32) } else { value };
+                    let rounded =
+                        printed.map(|value| (exact(value) * 10_f64.powi(*decimals)).round());
                     assert_eq!(kept, rounded, "{agent}: {kind} {name} at frame {frame}");
                     compared += usize::from(kept.is_some());
                 }
@@ -297,7 +301,7 @@ fn a_schedule_of_training_films_is_gymnasiums_or_a_period() {
     for wrong in [json!("square"), json!({ "episodes": 0 }), json!({ "steps": 10 }), json!(10)] {
         fs::write(&file, training_films(wrong.clone()).to_string()).unwrap();
         let (code, stderr) = failure(&["validate", file.to_str().unwrap()]);
-        assert_eq!(code, 3, "{wrong}: {stderr}");
+        assert_eq!(code, 2, "{wrong}: {stderr}");
         assert!(stderr.contains("recording.training"), "{wrong}: {stderr}");
     }
 }
