@@ -108,5 +108,5 @@ fn write(
         let path = folder.join(&table.name).with_extension(extension);
         store::write_atomically(&path, text(table).as_bytes())?;
     }
-    Ok(console::print(folder.display())?)
+    console::print(folder.display())
 }

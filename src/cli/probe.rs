@@ -32,7 +32,7 @@ pub(super) fn network(agent: &SavedAgent, as_json: bool) -> anyhow::Result<()> {
             "layers": network.layers,
             "parameters": parameters,
         });
-        return Ok(console::print(format!("{described:#}\n"))?);
+        return console::print(format!("{described:#}\n"));
     }
     let mut text =
         format!("{:>6}  {:<28} {:<14} {:>10}\n", "module", "layer", "output shape", "parameters");
@@ -42,7 +42,7 @@ pub(super) fn network(agent: &SavedAgent, as_json: bool) -> anyhow::Result<()> {
         writeln!(text, "{module:>6}  {kind:<28} {shape:<14} {count:>10}")?;
     }
     writeln!(text, "\n{} parameters", format::count(parameters))?;
-    Ok(console::print(text)?)
+    console::print(text)
 }
 
 /// Prints the action that an agent takes where it observes `observation` (JSON), and what it thinks of it, below `title`.
@@ -86,7 +86,7 @@ pub(super) fn observe(
             action: acted,
             policy: assessment,
         };
-        return Ok(console::print(serde_json::to_string_pretty(&told)? + "\n")?);
+        return console::print(serde_json::to_string_pretty(&told)? + "\n");
     }
     let mut text = format!("{}\n\n", console::printable(title));
     let meanings = env.env().observation_meanings();
@@ -125,7 +125,7 @@ pub(super) fn observe(
     };
     let meaning = meaning.map(|meaning| format!(" ({})", meaning.name)).unwrap_or_default();
     writeln!(text, "action\n  {acted}{meaning}")?;
-    Ok(console::print(text)?)
+    console::print(text)
 }
 
 /// What a policy makes of an observation, for programs.

@@ -665,7 +665,7 @@ fn history_lists_what_was_recorded() {
     let csv = stdout(&csv);
     assert!(
         csv.contains(
-            "\r\nbefore,2026-01-02T03:04:05Z,,,5e771465,0,reinforce,return,0,471,CartPole-v1\r\n"
+            "\r\nbefore,2026-01-02T03:04:05Z,,,5e771465,0,reinforce,return,0,471,CartPole-v1,\r\n"
         ),
         "{csv}"
     );
