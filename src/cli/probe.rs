@@ -56,6 +56,11 @@ pub(super) fn observe(
     observation: &str,
     as_json: bool,
 ) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !agent.plans_on_simulator(),
+        "--observe: {} plans on the simulator, not from an observation",
+        agent.name
+    );
     let mut player: PlayingAgent = agent.play_in(environment)?;
     let (env, policy) = player.parts();
     let space = env.env().observation_space().clone();

@@ -198,8 +198,16 @@ impl EnvironmentSpec {
             })
         };
         let options = self.options.iter().filter(|(name, value)| !is_default(name, value));
-        let mut arguments: Vec<String> =
-            options.map(|(name, value)| format!("{name}={value}")).collect();
+        // A file by what it holds, wherever it lies.
+        let argument = |(name, value): (&String, &Value)| match self.files.get(name) {
+            Some(sha256) => {
+                let file = Path::new(value.as_str().unwrap_or_default()).file_name();
+                let file = file.unwrap_or_default().to_string_lossy();
+                format!("{name}={file}@{}", sha256.get(..8).unwrap_or(sha256))
+            }
+            None => format!("{name}={value}"),
+        };
+        let mut arguments: Vec<String> = options.map(argument).collect();
         arguments.sort_unstable();
         let limit = registered.and_then(|env| env.max_episode_steps);
         let own = self.max_episode_steps.filter(|own| limit != Some(*own));
@@ -276,8 +284,9 @@ impl EnvironmentSpec {
     /// Takes down the files that options name: where they are, whatever the folder, and what they hold.
     ///
     /// # Errors
-    /// Fails if one of them cannot be read; paths are below the environment.
+    /// Fails if one of them cannot be read, or has changed since it was taken down; paths are below the environment.
     pub fn pin_files(&mut self) -> Result<(), Problem> {
+        self.check_files()?;
         for file in self.named_files()? {
             let path = file.path.display().to_string();
             self.options.insert(file.option.clone(), Value::from(path));
@@ -294,7 +303,8 @@ impl EnvironmentSpec {
         for OptionFile { option, path, sha256 } in self.named_files()? {
             if self.files.get(&option).is_some_and(|before| *before != sha256) {
                 let message = format!(
-                    "{} has changed since the run began; put back what it was, or start a new run",
+                    "{} has changed since the run began; put back what it was, or start a new run, whose file has no \
+                     `environment.files.{option}`",
                     path.display()
                 );
                 return Err(Problem::new(&["options", &option], message));

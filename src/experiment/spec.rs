@@ -5,7 +5,7 @@
 //! attributes here and nowhere else.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -94,9 +94,8 @@ impl Spec {
     /// The experiment as a file of its own, wherever it came from: what a run was told elsewhere is left out, and what is
     /// relative to its file stands with the folder that it is relative to.
     pub fn as_file(&self) -> Self {
-        let told =
-            EnvironmentSpec { described: None, files: BTreeMap::new(), ..self.environment.clone() };
-        Self { environment: told, schema: None, ..self.clone() }
+        let environment = EnvironmentSpec { described: None, ..self.environment.clone() };
+        Self { schema: None, environment, ..self.clone() }
     }
 
     /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell

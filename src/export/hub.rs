@@ -35,15 +35,19 @@ pub fn export(run: &RunDir, agent: Option<&str>, folder: &Path) -> anyhow::Resul
         format!("{} was not evaluated after training; a model card tells what it reaches", plan.id)
     })?;
     let saved = SavedAgent::open(trial.path(), None)?;
+    let policy = SavedAgent::file(trial.path(), None)?;
     fs::create_dir_all(folder)?;
-    fs::copy(SavedAgent::file(trial.path(), None)?, folder.join("policy.safetensors"))?;
+    fs::copy(policy, folder.join("policy.safetensors"))?;
     let has_network = saved.network()?.is_some() && saved.readout()?.is_some();
     if has_network {
         onnx::export(&saved, &folder.join("policy.onnx"))?;
     }
-    store::write_json(&folder.join("experiment.json"), &run.plan()?.experiment)?;
+    store::write_json(&folder.join("experiment.json"), &run.plan()?.experiment.as_file())?;
     film(&trial, &result, &saved, &folder.join(REPLAY))?;
-    let card = Card { plan: &plan, evaluation, summary: &results::summary(run)?, has_network };
+    let summary = results::summary(run)?;
+    let weak = results::weak_evidence(&summary, run.info().ok().as_ref());
+    let steps = saved.trained_steps().unwrap_or(result.progress.steps);
+    let card = Card { plan: &plan, evaluation, summary: &summary, weak, steps, has_network };
     store::write_atomically(&folder.join("README.md"), card.text().as_bytes())
 }
 
@@ -83,6 +87,10 @@ struct Card<'a> {
     plan: &'a TrialPlan,
     evaluation: &'a Evaluation,
     summary: &'a Summary,
+    /// Why the figures are weak evidence, where they are.
+    weak: Vec<String>,
+    /// How long this policy was trained, in environment steps.
+    steps: u64,
     has_network: bool,
 }
 
@@ -138,7 +146,7 @@ impl Card<'_> {
             format::markdown(&name),
             format::markdown(&environment.task()),
             format::markdown(algorithm),
-            format::count(self.steps()),
+            format::count(self.steps),
             format::plural(returns.len(), "evaluation episode"),
             reward.replace("+/-", "±"),
         );
@@ -146,8 +154,11 @@ impl Card<'_> {
             let trainings = format::plural(scores.len(), "training");
             let _ = writeln!(
                 text,
-                "| mean over {trainings} with other seeds, 95 % bootstrap interval | {mean} ({ends}) |"
+                "| mean over all {trainings}, each with a seed of its own, 95 % bootstrap interval | {mean} ({ends}) |"
             );
+        }
+        if !self.weak.is_empty() {
+            let _ = writeln!(text, "\nWeak evidence: {}.", format::markdown(&self.weak.join("; ")));
         }
         let _ = write!(
             text,
@@ -187,12 +198,5 @@ impl Card<'_> {
         let agent = self.summary.agents.iter().find(|agent| agent.name == self.plan.agent);
         let seeds = agent.into_iter().flat_map(|agent| &agent.seeds);
         seeds.filter_map(|seed| stats::mean(&seed.final_returns)).collect()
-    }
-
-    /// How long this policy was trained.
-    fn steps(&self) -> u64 {
-        let agent = self.summary.agents.iter().find(|agent| agent.name == self.plan.agent);
-        let seed = agent.and_then(|a| a.seeds.iter().find(|seed| seed.trial == self.plan.id));
-        seed.map_or(0, |seed| seed.progress.steps)
     }
 }

@@ -45,6 +45,15 @@ pub(super) fn agent(run: &RunData, name: &str) -> Value {
     json!(sample.or_else(|| run.plan.experiment.agents.get(name)))
 }
 
+/// All settings that an agent was trained and evaluated under: its own, with its experiment's beside them.
+pub(super) fn all(run: &RunData, name: &str) -> Value {
+    let (mut all, agent) = (experiment(run), agent(run, name));
+    if let (Some(all), Value::Object(agent)) = (all.as_object_mut(), agent) {
+        all.extend(agent);
+    }
+    all
+}
+
 /// What runs differ in: settings of the experiments and of the agents that all have, agents that not all have, and under
 /// which circumstances they ran.
 pub(super) fn between(runs: &[&RunData]) -> Vec<Difference> {

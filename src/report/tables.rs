@@ -82,7 +82,12 @@ impl NamedTable {
         let Self { name, table } = self;
         let alignment: String =
             table.columns.iter().map(|(_, number)| if *number { 'r' } else { 'l' }).collect();
-        let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
+        // After a line's end these would belong to it.
+        let guard = |row: &str| if row.starts_with(['[', '*']) { "{}" } else { "" };
+        let line = |cells: Vec<String>| {
+            let row = cells.join(" & ");
+            format!("    {}{row} \\\\\n", guard(&row))
+        };
         let header = line(table.columns.iter().map(|(title, _)| latex(title)).collect());
         let cell = |cell: &Cell| {
             let text = latex(&cell.text);
@@ -139,7 +144,7 @@ fn latex(text: &str) -> String {
             '<' => set.push_str("\\textless{}"),
             '>' => set.push_str("\\textgreater{}"),
             '|' => set.push_str("\\textbar{}"),
-            '"' => set.push_str("\\textquotedbl{}"),
+            '"' => set.push_str("\\symbol{34}"),
             '–' => set.push_str("--"),
             '—' => set.push_str("---"),
             '−' => set.push_str("$-$"),

@@ -208,6 +208,11 @@ impl SavedAgent {
         environment.into_iter().chain(self.settings.policy.shown()).collect()
     }
 
+    /// Whether it acts by the environment's state instead of an observation.
+    pub fn plans_on_simulator(&self) -> bool {
+        matches!(self.settings.policy, PolicySpec::Planning(_))
+    }
+
     /// Environment steps that it was trained for; `None` for one that does not learn.
     pub fn trained_steps(&self) -> Option<u64> {
         self.learned.as_ref().map(|learned| learned.progress.steps)

@@ -44,6 +44,12 @@ fn a_run_is_refused_once_its_model_has_changed() {
     let same = start("2", &elsewhere);
     assert_eq!(settings_hash(&run), settings_hash(&same), "it is the same robot");
 
+    let runs = [&run, &same].map(|run| run.display().to_string());
+    let baseline = directory.path().join("baseline.json").display().to_string();
+    assert!(output(&["baseline", &runs[0], "-o", &baseline]).status.success());
+    let (code, stderr) = failure(&["check", "--baseline", &baseline, &runs[1]]);
+    assert!(!stderr.contains("cannot be compared") && code != 2, "the same task: {stderr}");
+
     let run = run.canonicalize().unwrap().display().to_string();
     let play = ["play", &run, "random"];
     assert!(output(&play).status.success());
@@ -55,7 +61,10 @@ fn a_run_is_refused_once_its_model_has_changed() {
     assert!(stderr.contains("robot.xml has changed since the run began"), "{stderr}");
     let (code, stderr) = failure(&["run", &format!("--resume={run}")]);
     assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("environment.files.xml_file"), "{stderr}");
+    assert!(stderr.contains("robot.xml has changed since the run began"), "{stderr}");
+    let (code, stderr) = failure(&["run", &format!("{run}/experiment.json")]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("robot.xml has changed since the run began"), "{stderr}");
     // Another robot is played when it is asked for.
     let other = format!("xml_file={}", elsewhere.display());
     assert!(output(&[&play[..], &["--option", &other]].concat()).status.success());

@@ -20,6 +20,9 @@ use crate::problem::Problem;
 /// is below the options.
 pub type Make<T> = Arc<dyn Fn(&Options) -> Result<Box<T>, Problem> + Send + Sync>;
 
+/// Tells which files an environment's options name; fails as [`Make`] does.
+pub type Files = Arc<dyn Fn(&Options) -> Result<Vec<OptionFile>, Problem> + Send + Sync>;
+
 /// The family of small mechanical systems.
 pub const CLASSIC_CONTROL: &str = "classic control";
 /// The family of small worlds with countable states.
@@ -51,7 +54,7 @@ pub struct EnvSpec {
     /// Builds the environment from its options.
     pub make: Make<dyn Env>,
     /// The files that options name and that decide what the environment is; for most there are none. Fails as `make` does.
-    pub files: Arc<dyn Fn(&Options) -> Result<Vec<OptionFile>, Problem> + Send + Sync>,
+    pub files: Files,
     /// The JSON Schema of the options, with descriptions and defaults.
     pub options_schema: Arc<dyn Fn() -> Schema + Send + Sync>,
     /// Named numbers that hard-coded rules may use, in SI units where they have one.

@@ -104,7 +104,7 @@ fn ablation(report: &Report) -> Option<Block> {
         return None;
     }
     let decimals = decimals(report);
-    let settings = |series: &Series| differing::agent(&report.runs[series.run], &series.name);
+    let settings = |series: &Series| differing::all(&report.runs[series.run], &series.name);
     let base_settings = settings(base);
     let mut rows = vec![Row {
         cells: vec![
