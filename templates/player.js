@@ -412,13 +412,15 @@ const setUpPlayer = (player) => {
   training.addEventListener("input", () => showMoment(through()[Number(training.value)]));
   const tellMoment = () => {
     const all = through(), take = subject();
-    player.querySelector("[data-through]").hidden = all.length < 3;
+    training.disabled = all.length < 3;
+    // A page that more takes come to keeps the room for it, so that nothing moves when they do.
+    player.querySelector("[data-through]").hidden = training.disabled && !document.querySelector("[data-written]");
     training.max = Math.max(all.length - 1, 1);
     training.value = all.indexOf(tiles[0].index);
     moment.textContent = momentOf(take);
     training.setAttribute("aria-valuetext", momentOf(take));
     document.dispatchEvent(new CustomEvent("take-shown", {
-      detail: all.length < 3 ? null : {
+      detail: training.disabled ? null : {
         at: take.at, label: `${take.agent}, seed ${take.seed}, ${momentOf(take)}`,
         // Every moment that there is a take of, and what shows it.
         moments: all.map((index) => ({ at: takes[index].at, show: () => showMoment(index) })).filter(({ at }) => at),
