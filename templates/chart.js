@@ -262,7 +262,7 @@ const setUpFigure = (figure) => {
     for (const line of lines) {
       const [xs, , low, high] = line.middle, upper = [], lower = [];
       if (low.every((value, index) => value === high[index])) continue;
-      const [from, to] = part(xs);
+      const [from, to] = part(xs, view.x);
       // Below what a logarithmic axis can show is below its edge.
       const floor = view.logY ? view.y[0] / 10 : -Infinity;
       for (let index = from; index <= to; index += 1) {

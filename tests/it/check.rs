@@ -674,7 +674,7 @@ fn history_lists_what_was_recorded() {
     let json = rushes(folder.path(), &["history", "cartpole", "--output", ".", "--json"]);
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json[1]["series"][0]["scores"], json!(RANDOM));
-    assert!(csv.contains(",environment\r\n") && csv.contains(",CartPole-v1\r\n"), "{csv}");
+    assert!(csv.contains(",environment,label\r\n") && csv.contains(",CartPole-v1,\r\n"), "{csv}");
     let unknown = rushes(folder.path(), &["history", "pendulum", "--output", "."]);
     assert!(stderr(&unknown).contains("there are runs of cartpole"), "{}", stderr(&unknown));
 }
