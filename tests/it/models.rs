@@ -39,7 +39,8 @@ fn a_run_is_refused_once_its_model_has_changed() {
         run_experiment(&folder, &experiment(file), &[])
     };
     let run = start("1", &model);
-    let elsewhere = directory.path().join("copy.xml");
+    std::fs::create_dir(directory.path().join("elsewhere")).unwrap();
+    let elsewhere = directory.path().join("elsewhere/robot.xml");
     std::fs::copy(&model, &elsewhere).unwrap();
     let same = start("2", &elsewhere);
     assert_eq!(settings_hash(&run), settings_hash(&same), "it is the same robot");

@@ -288,6 +288,8 @@ fn a_folder_for_a_hub_holds_card_policy_settings_and_film() {
     |---|--:|
     | this policy, 1 evaluation episode, mean ± standard deviation | 5.000 ± 0.000 |
 
+    Weak evidence: one seed: another one may come out otherwise; evaluations of only 1 episode.
+
     Actions are the best ones, episodes are numbered from seed 1000000000.
 
     ## Use it
