@@ -502,11 +502,11 @@ fn runs_go_by_their_labels_and_what_differs_between_them_is_told() {
     agent | changed | mean | difference | 95 % interval | P(improvement)
     reinforce · as it was (the base) |  | 492.0 |  |  | 
     random · as it was | 16 settings | 22.0 | −470.0 | −471.8 – −468.2 | 0 % (0 % – 0 %)
-    random · rates tried | 16 settings | 21.5 | −470.5 | −472.1 – −468.9 | 0 % (0 % – 0 %)
+    random · rates tried | 17 settings | 21.5 | −470.5 | −472.1 – −468.9 | 0 % (0 % – 0 %)
     lean · as it was | 17 settings | 22.0 | −470.0 | −471.8 – −468.2 | 0 % (0 % – 0 %)
-    slow · rates tried | training.algorithm.learning_rate 0.02 → 0.001 | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
-    fast · rates tried | nothing | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
-    wide · rates tried | policy.hidden [16] → [32,32] | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
+    slow · rates tried | seeds 0, 1, 2, 3, 4 → 0, 1, 2, 3; training.algorithm.learning_rate 0.02 → 0.001 | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
+    fast · rates tried | seeds 0, 1, 2, 3, 4 → 0, 1, 2, 3 | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
+    wide · rates tried | seeds 0, 1, 2, 3, 4 → 0, 1, 2, 3; policy.hidden [16] → [32,32] | 201.5 | −290.5 | −292.1 – −288.9 | 0 % (0 % – 0 %)
     "#);
     insta::assert_snapshot!(table(&page, "Settings and circumstances"), @r#"
     setting | as it was | rates tried
