@@ -63,7 +63,8 @@
         replace(shown, fresh);
       }
       known.set(name, text);
-      last = fresh.isConnected ? fresh : shown;
+      // One that is unchanged stays in its own document.
+      last = fresh.ownerDocument === document ? fresh : shown;
     }
     for (const [name, part] of old) {
       part.remove();

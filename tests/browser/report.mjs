@@ -248,6 +248,8 @@ async function checkCharts(page) {
     if (await figure.locator('.tools button[title^="Single"]').count()) {
       await changes("single episodes", () => press("Single"), () => press("Single"));
     }
+    // Scrolling to it may otherwise move it under or away from the pointer.
+    await page.mouse.move(0, 0);
     await svg.focus();
     await svg.press("ArrowLeft");
     const tip = figure.locator(".tip");
