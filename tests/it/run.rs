@@ -109,7 +109,8 @@ fn wait_for_lock(trial: &Path) {
 fn the_page_of_a_running_run_says_so_until_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("smoke/latest/index.html");
-    let is_live = || std::fs::read_to_string(&page).is_ok_and(|page| page.contains("data-written=\""));
+    let is_live =
+        || std::fs::read_to_string(&page).is_ok_and(|page| page.contains("data-written=\""));
     let mut child = start_long(folder.path(), false);
     // Its curve is drawn while it trains.
     wait_for(|| {
