@@ -26,13 +26,13 @@ impl Names {
             name => name.to_owned(),
         };
         let names: Vec<String> = joints.iter().enumerate().map(named).collect();
-        let numbers = |parts: fn(JointKind) -> &'static [(&'static str, &'static str)]| {
+        let numbers = |free: &'static [Part]| {
             let of_joint = |(joint, name): (&Joint, &String)| {
-                let meaning = |&(part, unit): &(&str, &str)| Meaning {
+                let meaning = |&(part, unit): &Part| Meaning {
                     name: if part.is_empty() { name.clone() } else { format!("{name} {part}") },
                     unit: unit.into(),
                 };
-                parts(joint.kind).iter().map(meaning).collect::<Vec<_>>()
+                parts(joint.kind, free).iter().map(meaning).collect::<Vec<_>>()
             };
             joints.iter().zip(&names).flat_map(of_joint).collect()
         };
@@ -42,8 +42,8 @@ impl Names {
             Meaning { name: name.unwrap_or_else(|| format!("ctrl[{i}]")), unit: String::new() }
         };
         Self {
-            positions: numbers(positions),
-            velocities: numbers(velocities),
+            positions: numbers(POSITION),
+            velocities: numbers(VELOCITY),
             controls: model.actuators().into_iter().enumerate().map(control).collect(),
             bodies: (0..model.bodies()).map(|i| model.name(Kind::Body, i)).collect(),
         }
@@ -84,38 +84,35 @@ impl Names {
     }
 }
 
-/// The numbers of a joint's position, and their units.
-fn positions(kind: JointKind) -> &'static [(&'static str, &'static str)] {
-    const FREE: [(&str, &str); 7] = [
-        ("x", "m"),
-        ("y", "m"),
-        ("z", "m"),
-        ("quaternion w", ""),
-        ("quaternion x", ""),
-        ("quaternion y", ""),
-        ("quaternion z", ""),
-    ];
-    match kind {
-        JointKind::Free => &FREE,
-        JointKind::Ball => &FREE[3..],
-        JointKind::Slide => &[("", "m")],
-        JointKind::Hinge => &[("", "rad")],
-    }
-}
+/// A number of a joint: what of it, nothing where it is the only one, and its unit.
+type Part = (&'static str, &'static str);
 
-/// The numbers of a joint's velocity, and the units of what moves.
-fn velocities(kind: JointKind) -> &'static [(&'static str, &'static str)] {
-    const FREE: [(&str, &str); 6] = [
-        ("x", "m"),
-        ("y", "m"),
-        ("z", "m"),
-        ("angular x", "rad"),
-        ("angular y", "rad"),
-        ("angular z", "rad"),
-    ];
+/// The position of a free joint.
+const POSITION: &[Part] = &[
+    ("x", "m"),
+    ("y", "m"),
+    ("z", "m"),
+    ("quaternion w", ""),
+    ("quaternion x", ""),
+    ("quaternion y", ""),
+    ("quaternion z", ""),
+];
+
+/// What of a free joint moves, at each number of its velocity.
+const VELOCITY: &[Part] = &[
+    ("x", "m"),
+    ("y", "m"),
+    ("z", "m"),
+    ("angular x", "rad"),
+    ("angular y", "rad"),
+    ("angular z", "rad"),
+];
+
+/// The numbers of a joint, given those of a free one: a place, then a direction, which alone is a ball joint's.
+fn parts(kind: JointKind, free: &'static [Part]) -> &'static [Part] {
     match kind {
-        JointKind::Free => &FREE,
-        JointKind::Ball => &FREE[3..],
+        JointKind::Free => free,
+        JointKind::Ball => &free[3..],
         JointKind::Slide => &[("", "m")],
         JointKind::Hinge => &[("", "rad")],
     }
