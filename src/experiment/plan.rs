@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::environment::EnvironmentSpec;
 use super::search::Sample;
+use super::shard::Shard;
 use super::spec::{AgentSpec, EvaluationSpec, RecordingSpec, Spec};
 use crate::env::{Env, TimeLimit};
 use crate::policy::ObservationSpec;
@@ -22,6 +23,9 @@ pub struct Plan {
     pub experiment: Spec,
     /// Hash of everything in the experiment that decides the returns.
     pub settings_hash: String,
+    /// Which part of the experiment's trials these are, where they are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// What a search tries, as far as it is decided; more may follow from how these turn out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
@@ -77,6 +81,7 @@ impl Plan {
         let mut plan = Self {
             format_version: FORMAT_VERSION,
             settings_hash: settings_hash(&experiment),
+            shard: None,
             samples: Vec::new(),
             trials: Vec::new(),
             experiment,

@@ -307,6 +307,7 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         search: None,
         check: Default::default(),
         trial_timeout_seconds: None,
+        resources: None,
         directory: first.directory.clone(),
     };
     Some(Plan { trials, ..Plan::new(experiment) })

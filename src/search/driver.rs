@@ -319,6 +319,7 @@ mod tests {
         fn ended(&self, _: &TrialPlan, _: &TrialResult) {}
         fn stopped(&self, _: &TrialPlan) {}
         fn again(&self, _: &TrialPlan, _: &str) {}
+        fn note(&self, _: &str) {}
     }
 
     /// Runs a search over these learning rates; what became of it, the plan, the calls of the runner, and which
