@@ -170,8 +170,12 @@ impl Holder {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             file => file?,
         };
-        file.write_all(&serde_json::to_vec(self)?)?;
-        Ok(true)
+        let written = file.write_all(&serde_json::to_vec(self)?);
+        if written.is_err() {
+            // On a full disk, say: nobody is to wait for it.
+            let _ = fs::remove_file(path);
+        }
+        written.map(|()| true).map_err(Into::into)
     }
 
     fn is_in(&self, path: &Path) -> bool {

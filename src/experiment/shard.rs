@@ -6,9 +6,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Plan, TrialPlan};
-use crate::policy::PolicySpec;
-
 /// One of several parts of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shard {
@@ -37,74 +34,20 @@ impl FromStr for Shard {
     }
 }
 
-impl Plan {
-    /// The plan with the trials of one shard only: each is in exactly one, whatever machine decides it. The trials go,
-    /// the most expensive first, to the shard that has the least to do so far.
-    ///
-    /// # Errors
-    /// Fails if the experiment searches, whose later trials follow from all earlier ones, or has fewer trials than there
-    /// are shards.
-    pub fn only(mut self, shard: Shard) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            self.experiment.search.is_none(),
-            "search: a search cannot be run in shards, since its rounds follow from all of its trials; leave the search \
-             out, or use an engine (--engine slurm)"
-        );
-        let trials = self.trials.len();
-        anyhow::ensure!(
-            shard.of <= trials,
-            "shard {shard}: the experiment has only {trials} trials; use at most as many shards"
-        );
-        let mut costs = Vec::new();
-        for (index, trial) in self.trials.iter().enumerate() {
-            costs.push((trial.cost()?, index));
+impl Shard {
+    /// Which of the trials that cost this much are its own: each is in exactly one shard, whatever machine decides it. The
+    /// trials go, the most expensive first, to the shard that has the least to do so far.
+    pub(super) fn owns(self, costs: &[u64]) -> Vec<bool> {
+        let mut order: Vec<usize> = (0..costs.len()).collect();
+        order.sort_by_key(|index| (Reverse(costs[*index]), *index));
+        let mut loads = vec![0_u64; self.of];
+        let mut owns = vec![false; costs.len()];
+        for index in order {
+            let lightest = (0..self.of).min_by_key(|shard| loads[*shard]).unwrap_or(0);
+            loads[lightest] = loads[lightest].saturating_add(costs[index]);
+            owns[index] = lightest + 1 == self.number;
         }
-        costs.sort_by_key(|(cost, index)| (Reverse(*cost), *index));
-        let mut loads = vec![0_u64; shard.of];
-        let mut own = Vec::new();
-        for (cost, index) in costs {
-            let lightest = (0..shard.of).min_by_key(|shard| loads[*shard]).unwrap_or(0);
-            loads[lightest] = loads[lightest].saturating_add(cost);
-            if lightest + 1 == shard.number {
-                own.push(index);
-            }
-        }
-        let mut index = 0..;
-        self.trials.retain(|_| index.next().is_some_and(|index| own.contains(&index)));
-        self.shard = Some(shard);
-        Ok(self)
-    }
-}
-
-impl TrialPlan {
-    /// About how much the trial has to compute, to compare it with others of its plan: the environment steps that its
-    /// schedule and its evaluations come to, times the width of its network. At least 1.
-    ///
-    /// # Errors
-    /// Fails if the environment is unknown; never for a checked experiment.
-    fn cost(&self) -> anyhow::Result<u64> {
-        /// Steps of an episode without a time limit, and of an update.
-        const EPISODE: u64 = 1000;
-        const UPDATE: u64 = 100;
-        /// Training, beside just acting.
-        const LEARNING: u64 = 4;
-        let limit = self.environment.time_limit(&*self.environment.spec()?);
-        let episode = limit.map_or(EPISODE, u64::from);
-        let trained = self.settings.schedule().map_or(0, |schedule| {
-            let limits = [
-                schedule.steps,
-                schedule.episodes.map(|episodes| episodes.saturating_mul(episode)),
-                schedule.updates.map(|updates| updates.saturating_mul(UPDATE)),
-            ];
-            limits.into_iter().flatten().min().unwrap_or(EPISODE * UPDATE)
-        });
-        let evaluated = self.evaluation.episodes.saturating_mul(episode);
-        let width = match &self.settings.policy {
-            PolicySpec::Neural(network) => 1 + network.hidden.iter().sum::<usize>() as u64 / 64,
-            _ => 1,
-        };
-        let steps = trained.saturating_mul(LEARNING).saturating_add(evaluated);
-        Ok(steps.saturating_mul(width).max(1))
+        owns
     }
 }
 
@@ -113,6 +56,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::experiment::Plan;
 
     fn plan(search: &Value) -> Plan {
         let learner = |steps: u64| {

@@ -133,6 +133,11 @@ impl RunReader {
                 plan
             }
         };
+        if let Some(shard) = plan.shard {
+            notes.push(format!(
+                "only the trials of shard {shard} are here; `rushes merge` makes one run of all shards"
+            ));
+        }
         let info = match dir.info() {
             Ok(info) => Some(info),
             Err(error) => {
