@@ -78,7 +78,7 @@ fn label(written: &str) -> Result<String, String> {
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let (file, spec) = experiment(&args)?;
-    let commands = spec.commands();
+    let commands = spec.commands()?;
     let signature = announced(&args, &commands)?;
     let mut spec = with_environment(&args, &file, spec)?;
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -94,7 +94,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     args.files.have_room()?;
     let baseline = args.check.as_deref().map(Scores::read).transpose()?;
     if let Some(baseline) = &baseline {
-        regression::comparable(baseline, &spec.environment.task())?;
+        let tasks: Vec<String> = spec.environments().map(EnvironmentSpec::task).collect();
+        regression::comparable(baseline, &tasks.join(", "))?;
     }
     let plan = search::plan(spec)?;
     let mut versions = provenance::versions();
@@ -105,7 +106,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
-    versions.extend(environment_version(&plan.experiment.environment));
+    versions.extend(environment_versions(&plan.experiment));
     let memory = MemoryEstimate::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", file.display());
@@ -230,12 +231,19 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
 /// The experiment once its environment has been started, where other processes make it. A run that goes on knows its
 /// environment from its plan.
 fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<Spec> {
-    if args.resume.is_some() && spec.environment.is_unseen() {
+    if args.resume.is_some() && spec.environments().any(EnvironmentSpec::is_unseen) {
         let run = match &args.resume {
             Some(Some(run)) => run.clone(),
             _ => RunDir::latest(&args.output, &spec.name)?,
         };
-        spec.environment.described = RunDir::open(&run)?.plan()?.experiment.environment.described;
+        let before = RunDir::open(&run)?.plan()?.experiment;
+        let own = before.environments().find(|_| !before.is_suite());
+        let names: Vec<Option<String>> =
+            spec.environment_names().map(|name| name.map(str::to_owned)).collect();
+        for (name, environment) in names.into_iter().zip(spec.environments_mut()) {
+            let before = name.map_or(own, |name| before.environments.get(&name));
+            environment.described = before.and_then(|before| before.described.clone());
+        }
     }
     environment::started(spec)?.map_err(|problems| {
         let text = env::input::read_text(file).unwrap_or_default();
@@ -243,10 +251,14 @@ fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<
     })
 }
 
-/// What made an environment of other processes, for the record.
-fn environment_version(environment: &EnvironmentSpec) -> Option<(String, String)> {
-    let adapter = environment.described.as_ref()?.adapter.clone()?;
-    Some(("environment".to_owned(), adapter))
+/// What made environments of other processes, for the record.
+fn environment_versions(experiment: &Spec) -> impl Iterator<Item = (String, String)> {
+    let named = experiment.environment_names().zip(experiment.environments());
+    named.filter_map(|(name, environment)| {
+        let adapter = environment.described.as_ref()?.adapter.clone()?;
+        let name = name.map_or_else(|| "environment".to_owned(), |n| format!("environment {n}"));
+        Some((name, adapter))
+    })
 }
 
 /// Shows what the run will start, once it is known to be the reader's will: it stands in a file that they name, or in a
