@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
-    AgentSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec,
-    StopSpec, Target, TrainerSpec, Views, part, repeated_keys, schema,
+    AgentSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample,
+    ScheduleSpec, Spec, StopSpec, Target, TrainerSpec, Views, part, repeated_keys, schema,
     search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
@@ -168,6 +168,19 @@ fn suite_problems(spec: &Spec, value: &Value, validator: &ExperimentValidator) -
             problems.push(Problem::new(&place, names::unknown("environment", name, &names)));
         }
     }
+    let mut tasks: Vec<(String, &str)> = Vec::new();
+    for (name, environment) in &spec.environments {
+        let task = environment.task();
+        match tasks.iter().find(|(known, _)| *known == task) {
+            Some((_, other)) => problems.push(Problem::new(
+                &["environments", name],
+                format!(
+                    "the same environment as `{other}`; to compare settings in it, make two agents"
+                ),
+            )),
+            None => tasks.push((task, name)),
+        }
+    }
     for (name, score) in &spec.scores {
         if score.random.is_some() && score.random == score.reference {
             let message = "expected another return than `random`, to divide by the difference";
@@ -318,8 +331,9 @@ fn too_many_samples(spec: &Spec) -> Option<Problem> {
 
 /// What is wrong with the search of an experiment that is right without it.
 fn search_problems(spec: &Spec, validator: &ExperimentValidator) -> Vec<Problem> {
-    let threshold =
-        |environment: &EnvironmentSpec| environment.spec().ok().and_then(|env| env.reward_threshold);
+    let threshold = |environment: &EnvironmentSpec| {
+        environment.spec().ok().and_then(|env| env.reward_threshold)
+    };
     let all_have_one = spec.environments().all(|environment| threshold(environment).is_some());
     let check = |value: &Value| check_with(value, validator).err().unwrap_or_default();
     if let Some(problem) = too_many_samples(spec) {

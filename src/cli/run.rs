@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, ExperimentError, Override, ScheduleSpec, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
-use crate::runner::{Display, Interrupt, Local, Request};
+use crate::runner::{Display, Interrupt, Local, Only, Request, TrialPattern};
 use crate::search::Ending;
 use crate::store::{self, RunDir};
 use crate::trial::MemoryEstimate;
@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// schedule: `agents.ppo.training.schedule.steps=200000`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<Override>,
+    /// Run only some trials and leave the others to a resume: `AGENT/SEED`, in a suite `ENVIRONMENT/AGENT/SEED`, or the
+    /// first parts of that, with `*` for any: `cartpole`, `*/ppo`, `*/*/0`.
+    #[arg(long, value_name = "PATTERN")]
+    only: Vec<TrialPattern>,
     /// What to call the run in reports, comparisons and the history, for example `gamma 0.98`; a resumed run keeps its
     /// own unless given another.
     #[arg(long, value_name = "TEXT", value_parser = label)]
@@ -98,6 +102,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         regression::comparable(baseline, &tasks.join(", "))?;
     }
     let plan = search::plan(spec)?;
+    TrialPattern::check(&args.only, &plan)?;
     let mut versions = provenance::versions();
     for engine in validation::missing_engines(&plan)? {
         let mut program =
@@ -141,7 +146,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         console::message(statement);
     }
     let dir = run.dir().clone();
-    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
+    let local = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
+    let runner = Only { inner: &local, run: &dir, patterns: &args.only };
     let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &*display));
     display.close();
     if let Err(error) = page {
@@ -166,7 +172,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
                 ),
             };
             let command = going_on(&args, dir.path());
-            console::message(format_args!("ended early{left_out}; go on with: {command}"));
+            let how = match args.only.is_empty() || interrupt.request().is_some() {
+                true => "ended early",
+                false => "ran what --only names",
+            };
+            console::message(format_args!("{how}{left_out}; go on with: {command}"));
         }
         Ending::Interrupted => {
             let command = going_on(&args, dir.path());
@@ -216,7 +226,7 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
                 file.display()
             );
             let spec = validation::load(file, &args.overrides)?;
-            Ok((file.clone(), if args.quick { quick(spec) } else { spec }))
+            Ok((file.clone(), if args.quick { quick(spec)? } else { spec }))
         }
         (None, Some(Some(run))) => {
             let dir = RunDir::open(run)?;
@@ -310,7 +320,11 @@ fn next(
     }
     let learner = experiment.agents.iter().find(|(_, agent)| agent.training.is_some());
     if let Some((name, agent)) = learner {
-        let mut play = vec!["play", "--video", "film.mp4", &run, name];
+        let played = match experiment.environments.keys().next() {
+            Some(environment) => format!("{environment}/{name}"),
+            None => name.clone(),
+        };
+        let mut play = vec!["play", "--video", "film.mp4", &run, &played];
         if name.starts_with('-') {
             play.insert(3, "--");
         }

@@ -142,7 +142,8 @@ fn of_part(mut agent: Value, name: &str) -> Option<Value> {
         None => {}
         Some(Value::Null) => return None,
         Some(patch) => {
-            let algorithm = |settings: &Value| settings.pointer("/training/algorithm/name").cloned();
+            let algorithm =
+                |settings: &Value| settings.pointer("/training/algorithm/name").cloned();
             if algorithm(patch).is_some_and(|new| algorithm(&agent) != Some(new)) {
                 agent["training"]["algorithm"].take();
             }
@@ -185,7 +186,11 @@ mod tests {
             (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
             (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
             (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (
+                json!({"a": {"b": "c"}}),
+                json!({"a": {"b": "d", "c": null}}),
+                json!({"a": {"b": "d"}}),
+            ),
             (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
             (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),

@@ -68,7 +68,12 @@ impl SavedAgent {
             environment,
             trial_seed: 0,
             evaluation: EvaluationSpec::default(),
-            settings: AgentSpec { policy, training: None, trainer: None, environments: Default::default() },
+            settings: AgentSpec {
+                policy,
+                training: None,
+                trainer: None,
+                environments: Default::default(),
+            },
             learned: None,
         }
     }

@@ -30,7 +30,9 @@ pub fn take_over(spec: &mut Spec, folder: &Path) -> anyhow::Result<Vec<String>> 
             let place = || format!("agents.{name}.training.initial_policy");
             let (found, tensors) =
                 take(initial, folder, &environment, &agent.policy).with_context(place)?;
-            if let Some(training) = spec.agents[name].training.as_mut().filter(|_| part.name.is_none()) {
+            if let Some(training) =
+                spec.agents[name].training.as_mut().filter(|_| part.name.is_none())
+            {
                 training.initial_policy = Some(found);
             } else if let Some(environment) = &part.name {
                 let patch = spec.agents[name].environments.entry(environment.clone()).or_default();

@@ -13,12 +13,14 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::summary::{
-    AgentSummary, EnvironmentSummary, Goal, PolicyKind, SampleSummary, SearchSummary, SearchedAgent, SeedSummary,
-    Summary,
+    AgentSummary, EnvironmentSummary, Goal, PolicyKind, SampleSummary, SearchSummary,
+    SearchedAgent, SeedSummary, Summary,
 };
 use super::trial::{Trial, TrialReader, in_run};
 use crate::env::EnvSpec;
-use crate::experiment::{AgentSpec, EnvironmentSpec, Part, Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
+use crate::experiment::{
+    AgentSpec, EnvironmentSpec, Part, Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan,
+};
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus, UnsafeName};
@@ -26,6 +28,7 @@ use crate::search::{self, SampleScore, Standing};
 use crate::store::{self, RunDir, TrialDir};
 
 /// A run, as far as it could be read.
+#[derive(Clone)]
 pub struct RunData {
     /// Where it lies.
     pub dir: RunDir,
@@ -89,14 +92,14 @@ impl RunData {
         Ok(())
     }
 
-    /// The run's parts, in one environment each, with the trials, settings and summary of that; itself where it is no
-    /// suite. The first part has the notes.
+    /// A suite's parts, in one environment each, with the trials, settings and summary of that and without the notes; a
+    /// copy of itself where it is no suite.
     ///
     /// # Errors
     /// Fails if the settings of a part do not fit.
-    pub fn parts(mut self) -> anyhow::Result<Vec<Self>> {
+    pub fn parts(&self) -> anyhow::Result<Vec<Self>> {
         if !self.plan.experiment.is_suite() {
-            return Ok(vec![self]);
+            return Ok(vec![self.clone()]);
         }
         let parts = self.plan.experiment.parts()?;
         let of = |part: Part| {
@@ -115,7 +118,7 @@ impl RunData {
                 trials: self.trials.iter().filter(|t| is_here(&t.plan)).cloned().collect(),
                 summary: self.summary.part(name),
                 env: part.experiment.environment.spec().ok(),
-                notes: std::mem::take(&mut self.notes),
+                notes: Vec::new(),
                 environment_name: part.name.clone(),
             }
         };
@@ -367,9 +370,9 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
     let mut seeds: Vec<u64> = trials.iter().map(|trial| trial.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
-    let of_suite = trials.iter().filter_map(|trial| {
-        Some((trial.environment_name.clone()?, trial.environment.clone()))
-    });
+    let of_suite = trials
+        .iter()
+        .filter_map(|trial| Some((trial.environment_name.clone()?, trial.environment.clone())));
     let environments: IndexMap<String, EnvironmentSpec> = of_suite.collect();
     let mut agents: IndexMap<String, AgentSpec> = IndexMap::new();
     for trial in &trials {

@@ -177,9 +177,9 @@ impl TrialReader {
         }
         let events = &self.events;
         let curve = || events.mean_returns(aims.window);
-        let of_sample = plan.sample.and_then(|_| {
-            search::trial_score(&whole.experiment, plan, &curve(), result.as_ref())
-        });
+        let of_sample = plan
+            .sample
+            .and_then(|_| search::trial_score(&whole.experiment, plan, &curve(), result.as_ref()));
         let recorded = match &result {
             Some(result) if !result.takes.is_empty() => result.takes.clone(),
             _ => events.takes.values().map(|(_, take)| take.clone()).collect(),

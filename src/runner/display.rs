@@ -142,8 +142,7 @@ impl Observer for Display {
         let samples = |agent: &String| {
             search.filter(|search| search.searches(agent)).map_or(1, |search| search.count(agent))
         };
-        let everywhere =
-            |agent| samples(agent).saturating_mul(experiment.environments_of(agent));
+        let everywhere = |agent| samples(agent).saturating_mul(experiment.environments_of(agent));
         let agents: u64 = experiment.agents.keys().map(everywhere).fold(0, u64::saturating_add);
         let expected = agents.saturating_mul(experiment.seeds.0.len() as u64);
         state.trials = usize::try_from(expected).unwrap_or(usize::MAX).max(plan.trials.len());
@@ -377,7 +376,8 @@ mod tests {
                 "agents.learner.training.algorithm.learning_rate": { "grid": [0.1, 0.2, 0.3] },
             } },
         }));
-        let mut plan = Plan::new(experiment.expect("a valid experiment")).expect("settings that fit");
+        let mut plan =
+            Plan::new(experiment.expect("a valid experiment")).expect("settings that fit");
         let rate = "agents.learner.training.algorithm.learning_rate";
         let sample = |(number, value): (usize, &f64)| crate::experiment::Sample {
             agent: "learner".into(),

@@ -195,11 +195,7 @@ impl Rounds<'_> {
         plan.samples.iter().map(|sample| Ok((sample.clone(), score(sample)?))).collect()
     }
 
-    fn score(
-        &self,
-        experiment: &Spec,
-        trials: &[&TrialPlan],
-    ) -> anyhow::Result<Option<f64>> {
+    fn score(&self, experiment: &Spec, trials: &[&TrialPlan]) -> anyhow::Result<Option<f64>> {
         let mut results: Vec<(Option<TrialResult>, Option<f64>)> = Vec::new();
         for trial in trials {
             let dir = self.run.trial(&trial.id);

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::{
-    Direction, Objective, ScoreRange, SearchSpec, Spec, Target, TrialPlan,
-};
+use crate::experiment::{Direction, Objective, ScoreRange, SearchSpec, Spec, Target, TrialPlan};
 use crate::record::{Event, Record, StopReason, TrialResult};
 use crate::stats::{self, MovingMean};
 

@@ -135,7 +135,8 @@ mod tests {
                 "policy": { "type": "neural", "observation": observation },
                 "training": { "algorithm": algorithm, "schedule": { "steps": 10_000 } },
             } } });
-        let plan = Plan::new(check(&value).expect("a valid experiment")).expect("settings that fit");
+        let plan =
+            Plan::new(check(&value).expect("a valid experiment")).expect("settings that fit");
         MemoryEstimate::of(&plan).expect("a known environment").at_a_time(1)
     }
 

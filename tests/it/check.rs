@@ -81,7 +81,8 @@ impl Run {
             "agents": agents,
             "check": self.check,
         });
-        let plan = Plan::new(validation::check(&experiment).expect("a valid experiment")).expect("settings that fit");
+        let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"))
+            .expect("settings that fit");
         let summary = Summary {
             format_version: 1,
             experiment: "cartpole".into(),
