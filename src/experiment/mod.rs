@@ -12,6 +12,7 @@ pub mod schema;
 mod search;
 mod shard;
 mod spec;
+mod suite;
 mod synonyms;
 
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
@@ -28,3 +29,4 @@ pub use search::{
 };
 pub use shard::Shard;
 pub use spec::*;
+pub use suite::{Part, ScoreRange, part};

@@ -79,6 +79,7 @@ mod tests {
             experiment["search"] = search.clone();
         }
         Plan::new(crate::validation::check(&experiment).expect("a valid experiment"))
+            .expect("trials")
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Card<'_> {
 
     /// The mean return of each seed's evaluation after training.
     fn scores(&self) -> Vec<f64> {
-        let agent = self.summary.agents.iter().find(|agent| agent.name == self.plan.agent);
+        let agent = self.summary.agents.iter().find(|agent| agent.name == self.plan.agent_name());
         let seeds = agent.into_iter().flat_map(|agent| &agent.seeds);
         seeds.filter_map(|seed| stats::mean(&seed.final_returns)).collect()
     }

@@ -66,7 +66,7 @@ pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::R
         "there is no run of shard {}; name the runs of all of them",
         missing.join(", ")
     );
-    let plan = Plan::new(first_plan.experiment.clone());
+    let plan = Plan::new(first_plan.experiment.clone())?;
     let mut places: BTreeMap<&str, Vec<&RunDir>> = BTreeMap::new();
     for (run, plan) in shards.values() {
         for trial in &plan.trials {

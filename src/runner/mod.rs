@@ -13,6 +13,7 @@ use crate::store::TrialDir;
 mod display;
 mod interrupt;
 mod local;
+mod only;
 mod pace;
 mod process;
 mod slurm;
@@ -20,6 +21,7 @@ mod slurm;
 pub use display::Display;
 pub use interrupt::{Interrupt, Request};
 pub use local::Local;
+pub use only::{Only, TrialPattern};
 pub use process::{engine_program, follow_parent};
 pub use slurm::{Slurm, SlurmOptions};
 
