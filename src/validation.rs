@@ -122,6 +122,8 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
     problems.extend(name_problem(&spec.name));
     if spec.is_suite() {
         problems.extend(suite_problems(&spec, value, validator));
+    } else if value.get("environment").is_none() {
+        problems.push(Problem::new(&[] as &[&str], "the field `environment` is missing"));
     }
     for (name, agent) in &mut spec.agents {
         let Some(training) = &mut agent.training else { continue };
@@ -228,9 +230,6 @@ fn of_part(Problem { mut path, message }: Problem, environment: &str, suite: &Va
 
 /// What no schema can know: names of the tables, and combinations that cannot work.
 fn semantic_problems(spec: &Spec) -> Vec<Problem> {
-    if spec.environment.is_missing() {
-        return vec![Problem::new(&[] as &[&str], "the field `environment` is missing")];
-    }
     let of_environment = spec.environment.problems();
     let mut problems: Vec<Problem> =
         of_environment.into_iter().map(|problem| problem.below(&["environment"])).collect();

@@ -107,7 +107,7 @@ impl EnvironmentSpec {
     }
 
     /// Whether the experiment says nothing of it.
-    pub fn is_missing(&self) -> bool {
+    pub(super) fn is_missing(&self) -> bool {
         *self == Self::default()
     }
 

@@ -6,7 +6,7 @@ use crate::format;
 use crate::record::RunStatus;
 use crate::regression;
 use crate::report::model::{Report, Series};
-use crate::results::suite::{self, Aggregate, SuiteAgent, SuiteScores};
+use crate::results::suite::{self, Aggregate, Estimate, SuiteAgent, SuiteScores};
 use crate::results::weak_evidence;
 use crate::stats::{self, Bootstrap};
 
@@ -151,21 +151,21 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
 fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static str) {
     let iqm = Aggregate::InterquartileMean;
     let mut ranked: Vec<_> = (scores.whole())
-        .filter_map(|(agent, scores)| Some((agent, scores, iqm.of(scores)?)))
+        .filter_map(|(agent, scores)| Some((agent, scores, agent.figure(iqm)?)))
         .collect();
-    ranked.sort_by(|a, b| b.2.total_cmp(&a.2));
-    let [(best, own, value), rest @ ..] = &ranked[..] else {
+    ranked.sort_by(|a, b| b.2.value.total_cmp(&a.2.value));
+    let [(best, own, figure), rest @ ..] = &ranked[..] else {
         return ("There are no figures over all environments.".into(), None, "open");
     };
     let environments = format::plural(scores.environments.len(), "environment");
-    let interval = iqm.interval(own).map_or(String::new(), |range| {
+    let interval = figure.interval.map_or(String::new(), |range| {
         let ends = [range.low, range.high].map(|end| format::fixed(end, 2));
         format!(" [{}]", ends.join(", "))
     });
     let first = format!(
         "{} has the highest interquartile mean over {environments}: {}{interval} of the reference",
         best.name,
-        format::fixed(*value, 2)
+        format::fixed(figure.value, 2)
     );
     let Some((next, others, _)) = rest.first() else { return (format!("{first}."), None, "open") };
     let (probability, range) = suite::improvement(own, others).unwrap_or((0.5, None));
@@ -186,20 +186,21 @@ fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static 
 
 /// The interquartile mean of each agent's scores over all environments.
 fn suite_figures(report: &Report, scores: &SuiteScores) -> Vec<KeyFigure> {
-    let iqm = Aggregate::InterquartileMean;
-    let figure = |(agent, scores): (&SuiteAgent, &[Vec<f64>])| {
+    let environments = format::plural(scores.environments.len(), "environment");
+    let figure = |agent: &SuiteAgent| {
+        let Estimate { value, interval } = agent.figure(Aggregate::InterquartileMean)?;
         let class = report.series.iter().find(|series| series.name == agent.name);
-        let interval = iqm.interval(scores).map_or(String::new(), |range| {
+        let interval = interval.map_or(String::new(), |range| {
             format!("{} – {}, ", format::fixed(range.low, 2), format::fixed(range.high, 2))
         });
-        KeyFigure {
+        Some(KeyFigure {
             label: agent.name.clone(),
             class: class.map(|series| series.class.clone()).unwrap_or_default(),
-            value: iqm.of(scores).map_or("–".into(), |value| format::fixed(value, 2)),
-            note: format!("{interval}{}", format::plural(scores.len(), "environment")),
-        }
+            value: format::fixed(value, 2),
+            note: format!("{interval}{environments}"),
+        })
     };
-    scores.whole().map(figure).take(MOST_FIGURES).collect()
+    scores.agents.iter().filter_map(figure).take(MOST_FIGURES).collect()
 }
 
 /// The best agent of each environment of a suite, where several learn.
