@@ -11,7 +11,7 @@ use super::SavedAgent;
 use crate::algorithm::{self, Setup};
 use crate::experiment::{InitialPolicy, Spec};
 use crate::nn::Tensors;
-use crate::policy::begin_with;
+use crate::policy::{PolicySpec, begin_with};
 
 /// Finds the policies that agents of `spec`, an experiment in `folder`, begin with, and writes down their content. Gives
 /// what is to be said of it: layers that begin anew.
@@ -31,13 +31,24 @@ pub fn take_over(spec: &mut Spec, folder: &Path) -> anyhow::Result<Vec<String>> 
             let bytes = fs::read(&path)?;
             let sha256 = HEXLOWER.encode(&Sha256::digest(&bytes));
             // What another program wrote is refused here.
-            SavedAgent::open(&path, None)?.sees_like(&environment, &agent.policy)?;
+            let saved = SavedAgent::open(&path, None)?;
+            saved.sees_like(&environment, &agent.policy)?;
             let found = InitialPolicy { path, sha256: Some(sha256) };
-            Ok((found, Tensors::from_bytes(&bytes)?))
+            Ok((found, Tensors::from_bytes(&bytes)?, saved))
         };
         let place = || format!("agents.{name}.training.initial_policy");
-        let (found, tensors) = take().with_context(place)?;
+        let (found, tensors, saved) = take().with_context(place)?;
         *initial = found;
+        if let (PolicySpec::Neural(own), PolicySpec::Neural(learned)) =
+            (&agent.policy, saved.policy())
+            && own.activation != learned.activation
+        {
+            said.push(format!(
+                "{name}: begins with a policy that was trained with {} activations and has {}, so that it acts \
+                 otherwise from the start; `policy.activation` says which",
+                learned.activation, own.activation
+            ));
+        }
         let (_, env) = environment.build(&agent.policy)?;
         let fresh = algorithm::settings(&training.algorithm)?.build_policy(&Setup {
             policy: &agent.policy,
