@@ -194,7 +194,7 @@ fn a_trial_that_a_lengthened_run_left_out_is_not_taken_for_a_whole_one() {
     let said = "the user ended 1 of 2 trials before the schedule did, and 1 has only the result of before the schedule \
                 was lengthened";
     let page = std::fs::read_to_string(run.join("index.html")).unwrap();
-    assert!(page.contains(said) && page.contains("class=\"verdict mixed\""), "{page}");
+    assert!(page.contains(said), "{page}");
     let summary = rushes::results::summary(&RunDir::open(&run).unwrap()).unwrap();
     assert!(summary.agents[0].seeds.iter().all(|seed| seed.ended_early));
 }
