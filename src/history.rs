@@ -376,6 +376,7 @@ mod tests {
             finished: None,
             versions: [("rushes".to_owned(), "0.1.0".to_owned())].into_iter().collect(),
             git: Some(GitInfo { commit: "0123456789".into(), dirty: true }),
+            environments: IndexMap::new(),
             environment: "CartPole-v1".into(),
             reward_threshold: None,
             search: None,

@@ -162,7 +162,7 @@ impl RunDir {
     /// # Errors
     /// Fails if a file cannot be read or written, or is not what it was when the plan was made.
     pub fn take_initial_policies(&self, plan: &Plan, folder: &Path) -> anyhow::Result<()> {
-        for InitialPolicy { path, sha256 } in plan.experiment.initial_policies() {
+        for InitialPolicy { path, sha256 } in plan.initial_policies() {
             let sha256 = sha256.as_deref().context("an initial policy was not looked for")?;
             let own = folder.join(initial_policy(sha256));
             let path = if own.is_file() { &own } else { path };

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
-    AgentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample, ScheduleSpec, Spec,
-    StopSpec, Target, TrainerSpec, Views, repeated_keys, schema,
+    AgentSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample,
+    ScheduleSpec, Spec, StopSpec, Target, TrainerSpec, Views, part, repeated_keys, schema,
     search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
@@ -64,7 +64,8 @@ fn change(experiment: &mut Value, overrides: &[Override]) -> anyhow::Result<()> 
 
 /// Where something is started, says in which folder: what is relative is so to that of `file`.
 fn placed(mut spec: Spec, file: &Path) -> Result<Spec, Problem> {
-    if spec.commands().is_empty() {
+    let commands = spec.commands().map_err(|e| Problem::new(&[] as &[&str], format!("{e:#}")))?;
+    if commands.is_empty() {
         return Ok(spec);
     }
     let own = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
@@ -117,27 +118,122 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
     }
     let mut spec: Spec =
         serde_path_to_error::deserialize(value).map_err(|error| vec![Problem::of_serde(&error)])?;
+    let mut problems = spec.check.problems();
+    problems.extend(name_problem(&spec.name));
+    if spec.is_suite() {
+        problems.extend(suite_problems(&spec, value, validator));
+    }
     for (name, agent) in &mut spec.agents {
         let Some(training) = &mut agent.training else { continue };
-        training.algorithm = algorithm::resolved(&training.algorithm).map_err(|error| {
-            vec![Problem::new(&["agents", name, "training", "algorithm"], format!("{error:#}"))]
-        })?;
+        match algorithm::resolved(&training.algorithm) {
+            Ok(resolved) => training.algorithm = resolved,
+            Err(error) => problems.push(Problem::new(
+                &["agents", name, "training", "algorithm"],
+                format!("{error:#}"),
+            )),
+        }
     }
-    spec.environment.fill_in_id();
-    let mut problems = semantic_problems(&spec);
+    for environment in spec.environments_mut() {
+        environment.fill_in_id();
+    }
+    if problems.is_empty() {
+        problems.extend(too_many_trials(&spec));
+        if !spec.is_suite() {
+            problems.extend(semantic_problems(&spec));
+        }
+    }
     if problems.is_empty() {
         problems = search_problems(&spec, validator);
     }
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
 }
 
+/// What is wrong with the parts of a suite, each where it is written; what is wrong in several environments alike is told
+/// once.
+fn suite_problems(spec: &Spec, value: &Value, validator: &ExperimentValidator) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    if value.get("environment").is_some() {
+        let message = "expected `environment` or `environments`, found both";
+        problems.push(Problem::new(&["environment"], message));
+    }
+    let names: Vec<&str> = spec.environments.keys().map(String::as_str).collect();
+    let scores = spec.scores.keys().map(|name| (name, vec!["scores"]));
+    let patches = spec.agents.iter().flat_map(|(agent, settings)| {
+        let place = vec!["agents", agent, "environments"];
+        settings.environments.keys().map(move |name| (name, place.clone()))
+    });
+    for (name, mut place) in scores.chain(patches) {
+        if !spec.environments.contains_key(name) {
+            place.push(name);
+            problems.push(Problem::new(&place, names::unknown("environment", name, &names)));
+        }
+    }
+    let mut tasks: Vec<(String, &str)> = Vec::new();
+    for (name, environment) in &spec.environments {
+        let task = environment.task();
+        match tasks.iter().find(|(known, _)| *known == task) {
+            Some((_, other)) => problems.push(Problem::new(
+                &["environments", name],
+                format!(
+                    "the same environment as `{other}`; to compare settings in it, make two agents"
+                ),
+            )),
+            None => tasks.push((task, name)),
+        }
+    }
+    for (name, score) in &spec.scores {
+        if score.random.is_some() && score.random == score.reference {
+            let message = "expected another return than `random`, to divide by the difference";
+            problems.push(Problem::new(&["scores", name, "reference"], message));
+        }
+    }
+    if !problems.is_empty() {
+        return problems;
+    }
+    for name in names {
+        let part = part(value, name);
+        if part["agents"].as_object().is_some_and(Map::is_empty) {
+            let message = "no agent plays in this environment";
+            problems.push(Problem::new(&["environments", name], message));
+            continue;
+        }
+        for problem in check_with(&part, validator).err().unwrap_or_default() {
+            let problem = of_part(problem, name, value);
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    problems
+}
+
+/// A problem of a suite's part at the place in the suite where it is written.
+fn of_part(Problem { mut path, message }: Problem, environment: &str, suite: &Value) -> Problem {
+    match path.first().map(String::as_str) {
+        Some("environment") => {
+            path.splice(0..1, ["environments".to_owned(), environment.to_owned()]);
+        }
+        Some("agents") if path.len() > 2 => {
+            let patch = &suite["agents"][&path[1]]["environments"][environment];
+            if path[2..].iter().try_fold(patch, |here, part| here.get(part)).is_some() {
+                path.splice(2..2, ["environments".to_owned(), environment.to_owned()]);
+            } else {
+                return Problem { path, message: format!("{message} (in {environment})") };
+            }
+        }
+        _ => {}
+    }
+    Problem { path, message }
+}
+
 /// What no schema can know: names of the tables, and combinations that cannot work.
 fn semantic_problems(spec: &Spec) -> Vec<Problem> {
-    let mut problems = spec.check.problems();
-    problems.extend(name_problem(&spec.name));
-    problems.extend(too_many(&["seeds"], spec.agents.len() as u64, spec));
+    if spec.environment.is_missing() {
+        return vec![Problem::new(&[] as &[&str], "the field `environment` is missing")];
+    }
     let of_environment = spec.environment.problems();
-    problems.extend(of_environment.into_iter().map(|problem| problem.below(&["environment"])));
+    let mut problems: Vec<Problem> =
+        of_environment.into_iter().map(|problem| problem.below(&["environment"])).collect();
     // What other processes make is looked at once `run` has started it.
     if !problems.is_empty() || spec.environment.is_unseen() {
         return problems;
@@ -205,14 +301,22 @@ fn name_problem(name: &str) -> Option<Problem> {
     })
 }
 
-/// So many agents and samples with the seeds of `spec`; `place` is what there is too much of.
+/// More trials than an experiment may have, of agents that nothing is searched for.
+fn too_many_trials(spec: &Spec) -> Option<Problem> {
+    let agents = spec.agents.keys().map(|agent| spec.environments_of(agent));
+    too_many(&["seeds"], agents.fold(0, u64::saturating_add), spec)
+}
+
+/// So many agents and samples, in each of their environments, with the seeds of `spec`; `place` is what there is too much
+/// of.
 fn too_many(place: &[&str], agents: u64, spec: &Spec) -> Option<Problem> {
     let seeds = spec.seeds.0.len() as u64;
     let trials = agents.saturating_mul(seeds);
     (trials > MAX_TRIALS as u64).then(|| {
         let least = if trials == u64::MAX { "at least " } else { "" };
+        let each = if spec.is_suite() { " in every environment" } else { "" };
         let message = format!(
-            "{least}{trials} trials ({seeds} for every agent and sample) are more than the {MAX_TRIALS} that one \
+            "{least}{trials} trials ({seeds} for every agent and sample{each}) are more than the {MAX_TRIALS} that one \
              experiment may have"
         );
         Problem::new(place, message)
@@ -223,7 +327,10 @@ fn too_many(place: &[&str], agents: u64, spec: &Spec) -> Option<Problem> {
 fn too_many_samples(spec: &Spec) -> Option<Problem> {
     let search = spec.search.as_ref()?;
     let agents = spec.agents.keys();
-    let all = agents.map(|agent| if search.searches(agent) { search.count(agent) } else { 1 });
+    let all = agents.map(|agent| {
+        let samples = if search.searches(agent) { search.count(agent) } else { 1 };
+        samples.saturating_mul(spec.environments_of(agent))
+    });
     let mut problem = too_many(&["search", "parameters"], all.fold(0, u64::saturating_add), spec)?;
     problem.message.push_str(
         ": fewer values in `grid` (or `integer`), a smaller `samples`, or draws by `choice`",
@@ -233,15 +340,21 @@ fn too_many_samples(spec: &Spec) -> Option<Problem> {
 
 /// What is wrong with the search of an experiment that is right without it.
 fn search_problems(spec: &Spec, validator: &ExperimentValidator) -> Vec<Problem> {
-    let threshold = spec.environment.spec().ok().and_then(|env| env.reward_threshold);
+    let threshold = |environment: &EnvironmentSpec| {
+        environment.spec().ok().and_then(|env| env.reward_threshold)
+    };
+    let all_have_one = spec.environments().all(|environment| threshold(environment).is_some());
     let check = |value: &Value| check_with(value, validator).err().unwrap_or_default();
     if let Some(problem) = too_many_samples(spec) {
         return vec![problem];
     }
-    let mut problems = search_spec_problems(spec, threshold.is_some(), check);
+    let mut problems = search_spec_problems(spec, all_have_one, check);
     if problems.is_empty() {
         let samples = search::next_samples(spec, &[]);
-        problems.extend(samples.iter().find_map(|sample| sample_problem(spec, sample)));
+        for part in spec.parts().unwrap_or_default() {
+            let mut here = samples.iter().filter(|sample| part.plays(&sample.agent));
+            problems.extend(here.find_map(|sample| sample_problem(&part.experiment, sample)));
+        }
     }
     problems
 }

@@ -174,9 +174,11 @@ const setUpFigure = (figure) => {
     ...line.thin.map(({ x, y }) => [x, y]),
   ]);
   const positive = (value) => value > 0, anything = () => true;
+  // Where nothing is above zero, there is nothing that a logarithmic axis could show.
+  const isLogX = (all) => state.logX && all.some(([xs]) => xs.some(positive));
   const wholeX = (all) => {
-    const seen = extent(all.flatMap(([xs]) => xs), state.logX ? positive : anything) ?? [0, 1];
-    if (state.logX) return seen[0] < seen[1] ? seen : [seen[0] / 2, seen[1] * 2];
+    const logX = isLogX(all), seen = extent(all.flatMap(([xs]) => xs), logX ? positive : anything) ?? [0, 1];
+    if (logX) return seen[0] < seen[1] ? seen : [seen[0] / 2, seen[1] * 2];
     return numbers().x[state.axis].range ?? [0, seen[1] > 0 ? seen[1] : 1];
   };
   // The same ranges as src/report/chart.rs draws in, of what is shown.
@@ -207,7 +209,7 @@ const setUpFigure = (figure) => {
       const air = high - low > 1e-9 * size ? (high - low) * 0.05 : (size || 10) * 0.1;
       return [fromZero() ? 0 : low - air, high + air];
     };
-    return { x: across, y: state.y ?? wholeY(), logX: state.logX, logY };
+    return { x: across, y: state.y ?? wholeY(), logX: isLogX(all), logY };
   };
   const straight = (log) => (log ? Math.log10 : (value) => value);
   const scale = ([low, high], from, to, log) => {
@@ -316,6 +318,7 @@ const setUpFigure = (figure) => {
     const said = [
       state.x || state.y ? "A part of the chart is shown." : "",
       state.smooth ? `Smoothed: an exponential moving mean over the points, weight ${state.smooth}.` : "",
+      state.logX && !view.logX ? "Nothing is above zero: the horizontal axis stays linear." : "",
       state.logY ? (view.logY ? "Values at or below zero have no place on a logarithmic axis." : "Nothing is above zero: the vertical axis stays linear.") : "",
       state.each && each ? `Thin lines are ${each.drawn < each.of ? `${each.drawn.toLocaleString("en")} of ${each.of.toLocaleString("en")} ` : ""}${each.label}; the thick line is that of their means.` : "",
     ].filter(Boolean);
@@ -331,7 +334,7 @@ const setUpFigure = (figure) => {
   // ---- Zoom and pan, along the axis as it is drawn: within the whole chart, and no closer than numbers can tell apart.
   const bounded = (range) => {
     if (!range) return null;
-    const whole = wholeX(columns(chosen())), place = scale(whole, 0, 1, state.logX);
+    const all = columns(chosen()), whole = wholeX(all), place = scale(whole, 0, 1, isLogX(all));
     let [from, to] = range.map(place);
     const span = Math.max(to - from, 1e-4);
     if (!(span < 1)) return null;

@@ -124,7 +124,7 @@ fn stills(run: &RunDir) -> IndexMap<String, PathBuf> {
         let last = dir.result().ok().and_then(|result| result.takes.last().cloned());
         if let Some(still) = last.map(|take| dir.file(&take.poster)).filter(|still| still.is_file())
         {
-            stills.entry(trial.agent).or_insert(still);
+            stills.entry(trial.agent_name().into_owned()).or_insert(still);
         }
     }
     stills

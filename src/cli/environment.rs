@@ -31,7 +31,14 @@ impl Place {
     pub(super) fn find(&self, name: &str) -> anyhow::Result<EnvironmentSpec> {
         let file = PathBuf::from(name);
         let mut environment = if file.extension().is_some_and(|e| e == "json") && file.is_file() {
-            validation::load(&file, &[])?.placed_environment()
+            let spec = validation::load(&file, &[])?;
+            let names: Vec<&str> = spec.environments.keys().map(String::as_str).collect();
+            anyhow::ensure!(
+                names.is_empty(),
+                "{name} has several environments ({}): expected one with a single one, or an id",
+                names.join(", ")
+            );
+            spec.placed_environment()
         } else {
             let gymnasium = self.gymnasium.as_ref().map(|python| GymnasiumSpec {
                 python: python.clone(),
@@ -60,46 +67,59 @@ fn describe(environment: &mut EnvironmentSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An experiment once its environment is known as it will be used. The files that it consists of are taken down; where other
-/// processes make it they have been started, and the experiment is checked as a whole, without films where there is
-/// nothing to film.
+/// An experiment once its environments are known as they will be used. The files that they consist of are taken down;
+/// where other processes make them they have been started, and the experiment is checked as a whole, without films where
+/// there is nothing to film.
 ///
 /// # Errors
 /// Fails if the processes do; gives what is wrong with the experiment.
 pub(super) fn started(mut spec: Spec) -> anyhow::Result<Result<Spec, Vec<Problem>>> {
-    if !spec.environment.is_external() {
-        let pinned = spec.environment.pin_files();
-        return Ok(pinned.map(|()| spec).map_err(|problem| vec![problem.below(&["environment"])]));
-    }
-    let mut placed = spec.placed_environment();
-    describe(&mut placed).context("the environment failed")?;
-    spec.environment.described = placed.described;
-    let card = spec.environment.described.as_ref().context("it has been described")?;
-    let draws = card.frame.is_some();
-    let looks = |(_, agent): &(&String, &AgentSpec)| {
-        matches!(agent.policy.observation(), ObservationSpec::Pixels(_))
-    };
-    if let Some((name, _)) = spec.agents.iter().find(looks).filter(|_| !draws) {
-        let message = format!("{} draws no pictures that a policy could see", spec.environment.id);
-        return Ok(Err(vec![Problem::new(&["agents", name, "policy", "observation"], message)]));
-    }
-    if !draws && spec.films() {
-        console::message(format_args!(
-            "note: nothing is filmed: {} draws no pictures",
-            spec.environment.id
-        ));
-        spec.recording.before = false;
-        spec.recording.after = false;
-        for training in spec.agents.values_mut().filter_map(|agent| agent.training.as_mut()) {
-            training.schedule.record_every = None;
+    let folder = spec.directory.clone();
+    let films = spec.recording.before || spec.recording.after;
+    let names: Vec<Option<String>> =
+        spec.environment_names().map(|name| name.map(str::to_owned)).collect();
+    let mut starts = false;
+    for (name, environment) in names.iter().zip(spec.environments_mut()) {
+        if !environment.is_external() {
+            if let Err(problem) = environment.pin_files() {
+                let place = match name {
+                    Some(name) => vec!["environments", name],
+                    None => vec!["environment"],
+                };
+                return Ok(Err(vec![problem.below(&place)]));
+            }
+            continue;
+        }
+        starts = true;
+        let mut placed = environment.placed(folder.as_deref());
+        describe(&mut placed).context("the environment failed")?;
+        environment.described = placed.described;
+        let card = environment.described.as_ref().context("it has been described")?;
+        if films && !environment.draws() {
+            let id = &environment.id;
+            console::message(format_args!("note: nothing is filmed: {id} draws no pictures"));
+        }
+        if !card.deterministic {
+            console::message(format_args!(
+                "note: {} is not deterministic: returns will differ between equal runs, and a resumed run from one \
+                 that was never interrupted",
+                environment.id
+            ));
         }
     }
-    if !card.deterministic {
-        console::message(format_args!(
-            "note: {} is not deterministic: returns will differ between equal runs, and a resumed run from one that \
-             was never interrupted",
-            spec.environment.id
-        ));
+    if !starts {
+        return Ok(Ok(spec));
+    }
+    for part in spec.parts()? {
+        let looks = |(_, agent): &(&String, &AgentSpec)| {
+            matches!(agent.policy.observation(), ObservationSpec::Pixels(_))
+        };
+        let Spec { environment, agents, .. } = &part.experiment;
+        if let Some((name, _)) = agents.iter().find(looks).filter(|_| !environment.draws()) {
+            let message = format!("{} draws no pictures that a policy could see", environment.id);
+            let place = ["agents", name, "policy", "observation"];
+            return Ok(Err(vec![Problem::new(&place, message)]));
+        }
     }
     Ok(validation::check(&serde_json::to_value(&spec)?))
 }

@@ -185,7 +185,7 @@ fn plays_elsewhere(args: &Args, own: &EnvironmentSpec) -> bool {
 fn signed_commands(path: &Path) -> Option<(String, Vec<String>)> {
     let path = std::fs::canonicalize(path).ok()?;
     let run = path.ancestors().find_map(|folder| RunDir::open(folder).ok())?;
-    Some((run.info().ok()?.signature?, run.plan().ok()?.experiment.commands()))
+    Some((run.info().ok()?.signature?, run.plan().ok()?.experiment.commands().ok()?))
 }
 
 /// Changes how the trial evaluated the agent to what the arguments ask for.

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, ExperimentError, Override, ScheduleSpec, Spec};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
-use crate::runner::{Display, Interrupt, Local, Request};
+use crate::runner::{Display, Interrupt, Local, Only, Request, TrialPattern};
 use crate::search::Ending;
 use crate::store::{self, RunDir};
 use crate::trial::MemoryEstimate;
@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// schedule: `agents.ppo.training.schedule.steps=200000`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<Override>,
+    /// Run only some trials and leave the others to a resume: `AGENT/SEED`, in a suite `ENVIRONMENT/AGENT/SEED`, or the
+    /// first parts of that, with `*` for any: `cartpole`, `*/ppo`, `*/*/0`.
+    #[arg(long, value_name = "PATTERN")]
+    only: Vec<TrialPattern>,
     /// What to call the run in reports, comparisons and the history, for example `gamma 0.98`; a resumed run keeps its
     /// own unless given another.
     #[arg(long, value_name = "TEXT", value_parser = label)]
@@ -78,7 +82,7 @@ fn label(written: &str) -> Result<String, String> {
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let (file, spec) = experiment(&args)?;
-    let commands = spec.commands();
+    let commands = spec.commands()?;
     let signature = announced(&args, &commands)?;
     let mut spec = with_environment(&args, &file, spec)?;
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -94,9 +98,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     args.files.have_room()?;
     let baseline = args.check.as_deref().map(Scores::read).transpose()?;
     if let Some(baseline) = &baseline {
-        regression::comparable(baseline, &spec.environment.task())?;
+        let tasks: Vec<String> = spec.environments().map(EnvironmentSpec::task).collect();
+        regression::comparable(baseline, &tasks.join(", "))?;
     }
     let plan = search::plan(spec)?;
+    TrialPattern::check(&args.only, &plan)?;
     let mut versions = provenance::versions();
     for engine in validation::missing_engines(&plan)? {
         let mut program =
@@ -105,7 +111,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
-    versions.extend(environment_version(&plan.experiment.environment));
+    versions.extend(environment_versions(&plan.experiment));
     let memory = MemoryEstimate::of(&plan)?;
     if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", file.display());
@@ -140,7 +146,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         console::message(statement);
     }
     let dir = run.dir().clone();
-    let runner = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
+    let local = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
+    let runner = Only { inner: &local, run: &dir, patterns: &args.only };
     let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &*display));
     display.close();
     if let Err(error) = page {
@@ -165,7 +172,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
                 ),
             };
             let command = going_on(&args, dir.path());
-            console::message(format_args!("ended early{left_out}; go on with: {command}"));
+            let how = match args.only.is_empty() || interrupt.request().is_some() {
+                true => "ended early",
+                false => "ran what --only names",
+            };
+            console::message(format_args!("{how}{left_out}; go on with: {command}"));
         }
         Ending::Interrupted => {
             let command = going_on(&args, dir.path());
@@ -215,7 +226,7 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
                 file.display()
             );
             let spec = validation::load(file, &args.overrides)?;
-            Ok((file.clone(), if args.quick { quick(spec) } else { spec }))
+            Ok((file.clone(), if args.quick { quick(spec)? } else { spec }))
         }
         (None, Some(Some(run))) => {
             let dir = RunDir::open(run)?;
@@ -230,12 +241,19 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
 /// The experiment once its environment has been started, where other processes make it. A run that goes on knows its
 /// environment from its plan.
 fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<Spec> {
-    if args.resume.is_some() && spec.environment.is_unseen() {
+    if args.resume.is_some() && spec.environments().any(EnvironmentSpec::is_unseen) {
         let run = match &args.resume {
             Some(Some(run)) => run.clone(),
             _ => RunDir::latest(&args.output, &spec.name)?,
         };
-        spec.environment.described = RunDir::open(&run)?.plan()?.experiment.environment.described;
+        let before = RunDir::open(&run)?.plan()?.experiment;
+        let own = before.environments().find(|_| !before.is_suite());
+        let names: Vec<Option<String>> =
+            spec.environment_names().map(|name| name.map(str::to_owned)).collect();
+        for (name, environment) in names.into_iter().zip(spec.environments_mut()) {
+            let before = name.map_or(own, |name| before.environments.get(&name));
+            environment.described = before.and_then(|before| before.described.clone());
+        }
     }
     environment::started(spec)?.map_err(|problems| {
         let text = env::input::read_text(file).unwrap_or_default();
@@ -243,10 +261,14 @@ fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<
     })
 }
 
-/// What made an environment of other processes, for the record.
-fn environment_version(environment: &EnvironmentSpec) -> Option<(String, String)> {
-    let adapter = environment.described.as_ref()?.adapter.clone()?;
-    Some(("environment".to_owned(), adapter))
+/// What made environments of other processes, for the record.
+fn environment_versions(experiment: &Spec) -> impl Iterator<Item = (String, String)> {
+    let named = experiment.environment_names().zip(experiment.environments());
+    named.filter_map(|(name, environment)| {
+        let adapter = environment.described.as_ref()?.adapter.clone()?;
+        let name = name.map_or_else(|| "environment".to_owned(), |n| format!("environment {n}"));
+        Some((name, adapter))
+    })
 }
 
 /// Shows what the run will start, once it is known to be the reader's will: it stands in a file that they name, or in a
@@ -298,7 +320,11 @@ fn next(
     }
     let learner = experiment.agents.iter().find(|(_, agent)| agent.training.is_some());
     if let Some((name, agent)) = learner {
-        let mut play = vec!["play", "--video", "film.mp4", &run, name];
+        let played = match experiment.environments.keys().next() {
+            Some(environment) => format!("{environment}/{name}"),
+            None => name.clone(),
+        };
+        let mut play = vec!["play", "--video", "film.mp4", &run, &played];
         if name.starts_with('-') {
             play.insert(3, "--");
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::exit::Exit;
-use crate::experiment::Override;
+use crate::experiment::{EnvironmentSpec, Override, Spec};
 use crate::trial::MemoryEstimate;
 use crate::{console, provenance, search, validation};
 
@@ -32,15 +32,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             Ok(spec) if args.resolved => console::print(serde_json::to_string_pretty(&spec)?)?,
             Ok(spec) => {
                 let plan = search::plan(spec)?;
-                let agents = plan.experiment.agents.len();
-                let trials = plan.trials.len();
+                let Spec { agents, environments, .. } = &plan.experiment;
+                let suite = match environments.len() {
+                    0 => String::new(),
+                    n => format!(" in {n} environments"),
+                };
                 console::print(format_args!(
-                    "{}: {agents} agents, {trials} trials",
-                    file.display()
+                    "{}: {} agents{suite}, {} trials",
+                    file.display(),
+                    agents.len(),
+                    plan.trials.len()
                 ))?;
-                let environment = &plan.experiment.environment;
-                if environment.is_unseen() {
-                    let commands = plan.experiment.commands();
+                if plan.experiment.environments().any(EnvironmentSpec::is_unseen) {
+                    let commands = plan.experiment.commands()?;
                     console::message(format_args!(
                         "{}: what depends on the environment is checked once `rushes run` has started it: {}",
                         file.display(),

@@ -75,6 +75,14 @@ pub struct EnvironmentSpec {
     pub files: BTreeMap<String, String>,
 }
 
+/// The folder `own`, below `directory` where both are given.
+pub(super) fn place(directory: Option<&Path>, own: Option<&Path>) -> Option<PathBuf> {
+    match (directory, own) {
+        (Some(directory), Some(own)) => Some(directory.join(own)),
+        (directory, own) => directory.or(own).map(Path::to_owned),
+    }
+}
+
 /// How long an environment of another process may take before it counts as failed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -99,9 +107,24 @@ impl EnvironmentSpec {
         Self { id: id.to_owned(), ..Self::default() }
     }
 
+    /// Whether the experiment says nothing of it.
+    pub fn is_missing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether other processes make it.
     pub fn is_external(&self) -> bool {
         self.gymnasium.is_some() || self.command.is_some()
+    }
+
+    /// Whether there is something to see of it, as far as is known.
+    pub fn draws(&self) -> bool {
+        self.described.as_ref().is_none_or(|card| card.frame.is_some())
+    }
+
+    /// The same, its processes beginning in a folder below `directory`.
+    pub fn placed(&self, directory: Option<&Path>) -> Self {
+        Self { directory: place(directory, self.directory.as_deref()), ..self.clone() }
     }
 
     /// Whether other processes make it and nothing is known of it, as none was started yet.

@@ -10,6 +10,7 @@ mod plan;
 pub mod schema;
 mod search;
 mod spec;
+mod suite;
 mod synonyms;
 
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
@@ -24,3 +25,4 @@ pub use search::{
     problems as search_problems,
 };
 pub use spec::*;
+pub use suite::{Part, ScoreRange, part};

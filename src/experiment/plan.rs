@@ -1,5 +1,7 @@
 //! The plan: every trial that follows from an experiment, decided before anything runs.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,8 +9,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::environment::EnvironmentSpec;
+use super::initial::InitialPolicy;
 use super::search::Sample;
 use super::spec::{AgentSpec, EvaluationSpec, RecordingSpec, Spec};
+use super::suite::{Part, qualified};
 use crate::env::{Env, TimeLimit};
 use crate::policy::ObservationSpec;
 use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, Stored, TrialResult};
@@ -25,7 +29,7 @@ pub struct Plan {
     /// What a search tries, as far as it is decided; more may follow from how these turn out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
-    /// The trials, agent by agent, sample by sample, seed by seed.
+    /// The trials, environment by environment, agent by agent, sample by sample, seed by seed.
     pub trials: Vec<TrialPlan>,
 }
 
@@ -38,6 +42,9 @@ pub struct TrialPlan {
     pub id: String,
     /// The agent's name in the experiment.
     pub agent: String,
+    /// The environment's name, where the experiment is a suite of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_name: Option<String>,
     /// The number of the agent's sample, where the experiment searches for its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<usize>,
@@ -73,89 +80,118 @@ impl Stored for TrialPlan {
 
 impl Plan {
     /// The trials of the agents that nothing is searched for; [`Plan::add`] adds those of samples.
-    pub fn new(experiment: Spec) -> Self {
-        let mut plan = Self {
-            format_version: FORMAT_VERSION,
-            settings_hash: settings_hash(&experiment),
-            samples: Vec::new(),
-            trials: Vec::new(),
-            experiment,
-        };
-        let experiment = &plan.experiment;
+    ///
+    /// # Errors
+    /// Fails if the settings of a suite's part do not fit; never for a checked experiment.
+    pub fn new(experiment: Spec) -> anyhow::Result<Self> {
+        let parts = experiment.parts()?;
         let searched = |agent: &str| experiment.search.as_ref().is_some_and(|s| s.searches(agent));
-        let fixed: Vec<_> = (experiment.agents.iter())
-            .filter(|(agent, _)| !searched(agent))
-            .flat_map(|(agent, settings)| plan.new_trials(agent, None, settings))
-            .collect();
-        plan.trials = fixed;
-        plan
+        let mut trials = Vec::new();
+        for part in &parts {
+            let agents = part.experiment.agents.iter().filter(|(agent, _)| !searched(agent));
+            trials.extend(agents.flat_map(|(agent, own)| new_trials(part, agent, None, own)));
+        }
+        Ok(Self {
+            format_version: FORMAT_VERSION,
+            settings_hash: settings_hash(&parts, &experiment),
+            samples: Vec::new(),
+            trials,
+            experiment,
+        })
     }
 
-    /// Adds samples with their trials; says whether there were any.
+    /// Adds samples with their trials, in every environment that the agent plays in; says whether there were any.
     ///
     /// # Errors
     /// Fails if a value does not fit; never for a checked experiment.
     pub fn add(&mut self, samples: Vec<Sample>) -> anyhow::Result<bool> {
+        let parts = self.experiment.parts()?;
+        let known = self.experiment.commands()?;
         for sample in &samples {
-            let settings = sample.settings(&self.experiment)?;
-            let known = self.experiment.commands();
-            let mut sampled = self.experiment.clone();
-            sampled.agents.insert(sample.agent.clone(), settings.clone());
-            anyhow::ensure!(
-                sampled.commands().iter().all(|command| known.contains(command)),
-                "sample {} of {} would start other programs than the experiment says",
-                sample.number,
-                sample.agent
-            );
-            let trials = self.new_trials(&sample.agent, Some(sample.number), &settings);
-            self.trials.extend(trials);
+            for part in parts.iter().filter(|part| part.plays(&sample.agent)) {
+                let settings = sample.settings(&part.experiment)?;
+                let mut sampled = part.experiment.clone();
+                sampled.agents.insert(sample.agent.clone(), settings.clone());
+                anyhow::ensure!(
+                    sampled.commands()?.iter().all(|command| known.contains(command)),
+                    "sample {} of {} would start other programs than the experiment says",
+                    sample.number,
+                    sample.agent
+                );
+                let trials = new_trials(part, &sample.agent, Some(sample.number), &settings);
+                self.trials.extend(trials);
+            }
         }
         let any = !samples.is_empty();
         self.samples.extend(samples);
         Ok(any)
     }
 
-    /// The trials of a sample, in the order of the seeds.
+    /// The policies that trainings begin with, each once.
+    pub fn initial_policies(&self) -> impl Iterator<Item = &InitialPolicy> {
+        let trainings = self.trials.iter().filter_map(|trial| trial.settings.training.as_ref());
+        let mut seen = HashSet::new();
+        let initial = trainings.filter_map(|training| training.initial_policy.as_ref());
+        initial.filter(move |initial| seen.insert(&initial.sha256))
+    }
+
+    /// The trials of a sample, environment by environment, in the order of the seeds.
     pub fn trials_of(&self, sample: &Sample) -> Vec<&TrialPlan> {
         let of =
             |trial: &&TrialPlan| trial.sample == Some(sample.number) && trial.agent == sample.agent;
         self.trials.iter().filter(of).collect()
     }
+}
 
-    /// One trial for each seed.
-    fn new_trials(
-        &self,
-        agent: &str,
-        sample: Option<usize>,
-        settings: &AgentSpec,
-    ) -> Vec<TrialPlan> {
-        let experiment = &self.experiment;
-        let Spec { agents, seeds, recording, evaluation, directory, .. } = experiment;
-        let environment = experiment.placed_environment();
-        let settings =
-            AgentSpec { policy: experiment.placed(&settings.policy), ..settings.clone() };
-        let mut name = slug(agent, agents.get_index_of(agent).unwrap_or(0));
-        if let Some(sample) = sample {
-            name.push_str(&format!("--{sample:03}"));
+/// One trial of an agent of `part` for each seed.
+fn new_trials(
+    part: &Part,
+    agent: &str,
+    sample: Option<usize>,
+    settings: &AgentSpec,
+) -> Vec<TrialPlan> {
+    let Part { name: environment_name, experiment } = part;
+    let Spec { agents, seeds, recording, evaluation, directory, .. } = experiment;
+    let environment = experiment.placed_environment();
+    let mut settings =
+        AgentSpec { policy: experiment.placed(&settings.policy), ..settings.clone() };
+    let mut recording = recording.clone();
+    if !environment.draws() {
+        (recording.before, recording.after, recording.training) = (false, false, None);
+        if let Some(schedule) = settings.training.as_mut().map(|training| &mut training.schedule) {
+            schedule.record_every = None;
         }
-        let trial = |(index, &seed): (usize, &u64)| TrialPlan {
-            format_version: FORMAT_VERSION,
-            id: format!("{name}--s{seed}"),
-            agent: agent.to_owned(),
-            sample,
-            seed,
-            filmed: index < recording.seeds,
-            settings: settings.clone(),
-            environment: environment.clone(),
-            evaluation: evaluation.clone(),
-            recording: recording.clone(),
-            directory: directory.clone(),
-        };
-        seeds.0.iter().enumerate().map(trial).collect()
     }
+    let mut name = slug(agent, agents.get_index_of(agent).unwrap_or(0));
+    if let Some(environment) = environment_name {
+        name.insert_str(0, &format!("{environment}--"));
+    }
+    if let Some(sample) = sample {
+        name.push_str(&format!("--{sample:03}"));
+    }
+    let trial = |(index, &seed): (usize, &u64)| TrialPlan {
+        format_version: FORMAT_VERSION,
+        id: format!("{name}--s{seed}"),
+        agent: agent.to_owned(),
+        environment_name: environment_name.clone(),
+        sample,
+        seed,
+        filmed: index < recording.seeds,
+        settings: settings.clone(),
+        environment: environment.clone(),
+        evaluation: evaluation.clone(),
+        recording: recording.clone(),
+        directory: directory.clone(),
+    };
+    seeds.0.iter().enumerate().map(trial).collect()
 }
 
 impl TrialPlan {
+    /// What its agent is called among those of all environments: `ENVIRONMENT/AGENT` in a suite.
+    pub fn agent_name(&self) -> Cow<'_, str> {
+        qualified(self.environment_name.as_deref(), &self.agent)
+    }
+
     /// The result of this trial before anything happened.
     pub fn empty_result(&self) -> TrialResult {
         TrialResult {
@@ -212,21 +248,32 @@ fn slug(agent: &str, number: usize) -> String {
     if unchanged { safe } else { format!("{}-{number}", safe.trim_matches(['.', '-'])) }
 }
 
-/// Hash of what decides the returns: environment, agents, evaluation and search, not names, seeds or takes.
-fn settings_hash(experiment: &Spec) -> String {
-    let Spec { environment, agents, evaluation, search, .. } = experiment;
-    let mut agents = json!(agents);
-    for (name, agent) in &experiment.agents {
+/// Hash of what decides the returns: environments, agents, evaluation and search, not names, seeds or takes.
+fn settings_hash(parts: &[Part], experiment: &Spec) -> String {
+    let mut deciding = match parts {
+        [Part { name: None, experiment }] => deciding(experiment),
+        parts => {
+            let of = |part: &Part| json!([part.name, deciding(&part.experiment)]);
+            vec![parts.iter().map(of).collect()]
+        }
+    };
+    deciding.extend(experiment.search.as_ref().map(|search| json!(search)));
+    let deciding = Value::from(deciding);
+    let digest = Sha256::digest(deciding.to_string().as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What decides the returns in one environment.
+fn deciding(experiment: &Spec) -> Vec<Value> {
+    let Spec { environment, agents: settings, evaluation, .. } = experiment;
+    let mut agents = json!(settings);
+    for (name, agent) in settings {
         let initial = agent.training.as_ref().and_then(|training| training.initial_policy.as_ref());
         if let Some(initial) = initial {
             agents[name]["training"]["initial_policy"] = initial.content();
         }
     }
-    let mut deciding = vec![json!(environment.deciding()), agents, json!(evaluation)];
-    deciding.extend(search.as_ref().map(|search| json!(search)));
-    let deciding = Value::from(deciding);
-    let digest = Sha256::digest(deciding.to_string().as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    vec![json!(environment.deciding()), agents, json!(evaluation)]
 }
 
 /// The environments of a plan's trials as their policies see them; few trials of a plan differ in that.

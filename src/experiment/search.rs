@@ -287,6 +287,10 @@ pub fn problems(
             ))
         } else if is_command(path) {
             Some("what is started is not searched for; let the program look at its `settings` or `options`".into())
+        } else if let Some(environment) = settled_in(spec, path) {
+            Some(format!(
+                "the agent's settings for {environment} say what this is; remove it there, or do not search for it"
+            ))
         } else if is_initial_policy(path) {
             Some("a search does not choose what training begins with; make an agent of each".into())
         } else {
@@ -323,15 +327,50 @@ pub fn problems(
         }
     }
     if problems.is_empty() {
-        for name in search.agents(spec) {
-            problems.extend(agent_problem(search, name, &spec.agents[name], threshold_known));
+        for part in spec.parts().unwrap_or_default() {
+            for (name, agent) in &part.experiment.agents {
+                let searched = search.searches(name);
+                let problem = searched.then(|| agent_problem(search, name, agent, threshold_known));
+                problems.extend(problem.flatten().filter(|problem| !problems.contains(problem)));
+            }
         }
+        problems.extend(range_problem(spec, search));
     }
     if search.sampler == SamplerSpec::Grid && search.samples != 1 {
         let message = "a grid has every combination once: leave `samples` out";
         problems.push(Problem::new(&["search", "samples"], message));
     }
     problems
+}
+
+/// Scores of several environments are put together only where they have one measure.
+fn range_problem(spec: &Spec, search: &SearchSpec) -> Option<Problem> {
+    let in_steps = search.metric == Objective::StepsToThreshold;
+    if in_steps && search.scheduler == SchedulerSpec::None {
+        return None;
+    }
+    let without = spec.environments.keys().find(|name| spec.stated_range(name).is_none())?;
+    let message = "a search over several environments adds their scores up: give `random` and `reference`, the returns \
+                   that count as 0 and 1";
+    Some(Problem::new(&["scores", without], message))
+}
+
+/// The environment in which an agent's own settings say what the parameter at `path` is to be.
+fn settled_in<'s>(spec: &'s Spec, path: &str) -> Option<&'s str> {
+    let (parts, _) = path::parse(path).ok()?;
+    let patches = &spec.agents.get(parts.get(1)?)?.environments;
+    let says = |patch: &&Value| {
+        // A value above it, or a null, settles it too.
+        let mut here = *patch;
+        parts[2..].iter().all(|part| match here.get(part) {
+            Some(inside) => {
+                here = inside;
+                true
+            }
+            None => !here.is_object(),
+        })
+    };
+    patches.iter().find(|(_, patch)| !patch.is_null() && says(patch)).map(|(name, _)| name.as_str())
 }
 
 fn sampler_problem(sampler: &SamplerSpec, parameter: &ParameterSpec) -> Option<String> {

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
-use super::environment::{EnvironmentSpec, MAX_SECONDS};
+use super::environment::{EnvironmentSpec, MAX_SECONDS, place};
 use super::initial::InitialPolicy;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
@@ -28,6 +28,8 @@ use crate::video::VideoConfig;
 pub const MAX_TRIALS: usize = 10_000;
 /// What agents may be called: any text without characters that move a terminal's cursor.
 pub(super) const AGENT_NAME: &str = r"^\P{Cc}+$";
+/// What environments of a suite may be called: trials and their directories are named after them.
+pub(super) const ENVIRONMENT_NAME: &str = "^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$";
 
 /// After how many steps evaluations and takes cut an episode where no time limit ends it.
 const LONGEST_EVALUATION_EPISODE: u32 = 1_000;
@@ -45,8 +47,17 @@ pub struct Spec {
     /// What the experiment is for, shown at the top of the report.
     #[serde(default)]
     pub description: String,
-    /// The environment that every agent plays in.
+    /// The environment that every agent plays in; needed without `environments`.
+    #[serde(default, skip_serializing_if = "EnvironmentSpec::is_missing")]
     pub environment: EnvironmentSpec,
+    /// Several environments by name, in place of `environment`: a suite. Every agent plays in each of them, with other
+    /// settings where its own `environments` say so.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("propertyNames" = { "pattern": ENVIRONMENT_NAME, "maxLength": 60 }))]
+    pub environments: IndexMap<String, EnvironmentSpec>,
+    /// What returns of a suite's environments are normalised by, for figures over all of them.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub scores: IndexMap<String, ScoreSpec>,
     /// The seeds of the trials: a list, or how many (counted from 0).
     #[serde(default)]
     pub seeds: Seeds,
@@ -83,6 +94,9 @@ impl Spec {
     /// Whether anything may be filmed by this program; trainers film by themselves.
     pub fn films(&self) -> bool {
         let RecordingSpec { before, after, training, .. } = self.recording;
+        if !self.environments().any(EnvironmentSpec::draws) {
+            return false;
+        }
         let films = |agent: &AgentSpec| {
             let of = |t: &TrainingSpec| training.is_some() || t.schedule.record_every.is_some();
             let during = agent.training.as_ref().is_some_and(of);
@@ -94,13 +108,28 @@ impl Spec {
     /// The experiment as a file of its own, wherever it came from: what a run was told elsewhere is left out, and what is
     /// relative to its file stands with the folder that it is relative to.
     pub fn as_file(&self) -> Self {
-        let environment = EnvironmentSpec { described: None, ..self.environment.clone() };
-        Self { schema: None, environment, ..self.clone() }
+        let mut file = Self { schema: None, ..self.clone() };
+        for environment in file.environments_mut() {
+            environment.described = None;
+        }
+        file
     }
 
     /// The commands that a run of this experiment starts, for people and for [`crate::trust`]: each once, as a shell
     /// takes it.
-    pub fn commands(&self) -> Vec<String> {
+    ///
+    /// # Errors
+    /// Fails if the settings of a suite's part do not fit; never for a checked experiment.
+    pub fn commands(&self) -> anyhow::Result<Vec<String>> {
+        let mut seen = HashSet::new();
+        let mut lines: Vec<String> =
+            self.parts()?.iter().flat_map(|part| part.experiment.own_commands()).collect();
+        lines.retain(|line| seen.insert(line.clone()));
+        Ok(lines)
+    }
+
+    /// [`Spec::commands`] in one environment.
+    fn own_commands(&self) -> Vec<String> {
         let trainer = |agent: &AgentSpec| {
             let trainer = agent.trainer.as_ref()?;
             Some(format::shell_line_in(self.directory.as_deref(), &trainer.command))
@@ -109,38 +138,22 @@ impl Spec {
         let mut lines: Vec<String> = self.placed_environment().shown().into_iter().collect();
         lines.extend(policies);
         lines.extend(self.agents.values().filter_map(trainer));
-        let mut seen = HashSet::new();
-        lines.retain(|line| seen.insert(line.clone()));
         lines
-    }
-
-    /// The policies that trainings begin with.
-    pub fn initial_policies(&self) -> impl Iterator<Item = &InitialPolicy> {
-        let trainings = self.agents.values().filter_map(|agent| agent.training.as_ref());
-        trainings.filter_map(|training| training.initial_policy.as_ref())
     }
 
     /// The environment, whose processes begin in a folder below the experiment's.
     pub fn placed_environment(&self) -> EnvironmentSpec {
-        let directory = self.place(self.environment.directory.as_deref());
-        EnvironmentSpec { directory, ..self.environment.clone() }
+        self.environment.placed(self.directory.as_deref())
     }
 
     /// `policy`, whose process begins in a folder below the experiment's.
     pub(super) fn placed(&self, policy: &PolicySpec) -> PolicySpec {
         match policy {
             PolicySpec::External(external) => PolicySpec::External(ExternalPolicySpec {
-                directory: self.place(external.directory.as_deref()),
+                directory: place(self.directory.as_deref(), external.directory.as_deref()),
                 ..external.clone()
             }),
             policy => policy.clone(),
-        }
-    }
-
-    fn place(&self, own: Option<&Path>) -> Option<PathBuf> {
-        match (&self.directory, own) {
-            (Some(directory), Some(own)) => Some(directory.join(own)),
-            (directory, own) => directory.clone().or(own.map(Path::to_owned)),
         }
     }
 }
@@ -159,6 +172,12 @@ pub struct AgentSpec {
     /// agent of its own (`docs/external-trainers.md`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trainer: Option<TrainerSpec>,
+    /// What is different in environments of a suite, by their names: a JSON Merge Patch (RFC 7396) of the settings above,
+    /// where `null` leaves a field out; or `null`, and the agent does not play there. Another algorithm begins with its own
+    /// defaults.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(with = "IndexMap<String, Option<Map<String, Value>>>")]
+    pub environments: IndexMap<String, Value>,
 }
 
 impl AgentSpec {
@@ -213,6 +232,19 @@ pub struct TrainingSpec {
     pub initial_policy: Option<InitialPolicy>,
     /// How long training lasts, and what happens on the way.
     pub schedule: ScheduleSpec,
+}
+
+/// What the returns of an environment are normalised by: `(return - random) / (reference - random)`, so that 0 is a random
+/// policy's and 1 the reference's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreSpec {
+    /// The mean return of a random policy; by default that of the suite's own `random` agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<f64>,
+    /// The mean return that counts as 1; by default the environment's reward threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<f64>,
 }
 
 /// How long training lasts, and what happens on the way. At least one of `episodes`, `steps`, `updates`

@@ -89,7 +89,8 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
     let plan = run.plan()?;
     let trials = finished(run, &plan)?;
     for trial in &trials {
-        let Finished { plan: TrialPlan { id, agent, seed, environment, .. }, result, .. } = trial;
+        let Finished { plan: plan @ TrialPlan { id, seed, environment, .. }, result, .. } = trial;
+        let agent = &plan.agent_name();
         let mean = |evaluation: &Option<Evaluation>| {
             let returns = evaluation.as_ref().map(|evaluation| &evaluation.returns[..]);
             let mean = returns.and_then(crate::stats::mean);

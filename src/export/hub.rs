@@ -44,7 +44,13 @@ pub fn export(run: &RunDir, agent: Option<&str>, folder: &Path) -> anyhow::Resul
         onnx::export(&saved, &folder.join("policy.onnx"))?;
     }
     let mut experiment = run.plan()?.experiment.as_file();
-    experiment.environment.options.clone_from(&environment.options);
+    let own = match &plan.environment_name {
+        Some(name) => experiment.environments.get_mut(name),
+        None => Some(&mut experiment.environment),
+    };
+    if let Some(own) = own {
+        own.options.clone_from(&environment.options);
+    }
     store::write_json(&folder.join("experiment.json"), &experiment)?;
     film(&trial, &result, &saved, &folder.join(REPLAY))?;
     let summary = results::summary(run)?;
@@ -208,7 +214,7 @@ impl Card<'_> {
 
     /// The mean return of each seed's evaluation after training.
     fn scores(&self) -> Vec<f64> {
-        let agent = self.summary.agents.iter().find(|agent| agent.name == self.plan.agent);
+        let agent = self.summary.agents.iter().find(|agent| agent.name == self.plan.agent_name());
         let seeds = agent.into_iter().flat_map(|agent| &agent.seeds);
         seeds.filter_map(|seed| stats::mean(&seed.final_returns)).collect()
     }

@@ -242,7 +242,8 @@ fn prove(
             let most = agent.most_steps().max(current.map_or(0, AgentScores::most_steps));
             let never = most.saturating_mul(2);
             let Some(scores) = agent.scores(metric, never) else { continue };
-            let range = range(baseline, agent, metric, &scores, rule);
+            let beside: Vec<_> = baseline.beside(name).collect();
+            let range = range(&beside, agent, metric, &scores, rule);
             let current_scores = current.and_then(|agent| agent.scores(metric, never));
             let current_scores = current_scores.unwrap_or_default();
             comparisons.push(Comparison::new(
@@ -447,9 +448,9 @@ fn identical(baseline: &[SeedScores], run: &[SeedScores], metric: Metric) -> boo
     }) && baseline.len() == run.len()
 }
 
-/// What changes are measured in: see the fields of [`CheckSpec`].
+/// What changes of an agent are measured in, `beside` others in its environment: see the fields of [`CheckSpec`].
 fn range(
-    baseline: &Scores,
+    beside: &[&AgentScores],
     agent: &AgentScores,
     metric: Metric,
     scores: &[f64],
@@ -464,27 +465,26 @@ fn range(
     if let Some(range) = rule.range {
         return range;
     }
-    let Some(floor) = floor(baseline) else { return nonzero(mean.abs()) };
+    let Some(floor) = floor(beside) else { return nonzero(mean.abs()) };
     let above = |agent: &AgentScores| {
         agent
             .scores(metric, 0)
             .and_then(|scores| stats::mean(&scores))
             .map(|mean| (mean - floor).abs())
     };
-    let largest = baseline.agents.values().filter_map(above).fold(0.0, f64::max);
+    let largest = beside.iter().copied().filter_map(above).fold(0.0, f64::max);
     // The random agent is at the bottom of the range and has none of its own.
     let own = if agent.policy == PolicyKind::Random { Some(largest) } else { above(agent) };
     nonzero(own.unwrap_or(0.0).max(SMALLEST_RANGE * largest))
 }
 
 /// The return of who has learned nothing: the random agent's or, without one, the untrained policies'.
-fn floor(baseline: &Scores) -> Option<f64> {
-    let random: Vec<f64> = (baseline.agents.values())
+fn floor(beside: &[&AgentScores]) -> Option<f64> {
+    let random: Vec<f64> = (beside.iter())
         .filter(|agent| agent.policy == PolicyKind::Random)
         .filter_map(|agent| stats::mean(&agent.scores(Metric::Return, 0)?))
         .collect();
-    let untrained: Vec<f64> =
-        baseline.agents.values().filter_map(|agent| agent.untrained).collect();
+    let untrained: Vec<f64> = beside.iter().filter_map(|agent| agent.untrained).collect();
     stats::mean(&random).or_else(|| stats::mean(&untrained))
 }
 
@@ -721,6 +721,7 @@ mod tests {
         Scores {
             baseline_version: BASELINE_VERSION,
             experiment: "simulated".into(),
+            environments: Vec::new(),
             environment: "CartPole-v1".into(),
             recorded: Recorded {
                 run: "run".into(),

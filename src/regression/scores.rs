@@ -30,6 +30,9 @@ pub struct Scores {
     pub experiment: String,
     /// The environment, as [`Summary::environment`] has it.
     pub environment: String,
+    /// The names of a suite's environments: its agents are called `ENVIRONMENT/AGENT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<String>,
     /// The run that the scores are from.
     pub recorded: Recorded,
     /// The agents by name, in the order of the experiment file.
@@ -168,13 +171,14 @@ impl Scores {
                 .unwrap_or_else(|| longest(agent));
             let source = reference.and_then(|agent| agent.curve_source);
             let source = source.unwrap_or_else(|| curve_source(agent));
-            let has_threshold = summary.reward_threshold.is_some();
+            let has_threshold = summary.threshold_of(&agent.name).is_some();
             (agent.name.clone(), agent_scores(agent, until, source, has_threshold))
         });
         Self {
             baseline_version: BASELINE_VERSION,
             experiment: summary.experiment.clone(),
             environment: summary.environment.clone(),
+            environments: summary.environments.keys().cloned().collect(),
             recorded: Recorded {
                 run: summary.run.clone(),
                 started: summary.started,
@@ -184,6 +188,17 @@ impl Scores {
             },
             agents: agents.collect(),
         }
+    }
+
+    /// The agents that play in the same environment as the agent `name`, itself among them: returns of others mean
+    /// something else.
+    pub(super) fn beside(&self, name: &str) -> impl Iterator<Item = &AgentScores> {
+        let of = |name: &str| {
+            let environment = name.split_once('/').map_or(name, |(environment, _)| environment);
+            self.environments.iter().position(|known| known == environment)
+        };
+        let here = of(name);
+        self.agents.iter().filter(move |(other, _)| of(other) == here).map(|(_, agent)| agent)
     }
 
     /// Checks that this can be a baseline.

@@ -44,13 +44,13 @@ impl Conclusion {
     /// That of the only run of `report`.
     pub(super) fn of(report: &Report) -> Self {
         let verdict = verdict(report);
-        let run = &report.runs[0];
+        let run = &report.wholes[0];
         let agents = report.series.iter().map(|series| {
             let search = run.summary.search.iter().flat_map(|search| &search.agents);
             let best = search.filter(|one| one.agent == series.name).find_map(|one| one.best());
             let values = best.into_iter().flat_map(|sample| &sample.values);
             AgentConclusion {
-                name: series.name.clone(),
+                name: series.recorded_name.clone(),
                 before: stats::mean(&series.before),
                 mean: series.mean(),
                 interval: Bootstrap::default().interval(&series.scores, stats::mean),

@@ -95,7 +95,7 @@ impl LivePage {
         }
         let trials = run.trials.clone();
         let past = self.past.get_or_insert_with(|| [Past::read(&run)].into()).clone();
-        let report = Report::new(vec![run], past, self.reader.dir().path().to_owned(), false);
+        let report = Report::new(vec![run], past, self.reader.dir().path().to_owned(), false)?;
         let page = page::render(&report)?;
         store::replace(&self.reader.dir().report(), page.as_bytes())?;
         self.shown = trials;

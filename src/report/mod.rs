@@ -114,7 +114,7 @@ fn read(runs: &[RunDir], folder: PathBuf, options: &Options) -> anyhow::Result<R
         // Runs side by side are held against one another.
         several => several.iter().map(|_| Past::default()).collect(),
     };
-    let mut report = Report::new(runs, past, folder, options.standalone);
+    let mut report = Report::new(runs, past, folder, options.standalone)?;
     if let Some(base) = &options.base {
         let known: IndexSet<&str> =
             report.series.iter().flat_map(|series| [&*series.name, &*series.label]).collect();

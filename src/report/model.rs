@@ -10,6 +10,7 @@ use super::chart::Rule;
 use super::past::Past;
 use crate::format;
 use crate::regression::Decision;
+use crate::results::suite::SuiteScores;
 use crate::results::{AgentSummary, PolicyKind, RunData, RunProgress, SeedSummary, Trial};
 use crate::stats;
 
@@ -23,15 +24,21 @@ const DASHES: usize = 4;
 /// Everything that sections draw from.
 #[derive(Clone)]
 pub(super) struct Report {
-    /// The runs, in the order they were given.
+    /// The runs as they were given.
+    pub wholes: Arc<[RunData]>,
+    /// The runs in one environment each: those of a suite are several.
     pub runs: Arc<[RunData]>,
+    /// The number of the run that each of these is a part of.
+    wholes_of: Arc<[usize]>,
+    /// What a suite comes to over all its environments, where the page is of one alone.
+    suite_scores: Option<Arc<SuiteScores>>,
     /// What each run is held against.
     pub(super) past: Arc<[Past]>,
     /// How far the run has come, where the page is of one that goes on.
     pub(super) progress: Option<RunProgress>,
     /// Every agent of every run, or of those in one environment ([`Report::environments`]).
     pub series: Vec<Series>,
-    /// What each run is called on the page: its label, or a letter.
+    /// What each of `wholes` is called on the page: its label, or a letter.
     pub(super) names: Arc<[String]>,
     /// The series that others are held against, by its agent's name or its label, where the reader chose one.
     pub(super) base: Option<String>,
@@ -44,13 +51,15 @@ pub(super) struct Report {
 /// An agent in a run.
 #[derive(Debug, Clone)]
 pub(super) struct Series {
-    /// The run's number.
+    /// The number among the report's `runs`.
     pub run: usize,
     /// The agent's number in the run's summary.
     pub agent: usize,
     /// The agent's name.
     pub name: String,
-    /// The name as the page shows it: with the run's letter where there are several.
+    /// What summaries, baselines and the history call it: in a suite `ENVIRONMENT/AGENT`.
+    pub recorded_name: String,
+    /// The name as the page shows it: with the run's letter and the environment's name where there are several.
     pub label: String,
     /// CSS classes: a colour ([`Palette`]) and a dash pattern for the run.
     pub class: String,
@@ -65,15 +74,26 @@ pub(super) struct Series {
 impl Report {
     /// Gives every agent its place and its colour.
     pub(super) fn new(
-        runs: Vec<RunData>,
+        wholes: Vec<RunData>,
         past: Arc<[Past]>,
         folder: PathBuf,
         standalone: bool,
-    ) -> Self {
-        let progress = if let [only] = &runs[..] { RunProgress::of(only) } else { None };
-        let several = runs.len() > 1;
-        let names = run_names(&runs);
-        let mut palette = Palette::new(&runs);
+    ) -> anyhow::Result<Self> {
+        let progress = if let [only] = &wholes[..] { RunProgress::of(only) } else { None };
+        let names = run_names(&wholes);
+        let mut palette = Palette::new(&wholes);
+        let wholes: Arc<[RunData]> = wholes.into();
+        let is_suite = |run: &RunData| run.plan.experiment.is_suite();
+        let (mut runs, mut wholes_of) =
+            (wholes.clone(), (0..wholes.len()).collect::<Arc<[usize]>>());
+        if wholes.iter().any(is_suite) {
+            let mut parts = Vec::new();
+            for (number, whole) in wholes.iter().enumerate() {
+                parts.extend(whole.parts()?.into_iter().map(|part| (number, part)));
+            }
+            let (numbers, parts): (Vec<usize>, Vec<RunData>) = parts.into_iter().unzip();
+            (runs, wholes_of) = (parts.into(), numbers.into());
+        }
         let mut series = Vec::new();
         for (run, data) in runs.iter().enumerate() {
             for (agent, summary) in data.summary.agents.iter().enumerate() {
@@ -81,30 +101,48 @@ impl Report {
                     run,
                     agent,
                     name: summary.name.clone(),
-                    label: match several {
-                        true => format!("{} · {}", summary.name, names[run]),
-                        false => summary.name.clone(),
+                    recorded_name: match &data.environment_name {
+                        Some(environment) => format!("{environment}/{}", summary.name),
+                        None => summary.name.clone(),
                     },
-                    class: palette.class(summary, run),
+                    label: String::new(),
+                    class: palette.class(summary, wholes_of[run]),
                     learns: summary.learns,
                     scores: scores(summary, |seed| &seed.final_returns),
                     before: scores(summary, |seed| &seed.before_returns),
                 });
             }
         }
-        // An agent's runs stand together.
-        let agents: IndexSet<String> = series.iter().map(|one| one.name.clone()).collect();
-        series.sort_by_key(|one| (agents.get_index_of(&one.name), one.run));
-        Self {
-            runs: runs.into(),
+        let suite_scores = match &*wholes {
+            [only] => SuiteScores::of(&only.plan.experiment, &only.summary).map(Arc::new),
+            _ => None,
+        };
+        if suite_scores.is_none() {
+            // An agent's runs stand together.
+            let agents: IndexSet<String> = series.iter().map(|one| one.name.clone()).collect();
+            series.sort_by_key(|one| (agents.get_index_of(&one.name), one.run));
+        }
+        let mut report = Self {
+            suite_scores,
+            wholes,
+            runs,
+            wholes_of,
             past,
             progress,
-            series,
+            series: Vec::new(),
             names: names.into(),
             base: None,
             folder,
             standalone,
+        };
+        for one in &mut series {
+            let of = [report.environment_name(one.run), report.run_name(one.run)];
+            let of: Vec<&str> =
+                std::iter::once(&*one.name).chain(of.into_iter().flatten()).collect();
+            one.label = of.join(" · ");
         }
+        report.series = series;
+        Ok(report)
     }
 
     /// The environments of the runs, in the order they were given, and the report as far as each one goes.
@@ -113,7 +151,13 @@ impl Report {
             self.runs.iter().map(|run| run.summary.environment.as_str()).collect();
         let of = |name: &str| {
             let here = |one: &&Series| self.runs[one.run].summary.environment == name;
-            Self { series: self.series.iter().filter(here).cloned().collect(), ..self.clone() }
+            let mut series: Vec<Series> = self.series.iter().filter(here).cloned().collect();
+            for one in &mut series {
+                // The environment is told by where they stand.
+                let of = std::iter::once(&*one.name).chain(self.run_name(one.run));
+                one.label = of.collect::<Vec<_>>().join(" · ");
+            }
+            Self { series, ..self.clone() }
         };
         names.into_iter().map(|name| (name, of(name))).collect()
     }
@@ -138,13 +182,48 @@ impl Report {
 
     /// The series of this label, or else the first run's of this agent.
     pub(super) fn find(&self, name: &str) -> Option<&Series> {
-        let of_label = self.series.iter().find(|series| series.label == name);
+        let of_label =
+            self.series.iter().find(|series| series.label == name || series.recorded_name == name);
         of_label.or_else(|| self.series.iter().find(|series| series.name == name))
     }
 
     /// Whether runs are compared.
     pub(super) fn several(&self) -> bool {
-        self.runs.len() > 1
+        self.wholes.len() > 1
+    }
+
+    /// The run that is a suite, where the page is of one alone.
+    pub(super) fn suite(&self) -> Option<&RunData> {
+        let [only] = &*self.wholes else { return None };
+        only.plan.experiment.is_suite().then_some(only)
+    }
+
+    /// What it comes to over all its environments.
+    pub(super) fn suite_scores(&self) -> Option<&SuiteScores> {
+        self.suite_scores.as_deref()
+    }
+
+    /// Whether number `run` of `runs` is the first part of its run.
+    pub(super) fn is_first_part(&self, run: usize) -> bool {
+        run == 0 || self.wholes_of[run - 1] != self.wholes_of[run]
+    }
+
+    /// What the page calls the run that number `run` of `runs` is of, where there are several.
+    pub(super) fn run_name(&self, run: usize) -> Option<&str> {
+        self.several().then(|| &*self.names[self.wholes_of[run]])
+    }
+
+    /// What its suite calls the environment of number `run` of `runs`.
+    pub(super) fn environment_name(&self, run: usize) -> Option<&str> {
+        self.runs[run].environment_name.as_deref()
+    }
+
+    /// How the page tells number `run` of `runs` from others, in the middle of a sentence; nothing where there is only one.
+    pub(super) fn place(&self, run: usize) -> Option<String> {
+        let name = self.run_name(run).map(|name| format!("run {name}"));
+        let parts: Vec<String> =
+            name.into_iter().chain(self.environment_name(run).map(str::to_owned)).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// The summary of a series.
@@ -247,7 +326,10 @@ struct Palette {
 
 impl Palette {
     fn new(runs: &[RunData]) -> Self {
-        let learners = |run: &RunData| run.summary.agents.iter().filter(|a| a.learns).count();
+        let learners = |run: &RunData| {
+            let agents = run.plan.experiment.agents.values();
+            agents.filter(|agent| agent.schedule().is_some()).count()
+        };
         let by_run = runs.iter().map(learners).sum::<usize>() <= LEARNER_COLORS;
         let most = runs.iter().map(learners).max().unwrap_or(0);
         let rounds = most.div_ceil(LEARNER_COLORS).max(1);

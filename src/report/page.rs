@@ -28,8 +28,8 @@ struct Page {
 /// A rendered section.
 #[derive(Serialize)]
 struct Rendered {
-    id: &'static str,
-    title: &'static str,
+    id: String,
+    title: String,
     lead: String,
     blocks: Vec<Block>,
 }
@@ -39,21 +39,26 @@ struct Rendered {
 /// # Errors
 /// Fails if a chart cannot be laid out or a template is wrong, both of which are mistakes of this program.
 pub(super) fn render(report: &Report) -> anyhow::Result<String> {
-    let rendered: Vec<Rendered> = SECTIONS
+    let environments = match report.suite() {
+        Some(_) => report.environments(),
+        None => Vec::new(),
+    };
+    let rendered: Vec<Rendered> = chapters(environments.len())
         .par_iter()
-        .map(|section| {
-            Ok(Rendered {
-                id: section.id(),
-                title: section.title(),
+        .map(|chapter| match *chapter {
+            Chapter::Section(section) => Ok(Rendered {
+                id: section.id().to_owned(),
+                title: section.title().to_owned(),
                 lead: section.lead(report),
-                blocks: blocks(*section, report)?,
-            })
+                blocks: blocks(section, report)?,
+            }),
+            Chapter::Environment(index) => environment(report, &environments[index], index + 1),
         })
         .collect::<anyhow::Result<Vec<_>>>()?
         .into_iter()
         .filter(|section| !section.blocks.is_empty())
         .collect();
-    let notes: Vec<String> = (report.runs.iter().zip(&*report.past).enumerate())
+    let notes: Vec<String> = (report.wholes.iter().zip(&*report.past).enumerate())
         .flat_map(|(index, (run, past))| {
             let place = if report.several() {
                 format!("run {}: ", report.names[index])
@@ -77,6 +82,51 @@ pub(super) fn render(report: &Report) -> anyhow::Result<String> {
     template::render("base.html", &page)
 }
 
+/// What the page has from top to bottom.
+enum Chapter {
+    Section(&'static dyn Section),
+    /// All that compares the agents of one environment of a suite.
+    Environment(usize),
+}
+
+/// The sections; of a suite of so many environments those that compare are gathered by environment.
+fn chapters(environments: usize) -> Vec<Chapter> {
+    let mut chapters = Vec::new();
+    let mut open = environments > 0;
+    for &section in SECTIONS {
+        if environments == 0 || !section.compares() {
+            chapters.push(Chapter::Section(section));
+        } else if std::mem::take(&mut open) {
+            chapters.extend((0..environments).map(Chapter::Environment));
+        }
+    }
+    chapters
+}
+
+/// What compares the agents of the `number`th environment of a suite.
+fn environment(
+    report: &Report,
+    (task, part): &(&str, Report),
+    number: usize,
+) -> anyhow::Result<Rendered> {
+    let name = part.series.first().and_then(|one| report.environment_name(one.run));
+    let name = name.unwrap_or(task);
+    let mut blocks = Vec::new();
+    for section in SECTIONS.iter().filter(|section| section.compares()) {
+        let inside = section.blocks(part)?;
+        if !inside.is_empty() {
+            blocks.push(Block::Heading { text: section.title().to_owned() });
+            blocks.extend(inside.into_iter().map(|block| block.with_suffix(number)));
+        }
+    }
+    Ok(Rendered {
+        id: format!("environment-{name}"),
+        title: name.to_owned(),
+        lead: format!("The agents in {task}."),
+        blocks,
+    })
+}
+
 /// A section's content; where it compares, once for each environment.
 pub(super) fn blocks(section: &dyn Section, report: &Report) -> anyhow::Result<Vec<Block>> {
     let environments = report.environments();
@@ -96,16 +146,16 @@ pub(super) fn blocks(section: &dyn Section, report: &Report) -> anyhow::Result<V
 
 fn title(report: &Report) -> String {
     let mut names: Vec<String> =
-        report.runs.iter().map(|run| run.plan.experiment.name.clone()).collect();
+        report.wholes.iter().map(|run| run.plan.experiment.name.clone()).collect();
     names.dedup();
     format::list(&names)
 }
 
 fn description(report: &Report) -> String {
-    let first = report.runs.first().map(|run| run.plan.experiment.description.clone());
-    let same = first
-        .as_ref()
-        .is_some_and(|text| report.runs.iter().all(|run| run.plan.experiment.description == *text));
+    let first = report.wholes.first().map(|run| run.plan.experiment.description.clone());
+    let same = first.as_ref().is_some_and(|text| {
+        report.wholes.iter().all(|run| run.plan.experiment.description == *text)
+    });
     first.filter(|_| same).unwrap_or_default()
 }
 
@@ -120,7 +170,10 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
             facts.push(Fact::code("Run", run.summary.run.clone()));
             facts.extend(run.summary.label.as_ref().map(|label| Fact::new("Label", label)));
         }
-        facts.push(Fact::code("Environment", run.summary.environment.clone()));
+        facts.push(match run.summary.environments.len() {
+            0 => Fact::code("Environment", run.summary.environment.clone()),
+            n => Fact::new("Environments", n.to_string()),
+        });
         let seeds = run.plan.experiment.seeds.0.len();
         facts.push(Fact::new("Seeds", format::count(seeds as u64)));
         let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
@@ -156,5 +209,5 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
         }
         facts
     };
-    report.runs.iter().enumerate().map(line).collect()
+    report.wholes.iter().enumerate().map(line).collect()
 }

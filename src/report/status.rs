@@ -29,7 +29,7 @@ struct Running {
 /// Reads the status off the run; nothing where it does not go on.
 pub(super) fn status(report: &Report) -> Option<Status> {
     let progress = report.progress.as_ref()?;
-    let run = report.runs.first()?;
+    let run = report.wholes.first()?;
     let resume = format!("--resume={}", run.dir.path().display());
     Some(Status {
         written: jiff::Timestamp::now().as_millisecond(),

@@ -72,7 +72,12 @@ impl SavedAgent {
             environment,
             trial_seed: 0,
             evaluation: EvaluationSpec::default(),
-            settings: AgentSpec { policy, training: None, trainer: None },
+            settings: AgentSpec {
+                policy,
+                training: None,
+                trainer: None,
+                environments: Default::default(),
+            },
             learned: None,
         }
     }
@@ -447,25 +452,25 @@ pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
             trial.sample == search.and_then(|search| search.shown(&trial.agent))
         });
     }
-    let mut agents: Vec<&str> = trials.iter().map(|trial| trial.agent.as_str()).collect();
+    let mut agents: Vec<_> = trials.iter().map(TrialPlan::agent_name).collect();
     agents.dedup();
     let listed = agents.join(", ");
     let Some(agent) = agent else {
         let learners = || trials.iter().filter(|trial| trial.settings.schedule().is_some());
         let first = if agents.len() == 1 { trials.first() } else { learners().next() };
         let only = first.filter(|first| {
-            agents.len() == 1 || learners().all(|trial| trial.agent == first.agent)
+            agents.len() == 1 || learners().all(|trial| trial.agent_name() == first.agent_name())
         });
         let only =
             only.with_context(|| format!("the run has several agents; name one of {listed}"))?;
         return begun(run, only);
     };
     // An agent's own name may hold a slash.
-    let by_name = trials.iter().find(|trial| trial.agent == agent);
+    let by_name = trials.iter().find(|trial| trial.agent_name() == agent);
     let found = by_name.or_else(|| {
         let (name, seed) = agent.rsplit_once('/')?;
         let seed: u64 = seed.parse().ok()?;
-        trials.iter().find(|trial| trial.agent == name && trial.seed == seed)
+        trials.iter().find(|trial| trial.agent_name() == name && trial.seed == seed)
     });
     let found = found.with_context(|| {
         format!("the run has no agent `{agent}`; expected NAME or NAME/SEED with one of {listed}")

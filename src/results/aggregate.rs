@@ -142,7 +142,7 @@ fn interquartile_mean(values: &[f64], order: &[usize], counts: &[u32]) -> f64 {
 }
 
 /// The height of a curve at `x`; its first and last values go on outside of it.
-fn at(curve: &[(f64, f64)], x: f64) -> f64 {
+pub(super) fn at(curve: &[(f64, f64)], x: f64) -> f64 {
     let after = curve.partition_point(|&(place, _)| place < x);
     match (after.checked_sub(1).map(|before| curve[before]), curve.get(after)) {
         (Some((x0, y0)), Some(&(x1, y1))) if x1 > x0 => y0 + (y1 - y0) * (x - x0) / (x1 - x0),

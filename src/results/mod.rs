@@ -14,6 +14,7 @@ mod initial;
 mod opening;
 mod progress;
 mod run;
+pub mod suite;
 mod summary;
 mod trial;
 
@@ -24,7 +25,7 @@ pub use opening::Opening;
 pub use progress::{RunProgress, TrialProgress};
 pub use run::{RunData, RunReader, summary};
 pub use summary::{
-    AgentSummary, CURVE_POINTS, Curve, Goal, PolicyKind, Reached, SampleSummary, SearchSummary,
-    SearchedAgent, SeedSummary, Summary,
+    AgentSummary, CURVE_POINTS, Curve, EnvironmentSummary, Goal, PolicyKind, Reached,
+    SampleSummary, SearchSummary, SearchedAgent, SeedSummary, Summary,
 };
 pub use trial::{Filmed, Trial};

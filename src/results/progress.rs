@@ -1,5 +1,6 @@
 //! How far a run has come, as far as what its trials have written tells.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::run::RunData;
@@ -101,7 +102,7 @@ impl RunProgress {
 impl TrialProgress {
     fn of(trial: &Trial) -> Self {
         Self {
-            agent: trial.plan.agent.clone(),
+            agent: trial.plan.agent_name().into_owned(),
             sample: trial.plan.sample,
             seed: trial.plan.seed,
             share: trial.share(),
@@ -136,16 +137,16 @@ impl Trial {
 /// The training that is left over all trials, `jobs` at a time. A trial that tells nothing yet takes as long as the
 /// others of its agent, or else as all others.
 fn seconds_left(run: &RunData, jobs: usize) -> Option<f64> {
-    let mut by_agent: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut by_agent: BTreeMap<Cow<'_, str>, Vec<f64>> = BTreeMap::new();
     for trial in &run.trials {
-        let known = by_agent.entry(&trial.plan.agent).or_default();
+        let known = by_agent.entry(trial.plan.agent_name()).or_default();
         known.extend(trial.expected_seconds());
     }
     let all: Vec<f64> = by_agent.values().flatten().copied().collect();
     let of = |agent: &str| stats::mean(&by_agent[agent]).or_else(|| stats::mean(&all));
     let mut left = Vec::new();
     for trial in run.trials.iter().filter(|t| t.result.is_none() && t.share().is_some()) {
-        let whole = trial.expected_seconds().or_else(|| of(&trial.plan.agent))?;
+        let whole = trial.expected_seconds().or_else(|| of(&trial.plan.agent_name()))?;
         left.push((whole - trial.seconds).max(0.0));
     }
     let longest = left.iter().copied().fold(0.0, f64::max);

@@ -3,20 +3,24 @@
 //! Whatever is missing or damaged becomes a note; only a directory with nothing readable in it
 //! is an error.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use fs_err as fs;
+use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::summary::{
-    AgentSummary, Goal, PolicyKind, SampleSummary, SearchSummary, SearchedAgent, SeedSummary,
-    Summary,
+    AgentSummary, EnvironmentSummary, Goal, PolicyKind, SampleSummary, SearchSummary,
+    SearchedAgent, SeedSummary, Summary,
 };
 use super::trial::{Trial, TrialReader, in_run};
 use crate::env::EnvSpec;
-use crate::experiment::{Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan};
+use crate::experiment::{
+    AgentSpec, EnvironmentSpec, Part, Plan, RecordingSpec, Sample, Seeds, Spec, TrialPlan,
+};
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus, UnsafeName};
@@ -24,6 +28,7 @@ use crate::search::{self, SampleScore, Standing};
 use crate::store::{self, NewerFormat, RunDir, TrialDir};
 
 /// A run, as far as it could be read.
+#[derive(Clone)]
 pub struct RunData {
     /// Where it lies.
     pub dir: RunDir,
@@ -35,10 +40,12 @@ pub struct RunData {
     pub trials: Vec<Arc<Trial>>,
     /// What `summary.json` says.
     pub summary: Summary,
-    /// The environment's row in the table, where this program knows it.
+    /// The environment's row in the table, where this program knows it; nothing in a suite, whose parts have one each.
     pub env: Option<Arc<EnvSpec>>,
     /// What is missing or damaged.
     pub notes: Vec<String>,
+    /// The environment's name, where this is a suite's part.
+    pub environment_name: Option<String>,
 }
 
 impl RunData {
@@ -84,6 +91,39 @@ impl RunData {
             store::write_json(&self.dir.best(), &best)?;
         }
         Ok(())
+    }
+
+    /// A suite's parts, in one environment each, with the trials, settings and summary of that and without the notes; a
+    /// copy of itself where it is no suite.
+    ///
+    /// # Errors
+    /// Fails if the settings of a part do not fit.
+    pub fn parts(&self) -> anyhow::Result<Vec<Self>> {
+        if !self.plan.experiment.is_suite() {
+            return Ok(vec![self.clone()]);
+        }
+        let parts = self.plan.experiment.parts()?;
+        let of = |part: Part| {
+            let is_here = |trial: &TrialPlan| trial.environment_name == part.name;
+            let name = part.name.as_deref().unwrap_or_default();
+            Self {
+                dir: self.dir.clone(),
+                plan: Plan {
+                    trials: self.plan.trials.iter().filter(|t| is_here(t)).cloned().collect(),
+                    samples: self.plan.samples.clone(),
+                    settings_hash: self.plan.settings_hash.clone(),
+                    format_version: self.plan.format_version,
+                    experiment: part.experiment.clone(),
+                },
+                info: self.info.clone(),
+                trials: self.trials.iter().filter(|t| is_here(&t.plan)).cloned().collect(),
+                summary: self.summary.part(name),
+                env: part.experiment.environment.spec().ok(),
+                notes: Vec::new(),
+                environment_name: part.name.clone(),
+            }
+        };
+        Ok(parts.into_iter().map(of).collect())
     }
 
     /// The trials of an agent, in the order of the seeds; of its best sample where it was searched for.
@@ -149,35 +189,43 @@ impl RunReader {
                 None
             }
         };
-        let env = match plan.experiment.environment.spec() {
-            Ok(env) => Some(env),
-            Err(_) => {
-                notes.push(format!(
-                    "this version of rushes does not know the environment {}",
-                    plan.experiment.environment.id
-                ));
-                None
+        let mut specs = Vec::new();
+        for environment in plan.experiment.environments() {
+            let spec = environment.spec().ok();
+            if spec.is_none() {
+                let id = &environment.id;
+                notes.push(format!("this version of rushes does not know the environment {id}"));
             }
-        };
-        let described = plan.experiment.environment.described.as_ref();
-        if described.is_some_and(|card| !card.deterministic) {
-            notes.push(format!(
-                "{} says that it is not deterministic: equal runs differ, and a run that was interrupted and resumed \
-                 differs from one that was not",
-                plan.experiment.environment.id
-            ));
+            specs.push(spec);
+            let Some(card) = &environment.described else { continue };
+            if !card.deterministic {
+                notes.push(format!(
+                    "{} says that it is not deterministic: equal runs differ, and a run that was interrupted and resumed \
+                     differs from one that was not",
+                    environment.id
+                ));
+            }
+            notes.extend(card.notes.clone());
         }
-        notes.extend(described.into_iter().flat_map(|card| card.notes.clone()));
-        let threshold = env.as_ref().and_then(|env| env.reward_threshold);
+        let thresholds: Thresholds<'_> = plan
+            .experiment
+            .environment_names()
+            .zip(specs.iter().map(|spec| spec.as_ref()?.reward_threshold))
+            .collect();
         self.trials.resize_with(plan.trials.len(), TrialReader::default);
         let trials: Vec<Arc<Trial>> = (self.trials.par_iter_mut().zip(&plan.trials))
-            .map(|(reader, trial)| reader.read(dir, &plan, trial, threshold))
+            .map(|(reader, trial)| {
+                let name = trial.environment_name.as_deref();
+                reader.read(dir, &plan, trial, thresholds.get(&name).copied().flatten())
+            })
             .collect::<anyhow::Result<_>>()?;
         for trial in &trials {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
-        let summary = summarise(dir, &plan, info.as_ref(), threshold, &trials);
-        Ok(RunData { dir: dir.clone(), plan, info, trials, summary, env, notes })
+        let summary = summarise(dir, &plan, info.as_ref(), &thresholds, &trials)?;
+        let env = specs.pop().flatten().filter(|_| !plan.experiment.is_suite());
+        let dir = dir.clone();
+        Ok(RunData { dir, plan, info, trials, summary, env, notes, environment_name: None })
     }
 }
 
@@ -194,25 +242,68 @@ pub fn summary(run: &RunDir) -> anyhow::Result<Summary> {
     Ok(RunData::read(run)?.summary)
 }
 
+/// The reward thresholds of a run's environments by their names.
+type Thresholds<'a> = HashMap<Option<&'a str>, Option<f64>>;
+
 fn summarise(
     dir: &RunDir,
     plan: &Plan,
     info: Option<&RunInfo>,
-    reward_threshold: Option<f64>,
+    thresholds: &Thresholds<'_>,
     trials: &[Arc<Trial>],
-) -> Summary {
+) -> anyhow::Result<Summary> {
     let search = search_summary(plan, trials);
     // One pass: a run may have thousands of trials.
-    let mut seeds: BTreeMap<&str, Vec<SeedSummary>> = BTreeMap::new();
+    let mut seeds: HashMap<Cow<'_, str>, Vec<SeedSummary>> = HashMap::new();
     let shown = |trial: &&Arc<Trial>| {
         let sample = search.as_ref().and_then(|search| search.shown(&trial.plan.agent));
         trial.plan.sample == sample
     };
     for trial in trials.iter().filter(shown) {
-        seeds.entry(&trial.plan.agent).or_default().push(trial.summary.clone());
+        seeds.entry(trial.plan.agent_name()).or_default().push(trial.summary.clone());
     }
-    let agents = plan.experiment.agents.iter().map(|(name, agent)| AgentSummary {
-        name: name.clone(),
+    let mut agents = Vec::new();
+    let mut environments = IndexMap::new();
+    for part in plan.experiment.parts()? {
+        let reward_threshold = thresholds.get(&part.name.as_deref()).copied().flatten();
+        for (agent, settings) in &part.experiment.agents {
+            let name = part.agent_name(agent).into_owned();
+            let seeds = seeds.remove(&*name).unwrap_or_default();
+            agents.push(agent_summary(name, settings, reward_threshold, seeds));
+        }
+        if let Some(name) = part.name {
+            let environment = part.experiment.environment.task();
+            environments.insert(name, EnvironmentSummary { environment, reward_threshold });
+        }
+    }
+    let tasks: Vec<String> = plan.experiment.environments().map(EnvironmentSpec::task).collect();
+    Ok(Summary {
+        format_version: FORMAT_VERSION,
+        experiment: plan.experiment.name.clone(),
+        settings_hash: plan.settings_hash.clone(),
+        run: dir.name(),
+        label: info.and_then(|info| info.label.clone()),
+        status: info.map_or(RunStatus::Interrupted, |info| info.status),
+        started: info.map(|info| info.started),
+        finished: info.and_then(|info| info.finished),
+        versions: info.map(|info| info.versions.clone()).unwrap_or_default(),
+        git: info.and_then(|info| info.git.clone()),
+        environment: tasks.join(", "),
+        reward_threshold: thresholds.get(&None).copied().flatten(),
+        environments,
+        agents,
+        search,
+    })
+}
+
+fn agent_summary(
+    name: String,
+    agent: &AgentSpec,
+    reward_threshold: Option<f64>,
+    seeds: Vec<SeedSummary>,
+) -> AgentSummary {
+    AgentSummary {
+        name,
         policy: match agent.policy {
             PolicySpec::Random {} => PolicyKind::Random,
             PolicySpec::HardCoded(_) => PolicyKind::HardCoded,
@@ -225,23 +316,7 @@ fn summarise(
         learns: agent.schedule().is_some(),
         curve_window: agent.return_window(),
         goal: agent.schedule().and_then(|schedule| Goal::of(schedule, reward_threshold)),
-        seeds: seeds.remove(name.as_str()).unwrap_or_default(),
-    });
-    Summary {
-        format_version: FORMAT_VERSION,
-        experiment: plan.experiment.name.clone(),
-        settings_hash: plan.settings_hash.clone(),
-        run: dir.name(),
-        label: info.and_then(|info| info.label.clone()),
-        status: info.map_or(RunStatus::Interrupted, |info| info.status),
-        started: info.map(|info| info.started),
-        finished: info.and_then(|info| info.finished),
-        versions: info.map(|info| info.versions.clone()).unwrap_or_default(),
-        git: info.and_then(|info| info.git.clone()),
-        environment: plan.experiment.environment.task(),
-        reward_threshold,
-        agents: agents.collect(),
-        search,
+        seeds,
     }
 }
 
@@ -301,13 +376,30 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
     let mut seeds: Vec<u64> = trials.iter().map(|trial| trial.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
+    let of_suite = trials
+        .iter()
+        .filter_map(|trial| Some((trial.environment_name.clone()?, trial.environment.clone())));
+    let environments: IndexMap<String, EnvironmentSpec> = of_suite.collect();
+    let mut agents: IndexMap<String, AgentSpec> = IndexMap::new();
+    for trial in &trials {
+        let agent = agents.entry(trial.agent.clone()).or_insert_with(|| trial.settings.clone());
+        if let Some(environment) = &trial.environment_name {
+            let patch = serde_json::to_value(&trial.settings).ok()?;
+            agent.environments.insert(environment.clone(), patch);
+        }
+    }
     let experiment = Spec {
         schema: None,
         name,
         description: String::new(),
-        environment: first.environment.clone(),
+        environment: match environments.is_empty() {
+            true => first.environment.clone(),
+            false => EnvironmentSpec::default(),
+        },
+        environments,
+        scores: IndexMap::new(),
         seeds: Seeds(seeds),
-        agents: trials.iter().map(|t| (t.agent.clone(), t.settings.clone())).collect(),
+        agents,
         evaluation: first.evaluation.clone(),
         recording: RecordingSpec::clone(&first.recording),
         search: None,
@@ -315,5 +407,5 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         trial_timeout_seconds: None,
         directory: first.directory.clone(),
     };
-    Some(Plan { trials, ..Plan::new(experiment) })
+    Some(Plan { trials, ..Plan::new(experiment).ok()? })
 }

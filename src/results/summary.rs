@@ -37,11 +37,15 @@ pub struct Summary {
     /// The commit of the folder that holds the experiment file, where it is in a git repository.
     pub git: Option<GitInfo>,
     /// The environment as [`crate::experiment::EnvironmentSpec::task`] names it: its id alone where nothing differs
-    /// from the registered one.
+    /// from the registered one. Those of a suite are listed.
     pub environment: String,
-    /// The mean return at which the environment counts as solved, where it defines one.
+    /// The mean return at which the environment counts as solved, where it defines one; nothing in a suite.
     pub reward_threshold: Option<f64>,
-    /// The agents, in the order of the experiment file; one that was searched for is its best sample.
+    /// The environments of a suite by their names.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub environments: IndexMap<String, EnvironmentSummary>,
+    /// The agents, in the order of the experiment file (those of a suite environment by environment, each called
+    /// `ENVIRONMENT/AGENT`); one that was searched for is its best sample.
     pub agents: Vec<AgentSummary>,
     /// What the experiment's search came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,39 @@ impl Stored for Summary {
         let own = [("experiment", self.experiment.as_str()), ("run", &self.run)];
         own.into_iter().chain(trials).collect()
     }
+}
+
+impl Summary {
+    /// The reward threshold of the environment that an agent plays in, where it defines one.
+    pub fn threshold_of(&self, agent: &str) -> Option<f64> {
+        let of_suite = agent.split_once('/').and_then(|(name, _)| self.environments.get(name));
+        of_suite.map_or(self.reward_threshold, |environment| environment.reward_threshold)
+    }
+
+    /// What a suite came to in one of its environments; its agents have their own names.
+    pub(super) fn part(&self, name: &str) -> Self {
+        let of_part = |agent: &AgentSummary| {
+            let own = agent.name.strip_prefix(name)?.strip_prefix('/')?.to_owned();
+            Some(AgentSummary { name: own, ..agent.clone() })
+        };
+        let environment = self.environments.get(name);
+        Self {
+            environment: environment.map(|one| one.environment.clone()).unwrap_or_default(),
+            reward_threshold: environment.and_then(|one| one.reward_threshold),
+            environments: IndexMap::new(),
+            agents: self.agents.iter().filter_map(of_part).collect(),
+            ..self.clone()
+        }
+    }
+}
+
+/// An environment of a suite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentSummary {
+    /// As [`Summary::environment`].
+    pub environment: String,
+    /// The mean return at which it counts as solved, where it defines one.
+    pub reward_threshold: Option<f64>,
 }
 
 /// What a search came to.

@@ -183,10 +183,10 @@ impl TrialReader {
             }
         }
         let events = &self.events;
-        let search = whole.experiment.search.as_ref().filter(|_| plan.sample.is_some());
-        let score = search.and_then(|search| {
-            search::trial_score(search, plan, &events.mean_returns(aims.window), result.as_ref())
-        });
+        let curve = || events.mean_returns(aims.window);
+        let of_sample = plan
+            .sample
+            .and_then(|_| search::trial_score(&whole.experiment, plan, &curve(), result.as_ref()));
         let recorded = match &result {
             Some(result) if !result.takes.is_empty() => result.takes.clone(),
             _ => events.takes.values().map(|(_, take)| take.clone()).collect(),
@@ -216,7 +216,7 @@ impl TrialReader {
             progress: events.progress,
             seconds: events.seconds,
             touched,
-            score,
+            score: of_sample,
             summary: seed_summary(plan, result.as_ref(), events),
             result,
         })

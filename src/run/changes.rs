@@ -52,7 +52,10 @@ impl Change {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match path[..] {
             ["$schema" | "description" | "check" | "trial_timeout_seconds", ..] => None,
-            ["agents", _, "training" | "trainer", "schedule", limit] if LIMITS.contains(&limit) => {
+            ["agents", _, "training" | "trainer", "schedule", limit]
+            | ["agents", _, "environments", _, "training" | "trainer", "schedule", limit]
+                if LIMITS.contains(&limit) =>
+            {
                 let raised = self.old.as_f64().zip(self.new.as_f64()).is_some_and(|(a, b)| b > a);
                 if old.search.is_some() {
                     Some("a search has compared its samples by this length")
@@ -148,6 +151,17 @@ mod tests {
         spec("agents.\"a.b\".training.schedule.steps", json!(steps))
     }
 
+    /// The same in a suite, for so many steps in its environment `cart`.
+    fn suite(steps: u64) -> Spec {
+        let mut experiment = serde_json::to_value(self::steps(1000)).expect("JSON");
+        let environment = experiment["environment"].take();
+        experiment.as_object_mut().expect("an object").shift_remove("environment");
+        experiment["environments"] = json!({ "cart": environment });
+        let patch = json!({ "cart": { "training": { "schedule": { "steps": steps } } } });
+        experiment["agents"]["a.b"]["environments"] = patch;
+        validation::check(&experiment).expect("a valid suite")
+    }
+
     #[test]
     fn a_schedule_may_get_longer_and_what_follows_it_is_told() {
         assert_eq!(on_resume(&steps(1000), &steps(1000)).expect("the same"), [""; 0]);
@@ -156,6 +170,8 @@ mod tests {
         assert!(said.contains("exploration_fraction moves over the longer schedule"), "{said}");
         let timeout = spec("trial_timeout_seconds", json!(5));
         assert!(on_resume(&steps(1000), &timeout).is_ok(), "it decides no return");
+        let said = on_resume(&suite(2000), &suite(3000)).expect("longer in one environment");
+        assert!(said[0].contains("schedule.steps: 2000 → 3000"), "{said:?}");
     }
 
     #[test]
@@ -167,8 +183,10 @@ mod tests {
             (spec("evaluation.episodes", json!(3)), "evaluation.episodes: 100 → 3 (trials that"),
             (spec("seeds", json!([1, 2])), "seeds: [0] → [1,2] (seeds belong"),
             (spec("environment.max_episode_steps", json!(9)), "(every trial so far"),
+            (suite(900), "environments.cart.training.schedule.steps: 2000 → 900 (a limit can be"),
         ] {
-            let error = on_resume(&steps(1000), &new).expect_err(expected).to_string();
+            let old = if new.is_suite() { suite(2000) } else { steps(1000) };
+            let error = on_resume(&old, &new).expect_err(expected).to_string();
             assert!(error.contains(expected) && error.contains("start a new run"), "{error}");
         }
     }

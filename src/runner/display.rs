@@ -142,7 +142,8 @@ impl Observer for Display {
         let samples = |agent: &String| {
             search.filter(|search| search.searches(agent)).map_or(1, |search| search.count(agent))
         };
-        let agents: u64 = experiment.agents.keys().map(samples).fold(0, u64::saturating_add);
+        let everywhere = |agent| samples(agent).saturating_mul(experiment.environments_of(agent));
+        let agents: u64 = experiment.agents.keys().map(everywhere).fold(0, u64::saturating_add);
         let expected = agents.saturating_mul(experiment.seeds.0.len() as u64);
         state.trials = usize::try_from(expected).unwrap_or(usize::MAX).max(plan.trials.len());
         for sample in &plan.samples {
@@ -296,12 +297,13 @@ impl State {
     /// What a trial is called: its agent, the values that a search gave it, its seed.
     fn label(&self, plan: &TrialPlan) -> String {
         let values = |sample| self.samples.get(&(plan.agent.clone(), sample));
+        let (agent, seed) = (plan.agent_name(), plan.seed);
         match plan.sample.map(|sample| (sample, values(sample))) {
             Some((sample, Some(values))) => {
-                format!("{} (sample {sample}: {values}, seed {})", plan.agent, plan.seed)
+                format!("{agent} (sample {sample}: {values}, seed {seed})")
             }
-            Some((sample, None)) => format!("{} (sample {sample}, seed {})", plan.agent, plan.seed),
-            None => format!("{} (seed {})", plan.agent, plan.seed),
+            Some((sample, None)) => format!("{agent} (sample {sample}, seed {seed})"),
+            None => format!("{agent} (seed {seed})"),
         }
     }
 }
@@ -379,7 +381,8 @@ mod tests {
                 "agents.learner.training.algorithm.learning_rate": { "grid": [0.1, 0.2, 0.3] },
             } },
         }));
-        let mut plan = Plan::new(experiment.expect("a valid experiment"));
+        let mut plan =
+            Plan::new(experiment.expect("a valid experiment")).expect("settings that fit");
         let rate = "agents.learner.training.algorithm.learning_rate";
         let sample = |(number, value): (usize, &f64)| crate::experiment::Sample {
             agent: "learner".into(),

@@ -11,12 +11,14 @@ use crate::record::{Record, TrialResult};
 mod display;
 mod interrupt;
 mod local;
+mod only;
 mod pace;
 mod process;
 
 pub use display::Display;
 pub use interrupt::{Interrupt, Request};
 pub use local::Local;
+pub use only::{Only, TrialPattern};
 pub use process::{engine_program, follow_parent};
 
 /// Advances trials.

@@ -123,7 +123,7 @@ mod tests {
                 "training": { "algorithm": { "name": "reinforce" }, "schedule": { "steps": 1000 } },
             } },
         }));
-        Plan::new(experiment.expect("a valid experiment"))
+        Plan::new(experiment.expect("a valid experiment")).expect("settings that fit")
     }
 
     fn episode(steps: u64, seconds: f64, r#return: f64) -> Record {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::next_samples;
 use super::score::{SampleScore, SoFar, mean_returns, trial_score};
-use crate::experiment::{Plan, Sample, SchedulerSpec, SearchSpec, TrialPlan};
+use crate::experiment::{Plan, Sample, SchedulerSpec, Spec, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Observer, Runner, TrialStatus};
 use crate::store::RunDir;
@@ -84,8 +84,9 @@ impl Rounds<'_> {
     fn round(&mut self, plan: &Plan, first: usize) -> anyhow::Result<()> {
         if let Some(search) = &plan.experiment.search {
             for agent in search.agents(&plan.experiment) {
-                let schedule = plan.experiment.agents[agent].schedule();
-                let steps = schedule.and_then(|schedule| schedule.steps).unwrap_or(0);
+                let trials = plan.trials.iter().filter(|trial| trial.agent == agent);
+                let steps = trials.filter_map(|trial| trial.settings.schedule()?.steps).max();
+                let steps = steps.unwrap_or(0);
                 let new = plan.samples[first..].iter().filter(|sample| sample.agent == agent);
                 let mut under_way: Vec<_> = new.map(|sample| plan.trials_of(sample)).collect();
                 for milestone in search.scheduler.milestones(steps) {
@@ -116,7 +117,7 @@ impl Rounds<'_> {
         samples.retain(|trials| trials.iter().all(|t| self.ended[&t.id] != TrialStatus::Failed));
         let so_far = |trial: &&TrialPlan| -> anyhow::Result<Option<SoFar>> {
             let records = self.run.trial(&trial.id).events()?.records;
-            Ok(SoFar::new(trial, &records, milestone))
+            Ok(SoFar::new(&plan.experiment, trial, &records, milestone))
         };
         let compared = (samples.iter())
             .map(|trials| trials.iter().map(so_far).collect())
@@ -190,12 +191,11 @@ impl Rounds<'_> {
 
     /// The samples so far with their scores.
     fn scores(&self, plan: &Plan) -> anyhow::Result<Vec<(Sample, Option<f64>)>> {
-        let Some(search) = &plan.experiment.search else { return Ok(Vec::new()) };
-        let score = |sample: &Sample| self.score(search, &plan.trials_of(sample));
+        let score = |sample: &Sample| self.score(&plan.experiment, &plan.trials_of(sample));
         plan.samples.iter().map(|sample| Ok((sample.clone(), score(sample)?))).collect()
     }
 
-    fn score(&self, search: &SearchSpec, trials: &[&TrialPlan]) -> anyhow::Result<Option<f64>> {
+    fn score(&self, experiment: &Spec, trials: &[&TrialPlan]) -> anyhow::Result<Option<f64>> {
         let mut results: Vec<(Option<TrialResult>, Option<f64>)> = Vec::new();
         for trial in trials {
             let dir = self.run.trial(&trial.id);
@@ -203,7 +203,7 @@ impl Rounds<'_> {
             let score = match &result {
                 Some(result) if !result.outcome.failed() => {
                     let curve = mean_returns(trial, &dir.events()?.records);
-                    trial_score(search, trial, &curve, Some(result))
+                    trial_score(experiment, trial, &curve, Some(result))
                 }
                 _ => None,
             };

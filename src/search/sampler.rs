@@ -12,7 +12,7 @@ use crate::rng::{Purpose, Rng, stream};
 /// # Errors
 /// Fails if a searched value does not fit; never for a checked experiment.
 pub fn plan(experiment: Spec) -> anyhow::Result<Plan> {
-    let mut plan = Plan::new(experiment);
+    let mut plan = Plan::new(experiment)?;
     plan.add(next_samples(&plan.experiment, &[]))?;
     Ok(plan)
 }

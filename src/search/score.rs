@@ -2,22 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::{Direction, Objective, SearchSpec, Target, TrialPlan};
+use crate::experiment::{Direction, Objective, ScoreRange, SearchSpec, Spec, Target, TrialPlan};
 use crate::record::{Event, Record, StopReason, TrialResult};
 use crate::stats::{self, MovingMean};
 
-/// A trial's value under the search's metric, from the curve of its mean training returns; nothing where it failed
-/// or is not over.
+/// A trial's value under the metric of the experiment's search, from the curve of its mean training returns; nothing
+/// where it failed or is not over. In a suite it is normalised, by the environment's scores or the steps of the schedule.
 pub fn trial_score(
-    search: &SearchSpec,
+    experiment: &Spec,
     trial: &TrialPlan,
     curve: &[MeanReturn],
     result: Option<&TrialResult>,
 ) -> Option<f64> {
+    let search = experiment.search.as_ref()?;
     let result = result.filter(|result| !result.outcome.failed())?;
     let schedule = trial.settings.schedule();
     let budget = schedule.and_then(|s| s.steps).unwrap_or(result.progress.steps) as f64;
-    match search.metric {
+    let score = match search.metric {
         Objective::MeanReturn => match &result.after {
             Some(after) => stats::mean(&after.returns),
             // Stopped early: as good as its training was then.
@@ -33,6 +34,11 @@ pub fn trial_score(
             let until = if stopped_early(result) { result.progress.steps as f64 } else { budget };
             stats::area_under_curve(&points, until)
         }
+    }?;
+    match (&trial.environment_name, search.metric) {
+        (None, _) => Some(score),
+        (Some(_), Objective::StepsToThreshold) => Some(score / budget),
+        (Some(name), _) => Some(experiment.stated_range(name)?.normalised(score)),
     }
 }
 
@@ -88,8 +94,14 @@ pub struct SoFar {
 }
 
 impl SoFar {
-    /// How a trial has gone up to so many steps; nothing before its first episode is over.
-    pub fn new(trial: &TrialPlan, records: &[Record], steps: u64) -> Option<Self> {
+    /// How a trial has gone up to so many steps; nothing before its first episode is over. In a suite returns are
+    /// normalised.
+    pub fn new(
+        experiment: &Spec,
+        trial: &TrialPlan,
+        records: &[Record],
+        steps: u64,
+    ) -> Option<Self> {
         let until = records.partition_point(|record| record.progress.steps <= steps);
         let points = mean_returns(trial, &records[..until]);
         let all: Vec<f64> = (records[..until].iter())
@@ -98,10 +110,15 @@ impl SoFar {
                 _ => None,
             })
             .collect();
+        let range = match &trial.environment_name {
+            Some(name) => experiment.stated_range(name)?,
+            None => ScoreRange { random: 0.0, reference: 1.0 },
+        };
+        let best = points.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max);
         Some(Self {
-            latest: points.last()?.mean,
-            best: points.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max),
-            overall: stats::mean(&all)?,
+            latest: range.normalised(points.last()?.mean),
+            best: range.normalised(best),
+            overall: range.normalised(stats::mean(&all)?),
         })
     }
 }
@@ -188,7 +205,7 @@ mod tests {
     use crate::validation;
 
     /// A searched trial of 1,000 steps with a window of two episodes, and its search by `metric`.
-    fn trial(metric: &str) -> (SearchSpec, TrialPlan) {
+    fn trial(metric: &str) -> (Spec, TrialPlan) {
         let rate = "agents.learner.training.algorithm.learning_rate";
         let experiment = validation::check(&json!({
             "name": "searched",
@@ -204,7 +221,7 @@ mod tests {
         }));
         let plan = crate::search::plan(experiment.expect("a valid experiment"));
         let mut plan = plan.expect("values that fit");
-        (plan.experiment.search.take().expect("a search"), plan.trials.remove(0))
+        (plan.experiment, plan.trials.remove(0))
     }
 
     /// Episodes of 100 steps with these returns.
@@ -226,12 +243,12 @@ mod tests {
     }
 
     fn score(metric: &str, returns: &[f64], stopped_at: Option<u64>) -> Option<f64> {
-        let (search, trial) = trial(metric);
+        let (experiment, trial) = trial(metric);
         let result = match stopped_at {
             None => completed(&trial, 1000),
             Some(steps) => trial.pruned_result(Progress { steps, ..Progress::default() }, 0.0),
         };
-        trial_score(&search, &trial, &mean_returns(&trial, &episodes(returns)), Some(&result))
+        trial_score(&experiment, &trial, &mean_returns(&trial, &episodes(returns)), Some(&result))
     }
 
     #[test]
@@ -257,16 +274,16 @@ mod tests {
 
     #[test]
     fn a_failed_or_missing_trial_has_no_score() {
-        let (search, trial) = trial("mean_return");
+        let (experiment, trial) = trial("mean_return");
         let error = "killed".into();
         let failed = TrialResult { outcome: Outcome::Failed { error }, ..trial.empty_result() };
-        assert_eq!(trial_score(&search, &trial, &[], Some(&failed)), None);
-        assert_eq!(trial_score(&search, &trial, &[], None), None);
+        assert_eq!(trial_score(&experiment, &trial, &[], Some(&failed)), None);
+        assert_eq!(trial_score(&experiment, &trial, &[], None), None);
     }
 
     #[test]
     fn complete_samples_rank_before_stopped_ones_and_those_before_failures() {
-        let (search, _) = trial("mean_return");
+        let search = |metric| trial(metric).0.search.expect("a search");
         let sample = |standing, seeds: &[f64]| SampleScore { standing, seeds: seeds.to_vec() };
         let scores = [
             sample(Standing::Failed, &[900.0]),
@@ -276,8 +293,7 @@ mod tests {
             sample(Standing::Stopped { steps: 900 }, &[100.0]),
         ];
         // The mean over seeds counts, not the luckiest seed.
-        assert_eq!(ranking(&search, &scores), [3, 2, 4, 1, 0]);
-        let (by_steps, _) = trial("steps_to_threshold");
-        assert_eq!(ranking(&by_steps, &scores)[0], 2, "few steps are good");
+        assert_eq!(ranking(&search("mean_return"), &scores), [3, 2, 4, 1, 0]);
+        assert_eq!(ranking(&search("steps_to_threshold"), &scores)[0], 2, "few steps are good");
     }
 }

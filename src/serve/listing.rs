@@ -229,7 +229,11 @@ impl View {
                 .zip(&classes)
                 .map(|(a, c)| AgentView::new(a, c))
                 .collect(),
-            chart: chart(&summary.agents, &classes),
+            // Curves of several environments have no axis in common.
+            chart: match summary.environments.is_empty() {
+                true => chart(&summary.agents, &classes),
+                false => None,
+            },
             started,
         }
     }

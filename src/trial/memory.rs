@@ -29,11 +29,11 @@ impl MemoryEstimate {
         for trial in &plan.trials {
             // What is stored is what the policy sees.
             let bytes = sample_bytes(&trial.settings, views.of(trial)?)?;
-            trials.push((bytes, trial.agent.as_str()));
+            trials.push((bytes, trial.agent_name()));
         }
         trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         Ok(Self {
-            agent: trials.first().map(|(_, agent)| (*agent).to_owned()).unwrap_or_default(),
+            agent: trials.first().map(|(_, agent)| agent.to_string()).unwrap_or_default(),
             trials: trials.iter().map(|(bytes, _)| *bytes).collect(),
         })
     }
@@ -109,7 +109,7 @@ mod tests {
             &json!({ "name": "memory", "environment": { "id": "BipedalWalker-v3" }, "seeds": 2,
                        "agents": { "ppo": ppo, "sac": sac } }),
         );
-        Plan::new(spec.expect("a valid experiment"))
+        Plan::new(spec.expect("a valid experiment")).expect("settings that fit")
     }
 
     /// Two observations of 24 numbers, an action of 4, a reward and an end.
@@ -135,7 +135,8 @@ mod tests {
                 "policy": { "type": "neural", "observation": observation },
                 "training": { "algorithm": algorithm, "schedule": { "steps": 10_000 } },
             } } });
-        let plan = Plan::new(check(&value).expect("a valid experiment"));
+        let plan =
+            Plan::new(check(&value).expect("a valid experiment")).expect("settings that fit");
         MemoryEstimate::of(&plan).expect("a known environment").at_a_time(1)
     }
 

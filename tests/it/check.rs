@@ -81,7 +81,8 @@ impl Run {
             "agents": agents,
             "check": self.check,
         });
-        let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"));
+        let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"))
+            .expect("settings that fit");
         let summary = Summary {
             format_version: 1,
             experiment: "cartpole".into(),
@@ -93,6 +94,7 @@ impl Run {
             finished: None,
             versions: [("rushes".to_owned(), "0.1.0".to_owned())].into_iter().collect(),
             git: None,
+            environments: Default::default(),
             environment: "CartPole-v1".into(),
             reward_threshold: Some(475.0),
             search: None,

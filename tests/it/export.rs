@@ -24,7 +24,8 @@ fn run(folder: &Path) -> PathBuf {
             "training": { "algorithm": { "name": "reinforce" }, "schedule": { "episodes": 2 } },
         } },
     });
-    let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"));
+    let plan = Plan::new(validation::check(&experiment).expect("a valid experiment"))
+        .expect("settings that fit");
     let path = folder.join("run");
     std::fs::create_dir_all(&path).expect("a writable folder");
     write_json(&path.join("plan.json"), &plan).expect("a writable folder");

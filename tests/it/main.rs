@@ -30,6 +30,7 @@ mod rules;
 mod run;
 mod search;
 mod serve;
+mod suite;
 mod takes;
 mod torture;
 mod trace;

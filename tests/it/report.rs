@@ -57,7 +57,7 @@ impl MadeUp {
         let output = tempfile::tempdir().unwrap();
         let spec: Spec = serde_json::from_value(experiment).unwrap();
         let run = RunDir::create(output.path(), &spec.name).unwrap();
-        let plan = Plan::new(spec);
+        let plan = Plan::new(spec).expect("settings that fit");
         run.write_plan(&plan).unwrap();
         run.write_info(&info(&run)).unwrap();
         for trial in &plan.trials {

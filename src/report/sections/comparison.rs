@@ -33,8 +33,8 @@ impl Section for Comparison {
         if report.environments().len() > 1 {
             return "Runs are compared with those of the same environment.".into();
         }
-        let hash = report.runs.first().map(|run| &run.summary.settings_hash);
-        let same = report.runs.iter().all(|run| Some(&run.summary.settings_hash) == hash);
+        let hash = report.wholes.first().map(|run| &run.summary.settings_hash);
+        let same = report.wholes.iter().all(|run| Some(&run.summary.settings_hash) == hash);
         match same {
             true => {
                 "All runs have the same settings: differences come from code, seeds or machine."
@@ -54,7 +54,7 @@ impl Section for Comparison {
         }
         let (first_run, last_run) = report.ends();
         if first_run == last_run {
-            let run = &report.names[first_run];
+            let run = report.run_name(first_run).unwrap_or_default();
             return Ok(vec![Block::text(format!("Only run {run} is of this environment."))]);
         }
         let run_by_run = run_by_run(report, first_run);
@@ -72,7 +72,7 @@ fn run_by_run(report: &Report, first_run: usize) -> Option<Block> {
     for old in report.series.iter().filter(|series| series.run == first_run) {
         for new in report.series.iter().filter(|new| new.run > first_run && new.name == old.name) {
             let name = Cell { swatch: new.class.clone(), ..Cell::new(new.name.clone()) };
-            let names = [old.run, new.run].map(|run| &*report.names[run]);
+            let names = [old.run, new.run].map(|run| report.run_name(run).unwrap_or_default());
             let mut cells = vec![name.with_note(names.join(" → "))];
             cells.push(Cell::number(old.mean(), decimals));
             cells.extend(against(old, new, decimals));
@@ -145,7 +145,7 @@ fn ablation(report: &Report) -> Option<Block> {
 
 /// What the agents that learn differ in.
 fn settings_of_agents(report: &Report) -> Option<Block> {
-    let run = &report.runs[0];
+    let run = &report.runs[report.ends().0];
     let learners: Vec<&Series> = report.series.iter().filter(|series| series.learns).collect();
     let settings: Vec<_> =
         learners.iter().map(|series| differing::agent(run, &series.name)).collect();
@@ -162,7 +162,8 @@ fn settings_of_runs(report: &Report) -> Option<Block> {
     let here = |run: &usize| report.series.iter().any(|series| series.run == *run);
     let shown: Vec<usize> = (0..report.runs.len()).filter(here).collect();
     let runs: Vec<&RunData> = shown.iter().map(|&run| &report.runs[run]).collect();
-    let names: Vec<_> = shown.iter().map(|&run| report.names[run].clone()).collect();
+    let names: Vec<_> =
+        shown.iter().map(|&run| report.run_name(run).unwrap_or_default().to_owned()).collect();
     settings_table(
         "Settings and circumstances that differ between the runs",
         &names,

@@ -38,7 +38,7 @@ impl Section for Gate {
             ("sees from", true),
         ];
         let row = |comparison: &Comparison| {
-            let swatch = report.series.iter().find(|series| series.name == comparison.agent);
+            let swatch = report.series.iter().find(|one| one.recorded_name == comparison.agent);
             let swatch = swatch.map(|series| series.class.clone()).unwrap_or_default();
             let percent = |share: Option<f64>, write: fn(f64) -> String| {
                 Cell::new(share.map_or("–".into(), write))

@@ -53,8 +53,12 @@ impl Section for History {
             .into()
     }
 
+    fn compares(&self) -> bool {
+        true
+    }
+
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
-        let [run] = &report.runs[..] else { return Ok(Vec::new()) };
+        let [run] = &report.wholes[..] else { return Ok(Vec::new()) };
         let past = &report.past[0];
         let entries = entries(run, past, &report.series);
         if entries.len() < 2 {
@@ -122,7 +126,7 @@ fn entries<'a>(run: &'a RunData, past: &'a Past, series: &[Series]) -> Vec<Entry
                         return None;
                     }
                     let found = past.series.iter().find(|recorded| {
-                        recorded.agent == one.name && recorded.metric == Metric::Return
+                        recorded.agent == one.recorded_name && recorded.metric == Metric::Return
                     })?;
                     mean(&found.scores)
                 })

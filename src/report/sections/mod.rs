@@ -17,6 +17,7 @@ mod reproduce;
 mod search;
 mod settings;
 mod speed;
+pub(super) mod suite;
 pub(super) mod takes;
 mod threshold;
 pub(super) mod verdict;
@@ -48,6 +49,7 @@ pub(super) trait Section: Sync {
 pub(super) static SECTIONS: &[&dyn Section] = &[
     &failures::Failures,
     &gate::Gate,
+    &suite::Suite,
     &takes::Takes,
     &search::Search,
     &comparison::Comparison,

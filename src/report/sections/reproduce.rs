@@ -24,7 +24,7 @@ impl Section for Reproduce {
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut blocks = Vec::new();
-        for (index, run) in report.runs.iter().enumerate() {
+        for (index, run) in report.wholes.iter().enumerate() {
             if report.several() {
                 blocks.push(Block::Heading { text: format!("Run {}", report.names[index]) });
             }

@@ -36,7 +36,7 @@ impl Section for Search {
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut blocks = Vec::new();
-        for (index, run) in report.runs.iter().enumerate() {
+        for (index, run) in report.wholes.iter().enumerate() {
             let (Some(search), Some(spec)) = (&run.summary.search, &run.plan.experiment.search)
             else {
                 continue;

@@ -30,11 +30,11 @@ impl Section for Settings {
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut blocks = Vec::new();
         for (index, run) in report.runs.iter().enumerate() {
-            let place = match report.several() {
-                true => format!("Run {}, ", report.names[index]),
-                false => String::new(),
-            };
-            if let Some(info) = run.info.as_ref().filter(|info| !info.overrides.is_empty()) {
+            let place = report.place(index).map_or(String::new(), |place| format!("{place}, "));
+            let of_whole = report.is_first_part(index);
+            if let Some(info) =
+                run.info.as_ref().filter(|info| of_whole && !info.overrides.is_empty())
+            {
                 blocks.push(Block::text(format!(
                     "{place}set on the command line: {}",
                     format::list(&info.overrides)

@@ -129,7 +129,8 @@ fn address(report: &Report, file: &Path, kind: &str) -> anyhow::Result<String> {
 
 /// The takes to open with, and whether the first two are a pair: a learning agent before and after training
 /// (its best seed would flatter, so the first), then the other agents as they are in the end, the one with the greatest
-/// mean return before the others. For several runs: the learning agents after training, each in every run.
+/// mean return before the others. For several runs: the learning agents after training, each in every run. For a suite:
+/// the best agent that learns in each environment, after training.
 fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
     let of = |series: &Series, moment| {
         let of = |take: &&Found<'_>| {
@@ -151,6 +152,14 @@ fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
         .iter()
         .filter(|series| last(series).is_some())
         .partition(|series| series.learns);
+    if report.suite().is_some() {
+        let best = report.environments().into_iter().filter_map(|(_, part)| {
+            let filmed = part.series.iter().filter(|one| one.learns && last(one).is_some());
+            let mean = |one: &Series| one.mean().unwrap_or(f64::NEG_INFINITY);
+            last(filmed.max_by(|a, b| mean(a).total_cmp(&mean(b)))?)
+        });
+        return (best.take(2 + MOST_OTHERS).collect(), true);
+    }
     if report.several() {
         let shown = if learners.is_empty() { others } else { learners };
         return (shown.into_iter().take(2 + MOST_OTHERS).filter_map(last).collect(), true);
@@ -259,7 +268,7 @@ fn data(report: &Report, takes: &[Found<'_>], shown: &[usize]) -> Value {
                 "at": found.at,
                 "rank": ranks[found.number],
                 "url": if inside { Value::Null } else { json!(found.url) },
-                "run": if report.several() { json!(report.names[found.series.run]) } else { Value::Null },
+                "run": json!(report.place(found.series.run)),
                 "agent": found.series.label,
                 "name": found.series.name,
                 "class": found.series.class,

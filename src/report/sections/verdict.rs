@@ -6,6 +6,7 @@ use crate::format;
 use crate::record::RunStatus;
 use crate::regression;
 use crate::report::model::{Report, Series};
+use crate::results::suite::{self, Aggregate, SuiteAgent, SuiteScores};
 use crate::results::{ended_early, weak_evidence};
 use crate::stats::{self, Bootstrap};
 
@@ -26,6 +27,8 @@ pub(crate) struct Verdict {
     pub points: Vec<String>,
     /// An agent's return each.
     pub figures: Vec<KeyFigure>,
+    /// What the figures are.
+    pub figures_note: &'static str,
 }
 
 /// One agent's return.
@@ -43,6 +46,10 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     let mut points = Vec::new();
     let (headline, mut tone) = if report.several() {
         comparison(report)
+    } else if let Some(scores) = report.suite_scores() {
+        let (headline, second, tone) = over_environments(scores);
+        points.extend(second.into_iter().chain(leaders(report)));
+        (headline, tone)
     } else {
         let (headline, tone) = match goal(report) {
             // An experiment that is about one agent's goal: the comparison comes second.
@@ -65,7 +72,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             (_, tone) => tone,
         };
     }
-    for (index, run) in report.runs.iter().enumerate() {
+    for (index, run) in report.wholes.iter().enumerate() {
         let of =
             if report.several() { format!("Run {}: ", report.names[index]) } else { String::new() };
         let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
@@ -101,6 +108,12 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             tone = if tone == "good" { "mixed" } else { tone };
         }
     }
+    if let Some(scores) = report.suite_scores().filter(|scores| scores.whole().next().is_some()) {
+        let figures = suite_figures(report, scores);
+        let figures_note =
+            "Interquartile mean of normalised scores over all environments, and its 95 % interval.";
+        return Verdict { headline, tone, points, figures, figures_note };
+    }
     let decimals = format::decimals(scored().flat_map(|series| series.scores.iter().copied()));
     let mut shown: Vec<&Series> = scored().collect();
     let several_environments = report.environments().len() > 1;
@@ -132,7 +145,84 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             },
         }
     });
-    Verdict { headline, tone, points, figures: figures.collect() }
+    let figures_note =
+        "Mean return of the evaluation after training, and its 95 % interval over seeds.";
+    Verdict { headline, tone, points, figures: figures.collect(), figures_note }
+}
+
+/// The agent with the best scores over all environments of a suite, how it stands to the next one, and the tone of that.
+fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static str) {
+    let iqm = Aggregate::InterquartileMean;
+    let mut ranked: Vec<_> = (scores.whole())
+        .filter_map(|(agent, scores)| Some((agent, scores, iqm.of(scores)?)))
+        .collect();
+    ranked.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let [(best, own, value), rest @ ..] = &ranked[..] else {
+        return ("There are no figures over all environments.".into(), None, "open");
+    };
+    let environments = format::plural(scores.environments.len(), "environment");
+    let interval = iqm.interval(own).map_or(String::new(), |range| {
+        let ends = [range.low, range.high].map(|end| format::fixed(end, 2));
+        format!(" [{}]", ends.join(", "))
+    });
+    let first = format!(
+        "{} has the highest interquartile mean over {environments}: {}{interval} of the reference",
+        best.name,
+        format::fixed(*value, 2)
+    );
+    let Some((next, others, _)) = rest.first() else { return (format!("{first}."), None, "open") };
+    let (probability, range) = suite::improvement(own, others).unwrap_or((0.5, None));
+    let clear = range.is_some_and(|range| range.low > 0.5);
+    let tone = match (clear, best.learns) {
+        (true, true) => "good",
+        (true, false) => "bad",
+        (false, _) => "mixed",
+    };
+    let sure = if clear { "" } else { ", which these seeds cannot tell from chance" };
+    let percent = format!("{:.0} %", 100.0 * probability);
+    let than = format!(
+        "{} does better than {}, the next one, with a probability of {percent}{sure}.",
+        best.name, next.name
+    );
+    (format!("{first}."), Some(than), tone)
+}
+
+/// The interquartile mean of each agent's scores over all environments.
+fn suite_figures(report: &Report, scores: &SuiteScores) -> Vec<KeyFigure> {
+    let iqm = Aggregate::InterquartileMean;
+    let figure = |(agent, scores): (&SuiteAgent, &[Vec<f64>])| {
+        let class = report.series.iter().find(|series| series.name == agent.name);
+        let interval = iqm.interval(scores).map_or(String::new(), |range| {
+            format!("{} – {}, ", format::fixed(range.low, 2), format::fixed(range.high, 2))
+        });
+        KeyFigure {
+            label: agent.name.clone(),
+            class: class.map(|series| series.class.clone()).unwrap_or_default(),
+            value: iqm.of(scores).map_or("–".into(), |value| format::fixed(value, 2)),
+            note: format!("{interval}{}", format::plural(scores.len(), "environment")),
+        }
+    };
+    scores.whole().map(figure).take(MOST_FIGURES).collect()
+}
+
+/// The best agent of each environment of a suite, where several learn.
+fn leaders(report: &Report) -> Vec<String> {
+    let of = |(name, part): (String, Report)| {
+        let mut scored: Vec<_> =
+            part.series.iter().filter_map(|one| Some((one, one.mean()?))).collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (best, mean) = scored.first()?;
+        Some(format!(
+            "{name}: {} leads with a mean return of {}.",
+            best.name,
+            format::number(*mean)
+        ))
+    };
+    let named = report.environments().into_iter().map(|(_, part)| {
+        let name = part.series.first().and_then(|one| report.environment_name(one.run));
+        (name.unwrap_or_default().to_owned(), part)
+    });
+    named.filter_map(of).collect()
 }
 
 /// Whether the seeds of the only agent that learns reached what its schedule stops at.
@@ -410,19 +500,16 @@ fn first_and_last(report: &Report) -> (String, &'static str) {
             level += 1;
         }
     }
-    let against = format!("in run {} than in run {}", report.names[last], report.names[first]);
+    let [first, last] = [first, last].map(|run| report.run_name(run).unwrap_or_default());
+    let against = format!("in run {last} than in run {first}");
     let is = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
     match (better.is_empty(), worse.is_empty()) {
         (true, true) if level == 0 => {
             ("The runs share no evaluated agent that learns.".into(), "open")
         }
-        (true, true) => (
-            format!(
-                "No clear difference between run {} and run {}.",
-                report.names[first], report.names[last]
-            ),
-            "open",
-        ),
+        (true, true) => {
+            (format!("No clear difference between run {first} and run {last}."), "open")
+        }
         (false, true) => {
             (format!("{} {} better {against}.", format::list(&better), is(&better)), "good")
         }
