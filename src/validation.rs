@@ -262,6 +262,15 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         problems.extend(found.into_iter().map(|p| p.below(&["environment", "wrappers"])));
         return problems;
     }
+    let agents = || spec.agents.values();
+    if spec.recording.training.is_some()
+        && agents().any(|agent| agent.trainer.is_some())
+        && agents().all(|agent| agent.training.is_none())
+    {
+        let message = "only training here is filmed, and the agents are trained by scripts (`trainer`), which play their \
+                       episodes themselves; leave it out";
+        problems.push(Problem::new(&["recording", "training"], message));
+    }
     if spec.films() {
         let fps = environment.render_fps(&env_spec);
         let problem = spec.recording.video.problem(env.frame_size(), fps);

@@ -21,7 +21,7 @@ use crate::record::{RunInfo, RunStatus};
 use crate::results::RunData;
 use crate::runner::{Observer, Runner};
 use crate::search::{self, Ending, Tally};
-use crate::store::RunDir;
+use crate::store::{NewerFormat, RunDir};
 
 mod changes;
 mod quick;
@@ -136,6 +136,7 @@ impl Run {
                 signature: from.signature,
                 ..info
             },
+            Err(error) if error.is::<NewerFormat>() => return Err(error),
             Err(error) => {
                 let warning =
                     format!("run.json is written anew, as it could not be read: {error:#}");

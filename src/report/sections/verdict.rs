@@ -7,7 +7,7 @@ use crate::record::RunStatus;
 use crate::regression;
 use crate::report::model::{Report, Series};
 use crate::results::suite::{self, Aggregate, Estimate, SuiteAgent, SuiteScores};
-use crate::results::weak_evidence;
+use crate::results::{ended_early, weak_evidence};
 use crate::stats::{self, Bootstrap};
 
 /// The most agents that get a figure of their own below the headline.
@@ -88,6 +88,9 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         let weak = weak_evidence(&run.summary, run.info.as_ref());
         if !weak.is_empty() {
             points.push(format!("{of}Weak evidence: {}.", weak.join("; ")));
+        }
+        if ended_early(&run.summary).is_some() && tone == "good" {
+            tone = "mixed";
         }
         // A run that goes on says so at the top.
         if open > 0 && report.progress.is_none() {
@@ -280,7 +283,7 @@ fn goal_of(report: &Report, series: &Series) -> Option<String> {
     let (reached, all) = arrived(report, series)?;
     let goal = summary.goal?;
     let mean = if goal.window.is_some() { "mean" } else { "running" };
-    let what = format!("a {mean} return of {}", format::number(goal.r#return));
+    let what = format!("a {mean} return of {} in training", format::number(goal.r#return));
     let name = &series.label;
     let so_far = if report.progress.is_some() { " so far" } else { "" };
     let times = || summary.seeds.iter().filter_map(|seed| Some(seed.goal_reached?.episodes));
@@ -296,6 +299,11 @@ fn goal_of(report: &Report, series: &Series) -> Option<String> {
             format!("within {}", format::plural(most as usize, "episode"))
         }
     };
+    if let (0, Some(short)) = (reached, goal.window.and_then(|_| summary.short_of_window())) {
+        let name = if all == 1 { name.clone() } else { format!("No seed of {name}") };
+        let not = if all == 1 { "cannot have" } else { "can have" };
+        return Some(format!("{name} {not} reached {what}{so_far}: {short}."));
+    }
     Some(match reached {
         0 if all == 1 => format!("{name} did not reach {what} {after}{so_far}."),
         0 => format!("No seed of {name} reached {what} {after}{so_far}."),
@@ -410,21 +418,22 @@ fn above(mean: f64, other: f64) -> bool {
     stats::difference_of_means(&[other], &[mean]).is_some_and(|difference| difference > 0.0)
 }
 
+/// Whether the evaluations after training reach the reward threshold; of training the section on it tells.
 fn threshold(report: &Report) -> Option<String> {
     let threshold = report.threshold()?;
-    let number = format::number(threshold);
+    let aim = format!("the reward threshold of {} when evaluated", format::number(threshold));
     let learned: Vec<&Series> =
         report.learners().map(|(_, series)| series).filter(|s| !s.scores.is_empty()).collect();
     if let [series] = learned[..] {
         let (name, seeds) = (&series.label, series.scores.len());
         return Some(match series.scores.iter().filter(|score| **score >= threshold).count() {
-            0 => format!("{name} does not reach the reward threshold of {number}."),
-            _ if seeds == 1 => format!("{name} reaches the reward threshold of {number}."),
+            0 => format!("{name} does not reach {aim}."),
+            _ if seeds == 1 => format!("{name} reaches {aim}."),
             n if n == seeds => {
-                format!("All {n} seeds of {name} reach the reward threshold of {number}.")
+                format!("All {n} seeds of {name} reach {aim}.")
             }
-            1 => format!("1 of {seeds} seeds of {name} reaches the reward threshold of {number}."),
-            n => format!("{n} of {seeds} seeds of {name} reach the reward threshold of {number}."),
+            1 => format!("1 of {seeds} seeds of {name} reaches {aim}."),
+            n => format!("{n} of {seeds} seeds of {name} reach {aim}."),
         });
     }
     let reached: Vec<String> = (learned.iter())
@@ -433,16 +442,14 @@ fn threshold(report: &Report) -> Option<String> {
         .collect();
     Some(match (reached.len(), learned.len()) {
         (_, 0) => return None,
-        (0, _) => format!("No agent reaches the reward threshold of {number} on average."),
+        (0, _) => format!("No agent reaches {aim}, on average."),
         (n, all) if n == all => {
-            format!("All learned agents reach the reward threshold of {number} on average.")
+            format!("All learned agents reach {aim}, on average.")
         }
         (1, _) => {
-            format!("Only {} reaches the reward threshold of {number} on average.", reached[0])
+            format!("Only {} reaches {aim}, on average.", reached[0])
         }
-        (n, all) => format!(
-            "{n} of {all} learned agents reach the reward threshold of {number} on average."
-        ),
+        (n, all) => format!("{n} of {all} learned agents reach {aim}, on average."),
     })
 }
 
