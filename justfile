@@ -31,6 +31,11 @@ build-mujoco: _ready
 check FILE *ARGS: _ready
     @{{ just_executable() }} run "$@" --check "baselines/{{ file_stem(FILE) }}.json"
 
+# Makes one run of the runs of all shards of an experiment; the arguments go to `rushes merge`.
+[no-exit-message]
+merge +ARGS: _ready
+    @{{ rushes }} merge "$@"
+
 # Checks experiment files without running them; `--resolved` shows every default.
 validate +FILES: _ready
     @{{ rushes }} validate "$@"
@@ -58,6 +63,13 @@ test-browser: _ready _test-tools
 # Builds the programs of examples/ outside of this checkout, without libtorch, and tries what they can do.
 test-outside: _ready
     @tests/outside/run
+
+# Runs experiments on a real Slurm of two nodes on this machine, undisturbed and disturbed, and compares them with local
+# runs; takes two minutes.
+test-slurm: _ready
+    @./bootstrap --slurm
+    @cargo build --release --package rushes {{ quiet }}
+    @tests/slurm/run target/release/rushes
 
 # Tries for minutes what no run should notice: `just torture kills`, `just torture files`; ARGS go to tests/torture/KIND,
 # see its `--help`.

@@ -13,11 +13,16 @@ pub enum Exit {
     Input,
     /// The command line itself is wrong.
     Usage,
+    /// Another process works on the trial or the run.
+    Busy,
     /// Interrupted by the signal of this number; the run can be resumed.
     Interrupted(u8),
 }
 
 impl Exit {
+    /// A trial left at a checkpoint, as SIGTERM asked it to.
+    pub const LEFT: Self = Self::Interrupted(15);
+
     /// The process's exit code; 128 and the number of the signal for an interruption, as shells have it.
     pub fn code(self) -> u8 {
         match self {
@@ -25,6 +30,8 @@ impl Exit {
             Self::Failed => 1,
             Self::Input => 2,
             Self::Usage => 3,
+            // As sysexits.h has it: try again later.
+            Self::Busy => 75,
             Self::Interrupted(signal) => 128 + signal,
         }
     }

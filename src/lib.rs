@@ -37,6 +37,8 @@ pub mod guard;
 #[doc(hidden)]
 pub mod history;
 #[doc(hidden)]
+pub mod lease;
+#[doc(hidden)]
 pub mod planning;
 #[doc(hidden)]
 pub mod provenance;

@@ -350,6 +350,54 @@ impl Stored for ProcessExit {
     }
 }
 
+/// How a trial stands after a runner advanced it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialStatus {
+    /// It ran to its end.
+    Completed,
+    /// It failed by its own account, or took too long.
+    Failed,
+    /// Its process could not be started, or was killed and left no result: what it would have come to is not known.
+    Died,
+    /// The user had it end where it stood: it was evaluated, and can go on in a resumed run.
+    Stopped,
+    /// The user had the run end before this trial began, or while it waited at a checkpoint.
+    LeftOut,
+    /// It waits at a checkpoint and can go on.
+    Paused,
+    /// The run was interrupted; the trial can go on.
+    Interrupted,
+}
+
+impl TrialStatus {
+    /// That of a trial with this result.
+    pub fn of(result: &TrialResult) -> Self {
+        match &result.outcome {
+            Outcome::Failed { .. } => TrialStatus::Failed,
+            Outcome::Completed { stop_reason: Some(StopReason::User) } => TrialStatus::Stopped,
+            Outcome::Completed { .. } => TrialStatus::Completed,
+        }
+    }
+}
+
+/// `attempt.json`: how a trial stood when an engine's job was done with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// The name of the attempt.
+    pub name: String,
+    /// How the trial stands.
+    pub status: TrialStatus,
+}
+
+impl Stored for Attempt {
+    fn file_names(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
+}
+
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]

@@ -10,9 +10,11 @@
 //!
 //! Every file that a reader may find is complete: it is written beside its place, synced and renamed.
 
+use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -24,9 +26,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::env::input;
 use crate::experiment::{InitialPolicy, Plan, TrialPlan};
+use crate::lease::Lease;
 use crate::nn::Tensors;
 use crate::record::{
-    FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult, plain_name,
+    Attempt, FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult,
+    TrialStatus, plain_name,
 };
 
 /// The database of all runs below an output directory.
@@ -121,6 +125,16 @@ impl RunDir {
         runs.into_iter().max().with_context(|| format!("there is no run in {}", folder.display()))
     }
 
+    /// The run that a trial lies in, which is not looked at.
+    ///
+    /// # Errors
+    /// Fails if there is no folder around it.
+    pub fn around(trial: &TrialDir) -> anyhow::Result<Self> {
+        let path = std::path::absolute(&trial.path)?;
+        let run = path.ancestors().nth(2).context("a trial lies in a run")?;
+        Ok(Self { path: run.to_owned() })
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -175,12 +189,12 @@ impl RunDir {
         Ok(())
     }
 
-    /// Locks the run, so that two processes never work on it, for as long as the file is open.
+    /// Takes the run's lease, so that two processes never work on it.
     ///
     /// # Errors
-    /// Fails if another process holds the lock.
-    pub fn lock(&self) -> anyhow::Result<File> {
-        lock(&self.path, RUN_LOCK)
+    /// Fails with [`lease::Busy`](crate::lease::Busy) if another process has it, or if it cannot be written.
+    pub fn take(&self) -> anyhow::Result<Lease> {
+        lease(&self.path, "run")
     }
 
     /// Tells readers that a process works on the run: [`RunDir::is_alive`] holds for the next seconds.
@@ -259,7 +273,12 @@ impl RunDir {
 
     /// The directory of the trial with this id.
     pub fn trial(&self, id: &str) -> TrialDir {
-        TrialDir { path: self.path.join("trials").join(id) }
+        TrialDir::new(self.path.join("trials").join(id))
+    }
+
+    /// Where an engine keeps what it needs to know of its jobs.
+    pub fn jobs(&self) -> PathBuf {
+        self.path.join("jobs")
     }
 
     /// Points `output/<experiment>/latest` at this run.
@@ -286,12 +305,13 @@ impl RunDir {
 #[derive(Debug, Clone)]
 pub struct TrialDir {
     path: PathBuf,
+    lease: Option<Arc<Lease>>,
 }
 
 impl TrialDir {
     /// The trial in this directory.
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, lease: None }
     }
 
     /// The trial in this directory, `None` where it holds none.
@@ -339,12 +359,16 @@ impl TrialDir {
     /// # Errors
     /// Fails if it cannot be read or is another one.
     pub fn initial_policy(&self, sha256: &str) -> anyhow::Result<Tensors> {
-        let path = std::path::absolute(&self.path)?;
-        let run = path.ancestors().nth(2).context("a trial lies in a run")?;
-        let file = run.join(initial_policy(sha256));
+        let file = RunDir::around(self)?.path.join(initial_policy(sha256));
         let content = fs::read(&file)?;
         ensure_content(&file, &content, sha256)?;
         Ok(Tensors::from_bytes(&content)?)
+    }
+
+    /// The file name of the newest checkpoint; names sort like numbers.
+    pub fn newest_checkpoint(&self) -> Option<OsString> {
+        let entries = std::fs::read_dir(self.checkpoints()).ok()?.flatten();
+        entries.map(|entry| entry.file_name()).max()
     }
 
     /// Where checkpoints are.
@@ -352,20 +376,37 @@ impl TrialDir {
         self.path.join("checkpoint")
     }
 
-    /// Locks the trial, so that two processes never write into its directory, for as long as the file is open.
+    /// The same directory with its lease, so that two processes never write into it; what is written through it fails
+    /// once the lease may be another's.
     ///
     /// # Errors
-    /// Fails if another process holds the lock.
-    pub fn lock(&self) -> anyhow::Result<File> {
-        let file = lock(&self.path, "trial.lock")?;
+    /// Fails with [`lease::Busy`](crate::lease::Busy) if another process has it, or if it cannot be written.
+    pub fn take(self) -> anyhow::Result<Self> {
+        let lease = lease(&self.path, "trial")?;
         remove_temporaries(&self.checkpoints());
-        Ok(file)
+        Ok(Self { lease: Some(Arc::new(lease)), ..self })
+    }
+
+    /// Whether what is written now cannot meet what another process writes: always, where no lease was taken.
+    ///
+    /// # Errors
+    /// Fails if the lease may be another's.
+    pub fn ensure_held(&self) -> anyhow::Result<()> {
+        self.lease.as_ref().map_or(Ok(()), |lease| lease.ensure_held())
     }
 
     /// Whether a process works on the trial at present.
     pub fn is_locked(&self) -> bool {
         let file = File::open(self.path.join("trial.lock"));
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Copies the whole trial, but for what only processes at work need.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read or written.
+    pub fn copy_to(&self, other: &Self) -> anyhow::Result<()> {
+        copy(&self.path, &other.path)
     }
 
     /// Creates the directory and writes `trial.json`.
@@ -409,6 +450,7 @@ impl TrialDir {
     /// # Errors
     /// Fails if the file cannot be written.
     pub fn write_result(&self, result: &TrialResult) -> anyhow::Result<()> {
+        self.ensure_held()?;
         write_json(&self.path.join("result.json"), result)?;
         self.remove("exit.json")
     }
@@ -430,6 +472,21 @@ impl TrialDir {
         // It may be what could not be made.
         fs::create_dir_all(&self.path)?;
         write_json(&self.path.join("exit.json"), &exit)
+    }
+
+    /// How the trial stood when the attempt of this name was done with it; nothing where it is not.
+    pub fn attempt(&self, name: &str) -> Option<TrialStatus> {
+        let attempt: Attempt = read_json(&self.path.join("attempt.json")).ok()?;
+        (attempt.name == name).then_some(attempt.status)
+    }
+
+    /// Writes `attempt.json`.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn write_attempt(&self, name: &str, status: TrialStatus) -> anyhow::Result<()> {
+        let attempt = Attempt { format_version: FORMAT_VERSION, name: name.to_owned(), status };
+        write_json(&self.path.join("attempt.json"), &attempt)
     }
 
     /// How the trial ended: its result, or that of a failed trial where its process left none; nothing while it is
@@ -531,25 +588,11 @@ fn ensure_content(path: &Path, content: &[u8], sha256: &str) -> anyhow::Result<(
     Ok(())
 }
 
-/// Locks a directory by a file in it, and removes what a killed process had not finished there. Whoever drops the
-/// file, or dies, unlocks it.
-fn lock(directory: &Path, name: &str) -> anyhow::Result<File> {
-    let path = directory.join(name);
-    let file = fs::File::create(&path)?.into_file();
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            anyhow::bail!(
-                "another rushes is working in {}; wait for it to end",
-                directory.display()
-            )
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("failed to lock {}", path.display()));
-        }
-    }
+/// Takes a directory's lease, and removes what a killed process had not finished there.
+fn lease(directory: &Path, name: &str) -> anyhow::Result<Lease> {
+    let lease = Lease::take(directory, name)?;
     remove_temporaries(directory);
-    Ok(file)
+    Ok(lease)
 }
 
 /// Refuses a directory with a link in it. No run makes any; in a run from somebody else, what is written or shown would
@@ -566,6 +609,25 @@ fn refuse_links(directory: &Path) -> anyhow::Result<()> {
         );
         if kind.is_dir() {
             refuse_links(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a directory with what is in it, locks, leases and what is not whole yet left out.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let written = name.to_string_lossy();
+        if written.starts_with(TEMPORARY) || written.starts_with("trial.l") {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to.join(&name))?;
+        } else {
+            fs::copy(entry.path(), to.join(&name))?;
         }
     }
     Ok(())

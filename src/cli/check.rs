@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+use super::conclusion;
 use crate::console;
 use crate::exit::Exit;
 use crate::format;
@@ -99,6 +100,29 @@ impl Files {
         Ok(())
     }
 
+    /// Checks `run` against its baseline, where it has one, that came from `file`, and writes those that were asked for.
+    /// Gives the verdict as lines below another one, and the exit code.
+    ///
+    /// # Errors
+    /// Fails if the two cannot be read or compared, or a file cannot be written.
+    pub(super) fn verdict(
+        &self,
+        file: Option<&Path>,
+        run: &RunDir,
+    ) -> anyhow::Result<(String, Exit)> {
+        if !run.baseline().exists() {
+            return Ok((String::new(), Exit::Success));
+        }
+        let baseline = Scores::read(&run.baseline())?;
+        let decision = regression::decide_run(&baseline, run, &results::summary(run)?)?;
+        let shown = conclusion::shown(run.path());
+        // The run keeps a copy, should the file be elsewhere by now.
+        let file = file.map_or_else(|| run.baseline(), Path::to_owned);
+        let again = ["check".to_owned(), shown, "--baseline".into(), conclusion::shown(&file)];
+        self.write(&decision, run, &again)?;
+        Ok((format!("\n{}", regression::text(&decision)), exit(decision.verdict)))
+    }
+
     /// The address of a file of `run` for whoever reads `markdown`.
     fn address(&self, markdown: &Path, run: &RunDir, file: &Path) -> anyhow::Result<String> {
         let folder = match &self.run_url {
@@ -150,7 +174,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// The exit code that a verdict stands for.
-pub(super) fn exit(verdict: Verdict) -> Exit {
+fn exit(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Held | Verdict::Improved => Exit::Success,
         Verdict::Regressed => Exit::Failed,

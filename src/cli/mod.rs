@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::console;
 use crate::exit::Exit;
 use crate::guard;
+use crate::lease::Busy;
 use crate::registry::Registry;
 
 mod baseline;
@@ -22,6 +23,7 @@ mod environment;
 mod envs;
 mod export;
 mod history;
+mod merge;
 mod play;
 mod probe;
 mod reference;
@@ -31,6 +33,7 @@ mod schema;
 mod serve;
 mod trace;
 mod trial;
+mod trials;
 mod validate;
 mod versions;
 
@@ -52,6 +55,7 @@ enum Command {
     Baseline(baseline::Args),
     /// List the recorded runs of an experiment.
     History(history::Args),
+    Merge(merge::Args),
     Play(play::Args),
     /// Write a run for other programs: TensorBoard event files, CSV.
     Export(export::Args),
@@ -65,6 +69,7 @@ enum Command {
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
     Trial(trial::Args),
+    Trials(trials::Args),
     Report(report::ReportArgs),
     Serve(serve::Args),
     /// Run a command in a process group that ends with standard input (a trial starts its script so).
@@ -107,12 +112,14 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Baseline(args) => baseline::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Play(args) => play::run(args),
         Command::Export(args) => export::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(&args),
         Command::Trial(args) => trial::run(args),
+        Command::Trials(args) => trials::run(&args),
         Command::Envs(args) => envs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
@@ -132,7 +139,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         },
     };
     console::message(format_args!("error: {error:#}"));
-    Exit::Input.into()
+    if error.is::<Busy>() { Exit::Busy } else { Exit::Input }.into()
 }
 
 /// What every command needs.

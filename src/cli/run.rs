@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use signal_hook::consts::SIGINT;
 
 use super::{check, conclusion, engines, environment};
 use crate::exit::Exit;
-use crate::experiment::{EnvironmentSpec, ExperimentError, Override, ScheduleSpec, Spec};
+use crate::experiment::{
+    EnvironmentSpec, ExperimentError, Override, Plan, ScheduleSpec, Shard, Spec,
+};
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
-use crate::runner::{Display, Interrupt, Local, Only, Request, TrialPattern};
+use crate::runner::{
+    Display, Interrupt, Local, Only, Request, Runner, Slurm, SlurmOptions, TrialPattern,
+};
 use crate::search::Ending;
 use crate::store::{self, RunDir};
 use crate::trial::MemoryEstimate;
@@ -28,9 +33,16 @@ pub(super) struct Args {
     /// Where runs are written, as OUTPUT/EXPERIMENT/RUN.
     #[arg(long, default_value = "output", value_name = "DIR", requires = "file")]
     output: PathBuf,
-    /// How many trials run at a time; as many as there are cores by default.
+    /// How many trials run at a time; by default as many as there are cores for, or as many as the engine lets.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Where trials run: `local`, as processes of this machine, or `slurm`, as jobs of a cluster whose nodes see the output
+    /// directory; docs/clusters.md has the rest.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    engine: EngineName,
+    /// How the engine is used; with slurm for example partition=gpu, time=60, or any other option of `sbatch`.
+    #[arg(long = "engine-option", value_name = "NAME=VALUE")]
+    engine_options: Vec<String>,
     /// Change a field first, for example `agents.ppo.training.algorithm.gamma=0.98`; with `--resume`, lengthen a
     /// schedule: `agents.ppo.training.schedule.steps=200000`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -43,6 +55,10 @@ pub(super) struct Args {
     /// own unless given another.
     #[arg(long, value_name = "TEXT", value_parser = label)]
     label: Option<String>,
+    /// Run only one of several parts of the experiment's trials that cost about the same, for example 2/8, the second of
+    /// eight; `rushes merge` makes one run of all of them.
+    #[arg(long, value_name = "NUMBER/OF", requires = "file", conflicts_with_all = ["resume", "check"])]
+    shard: Option<Shard>,
     /// Only see whether everything works: one seed, short training, few evaluation episodes.
     #[arg(long, requires = "file")]
     quick: bool,
@@ -63,8 +79,16 @@ pub(super) struct Args {
     plain: bool,
 }
 
+/// Where trials run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum EngineName {
+    #[default]
+    Local,
+    Slurm,
+}
+
 /// A label: one line that tables have room for.
-fn label(written: &str) -> Result<String, String> {
+pub(super) fn label(written: &str) -> Result<String, String> {
     const LONGEST: usize = 80;
     let label = written.trim();
     match label.chars().count() {
@@ -81,6 +105,7 @@ fn label(written: &str) -> Result<String, String> {
 /// Fails if the experiment or the baseline is wrong, nothing can be written, or no video can be encoded. Failed trials
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
+    let slurm = slurm_options(&args)?;
     let (file, spec) = experiment(&args)?;
     let commands = spec.commands()?;
     let signature = announced(&args, &commands)?;
@@ -101,7 +126,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         let tasks: Vec<String> = spec.environments().map(EnvironmentSpec::task).collect();
         regression::comparable(baseline, &tasks.join(", "))?;
     }
-    let plan = search::plan(spec)?;
+    let plan = planned(&args, spec)?;
     TrialPattern::check(&args.only, &plan)?;
     let mut versions = provenance::versions();
     for engine in validation::missing_engines(&plan)? {
@@ -109,27 +134,38 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             engines::program(engine.name()).with_context(|| file.display().to_string())?;
         versions.extend(provenance::versions_of(&mut program)?);
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(cores, usize::from).min(plan.trials.len());
+    let resources = plan.experiment.resources.clone().unwrap_or_default();
+    let jobs = match (args.jobs, &slurm) {
+        (Some(jobs), _) => usize::from(jobs),
+        (None, Some(_)) => usize::MAX,
+        (None, None) => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / resources.cores.map_or(1, |cores| cores as usize)).max(1)
+        }
+    };
+    let jobs = jobs.min(plan.trials.len());
     versions.extend(environment_versions(&plan.experiment));
     let memory = MemoryEstimate::of(&plan)?;
-    if let Some(problem) = provenance::memory_bytes().and_then(|has| memory.problem(jobs, has)) {
+    let has = provenance::memory_bytes().filter(|_| slurm.is_none());
+    if let Some(problem) = has.and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", file.display());
     }
     let timeout = plan.experiment.trial_timeout_seconds.map(Duration::from_secs_f64);
     let display = Arc::new(Display::new(&plan, args.plain));
     // From here on an interruption leaves a run that can go on.
     let told = display.clone();
-    let interrupt = Interrupt::watch(move || told.finishing())?;
+    let leaves = slurm.as_ref().is_some_and(SlurmOptions::leaves);
+    let interrupt = Interrupt::watch(move || {
+        if !leaves {
+            told.finishing();
+        }
+    })?;
     let label = args.label.clone();
     let from =
         Circumstances { file: &file, overrides: &args.overrides, label, jobs, versions, signature };
-    let mut run = match &args.resume {
+    let mut run = match resumed(&args, &plan.experiment.name)? {
         None => Run::start(&args.output, plan, from)?,
-        Some(Some(run)) => Run::resume(run, plan, from)?,
-        Some(None) => {
-            Run::resume(&RunDir::latest(&args.output, &plan.experiment.name)?, plan, from)?
-        }
+        Some(run) => Run::resume(run, plan, from)?,
     };
     if let Some(baseline) = &baseline {
         baseline.write(&run.dir().baseline())?;
@@ -140,14 +176,29 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let name = &run.plan().experiment.name;
     let trials = run.plan().trials.len();
-    console::message(format_args!("{name}: {trials} trials, {jobs} at a time"));
+    let part = run.plan().shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default();
+    let at_a_time = match (&slurm, args.jobs) {
+        (Some(_), None) => "as many at a time as Slurm lets".to_owned(),
+        _ => format!("{jobs} at a time"),
+    };
+    console::message(format_args!("{name}: {trials} trials{part}, {at_a_time}"));
     console::message(format_args!("watch it: {}", run.dir().report().display()));
     if let Some(statement) = memory.statement(jobs) {
         console::message(statement);
     }
     let dir = run.dir().clone();
     let local = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
-    let runner = Only { inner: &local, run: &dir, patterns: &args.only };
+    let slurm = slurm.as_ref().map(|options| Slurm {
+        run: &dir,
+        jobs: args.jobs.map(usize::from),
+        resources,
+        timeout,
+        options,
+        interrupt: &interrupt,
+        observer: &*display,
+    });
+    let engine: &dyn Runner = slurm.as_ref().map_or(&local, |slurm| slurm);
+    let runner = Only { inner: engine, run: &dir, patterns: &args.only };
     let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &*display));
     display.close();
     if let Err(error) = page {
@@ -183,7 +234,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
             console::message(format_args!("interrupted; go on with: {command}"));
             let signal = match interrupt.request() {
                 Some(Request::Abort(signal)) => signal,
-                Some(Request::Finish) | None => 0,
+                // What a job was told elsewhere, or a first Ctrl-C that leaves jobs where they are.
+                _ => SIGINT as u8,
             };
             return Ok(Exit::Interrupted(signal));
         }
@@ -196,23 +248,52 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         }
     }
     let comparable = tally.failed == 0 && tally.ending == Ending::Finished;
-    let next = next(&args, &dir, &run.plan().experiment, comparable);
+    let next = match run.plan().shard {
+        Some(shard) => vec![merging(shard)],
+        None => next(Some(&args), &dir, &run.plan().experiment, comparable),
+    };
     console::styled(&conclusion::text(&conclusion, &next));
-    let mut verdict = Exit::Success;
-    let mut lines = report.display().to_string();
-    if dir.baseline().exists() {
-        let baseline = Scores::read(&dir.baseline())?;
-        let decision = regression::decide_run(&baseline, &dir, &results::summary(&dir)?)?;
-        let run = conclusion::shown(dir.path());
-        // The run keeps a copy, should the file be elsewhere by now.
-        let file = args.check.clone().unwrap_or_else(|| dir.baseline());
-        let again = ["check".to_owned(), run, "--baseline".into(), conclusion::shown(&file)];
-        args.files.write(&decision, &dir, &again)?;
-        lines = format!("{lines}\n{}", regression::text(&decision));
-        verdict = check::exit(decision.verdict);
+    let (verdict, exit) = args.files.verdict(args.check.as_deref(), &dir)?;
+    console::print(format!("{}{verdict}", report.display()))?;
+    Ok(if tally.failed > 0 { Exit::Failed } else { exit })
+}
+
+/// How Slurm is used, where it is.
+fn slurm_options(args: &Args) -> anyhow::Result<Option<SlurmOptions>> {
+    match args.engine {
+        EngineName::Slurm => SlurmOptions::parse(&args.engine_options).map(Some),
+        EngineName::Local => {
+            anyhow::ensure!(
+                args.engine_options.is_empty(),
+                "--engine-option {}: the local engine has no options; give --engine slurm too",
+                args.engine_options[0]
+            );
+            Ok(None)
+        }
     }
-    console::print(lines)?;
-    Ok(if tally.failed > 0 { Exit::Failed } else { verdict })
+}
+
+/// The trials of an experiment; those of one shard where that was asked for, or the run to go on with is one.
+fn planned(args: &Args, spec: Spec) -> anyhow::Result<Plan> {
+    let plan = search::plan(spec)?;
+    let shard = match resumed(args, &plan.experiment.name)? {
+        Some(run) => run.plan()?.shard,
+        None => args.shard,
+    };
+    match shard {
+        Some(shard) => plan.only(shard),
+        None => Ok(plan),
+    }
+}
+
+/// The run to go on with, where there is one.
+fn resumed(args: &Args, experiment: &str) -> anyhow::Result<Option<RunDir>> {
+    let run = match &args.resume {
+        None => return Ok(None),
+        Some(Some(run)) => run.clone(),
+        Some(None) => RunDir::latest(&args.output, experiment)?,
+    };
+    RunDir::open(&run).map(Some)
 }
 
 /// The experiment to run and the file that it stands in.
@@ -241,12 +322,10 @@ fn experiment(args: &Args) -> anyhow::Result<(PathBuf, Spec)> {
 /// The experiment once its environment has been started, where other processes make it. A run that goes on knows its
 /// environment from its plan.
 fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<Spec> {
-    if args.resume.is_some() && spec.environments().any(EnvironmentSpec::is_unseen) {
-        let run = match &args.resume {
-            Some(Some(run)) => run.clone(),
-            _ => RunDir::latest(&args.output, &spec.name)?,
-        };
-        let before = RunDir::open(&run)?.plan()?.experiment;
+    if spec.environments().any(EnvironmentSpec::is_unseen)
+        && let Some(run) = resumed(args, &spec.name)?
+    {
+        let before = run.plan()?.experiment;
         let own = before.environments().find(|_| !before.is_suite());
         let names: Vec<Option<String>> =
             spec.environment_names().map(|name| name.map(str::to_owned)).collect();
@@ -294,10 +373,18 @@ fn announced(args: &Args, commands: &[String]) -> anyhow::Result<Option<String>>
         .ok())
 }
 
+/// What comes after the run of a shard.
+fn merging(shard: Shard) -> (String, &'static str) {
+    let program = std::env::args().next().unwrap_or_else(|| "rushes".into());
+    let runs: Vec<String> = (1..=shard.of).map(|number| format!("RUN_{number}")).collect();
+    let words = [vec![program, "merge".to_owned()], runs].concat();
+    (format::shell_line(&words), "one run of all shards, once each has ended")
+}
+
 /// What may come after a run of `experiment`: command lines for this folder, and what each is for.
-/// A run that is `comparable` has a result of every trial.
-fn next(
-    args: &Args,
+/// A run that is `comparable` has a result of every trial. One that was merged has no arguments.
+pub(super) fn next(
+    args: Option<&Args>,
     dir: &RunDir,
     experiment: &Spec,
     comparable: bool,
@@ -306,7 +393,10 @@ fn next(
     let line = |words: &[&str]| format::shell_line(&[&[program.as_str()], words].concat());
     let run = conclusion::shown(dir.path());
     let mut next = Vec::new();
-    if let (true, Some(file)) = (args.quick, &args.file) {
+    let quick = args.is_some_and(|args| args.quick);
+    if let Some((args, file)) =
+        args.filter(|_| quick).and_then(|args| Some((args, args.file.as_ref()?)))
+    {
         let file = file.to_string_lossy();
         let mut words = vec!["run", &file];
         for change in &args.overrides {
@@ -341,14 +431,14 @@ fn next(
             } => *steps,
             _ => None,
         });
-        if let (false, None, Some(steps)) = (args.quick, &experiment.search, only_steps) {
+        if let (false, None, Some(steps)) = (quick, &experiment.search, only_steps) {
             let path = env::path::join(&["agents", name, "training", "schedule", "steps"]);
             let change = format!("{path}={}", steps.saturating_mul(2));
             let resume = format!("--resume={run}");
             next.push((line(&["run", &resume, "--set", &change]), "train on"));
         }
     }
-    if comparable && !args.quick && !dir.baseline().exists() {
+    if comparable && !quick && !dir.baseline().exists() {
         let baseline = store::baseline(&experiment.name).display().to_string();
         next.push((line(&["baseline", &run, "-o", &baseline]), "compare later runs with this one"));
     }
@@ -365,6 +455,10 @@ fn going_on(args: &Args, dir: &Path) -> String {
     let mut words = vec![program.display().to_string(), "run".to_owned()];
     words.push(format!("--resume={}", dir.display()));
     words.extend(args.jobs.map(|jobs| format!("--jobs={jobs}")));
+    if args.engine == EngineName::Slurm {
+        words.push("--engine=slurm".to_owned());
+    }
+    words.extend(args.engine_options.iter().map(|option| format!("--engine-option={option}")));
     // The run has the baseline; where else the verdict goes is not in it.
     words.extend(args.files.words());
     format::shell_line(&words)

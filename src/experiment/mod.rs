@@ -7,8 +7,10 @@ mod error;
 mod initial;
 mod overrides;
 mod plan;
+mod resources;
 pub mod schema;
 mod search;
+mod shard;
 mod spec;
 mod suite;
 mod synonyms;
@@ -20,9 +22,11 @@ pub use error::{ExperimentError, repeated_keys};
 pub use initial::InitialPolicy;
 pub use overrides::Override;
 pub use plan::{Plan, TrialPlan, Views};
+pub use resources::ResourcesSpec;
 pub use search::{
     Direction, Objective, ParameterSpec, Sample, SamplerSpec, SchedulerSpec, SearchSpec,
     problems as search_problems,
 };
+pub use shard::Shard;
 pub use spec::*;
 pub use suite::{Part, ScoreRange, part};

@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 use super::environment::EnvironmentSpec;
 use super::initial::InitialPolicy;
 use super::search::Sample;
+use super::shard::Shard;
 use super::spec::{AgentSpec, EvaluationSpec, RecordingSpec, Spec};
 use super::suite::{Part, qualified};
 use crate::env::{Env, TimeLimit};
-use crate::policy::ObservationSpec;
+use crate::policy::{ObservationSpec, PolicySpec};
 use crate::record::{FORMAT_VERSION, Outcome, Progress, StopReason, Stored, TrialResult};
 
 /// `plan.json`: written before the first trial starts.
@@ -26,6 +27,9 @@ pub struct Plan {
     pub experiment: Spec,
     /// Hash of everything in the experiment that decides the returns.
     pub settings_hash: String,
+    /// Which part of the experiment's trials these are, where they are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// What a search tries, as far as it is decided; more may follow from how these turn out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
@@ -94,6 +98,7 @@ impl Plan {
         Ok(Self {
             format_version: FORMAT_VERSION,
             settings_hash: settings_hash(&parts, &experiment),
+            shard: None,
             samples: Vec::new(),
             trials,
             experiment,
@@ -125,6 +130,29 @@ impl Plan {
         let any = !samples.is_empty();
         self.samples.extend(samples);
         Ok(any)
+    }
+
+    /// The plan with the trials of one shard only.
+    ///
+    /// # Errors
+    /// Fails if the experiment searches, whose later trials follow from all earlier ones, or has fewer trials than there
+    /// are shards.
+    pub fn only(mut self, shard: Shard) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            self.experiment.search.is_none(),
+            "search: a search cannot be run in shards, since its rounds follow from all of its trials; leave the search \
+             out, or use an engine (--engine slurm)"
+        );
+        let trials = self.trials.len();
+        anyhow::ensure!(
+            shard.of <= trials,
+            "shard {shard}: the experiment has only {trials} trials; use at most as many shards"
+        );
+        let costs = self.trials.iter().map(TrialPlan::cost).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut owns = shard.owns(&costs).into_iter();
+        self.trials.retain(|_| owns.next().unwrap_or(false));
+        self.shard = Some(shard);
+        Ok(self)
     }
 
     /// The policies that trainings begin with, each once.
@@ -212,6 +240,36 @@ impl TrialPlan {
             notes: Vec::new(),
             peak_memory_bytes: None,
         }
+    }
+
+    /// About how much the trial has to compute, to compare it with others of its plan: the environment steps that its
+    /// schedule and its evaluations come to, times the width of its network. At least 1.
+    ///
+    /// # Errors
+    /// Fails if the environment is unknown; never for a checked experiment.
+    pub(super) fn cost(&self) -> anyhow::Result<u64> {
+        /// Steps of an episode without a time limit, and of an update.
+        const EPISODE: u64 = 1000;
+        const UPDATE: u64 = 100;
+        /// Training, beside just acting.
+        const LEARNING: u64 = 4;
+        let limit = self.environment.time_limit(&*self.environment.spec()?);
+        let episode = limit.map_or(EPISODE, u64::from);
+        let trained = self.settings.schedule().map_or(0, |schedule| {
+            let limits = [
+                schedule.steps,
+                schedule.episodes.map(|episodes| episodes.saturating_mul(episode)),
+                schedule.updates.map(|updates| updates.saturating_mul(UPDATE)),
+            ];
+            limits.into_iter().flatten().min().unwrap_or(EPISODE * UPDATE)
+        });
+        let evaluated = self.evaluation.episodes.saturating_mul(episode);
+        let width = match &self.settings.policy {
+            PolicySpec::Neural(network) => 1 + network.hidden.iter().sum::<usize>() as u64 / 64,
+            _ => 1,
+        };
+        let steps = trained.saturating_mul(LEARNING).saturating_add(evaluated);
+        Ok(steps.saturating_mul(width).max(1))
     }
 
     /// Whether a trial with this result is over by its schedule. One that the user ended goes on in a resumed run, and

@@ -17,6 +17,7 @@ use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::environment::{EnvironmentSpec, MAX_SECONDS, place};
 use super::initial::InitialPolicy;
+use super::resources::ResourcesSpec;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
 use crate::format;
@@ -83,6 +84,9 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.1, max = MAX_SECONDS))]
     pub trial_timeout_seconds: Option<f64>,
+    /// What each trial needs of the machine that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesSpec>,
     /// The folder that commands run in and that relative paths in them begin at; by default that of the experiment
     /// file.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -110,6 +110,7 @@ impl RunData {
                 dir: self.dir.clone(),
                 plan: Plan {
                     trials: self.plan.trials.iter().filter(|t| is_here(t)).cloned().collect(),
+                    shard: self.plan.shard,
                     samples: self.plan.samples.clone(),
                     settings_hash: self.plan.settings_hash.clone(),
                     format_version: self.plan.format_version,
@@ -177,6 +178,11 @@ impl RunReader {
                 plan
             }
         };
+        if let Some(shard) = plan.shard {
+            notes.push(format!(
+                "only the trials of shard {shard} are here; `rushes merge` makes one run of all shards"
+            ));
+        }
         let info = match dir.info() {
             Ok(info) => Some(info),
             // What the rest of a newer run means is not known either.
@@ -405,6 +411,7 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         search: None,
         check: Default::default(),
         trial_timeout_seconds: None,
+        resources: None,
         directory: first.directory.clone(),
     };
     Some(Plan { trials, ..Plan::new(experiment).ok()? })

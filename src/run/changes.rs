@@ -1,4 +1,4 @@
-//! What of an experiment may change when a run of it is resumed.
+//! What differs between experiments, and what of it may change when a run is resumed.
 
 use serde_json::Value;
 
@@ -10,8 +10,8 @@ const LIMITS: [&str; 4] = ["episodes", "steps", "updates", "seconds"];
 
 /// What a resume may change, for people.
 const PERMITTED: &str = "a resumed run may only get longer schedules (`episodes`, `steps`, `updates` and `seconds` of \
-                         an agent's `schedule`, each where it had one), and another `description`, `check` or \
-                         `trial_timeout_seconds`";
+                         an agent's `schedule`, each where it had one), and another `description`, `check`, \
+                         `resources` or `trial_timeout_seconds`";
 
 /// A value that differs, by its path.
 struct Change {
@@ -25,13 +25,7 @@ struct Change {
 /// # Errors
 /// Fails if something differs that a resume cannot change; says what, and why.
 pub(super) fn on_resume(old: &Spec, new: &Spec) -> anyhow::Result<Vec<String>> {
-    let mut changes = Vec::new();
-    compare(
-        &mut Vec::new(),
-        &serde_json::to_value(old)?,
-        &serde_json::to_value(new)?,
-        &mut changes,
-    );
+    let changes = found(old, new)?;
     let refused: Vec<String> = (changes.iter())
         .filter_map(|change| Some((change, change.refusal(old)?)))
         .map(|(change, reason)| format!("{} ({reason})", change.shown()))
@@ -46,12 +40,29 @@ pub(super) fn on_resume(old: &Spec, new: &Spec) -> anyhow::Result<Vec<String>> {
     Ok(said)
 }
 
+/// What differs between two experiments, for people.
+///
+/// # Errors
+/// Fails if one cannot be written as JSON.
+pub(super) fn between(old: &Spec, new: &Spec) -> anyhow::Result<Vec<String>> {
+    Ok(found(old, new)?.iter().map(Change::shown).collect())
+}
+
+fn found(old: &Spec, new: &Spec) -> anyhow::Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    let (old, new) = (serde_json::to_value(old)?, serde_json::to_value(new)?);
+    compare(&mut Vec::new(), &old, &new, &mut changes);
+    Ok(changes)
+}
+
 impl Change {
     /// Why it is refused, where it is.
     fn refusal(&self, old: &Spec) -> Option<&'static str> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match path[..] {
-            ["$schema" | "description" | "check" | "trial_timeout_seconds", ..] => None,
+            ["$schema" | "description" | "check" | "trial_timeout_seconds" | "resources", ..] => {
+                None
+            }
             ["agents", _, "training" | "trainer", "schedule", limit]
             | ["agents", _, "environments", _, "training" | "trainer", "schedule", limit]
                 if LIMITS.contains(&limit) =>

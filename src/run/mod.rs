@@ -3,10 +3,9 @@
 //! ```text
 //! start ─┐                     ┌─ run.json: how it ended
 //!        ├─▶ Run ──execute──▶ close ─ summary.json, best.json
-//! resume ┘   (locked)          └─ history.sqlite
+//! resume ┘   (its lease taken)          └─ history.sqlite
 //! ```
 
-use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -15,17 +14,20 @@ use indexmap::IndexMap;
 
 use crate::experiment::{Override, Plan};
 use crate::history::History;
+use crate::lease::Lease;
 use crate::provenance;
 use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus};
-use crate::results::RunData;
+use crate::results::{RunData, Summary};
 use crate::runner::{Observer, Runner};
 use crate::search::{self, Ending, Tally};
 use crate::store::{NewerFormat, RunDir};
 
 mod changes;
+mod merge;
 mod quick;
 
+pub use merge::{Merged, merge};
 pub use quick::quick;
 
 /// A run that this process works on.
@@ -36,7 +38,7 @@ pub struct Run {
     changes: Vec<String>,
     /// What could not be done and costs no run.
     warnings: Vec<String>,
-    _lock: File,
+    _lease: Lease,
 }
 
 /// Where a run comes from, for the record.
@@ -106,7 +108,7 @@ impl Run {
         }
         dir.write_plan(&plan)?;
         dir.write_info(&from.info(&dir, jiff::Timestamp::now()))?;
-        let mut run = Self::locked(dir, plan)?;
+        let mut run = Self::taken(dir, plan)?;
         run.warnings.extend(run.dir.mark_latest().err().map(|error| format!("{error:#}")));
         Ok(run)
     }
@@ -117,11 +119,10 @@ impl Run {
     ///
     /// # Errors
     /// Fails if it is another experiment's, another process works on it, or a file cannot be written.
-    pub fn resume(path: &Path, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
-        let dir = RunDir::open(path)?;
+    pub fn resume(dir: RunDir, plan: Plan, from: Circumstances<'_>) -> anyhow::Result<Self> {
         let changes = changes::on_resume(&dir.plan()?.experiment, &plan.experiment)
             .with_context(|| format!("failed to resume {}", dir.path().display()))?;
-        let mut run = Self::locked(dir, plan)?;
+        let mut run = Self::taken(dir, plan)?;
         if !changes.is_empty() {
             run.dir.write_plan(&run.plan)?;
         }
@@ -148,9 +149,9 @@ impl Run {
         Ok(run)
     }
 
-    fn locked(dir: RunDir, plan: Plan) -> anyhow::Result<Self> {
-        let lock = dir.lock()?;
-        Ok(Self { dir, plan, changes: Vec::new(), warnings: Vec::new(), _lock: lock })
+    fn taken(dir: RunDir, plan: Plan) -> anyhow::Result<Self> {
+        let lease = dir.take()?;
+        Ok(Self { dir, plan, changes: Vec::new(), warnings: Vec::new(), _lease: lease })
     }
 
     /// Its directory.
@@ -199,14 +200,16 @@ impl Run {
         }
         let results = RunData::read(&self.dir)?;
         results.write()?;
-        if tally.ending == Ending::Stopped {
-            // Its returns are those of shorter trainings than the history's others.
-            return Ok(std::mem::take(&mut self.warnings));
+        // Its returns are those of shorter trainings, or of fewer trials, than the history's others.
+        if tally.ending != Ending::Stopped && self.plan.shard.is_none() {
+            self.warnings.extend(not_recorded(&self.dir, &results.summary));
         }
-        let recorded = History::open(&self.dir.output())
-            .and_then(|mut history| history.record(&results.summary));
-        let failed = |error| format!("this run is not in the history: {error:#}");
-        self.warnings.extend(recorded.err().map(failed));
         Ok(std::mem::take(&mut self.warnings))
     }
+}
+
+/// Records a run in the history of its output directory; why it is not there, where it cannot.
+fn not_recorded(dir: &RunDir, summary: &Summary) -> Option<String> {
+    let recorded = History::open(&dir.output()).and_then(|mut history| history.record(summary));
+    recorded.err().map(|error| format!("this run is not in the history: {error:#}"))
 }

@@ -246,6 +246,10 @@ impl Observer for Display {
         let label = self.state().label(plan);
         self.line(&console::brief(&format!("{label}: it is run again")));
     }
+
+    fn note(&self, message: &str) {
+        self.line(&console::brief(message));
+    }
 }
 
 impl State {

@@ -1,14 +1,16 @@
 //! The local runner: a rayon pool that waits on child processes, one a trial.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 
 use super::process::{self, ProcessEnd};
-use super::{Interrupt, Observer, Request, Runner, TrialStatus};
+use super::{Interrupt, Observer, Request, Runner, TrialStatus, over};
+use crate::exit::Exit;
 use crate::experiment::TrialPlan;
-use crate::record::{Outcome, StopReason, TrialResult};
+use crate::record::TrialResult;
 use crate::store::RunDir;
 
 /// How long to wait before looking again whether another process still works on a trial.
@@ -52,67 +54,75 @@ impl Runner for Local<'_> {
 impl Local<'_> {
     fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
         let dir = self.run.trial(&plan.id);
-        // A trial that somebody started alone, or that outlives a killed run for a moment, is not touched.
-        while dir.is_locked() && self.interrupt.request().is_none() {
-            std::thread::sleep(PATIENCE);
-        }
-        // Without its event log a result is of no use to reports and searches: the trial goes on from a checkpoint.
-        let is_logged = || dir.events().is_ok_and(|log| log.damaged_line.is_none());
-        if let Ok(result) = dir.result()
-            && !result.outcome.failed()
-            && plan.is_over(&result)
-            && is_logged()
-        {
-            return Ok(self.over(plan, &result));
-        }
-        match self.interrupt.request() {
-            Some(Request::Abort(_)) => return Ok(TrialStatus::Interrupted),
-            Some(Request::Finish) => return Ok(TrialStatus::LeftOut),
-            None => {}
-        }
-        self.observer.started(plan);
-        let see = |record| self.observer.event(plan, &record);
-        let start = || {
-            dir.reopen()?;
-            dir.create(plan)?;
-            process::run(&dir, pause_at, self.timeout, self.interrupt, see)
-        };
-        let end = start().unwrap_or_else(ProcessEnd::NotStarted);
-        match (&end, dir.result()) {
-            (ProcessEnd::Interrupted, _) => {
-                self.observer.stopped(plan);
-                Ok(TrialStatus::Interrupted)
+        loop {
+            // A trial that somebody started alone, or that outlives a killed run for a moment, is not touched.
+            while dir.is_locked() && self.interrupt.request().is_none() {
+                std::thread::sleep(PATIENCE);
             }
-            (ProcessEnd::Exited(_) | ProcessEnd::TimedOut(_), Ok(result)) => {
-                Ok(self.over(plan, &result))
+            if let Some(result) = over(&dir, plan) {
+                return Ok(self.over(plan, &result));
             }
-            (ProcessEnd::Exited(status), Err(_)) if status.success() && pause_at.is_some() => {
-                self.observer.stopped(plan);
-                Ok(TrialStatus::Paused)
+            match self.interrupt.request() {
+                Some(Request::Abort(_) | Request::Leave) => return Ok(TrialStatus::Interrupted),
+                Some(Request::Finish) => return Ok(TrialStatus::LeftOut),
+                None => {}
             }
-            (ProcessEnd::TimedOut(_), Err(_)) => {
-                dir.write_exit(process::explain(&dir, &end))?;
-                let result = dir.outcome(plan).context("the exit was just written")?;
-                Ok(self.over(plan, &result))
+            self.observer.started(plan);
+            let see = |record| self.observer.event(plan, &record);
+            let start = || {
+                dir.reopen()?;
+                dir.create(plan)?;
+                process::run(&dir, pause_at, self.timeout, self.interrupt, see)
+            };
+            let end = start().unwrap_or_else(ProcessEnd::NotStarted);
+            if matches!(end, ProcessEnd::Interrupted | ProcessEnd::TimedOut(_)) {
+                // What was killed has left its lease, which other machines would wait for.
+                drop(dir.clone().take());
             }
-            (ProcessEnd::Exited(_) | ProcessEnd::NotStarted(_), _) => {
-                let how = process::explain(&dir, &end);
-                dir.write_exit(how.clone()).context(how.clone())?;
-                self.observer.stopped(plan);
-                if self.interrupt.request().is_none() {
-                    self.observer.died(plan, &how);
+            match (&end, dir.result()) {
+                // A process of another machine has it.
+                (ProcessEnd::Exited(status), _) if has_code(*status, Exit::Busy) => {
+                    self.observer.stopped(plan);
                 }
-                Ok(TrialStatus::Died)
+                (ProcessEnd::Interrupted, _) => {
+                    self.observer.stopped(plan);
+                    return Ok(TrialStatus::Interrupted);
+                }
+                (ProcessEnd::Exited(_) | ProcessEnd::TimedOut(_), Ok(result)) => {
+                    return Ok(self.over(plan, &result));
+                }
+                (ProcessEnd::Exited(status), Err(_)) if has_code(*status, Exit::LEFT) => {
+                    self.observer.stopped(plan);
+                    return Ok(TrialStatus::Interrupted);
+                }
+                (ProcessEnd::Exited(status), Err(_)) if status.success() && pause_at.is_some() => {
+                    self.observer.stopped(plan);
+                    return Ok(TrialStatus::Paused);
+                }
+                (ProcessEnd::TimedOut(_), Err(_)) => {
+                    dir.write_exit(process::explain(&dir, &end))?;
+                    let result = dir.outcome(plan).context("the exit was just written")?;
+                    return Ok(self.over(plan, &result));
+                }
+                (ProcessEnd::Exited(_) | ProcessEnd::NotStarted(_), _) => {
+                    let how = process::explain(&dir, &end);
+                    dir.write_exit(how.clone()).context(how.clone())?;
+                    self.observer.stopped(plan);
+                    if self.interrupt.request().is_none() {
+                        self.observer.died(plan, &how);
+                    }
+                    return Ok(TrialStatus::Died);
+                }
             }
         }
     }
 
     fn over(&self, plan: &TrialPlan, result: &TrialResult) -> TrialStatus {
         self.observer.ended(plan, result);
-        match &result.outcome {
-            Outcome::Failed { .. } => TrialStatus::Failed,
-            Outcome::Completed { stop_reason: Some(StopReason::User) } => TrialStatus::Stopped,
-            Outcome::Completed { .. } => TrialStatus::Completed,
-        }
+        TrialStatus::of(result)
     }
+}
+
+fn has_code(status: ExitStatus, exit: Exit) -> bool {
+    status.code() == Some(exit.code().into())
 }

@@ -6,7 +6,9 @@
 //! runner adds is how a process ended that left no result.
 
 use crate::experiment::{Plan, TrialPlan};
+pub use crate::record::TrialStatus;
 use crate::record::{Record, TrialResult};
+use crate::store::TrialDir;
 
 mod display;
 mod interrupt;
@@ -14,12 +16,14 @@ mod local;
 mod only;
 mod pace;
 mod process;
+mod slurm;
 
 pub use display::Display;
 pub use interrupt::{Interrupt, Request};
 pub use local::Local;
 pub use only::{Only, TrialPattern};
 pub use process::{engine_program, follow_parent};
+pub use slurm::{Slurm, SlurmOptions};
 
 /// Advances trials.
 pub trait Runner {
@@ -35,23 +39,12 @@ pub trait Runner {
     ) -> anyhow::Result<Vec<TrialStatus>>;
 }
 
-/// How a trial stands after [`Runner::advance`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TrialStatus {
-    /// It ran to its end.
-    Completed,
-    /// It failed by its own account, or took too long.
-    Failed,
-    /// Its process could not be started, or was killed and left no result: what it would have come to is not known.
-    Died,
-    /// The user had it end where it stood: it was evaluated, and can go on in a resumed run.
-    Stopped,
-    /// The user had the run end before this trial began, or while it waited at a checkpoint.
-    LeftOut,
-    /// It waits at a checkpoint and can go on.
-    Paused,
-    /// The run was interrupted; the trial can go on.
-    Interrupted,
+/// The result of a trial that is over and need not run again. Without its event log a result is of no use to reports and
+/// searches: the trial then goes on from a checkpoint.
+fn over(dir: &TrialDir, plan: &TrialPlan) -> Option<TrialResult> {
+    let result = dir.result().ok()?;
+    let is_logged = || dir.events().is_ok_and(|log| log.damaged_line.is_none());
+    (!result.outcome.failed() && plan.is_over(&result) && is_logged()).then_some(result)
 }
 
 /// Sees what happens while trials run.
@@ -70,4 +63,6 @@ pub trait Observer: Sync {
     fn died(&self, plan: &TrialPlan, cause: &str);
     /// A trial whose process died is run again.
     fn again(&self, plan: &TrialPlan);
+    /// Something that a person should know of the whole run.
+    fn note(&self, message: &str);
 }

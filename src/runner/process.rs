@@ -5,7 +5,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,11 @@ use crate::exit::Exit;
 use crate::guard::this_program;
 use crate::record::Record;
 use crate::store::TrialDir;
+use crate::trial::Wishes;
+
+/// What a parent writes to ask for [`Wishes::finish`] and [`Wishes::leave`].
+const FINISH: u8 = b'\n';
+const LEAVE: u8 = b'l';
 
 /// How a trial's process ended.
 pub(super) enum ProcessEnd {
@@ -52,6 +56,8 @@ pub(super) fn run(
         .arg(dir.path())
         .arg("--attended")
         .args(pause_at.map(|steps| format!("--pause-at={steps}")))
+        // Schedulers send their signal to every process of a job.
+        .args(interrupt.has_grace().then_some("--leave-on-term"))
         // A pipe that closes when this process is gone, however it went: the child then ends too.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -83,18 +89,20 @@ pub(super) fn run(
             Err(RecvTimeoutError::Disconnected) => break ProcessEnd::Exited(child.wait()?),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        match interrupt.request() {
+        let wish = match interrupt.request() {
             Some(Request::Abort(_)) => {
                 kill(&mut child);
                 break ProcessEnd::Interrupted;
             }
-            // Asked again: a process may be replaced by the program that has its engine.
-            Some(Request::Finish) if asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) => {
-                asked = Some(Instant::now());
-                // One that has ended in between needs no asking.
-                let _ = alive.write_all(b"\n");
-            }
-            Some(Request::Finish) | None => {}
+            Some(Request::Finish) => Some(FINISH),
+            Some(Request::Leave) => Some(LEAVE),
+            None => None,
+        };
+        // Asked again: a process may be replaced by the program that has its engine.
+        if let Some(wish) = wish.filter(|_| asked.is_none_or(|at| at.elapsed() > ASK_AGAIN)) {
+            asked = Some(Instant::now());
+            // One that has ended in between needs no asking.
+            let _ = alive.write_all(&[wish]);
         }
         if let Some(timeout) = timeout.filter(|timeout| started.elapsed() > *timeout) {
             kill(&mut child);
@@ -130,13 +138,15 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The child's side of the pipe: sets `finish` when the parent asks for an early end, and ends this process when the
-/// parent is gone.
-pub fn follow_parent(finish: Arc<AtomicBool>) {
+/// The child's side of the pipe: passes on what the parent asks for, and ends this process when the parent is gone.
+pub fn follow_parent(wishes: Arc<Wishes>) {
     std::thread::spawn(move || {
-        // Whatever the parent writes is the one thing that it asks for.
-        while std::io::stdin().read(&mut [0]).is_ok_and(|read| read > 0) {
-            finish.store(true, Ordering::Relaxed);
+        let mut wish = [0];
+        while std::io::stdin().read(&mut wish).is_ok_and(|read| read > 0) {
+            match wish {
+                [LEAVE] => wishes.leave(),
+                _ => wishes.finish(),
+            }
         }
         std::process::exit(Exit::Interrupted(SIGINT as u8).code().into());
     });

@@ -320,6 +320,7 @@ mod tests {
         fn stopped(&self, _: &TrialPlan) {}
         fn died(&self, _: &TrialPlan, _: &str) {}
         fn again(&self, _: &TrialPlan) {}
+        fn note(&self, _: &str) {}
     }
 
     /// Runs a search over these learning rates; what became of it, the plan, the calls of the runner, and which

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -13,6 +12,7 @@ use super::checkpoint::{self, Position};
 use super::log::EventWriter;
 use super::stage::Stage;
 use super::training_takes::TrainingTakes;
+use super::wishes::Wishes;
 use crate::algorithm::{self, Algorithm, Setup};
 use crate::env::Episode;
 use crate::experiment::{Every, InitialPolicy, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
@@ -123,12 +123,12 @@ impl<'a> Learner<'a> {
     }
 
     /// Whether training ends early, as the user asks: not before it has come as far as it had before it was lengthened.
-    fn asked_to_end(&self, finish: &AtomicBool) -> bool {
-        finish.load(Ordering::Relaxed) && self.progress().steps >= self.had_reached
+    fn asked_to_end(&self, wishes: &Wishes) -> bool {
+        wishes.finishes() && self.progress().steps >= self.had_reached
     }
 
-    /// Trains until the schedule ends, the stop rule holds or `finish` is set, and says which; or until `pause_at`
-    /// steps, where it writes a checkpoint and says nothing. A checkpoint that falls due waits until the environments
+    /// Trains until the schedule ends, the stop rule holds or `wishes` end it, and says which; or until `pause_at`
+    /// steps, where it writes a checkpoint and says nothing, as it does at the next one where it is to leave. A checkpoint that falls due waits until the environments
     /// may restart.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl<'a> Learner<'a> {
         stage: &mut Stage<'_>,
         log: &mut EventWriter,
         pause_at: Option<u64>,
-        finish: &AtomicBool,
+        wishes: &Wishes,
     ) -> Result<Option<StopReason>, TrialError> {
         let pauses = |progress: Progress| pause_at.is_some_and(|steps| progress.steps >= steps);
         if self.stopped.is_some() || pauses(self.progress()) {
@@ -186,7 +186,7 @@ impl<'a> Learner<'a> {
             for (progress, event) in events {
                 log.write(progress, seconds, event)?;
             }
-            let asked = || self.asked_to_end(finish).then_some(StopReason::User);
+            let asked = || self.asked_to_end(wishes).then_some(StopReason::User);
             let reason = self.stop.reason(self.schedule, now, seconds).or_else(asked);
             let last = reason.is_some();
             if (last || log_trigger.fires(before, now)) && !self.metrics.is_empty() {
@@ -217,7 +217,7 @@ impl<'a> Learner<'a> {
             if last || (due && self.world.may_restart()) {
                 self.checkpoint(log)?;
                 due = false;
-                if last || pauses(now) {
+                if last || pauses(now) || wishes.leaves() {
                     return Ok(reason);
                 }
             }

@@ -20,6 +20,7 @@ pub(super) struct LogPrefix {
 
 /// Appends to `events.jsonl`, line by line, so that a killed trial leaves what it went through.
 pub(super) struct EventWriter {
+    trial: TrialDir,
     file: File,
     bytes: u64,
     hasher: Sha256,
@@ -32,7 +33,7 @@ impl EventWriter {
     /// Fails if the file cannot be written.
     pub(super) fn create(trial: &TrialDir) -> anyhow::Result<Self> {
         let file = File::create(trial.events_path())?;
-        Ok(Self { file, bytes: 0, hasher: Sha256::new() })
+        Ok(Self { trial: trial.clone(), file, bytes: 0, hasher: Sha256::new() })
     }
 
     /// Opens the log and cuts it to `prefix`: what came after the checkpoint that training goes on from
@@ -44,7 +45,12 @@ impl EventWriter {
         let mut file = OpenOptions::new().read(true).write(true).open(trial.events_path())?;
         let mut text = Vec::new();
         (&mut file).take(prefix.bytes).read_to_end(&mut text)?;
-        let log = Self { file, bytes: text.len() as u64, hasher: Sha256::new_with_prefix(text) };
+        let log = Self {
+            trial: trial.clone(),
+            file,
+            bytes: text.len() as u64,
+            hasher: Sha256::new_with_prefix(text),
+        };
         anyhow::ensure!(
             log.prefix() == *prefix,
             "events.jsonl no longer begins with the {} bytes that it was written after",
@@ -59,13 +65,14 @@ impl EventWriter {
     ///
     /// # Errors
     /// Fails if a number in it is not finite, which the file could not hold, or it cannot be written, for example on a
-    /// full disk.
+    /// full disk or because the trial may be another process's by now.
     pub(super) fn write(
         &mut self,
         progress: Progress,
         seconds: f64,
         event: Event,
     ) -> anyhow::Result<()> {
+        self.trial.ensure_held()?;
         let record = Record { progress, seconds, event };
         if let Some(name) = record.event.not_finite() {
             let Progress { episodes, steps, .. } = progress;
@@ -86,6 +93,7 @@ impl EventWriter {
     /// # Errors
     /// Fails if it cannot be written.
     pub(super) fn sync(&mut self) -> anyhow::Result<LogPrefix> {
+        self.trial.ensure_held()?;
         self.file.sync_data()?;
         Ok(self.prefix())
     }

@@ -14,9 +14,11 @@ mod stage;
 mod take;
 mod trainer;
 mod training_takes;
+mod wishes;
 
 pub use checkpoint::{newest_checkpoint, read_checkpoint};
 pub use evaluate::evaluate;
 pub use memory::MemoryEstimate;
 pub use session::run;
 pub use take::{Scene, TakeError, record_take};
+pub use wishes::Wishes;

@@ -1,7 +1,5 @@
 //! A trial's process: the order in which things happen.
 
-use std::sync::atomic::AtomicBool;
-
 use anyhow::Context as _;
 
 use super::checkpoint::{self, Position};
@@ -9,6 +7,7 @@ use super::learner::Learner;
 use super::log::EventWriter;
 use super::stage::Stage;
 use super::trainer;
+use super::wishes::Wishes;
 use crate::experiment::TrialPlan;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
@@ -17,7 +16,7 @@ use crate::{policy, provenance};
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
-/// there is no result yet. Once `finish` is set, training ends with the next update.
+/// there is no result yet; nor where `wishes` have it leave at one.
 ///
 /// # Errors
 /// Fails if the trial fails; what it had written stays.
@@ -25,10 +24,10 @@ pub fn run(
     dir: &TrialDir,
     plan: &TrialPlan,
     pause_at: Option<u64>,
-    finish: &AtomicBool,
+    wishes: &Wishes,
 ) -> Result<Option<TrialResult>, TrialError> {
     if let Some(script) = &plan.settings.trainer {
-        return Ok(trainer::run(dir, plan, script, pause_at, finish)?);
+        return Ok(trainer::run(dir, plan, script, pause_at, wishes)?);
     }
     let mut note = None;
     let open = |position: &Position| EventWriter::open(dir, &position.events);
@@ -51,7 +50,7 @@ pub fn run(
     match &plan.settings.training {
         Some(training) => {
             let mut learner = Learner::new(dir, plan, training, checkpoint)?;
-            let Some(reason) = learner.train(&mut stage, &mut log, pause_at, finish)? else {
+            let Some(reason) = learner.train(&mut stage, &mut log, pause_at, wishes)? else {
                 return Ok(None);
             };
             result.outcome = Outcome::Completed { stop_reason: Some(reason) };

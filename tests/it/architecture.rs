@@ -12,6 +12,7 @@ const ROOMS: &[&str] = &[
     "exit",
     "format",
     "guard",
+    "lease",
     "stats",
     "trust",
     "video",

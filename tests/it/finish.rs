@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::atomic::AtomicBool;
 
 use rushes::record::{RunStatus, StopReason, TrialResult};
 use rushes::store::{RunDir, TrialDir};
@@ -204,7 +203,11 @@ fn train_on(run: &Path, steps: u64, asked_to_end: bool) -> TrialResult {
     let dir = TrialDir::new(run.join("trials/agent--s0"));
     let mut plan = dir.plan().expect("a plan");
     plan.settings.training.as_mut().expect("a training").schedule.steps = Some(steps);
-    let result = rushes::trial::run(&dir, &plan, None, &AtomicBool::new(asked_to_end));
+    let wishes = rushes::trial::Wishes::default();
+    if asked_to_end {
+        wishes.finish();
+    }
+    let result = rushes::trial::run(&dir, &plan, None, &wishes);
     result.expect("a training").expect("a result")
 }
 

@@ -20,6 +20,7 @@ mod input;
 mod interop;
 mod kills;
 mod learning;
+mod machines;
 mod models;
 mod onnx;
 mod pixels;

@@ -769,7 +769,7 @@ fn the_page_of_a_running_run_says_what_runs_and_how_far_it_is() {
     run.run.write_info(&info).unwrap();
     std::fs::remove_file(run.trial("reinforce--s0", "result.json")).unwrap();
     assert!(run.page().contains("the run was killed, or shows no sign of life"));
-    let _lock = run.run.lock().unwrap();
+    let _lease = run.run.take().unwrap();
     let page = run.page();
     let status = between(&page, "data-part=\"live\"", "</section>");
     assert!(status.contains("Running: 5 of 6 trials are over"), "{status}");

@@ -60,7 +60,7 @@ pub(crate) fn long(directory: &Path, resume: bool) -> Command {
     command
 }
 
-fn start_long(directory: &Path, resume: bool) -> Child {
+pub(crate) fn start_long(directory: &Path, resume: bool) -> Child {
     long(directory, resume).stderr(Stdio::null()).spawn().expect("the binary starts")
 }
 
@@ -100,7 +100,7 @@ fn wait_for_event(trial: &Path) {
 }
 
 /// Waits until the trial's process is gone: it ends by itself when its parent is killed.
-fn wait_for_lock(trial: &Path) {
+pub(crate) fn wait_for_lock(trial: &Path) {
     let file = std::fs::File::open(trial.join("trial.lock")).unwrap();
     file.lock().unwrap();
 }
@@ -213,7 +213,7 @@ pub(crate) fn signal(name: &str, target: &str) {
 }
 
 /// The processes of a run's trials.
-fn trials_of(run: &Child) -> Vec<String> {
+pub(crate) fn trials_of(run: &Child) -> Vec<String> {
     let found = Command::new("pgrep").args(["-P", &run.id().to_string()]).output().unwrap();
     String::from_utf8(found.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
 }

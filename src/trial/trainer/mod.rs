@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -21,6 +20,7 @@ use self::handover::{Folder, Handover, Resume};
 use self::report::{Hello, Line, Lines, Report};
 use super::checkpoint::{self, Position};
 use super::log::EventWriter;
+use super::wishes::Wishes;
 use crate::experiment::{TrainerSpec, TrialPlan};
 use crate::guard::Guarded;
 use crate::nn::Tensors;
@@ -58,10 +58,10 @@ pub(super) fn run(
     plan: &TrialPlan,
     trainer: &TrainerSpec,
     pause_at: Option<u64>,
-    finish: &AtomicBool,
+    wishes: &Wishes,
 ) -> anyhow::Result<Option<TrialResult>> {
     let folder = Folder::of(dir)?;
-    let mut session = Session::open(dir, plan, trainer, &folder, finish)?;
+    let mut session = Session::open(dir, plan, trainer, &folder, wishes)?;
     let pauses = |steps| pause_at.is_some_and(|pause| steps >= pause);
     if session.checkpointed.is_some_and(pauses) {
         return Ok(None);
@@ -82,6 +82,7 @@ pub(super) fn run(
     let logged = std::fs::metadata(&log).map_or(0, |log| log.len());
     let mut lines = Lines::new(File::open(folder.reports())?);
     let mut script = start(plan, trainer, &folder)?;
+    let mut leaving_after = None;
     let status = loop {
         let ended = script.ended()?;
         // What it reported before it ended is there by now.
@@ -89,8 +90,13 @@ pub(super) fn run(
         if let Some(status) = ended {
             break status;
         }
-        if finish.load(Ordering::Relaxed) {
+        if wishes.finishes() {
             folder.ask_to_finish()?;
+        }
+        if wishes.leaves()
+            && *leaving_after.get_or_insert(session.checkpoints) < session.checkpoints
+        {
+            return Ok(None);
         }
         std::thread::sleep(POLL);
     };
@@ -155,7 +161,7 @@ struct Session<'a> {
     trainer: &'a TrainerSpec,
     folder: &'a Folder,
     /// Whether the user asked for an early end.
-    finish: &'a AtomicBool,
+    wishes: &'a Wishes,
     log: EventWriter,
     /// Set by the first line.
     hello: Option<Hello>,
@@ -184,7 +190,7 @@ impl<'a> Session<'a> {
         plan: &'a TrialPlan,
         trainer: &'a TrainerSpec,
         folder: &'a Folder,
-        finish: &'a AtomicBool,
+        wishes: &'a Wishes,
     ) -> anyhow::Result<Self> {
         let had_events = std::fs::metadata(dir.events_path()).is_ok_and(|log| log.len() > 0);
         let mut note = None;
@@ -214,7 +220,7 @@ impl<'a> Session<'a> {
             plan,
             trainer,
             folder,
-            finish,
+            wishes,
             log,
             hello: None,
             begins_again,
@@ -473,7 +479,7 @@ impl<'a> Session<'a> {
     /// Why training ended: what the schedule says of how far it came, or else by the user's decision or the script's.
     fn reason(&self) -> StopReason {
         let reason = self.stop.reason(&self.trainer.schedule, self.progress, self.seconds);
-        let asked = || self.finish.load(Ordering::Relaxed).then_some(StopReason::User);
+        let asked = || self.wishes.finishes().then_some(StopReason::User);
         reason.or_else(asked).unwrap_or(StopReason::Trainer)
     }
 

@@ -1,0 +1,169 @@
+//! Slurm's own commands: `sbatch`, `squeue`, `scancel`.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A task of a job array: the array's name and its index.
+pub(super) type TaskName = (String, usize);
+
+/// A task that Slurm knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Task {
+    /// What `scancel` calls it, `123_4`.
+    pub id: String,
+    pub state: State,
+}
+
+/// How a task stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// It waits, for a reason in Slurm's words.
+    Waiting(String),
+    Running,
+    /// It is over, in Slurm's word for how: `COMPLETED`, `NODE_FAIL`, …
+    Over(String),
+}
+
+/// Why a command of Slurm's did nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum QueueError {
+    /// The controller cannot be reached, or is busy: later it may be.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+    /// The command is not there.
+    #[error(
+        "{0}: {1}; Slurm's commands are needed where --engine slurm is used, usually on a login node"
+    )]
+    Missing(&'static str, io::Error),
+}
+
+/// Submits the script `NAME.sh` of `folder` as an array of so many tasks under this name.
+pub(super) fn submit(folder: &Path, name: &str, options: &[String]) -> Result<(), QueueError> {
+    let mut sbatch = Command::new("sbatch");
+    sbatch
+        .arg("--parsable")
+        .arg(format!("--job-name={name}"))
+        .arg(format!("--output={name}-%a.log"));
+    sbatch.args(["--open-mode=append", "--no-requeue"]).args(options);
+    sbatch.arg(format!("{name}.sh")).current_dir(folder);
+    run("sbatch", &mut sbatch).map(drop)
+}
+
+/// The tasks of the arrays of these names, as far as Slurm still knows them.
+pub(super) fn tasks(names: &[String]) -> Result<HashMap<TaskName, Task>, QueueError> {
+    let mut squeue = Command::new("squeue");
+    squeue.args(["--noheader", "--array", "--states=all", "--format=%i|%j|%T|%r"]);
+    squeue.arg(format!("--name={}", names.join(",")));
+    let output = run("squeue", &mut squeue)?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect())
+}
+
+/// Cancels tasks: each is told to end, and killed after the cluster's `KillWait`.
+pub(super) fn cancel<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), QueueError> {
+    scancel(&[], ids)
+}
+
+/// Cancels all tasks of arrays by their names.
+pub(super) fn cancel_arrays(names: &[String]) -> Result<(), QueueError> {
+    for name in names {
+        run("scancel", Command::new("scancel").arg("--quiet").arg(format!("--name={name}")))?;
+    }
+    Ok(())
+}
+
+/// Sets how many tasks run at a time of the array that the task of this id belongs to.
+pub(super) fn set_limit(id: &str, limit: usize) -> Result<(), QueueError> {
+    let (array, _) = id.split_once('_').unwrap_or((id, ""));
+    let mut scontrol = Command::new("scontrol");
+    scontrol.arg("update").arg(format!("JobId={array}")).arg(format!("ArrayTaskThrottle={limit}"));
+    run("scontrol", &mut scontrol).map(drop)
+}
+
+/// Sends SIGINT to the programs of tasks.
+pub(super) fn interrupt<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), QueueError> {
+    scancel(&["--batch", "--signal=INT"], ids)
+}
+
+fn scancel<'a>(options: &[&str], ids: impl Iterator<Item = &'a str>) -> Result<(), QueueError> {
+    let ids: Vec<&str> = ids.collect();
+    // A command line holds only so much.
+    for ids in ids.chunks(1000) {
+        run("scancel", Command::new("scancel").arg("--quiet").args(options).args(ids))?;
+    }
+    Ok(())
+}
+
+/// The largest number of tasks of an array.
+pub(super) fn max_array_size() -> Result<usize, QueueError> {
+    let output = run("scontrol", Command::new("scontrol").args(["show", "config"]))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("MaxArraySize"));
+    let size = line.and_then(|line| line.trim_start().strip_prefix('=')?.trim().parse().ok());
+    // Slurm's own default.
+    Ok(size.unwrap_or(1001))
+}
+
+fn run(name: &'static str, command: &mut Command) -> Result<Output, QueueError> {
+    let output = command.output().map_err(|error| QueueError::Missing(name, error))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().strip_prefix(&format!("{name}: ")).unwrap_or(said.trim());
+    let said = format!("{name}: {said}");
+    let later = [
+        "Unable to contact slurm controller",
+        "Socket timed out",
+        "Connection refused",
+        "temporarily unable",
+        "temporarily unavailable",
+        "Zero Bytes were transmitted",
+        "Unexpected message received",
+    ];
+    if later.iter().any(|words| said.contains(words)) {
+        return Err(QueueError::Unreachable(said));
+    }
+    Err(QueueError::Refused(said))
+}
+
+/// A line of `squeue`; nothing where it is none of an array's task.
+fn parse(line: &str) -> Option<(TaskName, Task)> {
+    let mut parts = line.splitn(4, '|');
+    let (id, name, state, reason) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (_, index) = id.split_once('_')?;
+    let state = match state {
+        "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED" | "SPECIAL_EXIT" => {
+            State::Waiting(reason.to_owned())
+        }
+        "RUNNING" | "COMPLETING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "RESIZING"
+        | "SIGNALING" | "STAGE_OUT" | "RESV_DEL_HOLD" => State::Running,
+        over => State::Over(over.to_owned()),
+    };
+    Some(((name.to_owned(), index.parse().ok()?), Task { id: id.to_owned(), state }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_squeue_are_read() {
+        let task = |line| parse(line).expect("a task");
+        let (name, waiting) =
+            task("17_3|rushes-ab|PENDING|Nodes required for job are DOWN, DRAINED");
+        assert_eq!(name, ("rushes-ab".to_owned(), 3));
+        assert_eq!(waiting.id, "17_3");
+        let reason = "Nodes required for job are DOWN, DRAINED".to_owned();
+        assert_eq!(waiting.state, State::Waiting(reason));
+        assert_eq!(task("17_3|a|RUNNING|None").1.state, State::Running);
+        assert_eq!(task("17_3|a|NODE_FAIL|x|y").1.state, State::Over("NODE_FAIL".into()));
+        for other in ["", "17|a|RUNNING|None", "17_[4-9%2]|a|PENDING|Resources", "nonsense"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}
