@@ -115,41 +115,54 @@ pub fn shorten(text: &str, most: usize) -> String {
     cut
 }
 
-/// Text as HTML and SVG want it, in content and in attributes.
-pub fn escape(text: &str) -> String {
+/// Text in which `instead` stands for the characters that it knows.
+pub fn escaped(text: &str, instead: impl Fn(char) -> Option<&'static str>) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(c),
+    for character in text.chars() {
+        match instead(character) {
+            Some(written) => escaped.push_str(written),
+            None => escaped.push(character),
         }
     }
     escaped
 }
 
+/// Text as HTML and SVG want it, in content and in attributes.
+pub fn escape(text: &str) -> String {
+    escaped(text, |character| {
+        Some(match character {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '"' => "&quot;",
+            '\'' => "&#39;",
+            _ => return None,
+        })
+    })
+}
+
 /// Text that Markdown and HTML leave as it is.
 pub fn markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
+    escaped(text, |character| {
+        Some(match character {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
             // A name such as `@team` would call people.
-            '@' => escaped.push_str("&#64;"),
-            '\n' | '\r' => escaped.push(' '),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
+            '@' => "&#64;",
+            '\n' | '\r' => " ",
+            '\\' => r"\\",
+            '`' => r"\`",
+            '*' => r"\*",
+            '_' => r"\_",
+            '[' => r"\[",
+            ']' => r"\]",
+            '|' => r"\|",
+            '#' => r"\#",
+            '~' => r"\~",
+            _ => return None,
+        })
+    })
 }
 
 fn sign(value: f64) -> &'static str {

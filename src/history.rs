@@ -350,6 +350,7 @@ mod tests {
             seed,
             trial: format!("a--s{seed}"),
             outcome: Some(Outcome::Completed { stop_reason: None }),
+            ended_early: false,
             engine: None,
             before_returns: Vec::new(),
             final_returns: vec![value],

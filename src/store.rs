@@ -807,10 +807,21 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
+/// A file that a newer version of this program wrote.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} has format version {found}, this program reads up to {FORMAT_VERSION}; use a newer rushes",
+    path.display()
+)]
+pub struct NewerFormat {
+    path: PathBuf,
+    found: u32,
+}
+
 /// Reads a JSON file of this program, refusing one that a newer version wrote or whose names lead out of its run.
 ///
 /// # Errors
-/// Fails if it is missing, damaged, newer or has an [`UnsafeName`](crate::record::UnsafeName).
+/// Fails if it is missing, damaged, newer ([`NewerFormat`]) or has an [`UnsafeName`](crate::record::UnsafeName).
 pub fn read_json<T: DeserializeOwned + Stored>(path: &Path) -> anyhow::Result<T> {
     #[derive(serde::Deserialize)]
     struct Version {
@@ -819,11 +830,9 @@ pub fn read_json<T: DeserializeOwned + Stored>(path: &Path) -> anyhow::Result<T>
     let text = input::read_text(path)?;
     let damaged = || format!("{} is damaged", path.display());
     let Version { format_version } = serde_json::from_str(&text).with_context(damaged)?;
-    anyhow::ensure!(
-        format_version <= FORMAT_VERSION,
-        "{} has format version {format_version}, this program reads up to {FORMAT_VERSION}; use a newer rushes",
-        path.display()
-    );
+    if format_version > FORMAT_VERSION {
+        return Err(NewerFormat { path: path.to_owned(), found: format_version }.into());
+    }
     let value: T = serde_json::from_str(&text).with_context(damaged)?;
     check_names(path, &value)?;
     Ok(value)

@@ -122,6 +122,8 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
     problems.extend(name_problem(&spec.name));
     if spec.is_suite() {
         problems.extend(suite_problems(&spec, value, validator));
+    } else if value.get("environment").is_none() {
+        problems.push(Problem::new(&[] as &[&str], "the field `environment` is missing"));
     }
     for (name, agent) in &mut spec.agents {
         let Some(training) = &mut agent.training else { continue };
@@ -228,9 +230,6 @@ fn of_part(Problem { mut path, message }: Problem, environment: &str, suite: &Va
 
 /// What no schema can know: names of the tables, and combinations that cannot work.
 fn semantic_problems(spec: &Spec) -> Vec<Problem> {
-    if spec.environment.is_missing() {
-        return vec![Problem::new(&[] as &[&str], "the field `environment` is missing")];
-    }
     let of_environment = spec.environment.problems();
     let mut problems: Vec<Problem> =
         of_environment.into_iter().map(|problem| problem.below(&["environment"])).collect();
@@ -262,6 +261,15 @@ fn semantic_problems(spec: &Spec) -> Vec<Problem> {
         // Agents are held against the environment with its wrappers.
         problems.extend(found.into_iter().map(|p| p.below(&["environment", "wrappers"])));
         return problems;
+    }
+    let agents = || spec.agents.values();
+    if spec.recording.training.is_some()
+        && agents().any(|agent| agent.trainer.is_some())
+        && agents().all(|agent| agent.training.is_none())
+    {
+        let message = "only training here is filmed, and the agents are trained by scripts (`trainer`), which play their \
+                       episodes themselves; leave it out";
+        problems.push(Problem::new(&["recording", "training"], message));
     }
     if spec.films() {
         let fps = environment.render_fps(&env_spec);

@@ -4,6 +4,8 @@ const players = new WeakMap();
 // What was seen and thought at every frame of a take lies beside it in a page of its own, which a hidden frame loads: a
 // page from disk can read no other file. It may be somebody else's, so that it is kept apart from this page.
 const PATIENCE_MS_FOR_NUMBERS = 20000;
+// Once the frame has loaded, what it posted is on its way; of a file that is not there nothing comes.
+const PATIENCE_MS_ONCE_LOADED = 1000;
 const loadNumbers = (url) => new Promise((resolve, reject) => {
   const frame = make("iframe", { hidden: "", sandbox: "allow-scripts", title: "numbers of a take", src: url });
   const end = () => { removeEventListener("message", receive); clearTimeout(timer); frame.remove(); };
@@ -23,7 +25,12 @@ const loadNumbers = (url) => new Promise((resolve, reject) => {
       resolve(columns);
     } catch (error) { reject(error); }
   };
-  const timer = setTimeout(() => { end(); reject(new Error("the file did not come")); }, PATIENCE_MS_FOR_NUMBERS);
+  const giveUp = () => { end(); reject(new Error("the file did not come")); };
+  let timer = setTimeout(giveUp, PATIENCE_MS_FOR_NUMBERS);
+  frame.addEventListener("load", () => {
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, PATIENCE_MS_ONCE_LOADED);
+  });
   addEventListener("message", receive);
   document.body.append(frame);
 });

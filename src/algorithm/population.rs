@@ -14,7 +14,7 @@ use crate::experiment::{EnvironmentSpec, ScheduleSpec};
 use crate::nn::Scalar;
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::policy::{NetworkPolicy, PolicySpec};
-use crate::rng::{Purpose, env_seed, stream};
+use crate::rng::{Purpose, Rng, env_seed, stream};
 use crate::training::{TrialError, World};
 
 /// How candidates are judged.
@@ -142,6 +142,7 @@ impl<T: Scalar> Population<T> {
         candidates: &[Vec<T>],
     ) -> Result<Vec<f64>, TrialError> {
         let generation = world.progress().updates;
+        self.show(world, &candidates[0], env_seed(self.blueprint.seed, 0, generation))?;
         let (config, blueprint) = (self.config, &self.blueprint);
         let seeds: Vec<u64> =
             (0..config.episodes).map(|i| env_seed(blueprint.seed, i, generation)).collect();
@@ -181,6 +182,16 @@ impl<T: Scalar> Population<T> {
         self.count(world, tries.into_iter().map(|(_, tried)| tried).collect())
     }
 
+    /// Plays the generation's first episode, that of the first candidate, once more for whoever films trainings: the threads
+    /// that judge have no picture.
+    fn show(&mut self, world: &mut World, candidate: &[T], seed: u64) -> Result<(), TrialError> {
+        let parameters = self.parameters().to_vec();
+        self.policy.network.parameters_mut().copy_from_slice(candidate);
+        let shown = world.show(&mut self.policy, Mode::Greedy, &mut chance(seed), seed);
+        self.policy.network.parameters_mut().copy_from_slice(&parameters);
+        shown
+    }
+
     /// Counts what the candidates played, in their order, and returns each one's mean return.
     fn count(
         &mut self,
@@ -196,6 +207,11 @@ impl<T: Scalar> Population<T> {
         }
         Ok(fitness)
     }
+}
+
+/// The randomness of an episode; greedy policies draw nothing.
+fn chance(seed: u64) -> Rng {
+    stream(seed, Purpose::Exploration, 0)
 }
 
 /// One thread's policy and environment.
@@ -225,8 +241,7 @@ impl<T: Scalar> Worker<T> {
         let keep = policy.normaliser.is_some();
         let mut tried = Tried { played: Vec::new(), earned: 0.0, observations: Vec::new() };
         for &seed in seeds {
-            // Greedy policies draw nothing.
-            let mut rng = stream(seed, Purpose::Exploration, 0);
+            let mut rng = chance(seed);
             let mut earned = 0.0;
             let watch = |view: View<'_>| -> Result<(), TrialError> {
                 earned += view.last.map_or(0.0, |(_, step)| rewards.apply(step.reward));

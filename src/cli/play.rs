@@ -15,12 +15,9 @@ use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, EvaluationMode, EvaluationSpec};
 use crate::policy::{HardCodedSpec, PolicySpec};
 use crate::results::{PlayingAgent, SavedAgent};
-use crate::rng::{Purpose, stream};
 use crate::stats;
 use crate::store::RunDir;
-use crate::trial::{Scene, record_take};
 use crate::trust;
-use crate::video::VideoConfig;
 
 /// Play a trained policy, or a random or hard-coded one, and print what each episode earned.
 ///
@@ -75,7 +72,8 @@ pub(super) struct Args {
     /// of the observation, probabilities, mean and standard deviation, Q-values, value.
     #[arg(long)]
     print: bool,
-    /// Play nothing; print what the policy makes of this observation: a JSON array of its numbers, or a number.
+    /// Play nothing; print what the policy makes of this observation: a JSON array of its numbers, or a number; of
+    /// several parts an object or an array of them.
     #[arg(long, value_name = "JSON", conflicts_with_all = ["print", "video", "episodes", "max_steps"])]
     observe: Option<String>,
     /// Play nothing; print the layers of the policy's network with how many numbers each has learned.
@@ -234,9 +232,6 @@ fn play(
     seeds: &[u64],
     out: &mut impl Write,
 ) -> anyhow::Result<Vec<(u64, Episode)>> {
-    let mode = cast.evaluation.mode.into();
-    let max_steps = cast.evaluation.episode_limit(environment, &player.env_spec);
-    let chance = |seed| stream(cast.trial_seed, Purpose::Evaluation, seed);
     let spaces = |env: &dyn Env| (env.observation_space().clone(), env.action_space().clone());
     let mut audience = Audience {
         seeds,
@@ -244,34 +239,25 @@ fn play(
         spaces: spaces(player.env.env()),
         played: Vec::new(),
     };
-    let render_fps = environment.render_fps(&player.env_spec);
-    let (env, policy) = player.parts();
     match &args.video {
+        // The film is what was asked for, whether or not anybody reads along.
         Some(path) => {
-            let scene = Scene {
-                seeds,
-                mode,
-                max_steps,
-                render_fps,
-                agent: &cast.name,
-                trained_steps: cast.trained_steps(),
-                training_episode: None,
-                poster: None,
-                numbers: None,
-            };
-            // The film is what was asked for, whether or not anybody reads along.
             let watch = |view: &mut View<'_>| match audience.watch(view, out) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 watched => watched,
             };
-            record_take(env, policy, chance, &scene, &VideoConfig::default(), path, watch)?;
+            cast.film(player, environment, seeds, path, watch)?;
         }
         None => {
+            let mode = cast.evaluation.mode.into();
+            let max_steps = cast.evaluation.episode_limit(environment, &player.env_spec);
+            let (env, policy) = player.parts();
             for &seed in seeds {
                 let watch = |mut view: View<'_>| -> anyhow::Result<()> {
                     Ok(audience.watch(&mut view, out)?)
                 };
-                episode::play(env, policy, mode, &mut chance(seed), seed, max_steps, watch)?;
+                let mut chance = cast.chance(seed);
+                episode::play(env, policy, mode, &mut chance, seed, max_steps, watch)?;
             }
         }
     }

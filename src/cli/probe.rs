@@ -6,10 +6,9 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::element::Element;
-use crate::env::{Assessment, Meaning, Mode, Situation, Space};
+use crate::env::{Assessment, Meaning, Mode, Situation, Space, names};
 use crate::experiment::EnvironmentSpec;
 use crate::results::{PlayingAgent, SavedAgent};
-use crate::rng::{Purpose, stream};
 use crate::{console, format};
 
 /// Columns that an index and a name take.
@@ -75,12 +74,7 @@ pub(super) fn observe(
     let mode: Mode = agent.evaluation.mode.into();
     let actions = env.env().action_space();
     let mut action = vec![0.0; actions.len()];
-    policy.act(
-        situation,
-        mode,
-        &mut stream(agent.trial_seed, Purpose::Evaluation, seed),
-        &mut action,
-    )?;
+    policy.act(situation, mode, &mut agent.chance(seed), &mut action)?;
     let acted = Element::new(actions, &action);
     if as_json {
         let told = Probed {
@@ -151,24 +145,49 @@ fn named(index: usize, meanings: &[Meaning]) -> String {
     format!("{:<WIDTH$}", format!("{index:>3}  {name}"))
 }
 
-/// An observation of `space` as flat numbers, from JSON: a number, or an array of numbers and arrays.
+/// An observation of `space` as flat numbers, from JSON: an object for a dict, an array of its parts for a tuple, else a
+/// number, or an array of numbers and arrays. Those of a dict or a tuple may stand one after another as well.
 fn read(written: &str, space: &Space) -> Result<Vec<f32>, String> {
     let value: Value =
         serde_json::from_str(written).map_err(|error| format!("expected JSON ({error})"))?;
     let mut numbers = Vec::new();
-    flatten(&value, &mut numbers)?;
-    let expected = space.len();
-    if numbers.len() != expected {
-        return Err(format!(
-            "expected {}, not {}",
-            format::plural(expected, "number"),
-            numbers.len()
-        ));
-    }
+    element(&value, space, &mut numbers)?;
     if !space.contains(&numbers) {
         return Err(format!("{written} is not among them"));
     }
     Ok(numbers)
+}
+
+/// Appends the numbers of an element of `space`.
+fn element(value: &Value, space: &Space, numbers: &mut Vec<f32>) -> Result<(), String> {
+    match (space, value) {
+        (Space::Dict { spaces }, Value::Object(parts)) => {
+            if let Some(unknown) = parts.keys().find(|name| !spaces.contains_key(*name)) {
+                let known: Vec<&str> = spaces.keys().map(String::as_str).collect();
+                return Err(names::unknown("part", unknown, &known));
+            }
+            spaces.iter().try_for_each(|(name, space)| {
+                let part =
+                    parts.get(name).ok_or_else(|| format!("the part `{name}` is missing"))?;
+                element(part, space, numbers).map_err(|problem| format!("{name}: {problem}"))
+            })
+        }
+        (Space::Tuple { spaces }, Value::Array(parts)) if parts.len() == spaces.len() => {
+            spaces.iter().zip(parts).enumerate().try_for_each(|(index, (space, part))| {
+                element(part, space, numbers).map_err(|problem| format!("part {index}: {problem}"))
+            })
+        }
+        _ => {
+            let (before, expected) = (numbers.len(), space.len());
+            flatten(value, numbers)?;
+            match numbers.len() - before {
+                found if found == expected => Ok(()),
+                found => {
+                    Err(format!("expected {}, not {found}", format::plural(expected, "number")))
+                }
+            }
+        }
+    }
 }
 
 fn flatten(value: &Value, numbers: &mut Vec<f32>) -> Result<(), String> {
@@ -198,5 +217,30 @@ mod tests {
         ] {
             assert_eq!(read(written, &space), Err(problem.into()));
         }
+    }
+
+    #[test]
+    fn observations_of_several_parts_are_read_by_them() {
+        let position = Space::uniform_box(-9.0, 9.0, 2);
+        let seen = Space::Tuple { spaces: vec![Space::Discrete { n: 3 }, position.clone()] };
+        let space = Space::dict([("time", Space::Discrete { n: 5 }), ("seen", seen)]);
+        let flat = Ok(vec![2.0, 1.0, -1.5, 4.0]);
+        for written in [
+            r#"{ "time": 4, "seen": [2, [1, -1.5]] }"#,
+            r#"{ "seen": [2, 1, -1.5], "time": [4] }"#,
+            "[2, 1, -1.5, 4]",
+        ] {
+            assert_eq!(read(written, &space), flat, "{written}");
+        }
+        for (written, problem) in [
+            (r#"{ "time": 4 }"#, "the part `seen` is missing"),
+            (r#"{ "time": 4, "seen": [2, [1]] }"#, "seen: part 1: expected 2 numbers, not 1"),
+            (r#"{ "time": 4, "seen": 2 }"#, "seen: expected 3 numbers, not 1"),
+            (r#"{ "time": {}, "seen": [2, [1, 1]] }"#, "time: expected numbers, not {}"),
+        ] {
+            assert_eq!(read(written, &space), Err(problem.into()));
+        }
+        let error = read(r#"{ "tme": 4 }"#, &space).expect_err("no such part");
+        assert!(error.contains("`tme`") && error.contains("`time`"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use crate::{console, serve};
 
 /// Show the runs of an output folder in a browser, live: an index, reports, comparisons.
 ///
-/// Answers this machine only, reads and changes nothing. Ends with Ctrl-C.
+/// Answers this machine only, reads and changes nothing. Ends with Ctrl-C or SIGTERM.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The folder that runs were written to.
@@ -18,12 +18,13 @@ pub(super) struct Args {
     port: u16,
 }
 
-/// Serves until the process ends.
+/// Serves until it is asked to end.
 ///
 /// # Errors
 /// Fails if there is no such folder, or the port is taken.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    match serve::serve(&args.output, args.port, |address| {
+    serve::serve(&args.output, args.port, |address| {
         console::print(format_args!("http://{address}/"))
-    })? {}
+    })?;
+    Ok(Exit::Success)
 }

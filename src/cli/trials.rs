@@ -99,7 +99,11 @@ impl Observer for Told {
         console::message(format_args!("{}: stopped", plan.id));
     }
 
-    fn again(&self, _: &TrialPlan, _: &str) {}
+    fn died(&self, plan: &TrialPlan, cause: &str) {
+        console::message(format_args!("{}: {cause}", plan.id));
+    }
+
+    fn again(&self, _: &TrialPlan) {}
 
     fn note(&self, _: &str) {}
 }

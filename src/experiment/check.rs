@@ -88,6 +88,10 @@ impl Metric {
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name().replace('_', " "))
+        f.pad(match self {
+            // Not the evaluation's, which the other metrics are of.
+            Metric::StepsToThreshold => "training steps to threshold",
+            _ => self.name(),
+        })
     }
 }

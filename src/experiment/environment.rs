@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fs_err as fs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::env::{
-    self, Env, EnvSpec, OptionFile, Options, Problem, TimeLimit, WrappersSpec, wrappers,
+    self, Env, EnvError, EnvSpec, OptionFile, Options, Problem, TimeLimit, WrappersSpec, wrappers,
 };
 use crate::external::gymnasium::GymnasiumSpec;
 use crate::external::{Card, External, Program};
@@ -107,7 +108,7 @@ impl EnvironmentSpec {
     }
 
     /// Whether the experiment says nothing of it.
-    pub fn is_missing(&self) -> bool {
+    pub(super) fn is_missing(&self) -> bool {
         *self == Self::default()
     }
 
@@ -277,7 +278,6 @@ impl EnvironmentSpec {
                 let copies = spec.raw_copies(1, true).map_err(whole)?;
                 copies.into_iter().next().ok_or_else(|| Problem::new(&[] as &[&str], "no copy"))
             }),
-            files: Arc::new(|_| Ok(Vec::new())),
             options_schema: Arc::new(|| schemars::json_schema!({ "type": "object" })),
             constants: Vec::new(),
             policies: Vec::new(),
@@ -309,39 +309,64 @@ impl EnvironmentSpec {
     /// # Errors
     /// Fails if one of them cannot be read, or has changed since it was taken down; paths are below the environment.
     pub fn pin_files(&mut self) -> Result<(), Problem> {
-        self.check_files()?;
-        for file in self.named_files()? {
+        let Some(spec) = env::find(&self.id).filter(|_| !self.is_external()) else { return Ok(()) };
+        let env = (spec.make)(&self.options).map_err(|problem| problem.below(&["options"]))?;
+        for file in self.unchanged_files(&*env)? {
             let path = file.path.display().to_string();
-            self.options.insert(file.option.clone(), Value::from(path));
-            self.files.insert(file.option, file.sha256);
+            self.files.insert(file.option.clone(), file.sha256());
+            self.options.insert(file.option, Value::from(path));
         }
         Ok(())
     }
 
-    /// Fails if a file that was taken down has changed.
-    fn check_files(&self) -> Result<(), Problem> {
-        if self.files.is_empty() {
-            return Ok(());
-        }
-        for OptionFile { option, path, sha256 } in self.named_files()? {
-            if self.files.get(&option).is_some_and(|before| *before != sha256) {
+    /// The files that `env`, which was made of the options, has read. Fails if one of them has changed since it was taken
+    /// down.
+    fn unchanged_files(&self, env: &dyn Env) -> Result<Vec<OptionFile>, Problem> {
+        let wrong = |error: EnvError| Problem::new(&["options"], error.to_string());
+        let files = env.option_files().map_err(wrong)?;
+        for file in &files {
+            if self.files.get(&file.option).is_some_and(|before| *before != file.sha256()) {
                 let message = format!(
                     "{} has changed since the run began; put back what it was, or start a new run, whose file has no \
-                     `environment.files.{option}`",
-                    path.display()
+                     `environment.files.{}`",
+                    file.path.display(),
+                    file.option
                 );
-                return Err(Problem::new(&["options", &option], message));
+                return Err(Problem::new(&["options", &file.option], message));
             }
         }
-        Ok(())
+        Ok(files)
     }
 
-    fn named_files(&self) -> Result<Vec<OptionFile>, Problem> {
-        if self.is_external() {
-            return Ok(Vec::new());
+    /// The same environment made of copies of the files that were taken down, which are put into `folder`; it names them
+    /// relative to the current folder, as if that were `folder`.
+    ///
+    /// # Errors
+    /// Fails if a file has changed since it was taken down, or cannot be written.
+    pub fn copied_into(&self, folder: &Path) -> anyhow::Result<Self> {
+        let mut copied = self.clone();
+        if self.files.is_empty() {
+            return Ok(copied);
         }
-        let Some(spec) = env::find(&self.id) else { return Ok(Vec::new()) };
-        (spec.files)(&self.options).map_err(|problem| problem.below(&["options"]))
+        let env = (self.spec()?.make)(&self.options)?;
+        for file in self.unchanged_files(&*env)? {
+            let name = Path::new(file.path.file_name().unwrap_or_default());
+            let name = name.with_extension(file.extension).display().to_string();
+            fs::write(folder.join(&name), &file.content)?;
+            copied.options.insert(file.option, Value::from(format!("./{name}")));
+        }
+        Ok(copied)
+    }
+
+    /// The same environment where the files that were taken down are named relative to `folder`.
+    #[must_use]
+    pub fn with_files_below(mut self, folder: &Path) -> Self {
+        for option in self.files.keys() {
+            if let Some(Value::String(path)) = self.options.get_mut(option) {
+                *path = folder.join(&*path).display().to_string();
+            }
+        }
+        self
     }
 
     /// What decides returns: files by what they hold, wherever they are, and not what a process said of itself, which is
@@ -407,9 +432,19 @@ impl EnvironmentSpec {
         if let Some(external) = self.external()? {
             return Ok(external.copies(copies, self.workers.unwrap_or(1), drawn)?);
         }
-        self.check_files()?;
         let spec = self.spec()?;
-        (0..copies).map(|_| Ok((spec.make)(&self.options)?)).collect()
+        let mut made = Vec::new();
+        if !self.files.is_empty() && copies > 0 {
+            // It is held against what was taken down, and its copies are made of what it has read.
+            let first = (spec.make)(&self.options)?;
+            self.unchanged_files(&*first)?;
+            made.extend((1..copies).map_while(|_| first.try_clone()));
+            made.push(first);
+        }
+        while made.len() < copies {
+            made.push((spec.make)(&self.options)?);
+        }
+        Ok(made)
     }
 
     /// Frames per second at which the agent's steps show the environment in real time; `spec` is its row in the table.

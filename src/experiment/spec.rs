@@ -485,8 +485,9 @@ pub struct RecordingSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub episodes: u32,
     /// Which episodes of training themselves are filmed, with exploration, counted from 0 over all copies of the
-    /// environment. Where it has several, the first one is filmed: its next whole episode. Algorithms that judge many
-    /// policies by whole episodes (`cem`, `openai_es`) and training scripts have none to show.
+    /// environment. Where it has several, the first one is filmed: its next whole episode. Of algorithms that judge many
+    /// policies by whole episodes (`cem`, `openai_es`) it is the next generation's first one, played again for the film.
+    /// Training scripts have none to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingFilms>,
     /// Cut a take's episodes after this many steps.

@@ -9,21 +9,19 @@ use fs_err as fs;
 use serde_json::json;
 
 use super::onnx;
-use crate::experiment::TrialPlan;
+use crate::experiment::{EnvironmentSpec, TrialPlan};
 use crate::format;
+use crate::nn::Tensors;
 use crate::record::{Evaluation, Moment, TrialResult};
 use crate::results::{self, SavedAgent, Summary};
-use crate::rng::{Purpose, stream};
 use crate::stats::{self, Bootstrap};
 use crate::store::{self, RunDir, TrialDir};
-use crate::trial::{Scene, record_take};
-use crate::video::VideoConfig;
 
 /// The film's name, which the hub plays.
 const REPLAY: &str = "replay.mp4";
 
-/// Writes README.md, policy.safetensors, policy.onnx (where the policy is one network), experiment.json and replay.mp4 into
-/// `folder`, replacing older ones; of the run's agent, as [`SavedAgent::open`] finds it.
+/// Writes README.md, policy.safetensors, policy.onnx (where the policy is one network), experiment.json, replay.mp4 and the
+/// files that the environment's options name (a MuJoCo model of one's own, in binary form) into `folder`, replacing older ones; of the run's agent, as [`SavedAgent::open`] finds it.
 ///
 /// # Errors
 /// Fails if the agent has not been trained and evaluated, or a file cannot be written.
@@ -37,17 +35,36 @@ pub fn export(run: &RunDir, agent: Option<&str>, folder: &Path) -> anyhow::Resul
     let saved = SavedAgent::open(trial.path(), None)?;
     let policy = SavedAgent::file(trial.path(), None)?;
     fs::create_dir_all(folder)?;
-    fs::copy(policy, folder.join("policy.safetensors"))?;
+    let environment = saved.environment.copied_into(folder)?;
+    let mut tensors = Tensors::load(&policy)?;
+    tensors.insert_value("environment", &environment);
+    store::write_tensors(folder, &tensors, |_| Ok(folder.join("policy.safetensors")))?;
     let has_network = saved.network()?.is_some() && saved.readout()?.is_some();
     if has_network {
         onnx::export(&saved, &folder.join("policy.onnx"))?;
     }
-    store::write_json(&folder.join("experiment.json"), &run.plan()?.experiment.as_file())?;
+    let mut experiment = run.plan()?.experiment.as_file();
+    let own = match &plan.environment_name {
+        Some(name) => experiment.environments.get_mut(name),
+        None => Some(&mut experiment.environment),
+    };
+    if let Some(own) = own {
+        own.options.clone_from(&environment.options);
+    }
+    store::write_json(&folder.join("experiment.json"), &experiment)?;
     film(&trial, &result, &saved, &folder.join(REPLAY))?;
     let summary = results::summary(run)?;
     let weak = results::weak_evidence(&summary, run.info().ok().as_ref());
     let steps = saved.trained_steps().unwrap_or(result.progress.steps);
-    let card = Card { plan: &plan, evaluation, summary: &summary, weak, steps, has_network };
+    let card = Card {
+        plan: &plan,
+        environment: &environment,
+        evaluation,
+        summary: &summary,
+        weak,
+        steps,
+        has_network,
+    };
     store::write_atomically(&folder.join("README.md"), card.text().as_bytes())
 }
 
@@ -65,26 +82,14 @@ fn film(
         return Ok(());
     }
     let mut player = saved.play_in(&saved.environment)?;
-    let scene = Scene {
-        seeds: &[saved.evaluation.seed],
-        mode: saved.evaluation.mode.into(),
-        max_steps: saved.evaluation.episode_limit(&saved.environment, &player.env_spec),
-        render_fps: saved.environment.render_fps(&player.env_spec),
-        agent: &saved.name,
-        trained_steps: saved.trained_steps(),
-        poster: None,
-        training_episode: None,
-        numbers: None,
-    };
-    let chance = |seed| stream(saved.trial_seed, Purpose::Evaluation, seed);
-    let (env, policy) = player.parts();
-    record_take(env, policy, chance, &scene, &VideoConfig::default(), file, |_| Ok(()))?;
-    Ok(())
+    saved.film(&mut player, &saved.environment, &[saved.evaluation.seed], file, |_| Ok(()))
 }
 
 /// What a model card tells.
 struct Card<'a> {
     plan: &'a TrialPlan,
+    /// The environment, made of the files beside the card.
+    environment: &'a EnvironmentSpec,
     evaluation: &'a Evaluation,
     summary: &'a Summary,
     /// Why the figures are weak evidence, where they are.
@@ -172,6 +177,20 @@ impl Card<'_> {
             },
             self.evaluation.seed,
         );
+        for option in self.environment.files.keys() {
+            let file = self
+                .environment
+                .options
+                .get(option)
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "\nThe environment's `{option}` is `{}`, with all that it is made of; `rushes run` is told of it by a path that \
+                 begins in this folder.",
+                file.trim_start_matches("./")
+            );
+        }
         if self.has_network {
             text.push_str(
                 "\n`policy.onnx` is the same policy with everything that lies between an observation and the greedy action:\n\n\

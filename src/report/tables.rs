@@ -131,35 +131,36 @@ fn noted(text: String, note: &str) -> String {
 
 /// Text that LaTeX sets as it is: its own characters escaped, and those that not every engine knows in commands.
 fn latex(text: &str) -> String {
-    let mut set = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
-                set.push('\\');
-                set.push(character);
-            }
-            '\\' => set.push_str("\\textbackslash{}"),
-            '~' => set.push_str("\\textasciitilde{}"),
-            '^' => set.push_str("\\textasciicircum{}"),
-            '<' => set.push_str("\\textless{}"),
-            '>' => set.push_str("\\textgreater{}"),
-            '|' => set.push_str("\\textbar{}"),
-            '"' => set.push_str("\\symbol{34}"),
-            '–' => set.push_str("--"),
-            '—' => set.push_str("---"),
-            '−' => set.push_str("$-$"),
-            '…' => set.push_str("\\dots{}"),
-            '×' => set.push_str("$\\times$"),
-            '±' => set.push_str("$\\pm$"),
-            '·' => set.push_str("$\\cdot$"),
-            '→' => set.push_str("$\\to$"),
-            '≥' => set.push_str("$\\geq$"),
-            '≤' => set.push_str("$\\leq$"),
-            '∞' => set.push_str("$\\infty$"),
-            other => set.push(other),
-        }
-    }
-    set
+    format::escaped(text, |character| {
+        Some(match character {
+            '&' => r"\&",
+            '%' => r"\%",
+            '$' => r"\$",
+            '#' => r"\#",
+            '_' => r"\_",
+            '{' => r"\{",
+            '}' => r"\}",
+            '\\' => r"\textbackslash{}",
+            '~' => r"\textasciitilde{}",
+            '^' => r"\textasciicircum{}",
+            '<' => r"\textless{}",
+            '>' => r"\textgreater{}",
+            '|' => r"\textbar{}",
+            '"' => r"\symbol{34}",
+            '–' => "--",
+            '—' => "---",
+            '−' => "$-$",
+            '…' => r"\dots{}",
+            '×' => r"$\times$",
+            '±' => r"$\pm$",
+            '·' => r"$\cdot$",
+            '→' => r"$\to$",
+            '≥' => r"$\geq$",
+            '≤' => r"$\leq$",
+            '∞' => r"$\infty$",
+            _ => return None,
+        })
+    })
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::format;
 
 /// The templates by name; styles and scripts are put into the pages.
-const TEMPLATES: [(&str, &str); 13] = [
+const TEMPLATES: &[(&str, &str)] = &[
     ("base.html", include_str!("../../templates/base.html")),
+    ("head.html", include_str!("../../templates/head.html")),
     ("blocks.html", include_str!("../../templates/blocks.html")),
     ("style.css", include_str!("../../templates/style.css")),
     ("page.js", include_str!("../../templates/page.js")),
@@ -39,7 +40,7 @@ pub fn render(name: &str, values: &impl Serialize) -> anyhow::Result<String> {
         }
         _ => escape_formatter(out, state, value),
     });
-    for (name, source) in TEMPLATES {
+    for &(name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
     Ok(environment.get_template(name)?.render(Serde(values))?)

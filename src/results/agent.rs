@@ -1,5 +1,6 @@
 //! Playing agents outside a trial: as a trial left them, or from the command line.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Summary;
 use crate::algorithm::{self, Setup};
+use crate::env::episode::View;
 use crate::env::{EnvSpec, Policy, Space, TimeLimit};
 use crate::experiment::{
     AgentSpec, EnvironmentSpec, EvaluationSpec, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan,
@@ -15,9 +17,11 @@ use crate::experiment::{
 use crate::nn::Tensors;
 use crate::policy::{self, Layer, LearnedPolicy, PolicySpec, Readout};
 use crate::record::Progress;
+use crate::rng::{Purpose, Rng, stream};
 use crate::store::{RunDir, TrialDir};
-use crate::trial::{newest_checkpoint, read_checkpoint};
-use crate::validation;
+use crate::trial::{Scene, newest_checkpoint, read_checkpoint, record_take};
+use crate::video::VideoConfig;
+use crate::{format, validation};
 
 /// An agent that can be played, with what it was made for.
 pub struct SavedAgent {
@@ -119,7 +123,11 @@ impl SavedAgent {
             let seeded = tensors.metadata.contains_key("seed");
             let evaluated = tensors.metadata.contains_key("evaluation");
             let part = |name: &str| tensors.metadata.get(name).cloned().unwrap_or_default();
-            let (environment, settings) = checked(part("environment"), part("agent"))?;
+            let environment: EnvironmentSpec =
+                tensors.value("environment").context("environment")?;
+            let folder = std::path::absolute(path)?;
+            let environment = environment.with_files_below(folder.parent().unwrap_or(&folder));
+            let (environment, settings) = checked(json!(environment), part("agent"))?;
             let training = settings.training.as_ref().context("agent: expected `training`")?;
             Ok(Self {
                 name: training.algorithm.name.clone(),
@@ -278,6 +286,46 @@ impl SavedAgent {
         Ok(PlayingAgent { env_spec, env, policy })
     }
 
+    /// The randomness of its evaluation episode with this seed.
+    pub fn chance(&self, seed: u64) -> Rng {
+        stream(self.trial_seed, Purpose::Evaluation, seed)
+    }
+
+    /// Films its evaluation episodes of these seeds, as `player` of it plays them in `environment`, into `file`; `watch`
+    /// sees every frame first.
+    ///
+    /// # Errors
+    /// Fails if the environment, the policy or the film fails, or `watch` does.
+    pub fn film(
+        &self,
+        player: &mut PlayingAgent,
+        environment: &EnvironmentSpec,
+        seeds: &[u64],
+        file: &Path,
+        watch: impl FnMut(&mut View<'_>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let scene = Scene {
+            seeds,
+            mode: self.evaluation.mode.into(),
+            max_steps: self.evaluation.episode_limit(environment, &player.env_spec),
+            render_fps: environment.render_fps(&player.env_spec),
+            agent: &self.name,
+            trained_steps: self.trained_steps(),
+            training_episode: None,
+            poster: None,
+            numbers: None,
+        };
+        let chance = |seed| self.chance(seed);
+        let (env, policy) = player.parts();
+        record_take(env, policy, chance, &scene, &VideoConfig::default(), file, watch)?;
+        Ok(())
+    }
+
+    /// What it acts by.
+    pub fn policy(&self) -> &PolicySpec {
+        &self.settings.policy
+    }
+
     /// Checks that it sees what `policy` sees of `environment`.
     ///
     /// # Errors
@@ -415,7 +463,7 @@ pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
         });
         let only =
             only.with_context(|| format!("the run has several agents; name one of {listed}"))?;
-        return Ok(run.trial(&only.id));
+        return begun(run, only);
     };
     // An agent's own name may hold a slash.
     let by_name = trials.iter().find(|trial| trial.agent_name() == agent);
@@ -427,7 +475,25 @@ pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
     let found = found.with_context(|| {
         format!("the run has no agent `{agent}`; expected NAME or NAME/SEED with one of {listed}")
     })?;
-    Ok(run.trial(&found.id))
+    begun(run, found)
+}
+
+/// The directory of a trial of `run`.
+///
+/// # Errors
+/// Fails if it has not begun.
+fn begun(run: &RunDir, trial: &TrialPlan) -> anyhow::Result<TrialDir> {
+    let dir = run.trial(&trial.id);
+    let resume = format!("--resume={}", run.path().display());
+    anyhow::ensure!(
+        TrialDir::find(dir.path()).is_some(),
+        "{} with seed {} has not begun: the run goes on, or ended before its turn came; `{}` goes on with it, and \
+         AGENT/SEED names another one",
+        trial.agent,
+        trial.seed,
+        format::shell_line(&["rushes", "run", &resume]),
+    );
+    Ok(dir)
 }
 
 /// An agent in an environment.
@@ -452,7 +518,6 @@ mod tests {
 
     use super::*;
     use crate::env::{Mode, episode};
-    use crate::rng::{Purpose, stream};
 
     /// With a replay memory that no machine has room for.
     fn trained(algorithm: &str, id: &str) -> SavedAgent {

@@ -1,6 +1,6 @@
 //! Weak evidence: where a run's figures rest on too little.
 
-use super::Summary;
+use super::{SeedSummary, Summary};
 use crate::record::{Outcome, RunInfo, StopReason};
 
 /// So many evaluation episodes a seed are few.
@@ -32,13 +32,22 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
     weak
 }
 
-/// That trainings were shorter than their schedules, where the user ended some.
+/// That trainings were shorter than their schedules, where some were: the user ended them, or a schedule was lengthened
+/// and they have not gone on.
 pub fn ended_early(summary: &Summary) -> Option<String> {
-    let outcomes = summary.agents.iter().flat_map(|agent| &agent.seeds).map(|seed| &seed.outcome);
-    let by_user = |outcome: &&Option<Outcome>| {
-        outcome.as_ref().and_then(Outcome::stop_reason) == Some(StopReason::User)
+    let seeds = || summary.agents.iter().flat_map(|agent| &agent.seeds);
+    let by_user = |seed: &&SeedSummary| {
+        seed.outcome.as_ref().and_then(Outcome::stop_reason) == Some(StopReason::User)
     };
-    let (all, stopped) = (outcomes.clone().count(), outcomes.filter(by_user).count());
-    (stopped > 0)
-        .then(|| format!("the user ended {stopped} of {all} trials before the schedule did"))
+    let (all, stopped) = (seeds().count(), seeds().filter(by_user).count());
+    let user = format!("the user ended {stopped} of {all} trials before the schedule did");
+    let before = "only the result of before the schedule was lengthened";
+    match (stopped, seeds().filter(|seed| seed.ended_early && !by_user(seed)).count()) {
+        (0, 0) => None,
+        (_, 0) => Some(user),
+        (0, 1) => Some(format!("1 of {all} trials has {before}")),
+        (0, n) => Some(format!("{n} of {all} trials have {before}")),
+        (_, 1) => Some(format!("{user}, and 1 has {before}")),
+        (_, n) => Some(format!("{user}, and {n} have {before}")),
+    }
 }

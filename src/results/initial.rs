@@ -28,8 +28,20 @@ pub fn take_over(spec: &mut Spec, folder: &Path) -> anyhow::Result<Vec<String>> 
             let initial = training.initial_policy.as_ref().filter(|i| i.sha256.is_none());
             let Some(initial) = initial else { continue };
             let place = || format!("agents.{name}.training.initial_policy");
-            let (found, tensors) =
+            let (found, tensors, saved) =
                 take(initial, folder, &environment, &agent.policy).with_context(place)?;
+            if let (PolicySpec::Neural(own), PolicySpec::Neural(learned)) =
+                (&agent.policy, saved.policy())
+                && own.activation != learned.activation
+            {
+                said.push(format!(
+                    "{}: begins with a policy that was trained with {} activations and has {}, so that it acts \
+                     otherwise from the start; `policy.activation` says which",
+                    part.agent_name(name),
+                    learned.activation,
+                    own.activation
+                ));
+            }
             if let Some(training) =
                 spec.agents[name].training.as_mut().filter(|_| part.name.is_none())
             {
@@ -66,13 +78,14 @@ fn take(
     folder: &Path,
     environment: &EnvironmentSpec,
     policy: &PolicySpec,
-) -> anyhow::Result<(InitialPolicy, Tensors)> {
+) -> anyhow::Result<(InitialPolicy, Tensors, SavedAgent)> {
     let path = find(&initial.path, folder)?;
     let bytes = fs::read(&path)?;
     let sha256 = HEXLOWER.encode(&Sha256::digest(&bytes));
     // What another program wrote is refused here.
-    SavedAgent::open(&path, None)?.sees_like(environment, policy)?;
-    Ok((InitialPolicy { path, sha256: Some(sha256) }, Tensors::from_bytes(&bytes)?))
+    let saved = SavedAgent::open(&path, None)?;
+    saved.sees_like(environment, policy)?;
+    Ok((InitialPolicy { path, sha256: Some(sha256) }, Tensors::from_bytes(&bytes)?, saved))
 }
 
 /// The policy file that `path` names, relative to `folder` or to the current one.

@@ -1,15 +1,16 @@
 //! The first steps of an episode, as a notebook prints them.
 
 use super::SavedAgent;
-use crate::env::Step;
 use crate::env::episode::{self, View};
-use crate::rng::{Purpose, stream};
+use crate::env::{Meaning, Step};
 use crate::store::TrialDir;
 
 /// The first steps of an agent's first evaluation episode.
 pub struct Opening {
     /// The episode's seed.
     pub seed: u64,
+    /// What each number of an observation is, as the agent sees it; empty where the environment does not say.
+    pub meanings: Vec<Meaning>,
     /// What was observed after the reset, flat.
     pub observation: Vec<f32>,
     /// The steps: the action, what it yielded, and what was observed then.
@@ -28,10 +29,11 @@ impl Opening {
             return Ok(None);
         }
         let seed = agent.evaluation.seed;
-        let mut chance = stream(agent.trial_seed, Purpose::Evaluation, seed);
+        let mut chance = agent.chance(seed);
         let mut player = agent.play_in(&agent.environment)?;
         let (env, policy) = player.parts();
-        let mut opening = Self { seed, observation: Vec::new(), steps: Vec::new() };
+        let meanings = env.env().observation_meanings();
+        let mut opening = Self { seed, meanings, observation: Vec::new(), steps: Vec::new() };
         let watch = |view: View<'_>| -> anyhow::Result<()> {
             let observation = view.observation.to_vec();
             match view.last {

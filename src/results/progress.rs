@@ -67,7 +67,7 @@ impl RunProgress {
         });
         Some(Self {
             trials: run.trials.len(),
-            over: run.trials.iter().filter(|trial| trial.result.is_some()).count(),
+            over: run.trials.iter().filter(|trial| trial.is_over()).count(),
             may_grow: run.plan.experiment.search.is_some(),
             running: open.into_iter().map(TrialProgress::of).collect(),
             seconds_left: seconds_left(run, jobs),

@@ -25,7 +25,7 @@ use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus, UnsafeName};
 use crate::search::{self, SampleScore, Standing};
-use crate::store::{self, RunDir, TrialDir};
+use crate::store::{self, NewerFormat, RunDir, TrialDir};
 
 /// A run, as far as it could be read.
 #[derive(Clone)]
@@ -52,7 +52,8 @@ impl RunData {
     /// Reads a run's directory.
     ///
     /// # Errors
-    /// Fails if neither the plan nor any trial can be read, or a name leads out of the run's directory.
+    /// Fails if neither the plan nor any trial can be read, a newer version wrote the run, or a name leads out of its
+    /// directory.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
         RunReader::new(dir.clone()).read()
     }
@@ -155,13 +156,16 @@ impl RunReader {
     /// Reads the run as it stands now. A trial in which nothing happened since the last time is the same [`Arc`].
     ///
     /// # Errors
-    /// Fails if neither the plan nor any trial can be read, or a name leads out of the run's directory.
+    /// Fails if neither the plan nor any trial can be read, a newer version wrote the run, or a name leads out of its
+    /// directory.
     pub fn read(&mut self) -> anyhow::Result<RunData> {
         let dir = &self.dir;
         let mut notes = Vec::new();
         let plan = match dir.plan() {
             Ok(plan) => plan,
-            Err(error) if error.is::<UnsafeName>() => return Err(error),
+            Err(error) if error.is::<UnsafeName>() || error.is::<NewerFormat>() => {
+                return Err(error);
+            }
             Err(error) => {
                 let plan = plan_from_trials(dir).ok_or_else(|| {
                     error.context("failed to read the run's plan, and no trial's could stand in")
@@ -181,6 +185,8 @@ impl RunReader {
         }
         let info = match dir.info() {
             Ok(info) => Some(info),
+            // What the rest of a newer run means is not known either.
+            Err(error) if error.is::<NewerFormat>() => return Err(error),
             Err(error) => {
                 notes.push(format!(
                     "run.json could not be read, so the circumstances of the run are missing ({})",

@@ -15,8 +15,6 @@ use crate::stats::{self, Bootstrap, Interval};
 const POINTS: usize = 41;
 /// Resamples for the band of such a curve, which is looked at and not computed with.
 const CURVE_RESAMPLES: usize = 300;
-/// Resamples for figures: rliable's default.
-const RESAMPLES: usize = 2_000;
 
 /// A figure over all environments and seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +61,8 @@ impl Aggregate {
     /// Its 95 % interval by a bootstrap that resamples the seeds of each environment. `None` for single seeds.
     pub fn interval(self, scores: &[Vec<f64>]) -> Option<Interval> {
         let strata: Vec<&[f64]> = scores.iter().map(Vec::as_slice).collect();
-        bootstrap().stratified(&strata, |drawn| self.of(drawn))
+        Bootstrap::default().stratified(&strata, |drawn| self.of(drawn))
     }
-}
-
-fn bootstrap() -> Bootstrap {
-    Bootstrap { resamples: RESAMPLES, ..Bootstrap::default() }
 }
 
 /// The probability that an agent with the scores `x` does better than one with `y` in a random environment, with random
@@ -80,7 +74,7 @@ pub fn improvement(x: &[Vec<f64>], y: &[Vec<f64>]) -> Option<(f64, Option<Interv
         stats::mean(&each.collect::<Option<Vec<f64>>>()?)
     };
     let strata: Vec<&[f64]> = x.iter().chain(y).map(Vec::as_slice).collect();
-    let interval = bootstrap().stratified(&strata, |drawn| {
+    let interval = Bootstrap::default().stratified(&strata, |drawn| {
         let (x, y) = drawn.split_at(x.len());
         over(x, y)
     });
@@ -90,6 +84,15 @@ pub fn improvement(x: &[Vec<f64>], y: &[Vec<f64>]) -> Option<(f64, Option<Interv
 /// The share of scores above each of `thresholds`.
 pub fn performance_profile(scores: &[Vec<f64>], thresholds: &[f64]) -> Vec<f64> {
     stats::performance_profile(&scores.concat(), thresholds)
+}
+
+/// A figure with its 95 % interval, where there are seeds enough for one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The figure.
+    pub value: f64,
+    /// Its interval.
+    pub interval: Option<Interval>,
 }
 
 /// The scores of a suite.
@@ -125,6 +128,8 @@ pub struct SuiteAgent {
     pub returns: Vec<Vec<f64>>,
     /// The same normalised; nothing where some are missing.
     pub scores: Option<Vec<Vec<f64>>>,
+    /// The figures of these scores.
+    figures: Vec<(Aggregate, Estimate)>,
     /// The interquartile mean of scores against the share of training that is over, where training was evaluated on its
     /// way in every environment.
     pub efficiency: Vec<Point>,
@@ -225,13 +230,25 @@ impl SuiteAgent {
             returns.iter().zip(ranges).map(of).collect()
         };
         let ranges = ranges.filter(|_| whole);
+        let scores: Option<Vec<Vec<f64>>> = ranges.map(normalised);
+        let figure = |aggregate: Aggregate| {
+            let scores = scores.as_ref()?;
+            let interval = aggregate.interval(scores);
+            Some((aggregate, Estimate { value: aggregate.of(scores)?, interval }))
+        };
         Self {
             name: name.to_owned(),
             learns: found.iter().flatten().any(|agent| agent.learns),
-            scores: ranges.map(normalised),
+            figures: Aggregate::ALL.into_iter().filter_map(figure).collect(),
+            scores,
             efficiency: ranges.map(|ranges| efficiency(found, ranges)).unwrap_or_default(),
             returns,
         }
+    }
+
+    /// A figure over all environments; nothing where scores are missing.
+    pub fn figure(&self, aggregate: Aggregate) -> Option<Estimate> {
+        self.figures.iter().find(|(known, _)| *known == aggregate).map(|(_, estimate)| *estimate)
     }
 
     /// Why it has no figures over all environments.

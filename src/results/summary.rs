@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::experiment::{Direction, Objective, ScheduleSpec};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
 use crate::search::{SampleScore, Standing};
-use crate::stats;
+use crate::{format, stats};
 
 /// `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,6 +171,20 @@ impl AgentSummary {
         self.seeds.iter().any(SeedSummary::is_evaluated).then_some(curves)
     }
 
+    /// That no training was as long as the window of its mean return, where none was: neither the goal nor the reward
+    /// threshold is reached before, whatever the mean over fewer episodes is.
+    pub fn short_of_window(&self) -> Option<String> {
+        let played = self.seeds.iter().filter_map(|seed| seed.curve.episodes.last());
+        let most = *played.max()?;
+        (most < self.curve_window as u64).then(|| {
+            format!(
+                "the mean is that of {} episodes, and no seed has trained for more than {}",
+                format::count(self.curve_window as u64),
+                format::count(most)
+            )
+        })
+    }
+
     /// Whether the evaluations of every seed that ran to its end are a learning curve.
     pub fn is_evaluated_throughout(&self) -> bool {
         let ended = |seed: &&SeedSummary| matches!(seed.outcome, Some(Outcome::Completed { .. }));
@@ -227,6 +241,9 @@ pub struct SeedSummary {
     pub trial: String,
     /// How it ended; nothing while it has no readable result.
     pub outcome: Option<Outcome>,
+    /// Whether its training is shorter than the schedule: the user ended it, or the schedule was lengthened since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended_early: bool,
     /// The network engine that was used, where there is a network.
     pub engine: Option<String>,
     /// The return of every evaluation episode of the untrained policy; empty where there was none.
@@ -381,6 +398,7 @@ mod tests {
             seed: 0,
             trial: String::new(),
             outcome: None,
+            ended_early: false,
             engine: None,
             before_returns: Vec::new(),
             final_returns: vec![8.0, 10.0],

@@ -66,6 +66,11 @@ impl Trial {
         self.result.as_ref()?.outcome.error()
     }
 
+    /// Whether it has a result and is not to go on.
+    pub fn is_over(&self) -> bool {
+        self.result.is_some() && !self.summary.ended_early
+    }
+
     /// The mean over its last training episodes, where any is over.
     pub fn recent_return(&self) -> Option<f64> {
         self.summary.curve.returns.last().copied()
@@ -113,6 +118,8 @@ impl TrialReader {
         let files = dir.stamps();
         if let Some(known) = &self.known
             && known.files == files
+            // The plan of a run that is lengthened changes.
+            && known.trial.plan == *plan
         {
             return Ok(known.trial.clone());
         }
@@ -314,6 +321,7 @@ fn seed_summary(plan: &TrialPlan, result: Option<&TrialResult>, events: &Events)
         seed: plan.seed,
         trial: plan.id.clone(),
         outcome: result.map(|result| result.outcome.clone()),
+        ended_early: result.is_some_and(|result| !plan.is_over(result)),
         engine: result.and_then(|result| result.engine.clone()),
         before_returns: before.map(|evaluation| evaluation.returns.clone()).unwrap_or_default(),
         final_returns: after.map(|evaluation| evaluation.returns.clone()).unwrap_or_default(),

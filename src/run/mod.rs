@@ -21,7 +21,7 @@ use crate::record::{RunInfo, RunStatus};
 use crate::results::{RunData, Summary};
 use crate::runner::{Observer, Runner};
 use crate::search::{self, Ending, Tally};
-use crate::store::RunDir;
+use crate::store::{NewerFormat, RunDir};
 
 mod changes;
 mod merge;
@@ -137,6 +137,7 @@ impl Run {
                 signature: from.signature,
                 ..info
             },
+            Err(error) if error.is::<NewerFormat>() => return Err(error),
             Err(error) => {
                 let warning =
                     format!("run.json is written anew, as it could not be read: {error:#}");

@@ -237,9 +237,14 @@ impl Observer for Display {
         }
     }
 
-    fn again(&self, plan: &TrialPlan, cause: &str) {
+    fn died(&self, plan: &TrialPlan, cause: &str) {
         let label = self.state().label(plan);
-        self.line(&console::brief(&format!("{label}: {cause}; it is run again")));
+        self.line(&Tone::Bad.paint(&console::brief(&format!("{label}: {cause}"))));
+    }
+
+    fn again(&self, plan: &TrialPlan) {
+        let label = self.state().label(plan);
+        self.line(&console::brief(&format!("{label}: it is run again")));
     }
 
     fn note(&self, message: &str) {

@@ -106,8 +106,11 @@ impl Local<'_> {
                 }
                 (ProcessEnd::Exited(_) | ProcessEnd::NotStarted(_), _) => {
                     let how = process::explain(&dir, &end);
-                    dir.write_exit(how.clone()).context(how)?;
+                    dir.write_exit(how.clone()).context(how.clone())?;
                     self.observer.stopped(plan);
+                    if self.interrupt.request().is_none() {
+                        self.observer.died(plan, &how);
+                    }
                     return Ok(TrialStatus::Died);
                 }
             }

@@ -59,8 +59,10 @@ pub trait Observer: Sync {
     fn ended(&self, plan: &TrialPlan, result: &TrialResult);
     /// A trial runs no longer, whatever became of it.
     fn stopped(&self, plan: &TrialPlan);
-    /// A trial whose process died will be run again; `cause` says how it died.
-    fn again(&self, plan: &TrialPlan, cause: &str);
+    /// A trial's process died, as `cause` says; what becomes of the trial is decided when the others stand.
+    fn died(&self, plan: &TrialPlan, cause: &str);
+    /// A trial whose process died is run again.
+    fn again(&self, plan: &TrialPlan);
     /// Something that a person should know of the whole run.
     fn note(&self, message: &str);
 }

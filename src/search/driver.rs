@@ -182,7 +182,7 @@ impl Rounds<'_> {
             self.ended.insert(plan.id.clone(), TrialStatus::Interrupted);
         } else if again {
             dir.reopen()?;
-            self.observer.again(plan, result.outcome.error().unwrap_or_default());
+            self.observer.again(plan);
         } else {
             self.observer.ended(plan, &result);
         }
@@ -318,7 +318,8 @@ mod tests {
         fn event(&self, _: &TrialPlan, _: &Record) {}
         fn ended(&self, _: &TrialPlan, _: &TrialResult) {}
         fn stopped(&self, _: &TrialPlan) {}
-        fn again(&self, _: &TrialPlan, _: &str) {}
+        fn died(&self, _: &TrialPlan, _: &str) {}
+        fn again(&self, _: &TrialPlan) {}
         fn note(&self, _: &str) {}
     }
 

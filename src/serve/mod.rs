@@ -10,7 +10,6 @@
 //! address, and what a request may cost is bounded: how long its head may take, how long a connection may last, and how
 //! many of them there may be.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 mod files;
@@ -39,8 +39,9 @@ const HEAD_BYTES: usize = 16 << 10;
 /// Threads that read files and render pages.
 const READERS: usize = 4;
 
-/// Serves the folder `output` on this machine's loopback address until the process ends; a `port` of 0 is any free one.
-/// `ready` is told the address.
+/// Serves the folder `output` on this machine's loopback address until SIGINT or SIGTERM, which end it even where the
+/// process was started with them ignored, as background jobs of scripts are; a `port` of 0 is any free one. `ready` is
+/// told the address.
 ///
 /// # Errors
 /// Fails if there is no such folder, or the port is taken.
@@ -48,7 +49,7 @@ pub fn serve(
     output: &Path,
     port: u16,
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
-) -> anyhow::Result<Infallible> {
+) -> anyhow::Result<()> {
     let root = fs::canonicalize(output).context("failed to open the output folder")?;
     anyhow::ensure!(root.is_dir(), "{} is not a folder", root.display());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,7 +57,9 @@ pub fn serve(
         .max_blocking_threads(READERS)
         .build()
         .context("failed to start the server")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
             format!("failed to listen on port {port}; choose another one with --port, 0 for any free one")
         })?;
@@ -64,8 +67,16 @@ pub fn serve(
         let routes = routes::router(root)?;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let place = room.clone().acquire_owned().await?;
-            let Ok((stream, _)) = listener.accept().await else {
+            let next = async {
+                let place = room.clone().acquire_owned().await?;
+                anyhow::Ok((place, listener.accept().await))
+            };
+            let (place, accepted) = tokio::select! {
+                next = next => next?,
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            };
+            let Ok((stream, _)) = accepted else {
                 // Out of file descriptors, for example: some are given back in a while.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -82,5 +93,8 @@ pub fn serve(
                 drop(place);
             });
         }
-    })
+    });
+    // What is read for a page at the moment is not waited for.
+    runtime.shutdown_background();
+    ended
 }

@@ -14,6 +14,9 @@ use super::TrialError;
 
 /// Somebody who watches training episodes: those of the first copy of the environment, and those that are played whole.
 pub trait Spectator {
+    /// Whether it wants to see the training episode of this number, which has not begun.
+    fn wants(&self, episode: u64) -> bool;
+
     /// Sees an episode after its reset, which also says that an unfinished one before it was given up, and after every
     /// step. `progress` is how far training has come, an episode that is over counted.
     fn see(&mut self, view: &mut View<'_>, progress: Progress);
@@ -138,8 +141,8 @@ impl World {
     }
 
     /// Plays the whole episode that begins with `seed` and counts it, for algorithms that judge policies by their
-    /// returns: the one that comes back is the sum of the rewards as a learner is to see them. It is played apart from the environments of [`World::step`] and depends on nothing but `seed`,
-    /// `policy` and `rng`.
+    /// returns: the one that comes back is the sum of the rewards as a learner is to see them. It is played apart from the
+    /// environments of [`World::step`] and depends on nothing but `seed`, `policy` and `rng`.
     ///
     /// # Errors
     /// Fails if the environment or the policy does.
@@ -150,6 +153,39 @@ impl World {
         rng: &mut Rng,
         seed: u64,
     ) -> Result<Episode, TrialError> {
+        let (played, earned) = self.play_on_stage(policy, mode, rng, seed)?;
+        self.count_episodes(&[played]);
+        Ok(Episode { r#return: earned, ..played })
+    }
+
+    /// Plays an episode for whoever watches, where they want to see it: the one that [`World::count_episodes`] is told of
+    /// next, as it is played elsewhere.
+    ///
+    /// # Errors
+    /// As [`World::play`].
+    pub fn show(
+        &mut self,
+        policy: &mut dyn Policy,
+        mode: Mode,
+        rng: &mut Rng,
+        seed: u64,
+    ) -> Result<(), TrialError> {
+        let episode = self.progress.episodes;
+        let wants = |watching: &Rc<RefCell<dyn Spectator>>| watching.borrow().wants(episode);
+        if self.spectator.as_ref().is_some_and(wants) {
+            self.play_on_stage(policy, mode, rng, seed)?;
+        }
+        Ok(())
+    }
+
+    /// An episode in front of whoever watches, and the sum of its rewards as a learner is to see them.
+    fn play_on_stage(
+        &mut self,
+        policy: &mut dyn Policy,
+        mode: Mode,
+        rng: &mut Rng,
+        seed: u64,
+    ) -> Result<(Episode, f64), TrialError> {
         let env = match &mut self.stage {
             Some(env) => env,
             stage => {
@@ -172,8 +208,7 @@ impl World {
             Ok::<_, TrialError>(())
         };
         let played = episode::play(env, policy, mode, rng, seed, None, watch)?;
-        self.count_episodes(&[played]);
-        Ok(Episode { r#return: earned, ..played })
+        Ok((played, earned))
     }
 
     /// Counts whole episodes that were played elsewhere, in this order, for algorithms that judge policies

@@ -77,8 +77,7 @@ impl TrainingTakes {
     /// the first copy begins.
     fn begin(&mut self, view: &View<'_>, number: u64) -> Result<(), TakeError> {
         self.filming = None;
-        let next = self.last.map_or(0, |last| last + 1);
-        if !(next..=number).any(|number| self.wanted.contains(number)) {
+        if !self.wants(number) {
             return Ok(());
         }
         let (file, poster, numbers) = names(number);
@@ -127,6 +126,11 @@ impl TrainingTakes {
 }
 
 impl Spectator for TrainingTakes {
+    fn wants(&self, episode: u64) -> bool {
+        let next = self.last.map_or(0, |last| last + 1);
+        (next..=episode).any(|number| self.wanted.contains(number))
+    }
+
     fn see(&mut self, view: &mut View<'_>, progress: Progress) {
         let begins = view.last.is_none();
         if self.failure.is_some() || !(begins || self.filming.is_some()) {

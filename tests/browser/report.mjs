@@ -4,7 +4,7 @@
 //
 // - console errors and warnings of the page, uncaught exceptions, requests to anything but file:, data: and blob:
 // - videos that do not load or play; a shared control that does not move all of its videos
-// - numbers below a take that do not come, or stay the same while it moves
+// - numbers below a take that do not come, or stay the same while it moves; missing ones that are not told of
 // - a slider over training that shows no other take, or a playhead of the curves that does not go along with it
 // - serious or critical findings of axe-core, in light and in dark
 // - charts whose tools draw nothing else, or that do not come back to what they were; files of them that are empty
@@ -40,6 +40,7 @@ async function main() {
     await checkVideos(page);
     await checkPlayers(page);
     await checkNumbers(page);
+    await checkMissingNumbers(context, file);
     await checkCharts(page);
     await checkTables(page);
     for (const colorScheme of SCHEMES) {
@@ -184,6 +185,23 @@ async function checkNumbers(page) {
   await setScrub(page.locator("[data-action=scrub]").first(), 0.3);
   if ((await details.innerText()) === before) find("the numbers below a take stay the same while it moves");
   await setScrub(page.locator("[data-action=scrub]").first(), 0);
+}
+
+// A take whose numbers are missing says so soon.
+async function checkMissingNumbers(context, file) {
+  const page = await context.newPage();
+  await page.route("**/*.numbers.html", (route) => route.abort("failed"));
+  await page.goto(pathToFileURL(file).href, { waitUntil: "load" });
+  const details = page.locator("[data-player] details.thoughts:not([hidden])").first();
+  if ((await details.count()) > 0) {
+    await details.locator("summary").click();
+    try {
+      await details.getByText("missing or damaged").waitFor({ timeout: 5_000 });
+    } catch {
+      find(`a take whose numbers are missing says: ${await details.innerText()}`);
+    }
+  }
+  await page.close();
 }
 
 // Through training: the slider shows one take, and it and the playhead of the curves move each other, by keyboard too.

@@ -112,6 +112,7 @@ impl Run {
         let seeds = scores.iter().zip(self.first_seed..).map(|(&score, seed)| SeedSummary {
             seed,
             trial: format!("agent--s{seed}"),
+            ended_early: false,
             outcome: Some(if self.failed == Some((name, seed)) {
                 Outcome::Failed { error: "killed".into() }
             } else {
@@ -471,7 +472,7 @@ fn metrics_and_margins_come_from_the_experiment() {
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("regressed: reinforce, area: fell by 57.8"), "{text}");
-    assert!(text.contains("reinforce, steps to threshold: within the scatter"), "{text}");
+    assert!(text.contains("reinforce, training steps to threshold: within the scatter"), "{text}");
     assert!(!text.contains("random, "), "{text}");
 
     after.check = json!({ "margin": 0.5, "drop": 0.8 });
@@ -759,5 +760,8 @@ fn seeds_that_never_reach_the_threshold_are_the_slowest() {
     let (_folder, output) = check(&before, &after, &[]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("regressed: reinforce, steps to threshold: takes longer by"), "{text}");
+    assert!(
+        text.contains("regressed: reinforce, training steps to threshold: takes longer by"),
+        "{text}"
+    );
 }

@@ -165,6 +165,39 @@ fn a_lengthened_run_equals_one_that_was_as_long_from_its_start() {
     }
 }
 
+#[test]
+fn a_trial_that_a_lengthened_run_left_out_is_not_taken_for_a_whole_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut experiment = training(&json!({ "name": "a2c" }), "CartPole-v1", 300, Some(200));
+    experiment["seeds"] = json!([0, 1]);
+    let run = run_experiment(directory.path(), &experiment, &[]);
+    let steps = 100_000_000;
+    let change = format!("agents.agent.training.schedule.steps={steps}");
+    let resume = format!("--resume={}", run.display());
+    let mut command = rushes(&["run", &resume, "--set", &change, "--jobs=1"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child =
+        std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn().unwrap();
+    let trial = run.join("trials/agent--s0");
+    let started = std::time::Instant::now();
+    while trial.join("result.json").exists() {
+        assert!(started.elapsed().as_secs() < 60, "the trial never went on");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    wait_for_checkpoint(&trial, 4);
+    ask_to_finish(&mut child);
+    let (code, stderr) = end(child);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(result(&run, "agent--s1").progress.steps, 300);
+    assert!(stderr.contains("1 of 2 trials left out"), "{stderr}");
+    let said = "the user ended 1 of 2 trials before the schedule did, and 1 has only the result of before the schedule \
+                was lengthened";
+    let page = std::fs::read_to_string(run.join("index.html")).unwrap();
+    assert!(page.contains(said), "{page}");
+    let summary = rushes::results::summary(&RunDir::open(&run).unwrap()).unwrap();
+    assert!(summary.agents[0].seeds.iter().all(|seed| seed.ended_early));
+}
+
 /// Trains the only trial of a run again, which has become longer, with or without a user who wants it to end at once.
 fn train_on(run: &Path, steps: u64, asked_to_end: bool) -> TrialResult {
     let dir = TrialDir::new(run.join("trials/agent--s0"));

@@ -70,3 +70,47 @@ fn a_run_is_refused_once_its_model_has_changed() {
     let other = format!("xml_file={}", elsewhere.display());
     assert!(output(&[&play[..], &["--option", &other]].concat()).status.success());
 }
+
+#[test]
+fn a_folder_for_a_hub_has_the_model_that_its_agent_moves() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("robot.xml");
+    std::fs::write(&model, ROBOT.replace("<geom size='0.2'/>", "<include file='shape.xml'/>"))
+        .unwrap();
+    std::fs::write(directory.path().join("shape.xml"), "<mujoco><geom size='0.2'/></mujoco>")
+        .unwrap();
+    let experiment = json!({
+        "name": "robot",
+        "environment": {
+            "id": "HalfCheetah-v5", "options": { "xml_file": model }, "max_episode_steps": 20,
+        },
+        "agents": { "ppo": {
+            "policy": { "type": "neural", "hidden": [4] },
+            "training": { "algorithm": { "name": "ppo", "n_steps": 64, "n_envs": 3 }, "schedule": { "steps": 200 } },
+        } },
+        "evaluation": { "episodes": 2 },
+        "recording": { "before": false, "after": false },
+    });
+    let run = run_experiment(directory.path(), &experiment, &[]);
+    let played = |policy: &Path| {
+        let played = output(&["play", policy.to_str().unwrap(), "--episodes=2", "--json"]);
+        assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+        let played: Value = serde_json::from_slice(&played.stdout).unwrap();
+        played["episodes"].clone()
+    };
+    let before = played(&run.join("trials/ppo--s0/policy.safetensors"));
+    let hub = directory.path().join("hub");
+    let exported = output(&["export", run.to_str().unwrap(), "--hub", hub.to_str().unwrap()]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    // Where it is pushed to there is nothing else.
+    std::fs::remove_dir_all(&run).unwrap();
+    std::fs::remove_file(&model).unwrap();
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::rename(&hub, &elsewhere).unwrap();
+    assert_eq!(played(&elsewhere.join("policy.safetensors")), before);
+    let settings = std::fs::read(elsewhere.join("experiment.json")).unwrap();
+    let settings: Value = serde_json::from_slice(&settings).unwrap();
+    assert_eq!(settings["environment"]["options"]["xml_file"], "./robot.mjb");
+    let card = std::fs::read_to_string(elsewhere.join("README.md")).unwrap();
+    assert!(card.contains("`robot.mjb`"), "{card}");
+}

@@ -267,6 +267,12 @@ fn checkpoints_and_unfinished_trials_play() {
     assert_eq!(played(&[text(&run), "dqn"]), before);
     std::fs::remove_dir_all(trial.join("checkpoint")).unwrap();
     assert!(refused(&[text(&run)]).contains("nor a checkpoint"));
+    std::fs::remove_dir_all(&trial).unwrap();
+    for arguments in [&[text(&run)][..], &[text(&run), "dqn/0"]] {
+        let told = refused(arguments);
+        assert!(told.contains("dqn with seed 0 has not begun"), "{told}");
+        assert!(told.contains("rushes run") && told.contains("--resume="), "{told}");
+    }
 }
 
 #[test]

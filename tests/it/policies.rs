@@ -134,16 +134,18 @@ fn a_training_begins_with_a_policy_that_its_run_then_has() {
 #[test]
 fn a_policy_goes_on_in_other_environments_with_the_same_observations() {
     let directory = tempfile::tempdir().unwrap();
-    for (from, to, new_head) in [
-        ("BipedalWalker-v3", "BipedalWalkerHardcore-v3", false),
-        ("MountainCar-v0", "MountainCarContinuous-v0", true),
+    for (from, to, new_head, activation) in [
+        ("BipedalWalker-v3", "BipedalWalkerHardcore-v3", false, "relu"),
+        ("MountainCar-v0", "MountainCarContinuous-v0", true, "tanh"),
     ] {
         let source = run_in(directory.path(), from, &warm(from, ""));
         let initial = source.join("trials/agent--s0");
         let folder = directory.path().join(to);
         std::fs::create_dir(&folder).unwrap();
         let file = folder.join("warm.json");
-        std::fs::write(&file, warm(to, initial.to_str().unwrap()).to_string()).unwrap();
+        let mut begun = warm(to, initial.to_str().unwrap());
+        begun["agents"]["agent"]["policy"]["activation"] = json!(activation);
+        std::fs::write(&file, begun.to_string()).unwrap();
         let folder = folder.to_str().unwrap();
         let ran = output(&["run", file.to_str().unwrap(), "--output", folder]);
         let told = String::from_utf8(ran.stderr).unwrap();
@@ -151,6 +153,13 @@ fn a_policy_goes_on_in_other_environments_with_the_same_observations() {
         assert_eq!(
             told.contains("agent: begins with a new head (2.bias, 2.weight"),
             new_head,
+            "{told}"
+        );
+        assert_eq!(
+            told.contains(
+                "agent: begins with a policy that was trained with ReLU activations and has tanh"
+            ),
+            activation != "relu",
             "{told}"
         );
     }

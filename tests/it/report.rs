@@ -211,9 +211,11 @@ fn headline(page: &str) -> &str {
 fn a_page_shows_what_the_run_came_to() {
     let made_up = MadeUp::new(experiment(three_agents(), 5), 490.0);
     let page = made_up.page();
-    insta::assert_snapshot!(headline(&page), @"All 5 seeds of reinforce reached a mean return of 400, after 37 to 38 episodes.");
+    insta::assert_snapshot!(headline(&page), @"All 5 seeds of reinforce reached a mean return of 400 in training, after 37 to 38 episodes.");
     assert!(page.contains("<li>reinforce beats every baseline: 492 against 22 for lean.</li>"));
-    assert!(page.contains("All 5 seeds of reinforce reach the reward threshold of 475."));
+    assert!(
+        page.contains("All 5 seeds of reinforce reach the reward threshold of 475 when evaluated.")
+    );
     assert!(page.contains("id=\"training-return\""));
     assert!(
         !page.contains("id=\"evaluation-return\""),
@@ -352,7 +354,7 @@ fn damaged_pieces_are_named_and_the_rest_is_shown() {
 #[test]
 fn a_plan_that_cannot_be_read_is_pieced_together() {
     let made_up = MadeUp::new(experiment(three_agents(), 2), 490.0);
-    std::fs::write(made_up.run.path().join("plan.json"), r#"{"format_version": 99}"#).unwrap();
+    std::fs::write(made_up.run.path().join("plan.json"), "{").unwrap();
     let page = made_up.page();
     assert!(page.contains("plan.json could not be read"));
     assert!(page.contains("<li>reinforce beats every baseline"));
@@ -362,6 +364,20 @@ fn a_plan_that_cannot_be_read_is_pieced_together() {
     let run = RunDir::open(empty.path()).unwrap();
     let error = report::render(&[run], &Options::default()).unwrap_err();
     assert!(error.to_string().contains("failed to read the run's plan"), "{error:#}");
+}
+
+#[test]
+fn a_run_of_a_newer_version_is_not_guessed_at() {
+    for file in ["plan.json", "run.json"] {
+        let made_up = MadeUp::new(experiment(three_agents(), 2), 490.0);
+        let path = made_up.run.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let newer = text.replacen("\"format_version\": 1", "\"format_version\": 99", 1);
+        std::fs::write(&path, newer).unwrap();
+        let run = RunDir::open(made_up.run.path()).unwrap();
+        let error = format!("{:#}", report::render(&[run], &Options::default()).unwrap_err());
+        assert!(error.contains(file) && error.contains("has format version 99"), "{error}");
+    }
 }
 
 #[test]
@@ -661,22 +677,22 @@ fn a_verdict_speaks_of_the_experiments_own_goal() {
         format!("{}\n{}", headline(&page), points.join("\n").trim_end())
     };
     insta::assert_snapshot!(points(three_agents(), 5, 490.0), @r"
-    All 5 seeds of reinforce reached a mean return of 400, after 37 to 38 episodes.
+    All 5 seeds of reinforce reached a mean return of 400 in training, after 37 to 38 episodes.
     reinforce beats every baseline: 492 against 22 for lean.
-    All 5 seeds of reinforce reach the reward threshold of 475.
+    All 5 seeds of reinforce reach the reward threshold of 475 when evaluated.
     Weak evidence: evaluations of only 5 episodes.
     ");
     // Seeds add 0, 1 and 2 to each return: at most 399, 400 and 401.
     insta::assert_snapshot!(points(three_agents(), 5, 399.0), @r"
-    3 of 5 seeds of reinforce reached a mean return of 400, after 48 to 49 episodes.
+    3 of 5 seeds of reinforce reached a mean return of 400 in training, after 48 to 49 episodes.
     reinforce beats every baseline: 401 against 22 for lean.
-    reinforce does not reach the reward threshold of 475.
+    reinforce does not reach the reward threshold of 475 when evaluated.
     Weak evidence: evaluations of only 5 episodes.
     ");
     insta::assert_snapshot!(points(json!({ "a": learner(0.1) }), 2, 300.0), @r"
-    No seed of a reached a mean return of 400 within 60 episodes.
+    No seed of a reached a mean return of 400 in training within 60 episodes.
     a returns 300.5 after training, up from 12.5 before.
-    a does not reach the reward threshold of 475.
+    a does not reach the reward threshold of 475 when evaluated.
     Weak evidence: evaluations of only 5 episodes.
     ");
     let mut fast = learner(0.1);
@@ -685,11 +701,33 @@ fn a_verdict_speaks_of_the_experiments_own_goal() {
         json!({ "random": { "policy": { "type": "random" } }, "fast": fast, "b": learner(0.2) });
     insta::assert_snapshot!(points(two, 3, 300.0), @r"
     All 2 learned agents beat every baseline; b leads with 301 against 21 for random.
-    All 3 seeds of fast reached a running return of 100, after 28 episodes.
-    No seed of b reached a mean return of 400 within 60 episodes.
-    No agent reaches the reward threshold of 475 on average.
+    All 3 seeds of fast reached a running return of 100 in training, after 28 episodes.
+    No seed of b reached a mean return of 400 in training within 60 episodes.
+    No agent reaches the reward threshold of 475 when evaluated, on average.
     Weak evidence: evaluations of only 5 episodes.
     ");
+}
+
+#[test]
+fn a_goal_that_no_training_was_long_enough_for_is_said_alike_everywhere() {
+    let mut short = learner(0.1);
+    short["training"]["schedule"]["stop"]["window"] = json!(100);
+    // The mean of the 60 episodes ends above the goal.
+    let page = MadeUp::new(experiment(json!({ "a": short }), 3), 4900.0).page();
+    let why = "the mean is that of 100 episodes, and no seed has trained for more than 60.";
+    let sentence = "No seed of a can have reached a mean return of 400 in training: ";
+    assert!(headline(&page) == format!("{sentence}{why}"), "{}", headline(&page));
+    let chart = between(&page, "id=\"training-return\"", "</figure>");
+    assert!(
+        chart.contains(&format!("by which no goal and no threshold is reached. a: {why}")),
+        "{chart}"
+    );
+    let time = between(&page, "id=\"threshold\"", "</section>");
+    assert!(
+        time.contains(&format!("No seed has reached the goal of 400 in training. a: {why}")),
+        "{time}"
+    );
+    assert!(time.contains(&format!("the reward threshold of 475 in training. a: {why}")), "{time}");
 }
 
 #[test]

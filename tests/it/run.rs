@@ -389,6 +389,8 @@ fn a_trial_that_is_killed_goes_on_by_itself() {
     }
     let (exit, stderr) = end(run);
     assert_eq!(exit, Some(0), "{stderr}");
+    let died = "the trial's process ended without a result (signal: 9";
+    assert_eq!(stderr.matches(died).count(), 2, "{stderr}");
     assert_eq!(stderr.matches("it is run again").count(), 2, "{stderr}");
     let run = |directory: &Path| essence(&directory.join("smoke/latest"));
     assert_eq!(run(directory.path()), run(whole.path()));

@@ -3,11 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::cli::{failure, output, run_smoke, rushes};
+use crate::run::signal;
 
 /// A server that ends with the test.
 struct Server {
@@ -17,7 +18,10 @@ struct Server {
 
 impl Server {
     fn start(folder: &Path) -> Self {
-        let mut command = rushes(&["serve", folder.to_str().unwrap(), "--port=0"]);
+        Self::starting(rushes(&["serve", folder.to_str().unwrap(), "--port=0"]))
+    }
+
+    fn starting(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
@@ -99,11 +103,16 @@ fn runs_are_listed_shown_and_compared() {
     assert_eq!(server.status(&format!("/compare?{}", format!("run={run}&").repeat(13))), 400);
     // A browser winds a film by asking for parts of it.
     let film = format!("/{run}/trials/random--s0/after.mp4");
-    let part = server.raw(
-        format!("GET {film} HTTP/1.1\r\nHost: localhost\r\nRange: bytes=4-7\r\nConnection: close\r\n\r\n")
-            .as_bytes(),
-    );
+    let range = |range: &str| {
+        let head = format!("GET {film} HTTP/1.1\r\nHost: localhost\r\nConnection: close");
+        server.raw(format!("{head}\r\nRange: {range}\r\n\r\n").as_bytes())
+    };
+    let part = range("bytes=4-7");
     assert!(part.starts_with("HTTP/1.1 206") && part.ends_with("\r\n\r\nftyp"), "{part}");
+    assert_eq!(status(&range("bytes=999999999-")), 416);
+    for whole in ["bytes=0-3,4-7", "frames=0-3", "bytes=4-7\r\nIf-Range: \"another\""] {
+        assert_eq!(status(&range(whole)), 200, "{whole}");
+    }
 
     // The folder of one experiment.
     let server = Server::start(&folder.path().join("smoke"));
@@ -267,4 +276,22 @@ fn a_folder_that_is_not_there_and_a_port_that_is_taken_are_told() {
     let (code, error) = failure(&["serve", folder.path().to_str().unwrap(), &port]);
     assert_eq!(code, 2);
     assert!(error.contains("choose another one with --port"), "{error}");
+}
+
+#[test]
+fn sigint_and_sigterm_end_the_server_although_it_was_started_with_them_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["INT", "TERM"] {
+        let serve = rushes(&["serve", folder.path().to_str().unwrap(), "--port=0"]);
+        // As a shell that is not interactive starts what runs in the background.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' INT TERM; exec \"$0\" \"$@\""]);
+        shell.arg(serve.get_program()).args(serve.get_args());
+        let mut server = Server::starting(shell);
+        // Somebody listens: a stream of news has no end.
+        let mut events = server.connect();
+        events.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        signal(name, &server.child.id().to_string());
+        assert_eq!(server.child.wait().unwrap().code(), Some(0), "SIG{name}");
+    }
 }

@@ -291,6 +291,43 @@ fn training_episodes_are_filmed_as_they_are_played_and_filming_changes_nothing()
 }
 
 #[test]
+fn of_a_population_the_first_candidates_episodes_are_filmed_and_filming_changes_nothing() {
+    let experiment = |training: Value| {
+        let mut experiment = training_films(training);
+        let normalised = json!({
+            "name": "cem", "population_size": 6, "threads": 2, "normalize_observations": true,
+        });
+        let schedule = json!({ "episodes": 40, "checkpoint_every": 7 });
+        experiment["agents"] = json!({
+            "cem": learner(normalised, schedule.clone()),
+            "es": learner(json!({ "name": "openai_es", "pairs": 3 }), schedule),
+        });
+        experiment
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let filmed = run(folders[0].path(), &experiment(json!({ "episodes": 10 })));
+    let not_filmed = run(folders[1].path(), &experiment(Value::Null));
+    assert_eq!(without_takes(&filmed), without_takes(&not_filmed));
+    for agent in ["cem", "es"] {
+        let trial = filmed.join(format!("trials/{agent}--s0"));
+        let events = TrialDir::new(trial.clone()).events().unwrap().records;
+        let returns: Vec<f64> = (events.iter())
+            .filter_map(|record| match record.event {
+                rushes::record::Event::Episode { r#return, .. } => Some(r#return),
+                _ => None,
+            })
+            .collect();
+        let shown = takes(&trial);
+        let names: Vec<&str> = shown.iter().map(|take| take.file.as_str()).collect();
+        let expected = ["episode-0.mp4", "episode-12.mp4", "episode-24.mp4", "episode-30.mp4"];
+        assert_eq!(names, expected, "each generation has six");
+        for (take, number) in shown.iter().zip([0, 12, 24, 30]) {
+            assert_eq!(take.take.returns, [returns[number]], "{agent}, {number}");
+        }
+    }
+}
+
+#[test]
 fn a_schedule_of_training_films_is_gymnasiums_or_a_period() {
     let folder = tempfile::tempdir().unwrap();
     let shown =

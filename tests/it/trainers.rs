@@ -436,3 +436,18 @@ fn what_is_wrong_with_a_trainer_is_told_with_its_place() {
         assert!(code == 2 && told.contains(expected), "expected {expected:?} in {told}");
     }
 }
+
+#[test]
+fn films_of_a_training_that_a_script_does_are_refused() {
+    let folder = Folder::new();
+    let script =
+        json!({ "trainer": { "command": ["python3", "train.py"], "schedule": { "steps": 100 } } });
+    let recording = json!({ "before": false, "after": false, "training": { "episodes": 10 } });
+    let file = folder.write(json!({ "script": script }), json!({ "recording": recording }));
+    let (code, _, stderr) = folder.call(&["validate", file.to_str().unwrap()]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(
+        stderr.contains("recording.training") && stderr.contains("trained by scripts"),
+        "{stderr}"
+    );
+}

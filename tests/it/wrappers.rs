@@ -188,6 +188,19 @@ fn spaces_of_stacks_and_times() {
         r#"Dict("obs": MultiDiscrete([500, 500, 500, 500]), "time": Box(0, 1, [1]))"#
     );
     assert_eq!(taxi.env().observation_space().features(), 2001);
+    let names = |id: &str, wrappers: &Value| -> Vec<String> {
+        let env = wrapped(id, wrappers);
+        let meanings = env.env().observation_meanings();
+        assert!(meanings.is_empty() || meanings.len() == env.env().observation_space().len());
+        meanings.into_iter().map(|meaning| meaning.name).collect()
+    };
+    let cart = names("CartPole-v1", &json!({ "frame_stack": 3 }));
+    let plain = names("CartPole-v1", &json!({}));
+    assert_eq!((&cart[8..], &cart[4]), (&plain[..], &format!("{}, 1 step ago", plain[0])));
+    assert_eq!(cart[0], format!("{}, 2 steps ago", plain[0]));
+    assert_eq!(names("CartPole-v1", &both)[16], "share of the time limit");
+    assert_eq!(names("Taxi-v3", &both)[3..], ["state", "share of the time limit"]);
+    assert_eq!(names("CarRacing-v3", &json!({ "frame_stack": 2 })), [""; 0]);
     let blackjack = wrapped("Blackjack-v1", &json!({ "frame_stack": 2 }));
     assert_eq!(blackjack.env().observation_space().parts().count(), 2);
 }

@@ -2,6 +2,7 @@
 
 use crate::draw::Canvas;
 use crate::meaning::Meaning;
+use crate::option_file::OptionFile;
 use crate::space::{Action, Space};
 
 /// What one call of [`Env::step`] yields.
@@ -186,6 +187,14 @@ pub trait Env {
     fn focus(&self) -> (f32, f32) {
         let (width, height) = self.frame_size();
         (width as f32 / 2.0, height as f32 / 2.0)
+    }
+
+    /// The files that its options name and that decide what it is; for most environments there are none.
+    ///
+    /// # Errors
+    /// Fails if one cannot be told.
+    fn option_files(&self) -> Result<Vec<OptionFile>, EnvError> {
+        Ok(Vec::new())
     }
 
     /// The `info` of the last reset or step; empty for most environments.

@@ -1,13 +1,10 @@
 //! What is known of an environment before it is built: its card.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::environment::Env;
 pub use crate::environment::Options;
@@ -19,9 +16,6 @@ use crate::problem::Problem;
 /// Builds a `T` (an environment, a policy) from an environment's options; fails with a [`Problem`] whose path
 /// is below the options.
 pub type Make<T> = Arc<dyn Fn(&Options) -> Result<Box<T>, Problem> + Send + Sync>;
-
-/// Tells which files an environment's options name; fails as [`Make`] does.
-pub type Files = Arc<dyn Fn(&Options) -> Result<Vec<OptionFile>, Problem> + Send + Sync>;
 
 /// The family of small mechanical systems.
 pub const CLASSIC_CONTROL: &str = "classic control";
@@ -53,33 +47,12 @@ pub struct EnvSpec {
     pub render_fps: u32,
     /// Builds the environment from its options.
     pub make: Make<dyn Env>,
-    /// The files that options name and that decide what the environment is; for most there are none. Fails as `make` does.
-    pub files: Files,
     /// The JSON Schema of the options, with descriptions and defaults.
     pub options_schema: Arc<dyn Fn() -> Schema + Send + Sync>,
     /// Named numbers that hard-coded rules may use, in SI units where they have one.
     pub constants: Vec<(String, f64)>,
     /// Hard-coded policies by name.
     pub policies: Vec<BuiltinPolicy>,
-}
-
-/// A file that an option names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionFile {
-    /// The option's name.
-    pub option: String,
-    /// Where the file is, from the root.
-    pub path: PathBuf,
-    /// Hash of what it holds.
-    pub sha256: String,
-}
-
-impl OptionFile {
-    /// The file of an option, which holds `content`.
-    pub fn new(option: &str, path: PathBuf, content: &[u8]) -> Self {
-        let sha256 = HEXLOWER.encode(&Sha256::digest(content));
-        Self { option: option.to_owned(), path, sha256 }
-    }
 }
 
 impl EnvSpec {
@@ -101,7 +74,6 @@ impl EnvSpec {
             reward_threshold: None,
             render_fps: 30,
             make: Arc::new(move |options| make(config(options)?)),
-            files: Arc::new(|_| Ok(Vec::new())),
             options_schema: Arc::new(|| schemars::schema_for!(C)),
             constants: Vec::new(),
             policies: Vec::new(),

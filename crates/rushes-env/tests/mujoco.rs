@@ -307,6 +307,85 @@ fn meshes_of_a_users_model_are_drawn() {
     assert!((0.08..0.22).contains(&seen), "{seen}");
 }
 
+/// What a user's model may have beside geoms, each alone in front of the camera, and hidden where MuJoCo hides it.
+#[test]
+fn sites_tendons_and_height_fields_are_drawn_where_mujoco_shows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = |name: &str, asset: &str, world: &str, tendon: &str| {
+        let path = folder.path().join(format!("{name}.xml"));
+        let xml = format!(
+            r#"<mujoco>
+              <asset>{asset}</asset>
+              <worldbody>
+                {world}
+                <body pos="0 0 -9"><freejoint name="free"/><geom size="0.1"/></body>
+              </worldbody>
+              <tendon>{tendon}</tendon>
+              <actuator><motor joint="free" gear="1 0 0 0 0 0" ctrlrange="-1 1"/></actuator>
+            </mujoco>"#
+        );
+        std::fs::write(&path, xml).unwrap();
+        let camera = json!({ "distance": 4, "lookat": [0, 0, 1], "elevation": -20 });
+        let options = json!({ "xml_file": path, "default_camera_config": camera });
+        robot(&*make("HalfCheetah-v5", options).unwrap(), 0.0, 1.0)
+    };
+    let brown = r#"rgba="0.8 0.4 0.1 1""#;
+    let site = |group: u8| format!(r#"<site pos="0 0 1" size="0.5" group="{group}" {brown}/>"#);
+    let shown = seen("site", "", &site(2), "");
+    assert!((0.02..0.2).contains(&shown), "{shown}");
+    assert_eq!(seen("hidden site", "", &site(3), ""), 0.0);
+
+    let ends = r#"<site name="a" pos="0 -1 1" group="4"/><site name="b" pos="0 1 1" group="4"/>"#;
+    let cord = |group: u8| {
+        format!(
+            r#"<spatial width="0.05" group="{group}" {brown}><site site="a"/><site site="b"/></spatial>"#
+        )
+    };
+    let shown = seen("tendon", "", ends, &cord(0));
+    assert!((0.005..0.1).contains(&shown), "{shown}");
+    assert_eq!(seen("hidden tendon", "", ends, &cord(5)), 0.0);
+
+    let asset =
+        r#"<hfield name="hill" nrow="3" ncol="3" size="1 1 1 0.2" elevation="0 0 0 0 1 0 0 0 0"/>"#;
+    let hill = format!(r#"<geom type="hfield" hfield="hill" pos="0 0 0.5" {brown}/>"#);
+    let shown = seen("hill", asset, &hill, "");
+    assert!((0.05..0.3).contains(&shown), "{shown}");
+}
+
+/// The floor's squares have the sizes and colours of the model's texture.
+#[test]
+fn a_planes_checker_is_drawn_as_its_texture_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = |repeat: u32| {
+        let path = folder.path().join(format!("floor{repeat}.xml"));
+        let xml = format!(
+            r#"<mujoco>
+              <asset>
+                <texture name="t" type="2d" builtin="checker" rgb1="1 0 0" rgb2="0 1 0" width="64" height="64"/>
+                <material name="m" texture="t" texrepeat="{repeat} {repeat}"/>
+              </asset>
+              <worldbody>
+                <geom type="plane" size="2 2 1" material="m"/>
+                <body pos="0 0 -9"><freejoint name="free"/><geom size="0.1"/></body>
+              </worldbody>
+              <actuator><motor joint="free" gear="1 0 0 0 0 0" ctrlrange="-1 1"/></actuator>
+            </mujoco>"#
+        );
+        std::fs::write(&path, xml).unwrap();
+        let camera = json!({ "distance": 3, "lookat": [0, 0, 0], "elevation": -90, "azimuth": 90 });
+        let options = json!({ "xml_file": path, "default_camera_config": camera });
+        let env = make("HalfCheetah-v5", options).unwrap();
+        let mut canvas = Canvas::new(480, 480);
+        env.draw(&mut canvas);
+        let row = &canvas.rgba().as_chunks::<4>().0[230 * 480..231 * 480];
+        let reds: Vec<bool> = row.iter().map(|[red, green, ..]| red > green).collect();
+        assert!(row.iter().all(|[.., blue, _]| *blue < 80), "red and green alone");
+        reds.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    };
+    // The camera sees 2.5 m of the 4 m: 2.5 of 4 squares, or 5 of 8.
+    assert_eq!([picture(2), picture(4)], [3, 5]);
+}
+
 #[test]
 fn every_number_has_a_name() {
     for spec in rushes_env::all() {
@@ -343,15 +422,22 @@ fn every_number_has_a_name() {
 fn a_models_file_is_known_by_all_that_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let files = |path: &Path| {
+        let options = options(json!({ "xml_file": path }));
+        let env = (find("HalfCheetah-v5").unwrap().make)(&options).unwrap();
+        env.option_files().unwrap()
+    };
     let hash = |name: &str| {
         let path = folder.path().join(name);
-        let files = (find("HalfCheetah-v5").unwrap().files)(&options(json!({ "xml_file": path })));
-        let [file] = &files.unwrap()[..] else { panic!("one file") };
+        let [file] = &files(&path)[..] else { panic!("one file") };
         assert_eq!((&file.option[..], &file.path), ("xml_file", &path));
-        file.sha256.clone()
+        std::fs::write(path.with_extension(file.extension), &file.content).unwrap();
+        let [copy] = &files(&path.with_extension(file.extension))[..] else { panic!("one file") };
+        assert_eq!(copy.sha256(), file.sha256(), "its content stands for it");
+        file.sha256()
     };
-    let model = "<mujoco><include file='part.xml'/></mujoco>";
-    let part = "<mujoco><worldbody><body><joint/><geom size='1'/></body></worldbody></mujoco>";
+    let model = "<mujoco><include file='part.xml'/><actuator><motor joint='x' ctrlrange='-1 1'/></actuator></mujoco>";
+    let part = "<mujoco><worldbody><body><joint name='x'/><joint/><geom size='1'/></body></worldbody></mujoco>";
     write("robot.xml", model);
     write("copy.xml", model);
     write("part.xml", part);
@@ -359,9 +445,7 @@ fn a_models_file_is_known_by_all_that_it_is() {
     assert_eq!(hash("copy.xml"), before, "it holds the same");
     write("part.xml", &part.replace("size='1'", "size='1.01'"));
     assert_ne!(hash("robot.xml"), before, "what it includes has changed");
-    let shipped =
-        (find("HalfCheetah-v5").unwrap().files)(&options(json!({ "xml_file": "ant.xml" })));
-    assert_eq!(shipped.unwrap(), [], "it is part of this program");
+    assert_eq!(files(Path::new("ant.xml")), [], "it is part of this program");
 }
 
 /// Resident memory of this process in bytes.

@@ -4,6 +4,7 @@
 // failures inside a simulation by a handler that must not return; ours jumps back to the call that it belongs to, as
 // MuJoCo's own Python bindings do.
 #include <dlfcn.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static struct {
   int (*addBufferVFS)(mjVFS*, const char*, const void*, int);
   void (*deleteVFS)(mjVFS*);
   mjModel* (*loadXML)(const char*, const mjVFS*, char*, int);
+  mjModel* (*loadModel)(const char*, const mjVFS*);
   void (*deleteModel)(mjModel*);
   mjData* (*makeData)(const mjModel*);
   mjData* (*copyData)(mjData*, const mjModel*, const mjData*);
@@ -73,6 +75,7 @@ const char* mjb_open(const char* path) {
       {"mj_addBufferVFS", &mj.addBufferVFS},
       {"mj_deleteVFS", &mj.deleteVFS},
       {"mj_loadXML", &mj.loadXML},
+      {"mj_loadModel", &mj.loadModel},
       {"mj_deleteModel", &mj.deleteModel},
       {"mj_makeData", &mj.makeData},
       {"mj_copyData", &mj.copyData},
@@ -122,6 +125,14 @@ const char* mjb_load(const char* path, const char* text, int length, mjModel** m
   }
   if (*model) return NULL;
   snprintf(message, sizeof message, "%s", error);
+  return message;
+}
+
+// Reads the file at `path`, a model in MuJoCo's binary form.
+const char* mjb_load_binary(const char* path, mjModel** model) {
+  GUARDED(*model = mj.loadModel(path, NULL));
+  if (*model) return NULL;
+  snprintf(message, sizeof message, "%s cannot be read as a model of this MuJoCo in its binary form", path);
   return message;
 }
 
@@ -221,39 +232,103 @@ double* mjb_numbers(const mjModel* m, const mjData* d, int which, size_t* length
     NUMBERS(17, m->cam_fovy, m->ncam)
     NUMBERS(18, m->body_mass, m->nbody)
     NUMBERS(19, m->actuator_ctrlrange, 2 * m->nu)
+    NUMBERS(20, d->site_xmat, 9 * m->nsite)
   }
 #undef NUMBERS
   *length = 0;
   return NULL;
 }
 
-// What is known of a geom before it has a place: the Rust side's `Geom`.
+// What is known of a geom or a site before it has a place: the Rust side's `RawGeom`.
 typedef struct {
   int32_t kind;
   int32_t group;
   int32_t body;
-  int32_t mesh;
+  int32_t data;
   float size[3];
   float radius;
   float rgba[4];
-  int32_t textured;
+  int32_t texture;
+  float repeat[2];
+  float reflectance;
 } Geom;
 
+// The colour of something: its own, or its material's where it has none; grey is what nothing was said of.
+static void color(const mjModel* m, const float own[4], int material, float rgba[4]) {
+  const int plain = own[0] == 0.5f && own[1] == 0.5f && own[2] == 0.5f && own[3] == 1.0f;
+  memcpy(rgba, material >= 0 && plain ? m->mat_rgba + 4 * material : own, 4 * sizeof *rgba);
+}
+
 int mjb_geoms(const mjModel* m) { return (int)m->ngeom; }
+int mjb_sites(const mjModel* m) { return (int)m->nsite; }
+int mjb_tendons(const mjModel* m) { return (int)m->ntendon; }
 
 void mjb_geom(const mjModel* m, int i, Geom* geom) {
-  const float* own = m->geom_rgba + 4 * i;
   const int material = m->geom_matid[i];
-  // Grey is what a geom without a colour of its own has.
-  const int plain = own[0] == 0.5f && own[1] == 0.5f && own[2] == 0.5f && own[3] == 1.0f;
   geom->kind = m->geom_type[i];
   geom->group = m->geom_group[i];
   geom->body = m->geom_bodyid[i];
-  geom->mesh = m->geom_dataid[i];
+  geom->data = m->geom_dataid[i];
   for (int k = 0; k < 3; k++) geom->size[k] = (float)m->geom_size[3 * i + k];
   geom->radius = (float)m->geom_rbound[i];
-  memcpy(geom->rgba, material >= 0 && plain ? m->mat_rgba + 4 * material : own, sizeof geom->rgba);
-  geom->textured = material >= 0;
+  color(m, m->geom_rgba + 4 * i, material, geom->rgba);
+  // The texture of a material that gives the colour.
+  geom->texture = material >= 0 ? m->mat_texid[mjNTEXROLE * material + mjTEXROLE_RGB] : -1;
+  for (int k = 0; k < 2; k++) {
+    // A texture is repeated so often over the whole side, or over a metre.
+    const int each = material < 0 || m->mat_texuniform[material] || geom->size[k] <= 0.0f;
+    const float repeat = material < 0 ? 1.0f : m->mat_texrepeat[2 * material + k];
+    geom->repeat[k] = each ? repeat : repeat / (2.0f * geom->size[k]);
+  }
+  geom->reflectance = material < 0 ? 0.0f : m->mat_reflectance[material];
+}
+
+void mjb_site(const mjModel* m, int i, Geom* site) {
+  float square = 0;
+  site->kind = m->site_type[i];
+  site->group = m->site_group[i];
+  site->body = m->site_bodyid[i];
+  site->data = -1;
+  for (int k = 0; k < 3; k++) {
+    site->size[k] = (float)m->site_size[3 * i + k];
+    square += site->size[k] * site->size[k];
+  }
+  site->radius = site->kind == mjGEOM_SPHERE ? site->size[0] : sqrtf(square);
+  color(m, m->site_rgba + 4 * i, m->site_matid[i], site->rgba);
+  site->texture = -1;
+  site->repeat[0] = site->repeat[1] = 1.0f;
+  site->reflectance = 0.0f;
+}
+
+// A tendon's group, half its width, and its colour.
+void mjb_tendon(const mjModel* m, int i, int* group, float* width, float rgba[4]) {
+  *group = m->tendon_group[i];
+  *width = (float)m->tendon_width[i];
+  color(m, m->tendon_rgba + 4 * i, m->tendon_matid[i], rgba);
+}
+
+// The points of a tendon's path, 3 numbers each, and what each lies on: -2 is a pulley, where the path is interrupted.
+void mjb_path(const mjData* d, int i, const double** points, const int** objects, size_t* length) {
+  *points = d->wrap_xpos + 3 * d->ten_wrapadr[i];
+  *objects = d->wrap_obj + d->ten_wrapadr[i];
+  *length = (size_t)d->ten_wrapnum[i];
+}
+
+// A height field: half its sides, the height of what is 1 in its data and the depth of its base; its rows and columns.
+void mjb_hfield(const mjModel* m, int i, double size[4], int* rows, int* columns, const float** data) {
+  memcpy(size, m->hfield_size + 4 * i, 4 * sizeof *size);
+  *rows = m->hfield_nrow[i];
+  *columns = m->hfield_ncol[i];
+  *data = m->hfield_data + m->hfield_adr[i];
+}
+
+// A texture's kind, rows, columns and channels, and its bytes, row by row.
+const unsigned char* mjb_texture(const mjModel* m, int i, int texture[4]) {
+  texture[0] = m->tex_type[i];
+  texture[1] = m->tex_height[i];
+  texture[2] = m->tex_width[i];
+  texture[3] = m->tex_nchannel[i];
+  return m->tex_data + m->tex_adr[i];
 }
 
 // The triangles of a mesh: corners of all vertices, and three indices of them a triangle.

@@ -70,6 +70,8 @@ pub enum Numbers {
     BodyMass,
     /// Least and greatest control of each actuator, 2 each.
     CtrlRange,
+    /// Orientations of the sites, 9 each.
+    SiteXmat,
 }
 
 /// What can be looked up by its name, as MuJoCo numbers it.
@@ -129,7 +131,9 @@ pub enum Shape {
     Box,
     /// Triangles: [`Model::mesh`] of this number.
     Mesh(usize),
-    /// A height field or something else that has no simple form.
+    /// Heights over a grid: [`Model::height_field`] of this number.
+    HeightField(usize),
+    /// Something else that has no simple form.
     Other,
 }
 
@@ -148,8 +152,47 @@ pub struct Geom {
     pub radius: f32,
     /// Red, green, blue and opacity, 0 to 1.
     pub rgba: [f32; 4],
-    /// Whether it has a material.
-    pub textured: bool,
+    /// The texture that its colour is multiplied with: [`Model::texture`] of this number.
+    pub texture: Option<usize>,
+    /// How often the texture is repeated along a metre of x and y.
+    pub repeat: [f32; 2],
+    /// How much of what is around it a plane mirrors, 0 to 1.
+    pub reflectance: f32,
+}
+
+/// A tendon as its model describes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tendon {
+    /// The group that makes it visible or not; 0 to 2 are shown by default.
+    pub group: i32,
+    /// Its radius.
+    pub width: f32,
+    /// Red, green, blue and opacity, 0 to 1.
+    pub rgba: [f32; 4],
+}
+
+/// Heights over a grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeightField<'a> {
+    /// Half its sides along x and y, the height of a 1, and the depth of its base below 0.
+    pub size: [f64; 4],
+    /// Points along x; there are as many rows along y as `heights` has.
+    pub columns: usize,
+    /// From 0 to 1, row by row.
+    pub heights: &'a [f32],
+}
+
+/// A texture's picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Texture<'a> {
+    /// Whether it is laid over a plane; others are those of cubes and of the sky.
+    pub flat: bool,
+    /// Pixels in a row.
+    pub columns: usize,
+    /// Bytes of a pixel.
+    pub channels: usize,
+    /// The bytes, row by row.
+    pub bytes: &'a [u8],
 }
 
 /// [`Geom`] as the bridge writes it.
@@ -159,11 +202,33 @@ struct RawGeom {
     kind: i32,
     group: i32,
     body: i32,
-    mesh: i32,
+    data: i32,
     size: [f32; 3],
     radius: f32,
     rgba: [f32; 4],
-    textured: i32,
+    texture: i32,
+    repeat: [f32; 2],
+    reflectance: f32,
+}
+
+impl From<RawGeom> for Geom {
+    fn from(raw: RawGeom) -> Self {
+        let RawGeom { group, size, radius, rgba, repeat, reflectance, .. } = raw;
+        let data = usize::try_from(raw.data);
+        let shape = match raw.kind {
+            0 => Shape::Plane,
+            1 => data.map_or(Shape::Other, Shape::HeightField),
+            2 => Shape::Sphere,
+            3 => Shape::Capsule,
+            4 => Shape::Ellipsoid,
+            5 => Shape::Cylinder,
+            6 => Shape::Box,
+            7 => data.map_or(Shape::Other, Shape::Mesh),
+            _ => Shape::Other,
+        };
+        let (body, texture) = (raw.body as usize, usize::try_from(raw.texture).ok());
+        Self { shape, group, body, size, radius, rgba, texture, repeat, reflectance }
+    }
 }
 
 /// The free camera before anyone moved it.
@@ -199,6 +264,7 @@ unsafe extern "C" {
         length: c_int,
         model: *mut *mut RawModel,
     ) -> Outcome;
+    fn mjb_load_binary(path: *const c_char, model: *mut *mut RawModel) -> Outcome;
     fn mjb_delete_model(model: *mut RawModel);
     fn mjb_make_data(model: *const RawModel, data: *mut *mut RawData) -> Outcome;
     fn mjb_copy_data(to: *mut RawData, model: *const RawModel, from: *const RawData) -> Outcome;
@@ -225,6 +291,32 @@ unsafe extern "C" {
         length: *mut usize,
     ) -> *mut f64;
     fn mjb_geoms(model: *const RawModel) -> c_int;
+    fn mjb_sites(model: *const RawModel) -> c_int;
+    fn mjb_tendons(model: *const RawModel) -> c_int;
+    fn mjb_site(model: *const RawModel, site: c_int, raw: *mut RawGeom);
+    fn mjb_tendon(
+        model: *const RawModel,
+        tendon: c_int,
+        group: *mut i32,
+        width: *mut f32,
+        rgba: *mut f32,
+    );
+    fn mjb_path(
+        data: *const RawData,
+        tendon: c_int,
+        points: *mut *const f64,
+        objects: *mut *const c_int,
+        length: *mut usize,
+    );
+    fn mjb_hfield(
+        model: *const RawModel,
+        field: c_int,
+        size: *mut f64,
+        rows: *mut c_int,
+        columns: *mut c_int,
+        data: *mut *const f32,
+    );
+    fn mjb_texture(model: *const RawModel, texture: c_int, raw: *mut c_int) -> *const u8;
     fn mjb_geom(model: *const RawModel, i: c_int, geom: *mut RawGeom);
     fn mjb_mesh(
         model: *const RawModel,
@@ -272,6 +364,19 @@ impl Model {
     /// Fails if there is no library, and with MuJoCo's message if the file cannot be read or the model is broken.
     pub fn from_file(path: &Path) -> Result<Self, MujocoError> {
         Self::load(path.as_os_str().as_encoded_bytes(), None)
+    }
+
+    /// Reads a file that holds what [`Model::to_bytes`] gives.
+    ///
+    /// # Errors
+    /// Fails if there is no library, and if the file cannot be read or is of another MuJoCo.
+    pub fn from_binary(path: &Path) -> Result<Self, MujocoError> {
+        open()?;
+        let path = text(path.as_os_str().as_encoded_bytes())?;
+        let mut raw = ptr::null_mut();
+        // Sound: the path ends with a zero byte, and the bridge writes one pointer.
+        check(unsafe { mjb_load_binary(path.as_ptr(), &raw mut raw) })?;
+        NonNull::new(raw).map(Self).ok_or_else(|| MujocoError::Mujoco("no model".into()))
     }
 
     fn load(path: &[u8], xml: Option<&str>) -> Result<Self, MujocoError> {
@@ -361,21 +466,70 @@ impl Model {
             let mut raw = RawGeom::default();
             // Sound: there is a geom of that number, and the bridge writes a whole one.
             unsafe { mjb_geom(self.0.as_ptr(), i, &raw mut raw) };
-            let shape = match raw.kind {
-                0 => Shape::Plane,
-                2 => Shape::Sphere,
-                3 => Shape::Capsule,
-                4 => Shape::Ellipsoid,
-                5 => Shape::Cylinder,
-                6 => Shape::Box,
-                7 => usize::try_from(raw.mesh).map_or(Shape::Other, Shape::Mesh),
-                _ => Shape::Other,
-            };
-            let RawGeom { group, size, radius, rgba, .. } = raw;
-            let body = raw.body as usize;
-            Geom { shape, group, body, size, radius, rgba, textured: raw.textured != 0 }
+            raw.into()
         };
         (0..count).map(geom).collect()
+    }
+
+    /// Its sites, in the order of [`Numbers::SiteXpos`].
+    pub fn sites(&self) -> Vec<Geom> {
+        // Sound: the model lives.
+        let count = unsafe { mjb_sites(self.0.as_ptr()) };
+        let site = |i| {
+            let mut raw = RawGeom::default();
+            // Sound: there is a site of that number, and the bridge writes a whole one.
+            unsafe { mjb_site(self.0.as_ptr(), i, &raw mut raw) };
+            raw.into()
+        };
+        (0..count).map(site).collect()
+    }
+
+    /// Its tendons, in the order of [`Numbers::TenLength`].
+    pub fn tendons(&self) -> Vec<Tendon> {
+        // Sound: the model lives.
+        let count = unsafe { mjb_tendons(self.0.as_ptr()) };
+        let tendon = |i| {
+            let mut tendon = Tendon { group: 0, width: 0.0, rgba: [0.0; 4] };
+            let Tendon { group, width, rgba } = &mut tendon;
+            // Sound: there is a tendon of that number, and the bridge writes these numbers.
+            unsafe { mjb_tendon(self.0.as_ptr(), i, group, width, rgba.as_mut_ptr()) };
+            tendon
+        };
+        (0..count).map(tendon).collect()
+    }
+
+    /// The heights that a geom's [`Shape::HeightField`] names.
+    pub fn height_field(&self, number: usize) -> HeightField<'_> {
+        let (mut size, mut rows, mut columns, mut data) = ([0.0; 4], 0, 0, ptr::null());
+        // Sound: a geom names the field, and its data live as long as the model.
+        unsafe {
+            let (to_rows, to_columns) = (&raw mut rows, &raw mut columns);
+            let number = number as c_int;
+            let size = size.as_mut_ptr();
+            mjb_hfield(self.0.as_ptr(), number, size, to_rows, to_columns, &raw mut data);
+            let columns = columns as usize;
+            HeightField {
+                size: *size.cast(),
+                columns,
+                heights: slice(data, rows as usize * columns),
+            }
+        }
+    }
+
+    /// The texture that a geom names.
+    pub fn texture(&self, number: usize) -> Texture<'_> {
+        let mut raw: [c_int; 4] = [0; 4];
+        // Sound: a geom names the texture, the bridge writes four numbers, and the bytes live as long as the model.
+        unsafe {
+            let bytes = mjb_texture(self.0.as_ptr(), number as c_int, raw.as_mut_ptr());
+            let [kind, rows, columns, channels] = raw.map(|number| number as usize);
+            Texture {
+                flat: kind == 0,
+                columns,
+                channels,
+                bytes: slice(bytes, rows * columns * channels),
+            }
+        }
     }
 
     /// The triangles of a mesh that a geom's [`Shape::Mesh`] names: the coordinates of all vertices, and the numbers of
@@ -453,6 +607,21 @@ impl Simulation {
         check(unsafe { mjb_make_data(model.0.as_ptr(), &raw mut raw) })?;
         let data = NonNull::new(raw).ok_or_else(|| MujocoError::Mujoco("no data".into()))?;
         Ok(Self { model, data })
+    }
+
+    /// The straight parts that a tendon's path consists of now: where each begins and ends.
+    pub fn tendon_path(&self, tendon: usize) -> impl Iterator<Item = [[f64; 3]; 2]> + '_ {
+        const PULLEY: c_int = -2;
+        let (mut points, mut objects, mut length) = (ptr::null(), ptr::null(), 0);
+        // Sound: the caller knows the tendon from the model, and the path lives until the simulation changes.
+        let (points, objects) = unsafe {
+            let (to_points, to_objects) = (&raw mut points, &raw mut objects);
+            let tendon = tendon as c_int;
+            mjb_path(self.data.as_ptr(), tendon, to_points, to_objects, &raw mut length);
+            (slice(points, 3 * length).as_chunks::<3>().0, slice(objects, length))
+        };
+        let parts = points.windows(2).zip(objects.windows(2));
+        parts.filter(|(_, on)| !on.contains(&PULLEY)).map(|(ends, _)| [ends[0], ends[1]])
     }
 
     /// A copy that goes on as this one does, bit for bit.

@@ -38,11 +38,17 @@ impl Section for Curves {
         windows.sort_unstable();
         windows.dedup();
         let over = format::list(&windows.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let short = report.learners().filter_map(|(_, series)| {
+            let short = report.summary(series).short_of_window()?;
+            Some(format!(" {}: {short}.", series.label))
+        });
+        let short: String = short.collect();
         let training = Plot {
             id: "training-return".into(),
             title: "Training return".into(),
             caption: format!(
-                "Each point is the mean over the last {over} training episodes, exploration included. A seed \
+                "Each point is the mean over the last {over} training episodes, exploration included. Where there \
+                 are fewer yet it is the mean over those, by which no goal and no threshold is reached.{short} A seed \
                  that stopped early goes on at its last value."
             ),
             each: "single episodes",

@@ -148,7 +148,7 @@ fn opening(run: &RunData) -> Option<Block> {
     let env = (run.env.as_ref()?.make)(&run.plan.experiment.environment.options).ok()?;
     let actions = env.action_meanings();
     let number = |&value: &f32| format::fixed(f64::from(value), 4);
-    let named = env.observation_meanings();
+    let named = opening.meanings;
     let apart = named.len() == opening.observation.len() && named.len() <= MOST_APART;
     let mut columns = vec![("step".to_owned(), false), ("action".to_owned(), false)];
     match apart {

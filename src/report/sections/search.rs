@@ -134,7 +134,7 @@ impl View<'_> {
     fn metric(&self) -> &'static str {
         match self.search.metric {
             Objective::MeanReturn => "mean return",
-            Objective::StepsToThreshold => "steps to threshold",
+            Objective::StepsToThreshold => "training steps to threshold",
             Objective::Auc => "area under the curve",
         }
     }

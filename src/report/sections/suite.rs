@@ -7,7 +7,7 @@ use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
 use crate::report::model::{Report, Series};
 use crate::report::plot::{Horizontal, Plot, PlotLine, Rank};
 use crate::results::aggregate::Point;
-use crate::results::suite::{self, Aggregate, SuiteAgent, SuiteScores};
+use crate::results::suite::{self, Aggregate, Estimate, SuiteAgent, SuiteScores};
 use crate::stats::{self, Bootstrap, Interval};
 
 /// Points of a profile.
@@ -67,6 +67,13 @@ struct Ranked<'a> {
     series: Series,
 }
 
+impl Ranked<'_> {
+    /// The interquartile mean of its scores.
+    fn iqm(&self) -> Option<f64> {
+        Some(self.agent.figure(Aggregate::InterquartileMean)?.value)
+    }
+}
+
 /// The agents that have figures over all environments, the best first.
 fn ranked<'a>(report: &Report, scores: &'a SuiteScores) -> Vec<Ranked<'a>> {
     let look = |agent: &SuiteAgent| {
@@ -78,20 +85,18 @@ fn ranked<'a>(report: &Report, scores: &'a SuiteScores) -> Vec<Ranked<'a>> {
             Some(Ranked { number, agent, scores: agent.scores.as_deref()?, series: look(agent)? })
         })
         .collect();
-    let value = |one: &Ranked| Aggregate::InterquartileMean.of(one.scores).unwrap_or(f64::MIN);
+    let value = |one: &Ranked| one.iqm().unwrap_or(f64::MIN);
     ranked.sort_by(|a, b| value(b).total_cmp(&value(a)));
     ranked
 }
 
 /// Every figure of every agent with its interval: rows of dots and lines, and a table.
 fn intervals(ranked: &[Ranked<'_>]) -> anyhow::Result<Figure> {
-    let estimate = |one: &Ranked, aggregate: Aggregate| {
-        (aggregate.of(one.scores).unwrap_or(f64::NAN), aggregate.interval(one.scores))
-    };
-    let all: Vec<Vec<(f64, Option<Interval>)>> =
-        ranked.iter().map(|one| Aggregate::ALL.map(|a| estimate(one, a)).into()).collect();
+    let all: Vec<Vec<Estimate>> = (ranked.iter())
+        .map(|one| Aggregate::ALL.into_iter().filter_map(|a| one.agent.figure(a)).collect())
+        .collect();
     let rows = ranked.iter().zip(&all).map(|(one, figures)| {
-        let cells = figures.iter().map(|(value, interval)| {
+        let cells = figures.iter().map(|Estimate { value, interval }| {
             let cell = Cell::new(format::fixed(*value, 2));
             interval.map_or(cell.clone(), |range| cell.with_note(range_of(range)))
         });
@@ -110,7 +115,7 @@ fn intervals(ranked: &[Ranked<'_>]) -> anyhow::Result<Figure> {
         rows: rows.collect(),
     };
     let ends = all.iter().flat_map(|figures| {
-        let (value, interval) = figures[0];
+        let Estimate { value, interval } = figures[0];
         interval.map_or([value, value], |range| [range.low, range.high])
     });
     let x = Axis::around("interquartile mean of normalised scores", ends.chain([0.0, 1.0]));
@@ -121,7 +126,7 @@ fn intervals(ranked: &[Ranked<'_>]) -> anyhow::Result<Figure> {
         let y = count - 1.0 - row as f64;
         let data = vec![("series", one.number as u64)];
         let class = one.series.class.clone();
-        let (value, interval) = figures[0];
+        let Estimate { value, interval } = figures[0];
         layers.push(Layer::RowLabel { y, text: one.series.label.clone() });
         if let Some(range) = interval {
             let points = vec![(range.low, y), (range.high, y)];
@@ -164,7 +169,7 @@ fn profile(ranked: &[Ranked<'_>]) -> anyhow::Result<Option<Figure>> {
     let lines = ranked.iter().map(|one| {
         let profile = suite::performance_profile(one.scores, &thresholds);
         let points = thresholds.iter().copied().zip(profile).collect();
-        let rank = Rank::By(Aggregate::InterquartileMean.of(one.scores));
+        let rank = Rank::By(one.iqm());
         PlotLine { rank, ..PlotLine::plain(one.number, &one.series, vec![points]) }
     });
     let rows = ranked.iter().map(|one| {

@@ -8,7 +8,7 @@ use crate::report::chart::{FULL, Size};
 use crate::report::model::{Report, Series};
 use crate::report::plot::{Horizontal, Plot, PlotLine};
 use crate::results::aggregate::Against;
-use crate::results::{Reached, SeedSummary};
+use crate::results::{AgentSummary, Reached, SeedSummary};
 use crate::{format, stats};
 
 /// The section.
@@ -20,12 +20,12 @@ impl Section for Threshold {
     }
 
     fn title(&self) -> &'static str {
-        "Time to threshold"
+        "Training time to threshold"
     }
 
     fn lead(&self, report: &Report) -> String {
-        let threshold = "the environment's reward threshold when the mean of its training curve's whole window first \
-                         reaches it";
+        let threshold = "the environment's reward threshold when the mean return of training, over its curve's whole \
+                         window, first reaches it";
         match Milestone::Goal.learners(report).is_empty() {
             true => format!("A seed arrives at {threshold}."),
             false => format!(
@@ -51,8 +51,13 @@ impl Section for Threshold {
                 let aims: IndexSet<String> =
                     learners.iter().map(|learner| format::number(learner.aim)).collect();
                 let aims = format::list(&aims.into_iter().collect::<Vec<_>>());
+                let short = learners.iter().filter_map(|learner| {
+                    let why = milestone.out_of_reach(report.summary(learner.series))?;
+                    Some(format!(" {}: {why}.", learner.series.label))
+                });
+                let short: String = short.collect();
                 blocks.push(Block::text(format!(
-                    "No seed has reached the {} of {aims}.",
+                    "No seed has reached the {} of {aims} in training.{short}",
                     milestone.name()
                 )));
                 continue;
@@ -94,6 +99,13 @@ impl Milestone {
             Self::Goal => seed.goal_reached.as_ref(),
             Self::Threshold => seed.threshold_reached.as_ref(),
         }
+    }
+
+    /// Why no seed of an agent can have reached it, where its trainings were too short.
+    fn out_of_reach(self, agent: &AgentSummary) -> Option<String> {
+        let windowed =
+            self == Self::Threshold || agent.goal.is_some_and(|goal| goal.window.is_some());
+        windowed.then(|| agent.short_of_window()).flatten()
     }
 
     /// The agents that have it before them.
@@ -150,7 +162,7 @@ impl Milestone {
         ];
         Table {
             caption: format!(
-                "Median over seeds until the {}, with the first and the last arrival; seeds that never arrive count \
+                "Median over seeds until training reaches the {}, with the first and the last arrival; seeds that never arrive count \
                  as longer than they were trained (Kaplan–Meier).",
                 self.name()
             ),
@@ -178,7 +190,7 @@ impl Milestone {
                 Self::Goal => "seeds-at-goal".into(),
                 Self::Threshold => "seeds-at-threshold".into(),
             },
-            title: format!("Seeds that have reached the {}", self.name()),
+            title: format!("Seeds that have reached the {} in training", self.name()),
             y: "share of seeds arrived".into(),
             share: true,
             x: Against::ALL.map(Horizontal::from).into(),

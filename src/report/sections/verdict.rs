@@ -6,8 +6,8 @@ use crate::format;
 use crate::record::RunStatus;
 use crate::regression;
 use crate::report::model::{Report, Series};
-use crate::results::suite::{self, Aggregate, SuiteAgent, SuiteScores};
-use crate::results::weak_evidence;
+use crate::results::suite::{self, Aggregate, Estimate, SuiteAgent, SuiteScores};
+use crate::results::{ended_early, weak_evidence};
 use crate::stats::{self, Bootstrap};
 
 /// The most agents that get a figure of their own below the headline.
@@ -89,6 +89,9 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         if !weak.is_empty() {
             points.push(format!("{of}Weak evidence: {}.", weak.join("; ")));
         }
+        if ended_early(&run.summary).is_some() && tone == "good" {
+            tone = "mixed";
+        }
         // A run that goes on says so at the top.
         if open > 0 && report.progress.is_none() {
             let why = match run.info.as_ref().map(|info| info.status) {
@@ -151,21 +154,21 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
 fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static str) {
     let iqm = Aggregate::InterquartileMean;
     let mut ranked: Vec<_> = (scores.whole())
-        .filter_map(|(agent, scores)| Some((agent, scores, iqm.of(scores)?)))
+        .filter_map(|(agent, scores)| Some((agent, scores, agent.figure(iqm)?)))
         .collect();
-    ranked.sort_by(|a, b| b.2.total_cmp(&a.2));
-    let [(best, own, value), rest @ ..] = &ranked[..] else {
+    ranked.sort_by(|a, b| b.2.value.total_cmp(&a.2.value));
+    let [(best, own, figure), rest @ ..] = &ranked[..] else {
         return ("There are no figures over all environments.".into(), None, "open");
     };
     let environments = format::plural(scores.environments.len(), "environment");
-    let interval = iqm.interval(own).map_or(String::new(), |range| {
+    let interval = figure.interval.map_or(String::new(), |range| {
         let ends = [range.low, range.high].map(|end| format::fixed(end, 2));
         format!(" [{}]", ends.join(", "))
     });
     let first = format!(
         "{} has the highest interquartile mean over {environments}: {}{interval} of the reference",
         best.name,
-        format::fixed(*value, 2)
+        format::fixed(figure.value, 2)
     );
     let Some((next, others, _)) = rest.first() else { return (format!("{first}."), None, "open") };
     let (probability, range) = suite::improvement(own, others).unwrap_or((0.5, None));
@@ -186,20 +189,21 @@ fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static 
 
 /// The interquartile mean of each agent's scores over all environments.
 fn suite_figures(report: &Report, scores: &SuiteScores) -> Vec<KeyFigure> {
-    let iqm = Aggregate::InterquartileMean;
-    let figure = |(agent, scores): (&SuiteAgent, &[Vec<f64>])| {
+    let environments = format::plural(scores.environments.len(), "environment");
+    let figure = |agent: &SuiteAgent| {
+        let Estimate { value, interval } = agent.figure(Aggregate::InterquartileMean)?;
         let class = report.series.iter().find(|series| series.name == agent.name);
-        let interval = iqm.interval(scores).map_or(String::new(), |range| {
+        let interval = interval.map_or(String::new(), |range| {
             format!("{} – {}, ", format::fixed(range.low, 2), format::fixed(range.high, 2))
         });
-        KeyFigure {
+        Some(KeyFigure {
             label: agent.name.clone(),
             class: class.map(|series| series.class.clone()).unwrap_or_default(),
-            value: iqm.of(scores).map_or("–".into(), |value| format::fixed(value, 2)),
-            note: format!("{interval}{}", format::plural(scores.len(), "environment")),
-        }
+            value: format::fixed(value, 2),
+            note: format!("{interval}{environments}"),
+        })
     };
-    scores.whole().map(figure).take(MOST_FIGURES).collect()
+    scores.agents.iter().filter_map(figure).take(MOST_FIGURES).collect()
 }
 
 /// The best agent of each environment of a suite, where several learn.
@@ -279,7 +283,7 @@ fn goal_of(report: &Report, series: &Series) -> Option<String> {
     let (reached, all) = arrived(report, series)?;
     let goal = summary.goal?;
     let mean = if goal.window.is_some() { "mean" } else { "running" };
-    let what = format!("a {mean} return of {}", format::number(goal.r#return));
+    let what = format!("a {mean} return of {} in training", format::number(goal.r#return));
     let name = &series.label;
     let so_far = if report.progress.is_some() { " so far" } else { "" };
     let times = || summary.seeds.iter().filter_map(|seed| Some(seed.goal_reached?.episodes));
@@ -295,6 +299,11 @@ fn goal_of(report: &Report, series: &Series) -> Option<String> {
             format!("within {}", format::plural(most as usize, "episode"))
         }
     };
+    if let (0, Some(short)) = (reached, goal.window.and_then(|_| summary.short_of_window())) {
+        let name = if all == 1 { name.clone() } else { format!("No seed of {name}") };
+        let not = if all == 1 { "cannot have" } else { "can have" };
+        return Some(format!("{name} {not} reached {what}{so_far}: {short}."));
+    }
     Some(match reached {
         0 if all == 1 => format!("{name} did not reach {what} {after}{so_far}."),
         0 => format!("No seed of {name} reached {what} {after}{so_far}."),
@@ -409,21 +418,22 @@ fn above(mean: f64, other: f64) -> bool {
     stats::difference_of_means(&[other], &[mean]).is_some_and(|difference| difference > 0.0)
 }
 
+/// Whether the evaluations after training reach the reward threshold; of training the section on it tells.
 fn threshold(report: &Report) -> Option<String> {
     let threshold = report.threshold()?;
-    let number = format::number(threshold);
+    let aim = format!("the reward threshold of {} when evaluated", format::number(threshold));
     let learned: Vec<&Series> =
         report.learners().map(|(_, series)| series).filter(|s| !s.scores.is_empty()).collect();
     if let [series] = learned[..] {
         let (name, seeds) = (&series.label, series.scores.len());
         return Some(match series.scores.iter().filter(|score| **score >= threshold).count() {
-            0 => format!("{name} does not reach the reward threshold of {number}."),
-            _ if seeds == 1 => format!("{name} reaches the reward threshold of {number}."),
+            0 => format!("{name} does not reach {aim}."),
+            _ if seeds == 1 => format!("{name} reaches {aim}."),
             n if n == seeds => {
-                format!("All {n} seeds of {name} reach the reward threshold of {number}.")
+                format!("All {n} seeds of {name} reach {aim}.")
             }
-            1 => format!("1 of {seeds} seeds of {name} reaches the reward threshold of {number}."),
-            n => format!("{n} of {seeds} seeds of {name} reach the reward threshold of {number}."),
+            1 => format!("1 of {seeds} seeds of {name} reaches {aim}."),
+            n => format!("{n} of {seeds} seeds of {name} reach {aim}."),
         });
     }
     let reached: Vec<String> = (learned.iter())
@@ -432,16 +442,14 @@ fn threshold(report: &Report) -> Option<String> {
         .collect();
     Some(match (reached.len(), learned.len()) {
         (_, 0) => return None,
-        (0, _) => format!("No agent reaches the reward threshold of {number} on average."),
+        (0, _) => format!("No agent reaches {aim}, on average."),
         (n, all) if n == all => {
-            format!("All learned agents reach the reward threshold of {number} on average.")
+            format!("All learned agents reach {aim}, on average.")
         }
         (1, _) => {
-            format!("Only {} reaches the reward threshold of {number} on average.", reached[0])
+            format!("Only {} reaches {aim}, on average.", reached[0])
         }
-        (n, all) => format!(
-            "{n} of {all} learned agents reach the reward threshold of {number} on average."
-        ),
+        (n, all) => format!("{n} of {all} learned agents reach {aim}, on average."),
     })
 }
 

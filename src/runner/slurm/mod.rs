@@ -461,7 +461,9 @@ impl Slurm<'_> {
         match &*how {
             "FAILED" | "COMPLETED" | "OUT_OF_MEMORY" => {
                 let words = trial.last_words(self.run);
-                trial.dir.write_exit(format!("its job ended without a result ({how}){words}"))?;
+                let cause = format!("its job ended without a result ({how}){words}");
+                self.observer.died(trial.plan, &cause);
+                trial.dir.write_exit(cause)?;
                 self.stop(trial, TrialStatus::Died);
             }
             how => self.again(trial, &format!("its job ended ({how})"))?,
@@ -478,7 +480,8 @@ impl Slurm<'_> {
             trial.task = None;
             trial.gone = None;
             self.observer.stopped(trial.plan);
-            self.observer.again(trial.plan, cause);
+            self.observer.died(trial.plan, cause);
+            self.observer.again(trial.plan);
             return Ok(());
         }
         let what_to_do = if cause.contains("CANCELLED") {

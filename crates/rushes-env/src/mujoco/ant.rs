@@ -49,7 +49,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::environment::{MujocoEnv, Robot, Task, Version, show};
 use super::options::{CameraConfig, Range, check_noise, options};
 use super::{add_normal, add_uniform, all_finite, card, control_cost};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -224,32 +224,19 @@ impl Task for Ant {
         Ok(Step::new((forward + survive) - (f64::from(ctrl) + contact), terminated))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
         let skipped = 2 * usize::from(self.config.exclude_current_positions_from_observation);
+        let (qpos, qvel) = (robot.qpos(), robot.qvel());
+        show(see, "qpos", skipped..qpos.len(), |i| qpos[i]);
+        show(see, "qvel", 0..qvel.len(), |i| qvel[i]);
         let forces = robot.numbers(Numbers::CfrcExt);
-        let shown = match self.version {
-            Version::V5 if self.config.include_cfrc_ext_in_observation => &forces[6..],
-            Version::V4 if self.config.use_contact_forces => forces,
-            _ => &[],
-        };
-        let range = self.config.contact_force_range.bounds();
-        let shown = shown.iter().map(move |&force| clip(force, range));
-        robot.qpos()[skipped..].iter().chain(robot.qvel()).copied().chain(shown)
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        let skipped = 2 * usize::from(self.config.exclude_current_positions_from_observation);
-        let forces = robot.numbers(Numbers::CfrcExt).len();
         let felt = match self.version {
-            Version::V5 if self.config.include_cfrc_ext_in_observation => 6..forces,
-            Version::V4 if self.config.use_contact_forces => 0..forces,
+            Version::V5 if self.config.include_cfrc_ext_in_observation => 6..forces.len(),
+            Version::V4 if self.config.use_contact_forces => 0..forces.len(),
             _ => 0..0,
         };
-        vec![
-            ("qpos", skipped..robot.qpos().len()),
-            ("qvel", 0..robot.qvel().len()),
-            ("cfrc_ext", felt),
-        ]
+        let range = self.config.contact_force_range.bounds();
+        show(see, "cfrc_ext", felt, |i| clip(forces[i], range));
     }
 
     fn info(&self, robot: &Robot) -> Info {

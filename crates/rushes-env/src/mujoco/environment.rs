@@ -1,11 +1,12 @@
 //! What all MuJoCo environments are: a simulation, a task in it, and a camera (Gymnasium's `MujocoEnv`).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rushes_mujoco::{Model, MujocoError, Numbers, Simulation};
 use rushes_rng::NpRandom;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::names::Names;
 use super::options::Setup;
@@ -13,9 +14,9 @@ use super::picture::Picture;
 use crate::draw::Canvas;
 use crate::environment::{Env, EnvError, Info, Step, Trace};
 use crate::meaning::Meaning;
+use crate::option_file::OptionFile;
 use crate::problem::Problem;
 use crate::space::{Action, Space};
-use crate::spec::{OptionFile, Options};
 
 /// Which of Gymnasium's definitions an environment follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +26,6 @@ pub(super) enum Version {
     /// The present one.
     V5,
 }
-
-/// Arrays and the indices of their numbers.
-pub(super) type Parts = Vec<(&'static str, std::ops::Range<usize>)>;
 
 /// What tells one environment from another: where it starts, what it rewards and what it shows.
 ///
@@ -40,14 +38,22 @@ pub(super) trait Task: Clone + 'static {
     /// Advances by one action.
     fn step(&mut self, robot: &mut Robot, action: &[f32]) -> Result<Step, EnvError>;
 
-    /// What is observed.
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a;
-
-    /// MuJoCo's names of what is observed, in the same order.
-    fn parts(&self, robot: &Robot) -> Parts;
+    /// Gives `see` what is observed, number by number: MuJoCo's name of the array that it is of, its place there, and its
+    /// value; see [`show`].
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64));
 
     /// The `info` of the last reset or step.
     fn info(&self, robot: &Robot) -> Info;
+}
+
+/// Gives `see` the numbers of an array in this range.
+pub(super) fn show(
+    see: &mut impl FnMut(&'static str, usize, f64),
+    array: &'static str,
+    range: Range<usize>,
+    value: impl Fn(usize) -> f64,
+) {
+    range.for_each(|i| see(array, i, value(i)));
 }
 
 /// A simulation that a task acts in.
@@ -105,10 +111,9 @@ impl Robot {
         &self.init_qpos
     }
 
-    /// What every number of these parts is.
-    fn meanings(&self, parts: Parts) -> Vec<Meaning> {
-        let names = Names::of(self.simulation.model());
-        parts.into_iter().flat_map(|(part, range)| names.meanings(part, range)).collect()
+    /// What its numbers are called.
+    fn names(&self) -> Names {
+        Names::of(self.simulation.model())
     }
 
     /// What the bodies of these names are numbered.
@@ -150,6 +155,8 @@ pub(super) struct MujocoEnv<T> {
     observation_space: Space,
     action_space: Space,
     np_random: NpRandom,
+    /// Where the model is, from the root, if it is a user's own.
+    model_file: Option<PathBuf>,
 }
 
 impl<T: Task> MujocoEnv<T> {
@@ -171,7 +178,8 @@ impl<T: Task> MujocoEnv<T> {
             simulation,
         };
         let task = task(&robot)?;
-        let observed = task.observation(&robot).count();
+        let mut observed = 0;
+        task.observe(&robot, &mut |_, _, _| observed += 1);
         let range = robot.numbers(Numbers::CtrlRange);
         let bounds =
             |which| range.iter().skip(which).step_by(2).map(|&bound| bound as f32).collect();
@@ -187,7 +195,12 @@ impl<T: Task> MujocoEnv<T> {
             let message = "expected a model with at least one actuator, found none";
             return Err(Problem::new(&["xml_file"], message));
         }
+        let model_file =
+            is_own(&setup.xml_file).then(|| std::path::absolute(expanded(&setup.xml_file)));
+        let model_file = model_file.transpose();
         Ok(Box::new(Self {
+            model_file: model_file
+                .map_err(|error| Problem::new(&["xml_file"], error.to_string()))?,
             action_space: Space::float_box(low, high, vec![controls]),
             observation_space: Space::symmetric_box(vec![f32::INFINITY; observed]),
             picture: Arc::new(picture),
@@ -198,10 +211,17 @@ impl<T: Task> MujocoEnv<T> {
     }
 }
 
-/// Compiles one of Gymnasium's models by its name, or a user's own by its path.
+/// The extension of models in MuJoCo's binary form.
+const BINARY: &str = "mjb";
+
+/// Compiles one of Gymnasium's models by its name, or a user's own by its path; one in binary form is read.
 fn compile(xml_file: &str) -> Result<Model, Problem> {
-    let model = if xml_file.starts_with(['.', '/', '~']) {
-        Model::from_file(&expanded(xml_file))
+    let model = if is_own(xml_file) {
+        let path = expanded(xml_file);
+        match path.extension().is_some_and(|extension| extension == BINARY) {
+            true => Model::from_binary(&path),
+            false => Model::from_file(&path),
+        }
     } else {
         let Some((name, xml)) = super::MODELS.iter().find(|(name, _)| *name == xml_file) else {
             let known: Vec<_> = super::MODELS.iter().map(|(name, _)| *name).collect();
@@ -218,16 +238,9 @@ fn compile(xml_file: &str) -> Result<Model, Problem> {
     })
 }
 
-/// The user's own model among these options: its whole path, and a hash of all that it is once it is compiled.
-pub(super) fn files(options: &Options) -> Result<Vec<OptionFile>, Problem> {
-    let is_own = |file: &&str| file.starts_with(['.', '/', '~']);
-    let Some(file) = options.get("xml_file").and_then(Value::as_str).filter(is_own) else {
-        return Ok(Vec::new());
-    };
-    let wrong = |message: String| Problem::new(&["xml_file"], message);
-    let model = compile(file)?.to_bytes().map_err(|error| wrong(error.to_string()))?;
-    let path = std::path::absolute(expanded(file)).map_err(|error| wrong(error.to_string()))?;
-    Ok(vec![OptionFile::new("xml_file", path, &model)])
+/// Whether a model is a user's own, and no name of one of Gymnasium's.
+fn is_own(xml_file: &str) -> bool {
+    xml_file.starts_with(['.', '/', '~'])
 }
 
 /// A path with the user's folder for `~`.
@@ -248,11 +261,14 @@ impl<T: Task> Env for MujocoEnv<T> {
     }
 
     fn observation_meanings(&self) -> Vec<Meaning> {
-        self.robot.meanings(self.task.parts(&self.robot))
+        let (names, mut meanings) = (self.robot.names(), Vec::new());
+        self.task.observe(&self.robot, &mut |array, i, _| meanings.push(names.meaning(array, i)));
+        meanings
     }
 
     fn action_meanings(&self) -> Vec<Meaning> {
-        self.robot.meanings(vec![("ctrl", 0..self.action_space.len())])
+        let names = self.robot.names();
+        (0..self.action_space.len()).map(|i| names.meaning("ctrl", i)).collect()
     }
 
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
@@ -273,9 +289,12 @@ impl<T: Task> Env for MujocoEnv<T> {
     }
 
     fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
-        for (out, value) in observation.iter_mut().zip(self.task.observation(&self.robot)) {
-            *out = value as f32;
-        }
+        let mut slots = observation.iter_mut();
+        self.task.observe(&self.robot, &mut |_, _, value| {
+            if let Some(slot) = slots.next() {
+                *slot = value as f32;
+            }
+        });
         Ok(())
     }
 
@@ -292,7 +311,14 @@ impl<T: Task> Env for MujocoEnv<T> {
             observation_space: self.observation_space.clone(),
             action_space: self.action_space.clone(),
             np_random: self.np_random.clone(),
+            model_file: self.model_file.clone(),
         }))
+    }
+
+    fn option_files(&self) -> Result<Vec<OptionFile>, EnvError> {
+        let Some(path) = self.model_file.clone() else { return Ok(Vec::new()) };
+        let content = self.robot.simulation.model().to_bytes()?;
+        Ok(vec![OptionFile { option: "xml_file".into(), path, content, extension: BINARY }])
     }
 
     fn frame_size(&self) -> (u32, u32) {
@@ -313,9 +339,11 @@ impl<T: Task> Env for MujocoEnv<T> {
     }
 
     fn trace(&self) -> Trace {
+        let mut observation = Vec::new();
+        self.task.observe(&self.robot, &mut |_, _, value| observation.push(value));
         Trace {
             state: [self.robot.qpos(), self.robot.qvel()].concat(),
-            observation: self.task.observation(&self.robot).collect(),
+            observation,
             ..Trace::default()
         }
     }

@@ -45,7 +45,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::environment::{MujocoEnv, Robot, Task, Version, show};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
 use super::{add_normal, add_uniform, card, control_cost};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -129,14 +129,11 @@ impl Task for HalfCheetah {
         Ok(Step::new(forward - f64::from(ctrl), false))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
         let skipped = usize::from(self.config.exclude_current_positions_from_observation);
-        robot.qpos()[skipped..].iter().chain(robot.qvel()).copied()
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        let skipped = usize::from(self.config.exclude_current_positions_from_observation);
-        vec![("qpos", skipped..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
+        let (qpos, qvel) = (robot.qpos(), robot.qvel());
+        show(see, "qpos", skipped..qpos.len(), |i| qpos[i]);
+        show(see, "qvel", 0..qvel.len(), |i| qvel[i]);
     }
 
     fn info(&self, robot: &Robot) -> Info {

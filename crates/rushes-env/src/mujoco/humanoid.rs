@@ -56,7 +56,7 @@ use rushes_mujoco::Numbers;
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::environment::{MujocoEnv, Robot, Task, Version, show};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
 use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -139,53 +139,32 @@ fn make(config: Config, version: Version) -> Result<Box<dyn Env>, Problem> {
     })
 }
 
-/// What both humanoids show of the simulation.
-pub(super) fn observed<'a>(
-    robot: &'a Robot,
-    version: Version,
-    exclude_positions: bool,
-    [cinert, cvel, qfrc_actuator, cfrc_ext]: [bool; 4],
-) -> impl Iterator<Item = f64> + 'a {
-    let skipped = 2 * usize::from(exclude_positions);
-    // v4 keeps the world and the torso's free joint.
-    let part = |included: bool, numbers, constant| match version {
-        Version::V4 => robot.numbers(numbers),
-        Version::V5 if included => &robot.numbers(numbers)[constant..],
-        Version::V5 => &[],
-    };
-    robot.qpos()[skipped..]
-        .iter()
-        .chain(robot.qvel())
-        .chain(part(cinert, Numbers::Cinert, 10))
-        .chain(part(cvel, Numbers::Cvel, 6))
-        .chain(part(qfrc_actuator, Numbers::QfrcActuator, 6))
-        .chain(part(cfrc_ext, Numbers::CfrcExt, 6))
-        .copied()
-}
-
-/// What [`observed`] shows.
-pub(super) fn observed_parts(
+/// What both humanoids observe of the simulation.
+pub(super) fn observe(
     robot: &Robot,
     version: Version,
     exclude_positions: bool,
     [cinert, cvel, qfrc_actuator, cfrc_ext]: [bool; 4],
-) -> Parts {
-    let part = |included: bool, numbers, constant: usize| {
-        let all = robot.numbers(numbers).len();
-        match version {
-            Version::V4 => 0..all,
-            Version::V5 if included => constant..all,
+    see: &mut impl FnMut(&'static str, usize, f64),
+) {
+    let (qpos, qvel) = (robot.qpos(), robot.qvel());
+    show(see, "qpos", 2 * usize::from(exclude_positions)..qpos.len(), |i| qpos[i]);
+    show(see, "qvel", 0..qvel.len(), |i| qvel[i]);
+    for (name, included, numbers, constant) in [
+        ("cinert", cinert, Numbers::Cinert, 10),
+        ("cvel", cvel, Numbers::Cvel, 6),
+        ("qfrc_actuator", qfrc_actuator, Numbers::QfrcActuator, 6),
+        ("cfrc_ext", cfrc_ext, Numbers::CfrcExt, 6),
+    ] {
+        let values = robot.numbers(numbers);
+        // v4 keeps the world and the torso's free joint.
+        let shown = match version {
+            Version::V4 => 0..values.len(),
+            Version::V5 if included => constant..values.len(),
             Version::V5 => 0..0,
-        }
-    };
-    vec![
-        ("qpos", 2 * usize::from(exclude_positions)..robot.qpos().len()),
-        ("qvel", 0..robot.qvel().len()),
-        ("cinert", part(cinert, Numbers::Cinert, 10)),
-        ("cvel", part(cvel, Numbers::Cvel, 6)),
-        ("qfrc_actuator", part(qfrc_actuator, Numbers::QfrcActuator, 6)),
-        ("cfrc_ext", part(cfrc_ext, Numbers::CfrcExt, 6)),
-    ]
+        };
+        show(see, name, shown, |i| values[i]);
+    }
 }
 
 /// `weight` × the sum of the squared external forces, clipped.
@@ -254,7 +233,7 @@ impl Task for Humanoid {
         Ok(Step::new((forward + survive) - (ctrl + contact), terminated))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
         let included = [
             self.config.include_cinert_in_observation,
             self.config.include_cvel_in_observation,
@@ -262,21 +241,7 @@ impl Task for Humanoid {
             self.config.include_cfrc_ext_in_observation,
         ];
         let exclude = self.config.exclude_current_positions_from_observation;
-        observed(robot, self.version, exclude, included)
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        observed_parts(
-            robot,
-            self.version,
-            self.config.exclude_current_positions_from_observation,
-            [
-                self.config.include_cinert_in_observation,
-                self.config.include_cvel_in_observation,
-                self.config.include_qfrc_actuator_in_observation,
-                self.config.include_cfrc_ext_in_observation,
-            ],
-        )
+        observe(robot, self.version, exclude, included, see);
     }
 
     fn info(&self, robot: &Robot) -> Info {

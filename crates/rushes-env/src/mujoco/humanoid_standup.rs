@@ -29,8 +29,8 @@ use rushes_mujoco::Numbers;
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
-use super::humanoid::{contact_cost, observed, observed_parts, tendons};
+use super::environment::{MujocoEnv, Robot, Task, Version};
+use super::humanoid::{contact_cost, observe, tendons};
 use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
 use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -143,7 +143,7 @@ impl Task for HumanoidStandup {
         Ok(Step::new(up - ctrl - impact + 1.0, false))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
         let included = [
             self.config.include_cinert_in_observation,
             self.config.include_cvel_in_observation,
@@ -151,21 +151,7 @@ impl Task for HumanoidStandup {
             self.config.include_cfrc_ext_in_observation,
         ];
         let exclude = self.config.exclude_current_positions_from_observation;
-        observed(robot, self.version, exclude, included)
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        observed_parts(
-            robot,
-            self.version,
-            self.config.exclude_current_positions_from_observation,
-            [
-                self.config.include_cinert_in_observation,
-                self.config.include_cvel_in_observation,
-                self.config.include_qfrc_actuator_in_observation,
-                self.config.include_cfrc_ext_in_observation,
-            ],
-        )
+        observe(robot, self.version, exclude, included, see);
     }
 
     fn info(&self, robot: &Robot) -> Info {

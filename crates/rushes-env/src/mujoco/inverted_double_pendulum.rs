@@ -38,7 +38,7 @@ use rushes_mujoco::Numbers;
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::environment::{MujocoEnv, Robot, Task, Version, show};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
 use super::{add_normal, add_uniform, card, clipped};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -147,26 +147,15 @@ impl Task for InvertedDoublePendulum {
         Ok(Step::new(alive - distance - velocity, terminated))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
-        let (cart, poles) = robot.qpos().split_at(1);
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
+        let (qpos, qvel) = (robot.qpos(), robot.qvel());
         let forces = robot.numbers(Numbers::QfrcConstraint);
         let shown = if self.version == Version::V5 { 1 } else { forces.len() };
-        let sines = poles.iter().map(|angle| angle.sin());
-        let cosines = poles.iter().map(|angle| angle.cos());
-        let clipped_ones = robot.qvel().iter().chain(&forces[..shown]).map(|&value| clipped(value));
-        cart.iter().copied().chain(sines).chain(cosines).chain(clipped_ones)
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        let (qpos, qvel) = (robot.qpos().len(), robot.qvel().len());
-        let shown = if self.version == Version::V5 { 1 } else { qvel };
-        vec![
-            ("qpos", 0..1),
-            ("sin qpos", 1..qpos),
-            ("cos qpos", 1..qpos),
-            ("qvel", 0..qvel),
-            ("qfrc_constraint", 0..shown),
-        ]
+        show(see, "qpos", 0..1, |i| qpos[i]);
+        show(see, "sin qpos", 1..qpos.len(), |i| qpos[i].sin());
+        show(see, "cos qpos", 1..qpos.len(), |i| qpos[i].cos());
+        show(see, "qvel", 0..qvel.len(), |i| clipped(qvel[i]));
+        show(see, "qfrc_constraint", 0..shown, |i| clipped(forces[i]));
     }
 
     fn info(&self, _: &Robot) -> Info {

@@ -31,7 +31,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::environment::{MujocoEnv, Robot, Task, Version, show};
 use super::options::{CameraConfig, SINCE_V5, check_noise, options};
 use super::{add_uniform, all_finite, card};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -108,12 +108,10 @@ impl Task for InvertedPendulum {
         Ok(Step::new(reward.into(), terminated))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
-        robot.qpos().iter().chain(robot.qvel()).copied()
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        vec![("qpos", 0..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
+        let (qpos, qvel) = (robot.qpos(), robot.qvel());
+        show(see, "qpos", 0..qpos.len(), |i| qpos[i]);
+        show(see, "qvel", 0..qvel.len(), |i| qvel[i]);
     }
 
     fn info(&self, _: &Robot) -> Info {

@@ -3,8 +3,6 @@
 //! The models are Gymnasium 1.1.1's and part of the program; MuJoCo's library is opened when the first environment is
 //! made, see [`rushes_mujoco`].
 
-use std::sync::Arc;
-
 pub use rushes_mujoco::LibraryError;
 use rushes_rng::NpRandom;
 use schemars::JsonSchema;
@@ -34,6 +32,7 @@ pub mod reacher;
 mod solid;
 pub mod swimmer;
 pub mod walker2d;
+mod walking;
 
 /// Gymnasium's models by the names of their files.
 const MODELS: &[(&str, &str)] = &[
@@ -84,10 +83,5 @@ fn card<C: DeserializeOwned + JsonSchema + 'static>(
     let still = BuiltinPolicy::new("still", "leaves all motors off", |_: C| {
         Ok(Box::new(FromFn(|_: &[f32], action: &mut [f32]| action.fill(0.0))))
     });
-    EnvSpec {
-        family: MUJOCO.into(),
-        policies: vec![still],
-        files: Arc::new(environment::files),
-        ..EnvSpec::new(id, make)
-    }
+    EnvSpec { family: MUJOCO.into(), policies: vec![still], ..EnvSpec::new(id, make) }
 }

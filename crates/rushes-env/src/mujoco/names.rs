@@ -1,7 +1,5 @@
 //! What the numbers of a model are, by the names of its joints, bodies and actuators.
 
-use std::ops::Range;
-
 use rushes_mujoco::{Joint, JointKind, Kind, Model};
 
 use crate::meaning::Meaning;
@@ -49,12 +47,8 @@ impl Names {
         }
     }
 
-    /// What the numbers of `part`, an array of MuJoCo's by its name, are.
-    pub(super) fn meanings(&self, part: &str, range: Range<usize>) -> Vec<Meaning> {
-        range.map(|i| self.meaning(part, i)).collect()
-    }
-
-    fn meaning(&self, part: &str, i: usize) -> Meaning {
+    /// What number `i` of `part`, an array of MuJoCo's by its name, is.
+    pub(super) fn meaning(&self, part: &str, i: usize) -> Meaning {
         let of = |what: &Meaning, name: String, unit: &str| Meaning {
             name,
             unit: if unit.is_empty() { String::new() } else { format!("{}{unit}", what.unit) },

@@ -2,13 +2,13 @@
 //!
 //! The picture is divided into tiles, and a ray is held against the solids and shadows only whose outlines reach its
 //! tile. One light far away throws shadows on the ground; the ground's pattern is averaged over each pixel, so that it
-//! does not flicker in the distance. Nothing depends on the machine's graphics.
+//! does not flicker in the distance. A texture is drawn as the checker that it is, any other as its mean colour. Nothing depends on the machine's graphics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use glam::{Mat3A, Vec3A};
-use rushes_mujoco::{Geom, Kind, Numbers, Shape, Simulation};
+use rushes_mujoco::{Geom, HeightField, Kind, Model, Numbers, Shape, Simulation, Tendon, Texture};
 
 use super::mesh::Mesh;
 use super::options::Setup;
@@ -31,8 +31,11 @@ const LIGHT: Vec3A = Vec3A::new(0.2296, -0.3214, 0.9187);
 const SHADOW: f32 = 0.62;
 /// Brightness of the ground's two kinds of squares.
 const SQUARES: [f32; 2] = [0.62, 0.50];
-/// Red, green and blue of the ground at full brightness.
-const GROUND: [f32; 3] = [0.93, 0.98, 1.05];
+/// Red, green and blue of a ground that has no texture, at full brightness.
+const GROUND: Vec3A = Vec3A::new(0.93, 0.98, 1.05);
+/// The share of a texture's colour that light brings back, and the colour that a full mirror adds to it.
+const LIT: f32 = 0.78;
+const MIRRORED: Vec3A = Vec3A::new(0.42, 0.52, 0.66);
 /// How fast the ground fades into the sky, a metre.
 const FOG: f32 = 0.05;
 
@@ -52,11 +55,22 @@ struct View {
     fovy: f32,
 }
 
+/// A geom or a site, with what is made of it once.
+struct Part {
+    geom: Geom,
+    /// The triangles that it consists of, where it does.
+    mesh: Option<Arc<Mesh>>,
+    /// Its colour; of a textured plane that of its pattern's middle.
+    color: Vec3A,
+    /// What the one kind of squares of a textured plane has more than the middle, and the other less.
+    contrast: Vec3A,
+}
+
 /// How an environment's picture is taken.
 pub(super) struct Picture {
-    geoms: Vec<Geom>,
-    /// The meshes that geoms consist of, by their numbers.
-    meshes: BTreeMap<usize, Arc<Mesh>>,
+    geoms: Vec<Part>,
+    sites: Vec<Part>,
+    tendons: Vec<Tendon>,
     camera: Camera,
     size: (u32, u32),
 }
@@ -94,15 +108,24 @@ impl Picture {
         };
         let camera =
             number.map_or_else(|| Camera::Free(free_camera(simulation, setup)), Camera::Own);
-        let geoms = model.geoms();
         let mut meshes = BTreeMap::new();
-        for geom in &geoms {
-            if let Shape::Mesh(number) = geom.shape {
-                let (vertices, faces) = model.mesh(number);
-                meshes.entry(number).or_insert_with(|| Arc::new(Mesh::new(vertices, faces)));
-            }
-        }
-        Ok(Self { geoms, meshes, camera, size: setup.frame_size })
+        let mut part = |geom: Geom| {
+            let mesh = match geom.shape {
+                Shape::Mesh(number) => Some(meshes.entry((false, number)).or_insert_with(|| {
+                    let (vertices, faces) = model.mesh(number);
+                    Arc::new(Mesh::new(vertices, faces))
+                })),
+                Shape::HeightField(number) => Some(
+                    (meshes.entry((true, number)))
+                        .or_insert_with(|| Arc::new(terrain(&model.height_field(number)))),
+                ),
+                _ => None,
+            };
+            Part::new(geom, mesh.cloned(), model)
+        };
+        let geoms = model.geoms().into_iter().map(&mut part).collect();
+        let sites = model.sites().into_iter().map(&mut part).collect();
+        Ok(Self { geoms, sites, tendons: model.tendons(), camera, size: setup.frame_size })
     }
 
     /// Width and height in pixels.
@@ -124,6 +147,81 @@ impl Picture {
         let lens = Lens::new(view, self.size, canvas);
         scene.render(&lens, canvas);
     }
+}
+
+impl Part {
+    fn new(geom: Geom, mesh: Option<Arc<Mesh>>, model: &Model) -> Self {
+        let [red, green, blue, _] = geom.rgba;
+        let own = Vec3A::new(red, green, blue);
+        let Some(texture) = geom.texture.map(|number| model.texture(number)) else {
+            return Self { geom, mesh, color: own, contrast: Vec3A::ZERO };
+        };
+        let (color, contrast) = checker(&texture);
+        if geom.shape != Shape::Plane {
+            return Self { geom, mesh, color: own * color, contrast: Vec3A::ZERO };
+        }
+        let mirrored = MIRRORED * geom.reflectance.clamp(0.0, 1.0);
+        let light = LIT * (1.0 - 0.5 * geom.reflectance.clamp(0.0, 1.0));
+        Self { geom, mesh, color: own * color * light + mirrored, contrast: own * contrast * light }
+    }
+}
+
+/// A texture as a checker: the mean of its colours, and what the quarters at its first corner and across from it have more
+/// than that. Of another pattern that is little, and the mean stands for it.
+fn checker(texture: &Texture<'_>) -> (Vec3A, Vec3A) {
+    let Texture { columns, channels, bytes, .. } = *texture;
+    let pixels: Vec<&[u8]> = bytes.chunks_exact(channels.max(1)).collect();
+    let rows = pixels.len() / columns.max(1);
+    let (mut alike, mut other) = ((Vec3A::ZERO, 0.0_f32), (Vec3A::ZERO, 0.0_f32));
+    for (index, pixel) in pixels.iter().enumerate() {
+        let (row, column) = (index / columns, index % columns);
+        let channel = |channel: usize| f32::from(*pixel.get(channel).unwrap_or(&pixel[0])) / 255.0;
+        let same = (2 * row < rows) == (2 * column < columns);
+        let (sum, count) = if same { &mut alike } else { &mut other };
+        *sum += Vec3A::new(channel(0), channel(1), channel(2));
+        *count += 1.0;
+    }
+    let [alike, other] = [alike, other].map(|(sum, count)| sum / count.max(1.0));
+    (0.5 * (alike + other), 0.5 * (alike - other))
+}
+
+/// A height field as triangles: two between four points, and walls down to its base.
+fn terrain(field: &HeightField<'_>) -> Mesh {
+    let HeightField { size, columns, heights } = *field;
+    let rows = heights.len() / columns;
+    let [half_x, half_y, top, base] = size.map(|number| number as f32);
+    let along =
+        |half: f32, index: usize, of: usize| half * (2.0 * index as f32 / (of - 1) as f32 - 1.0);
+    let place = |index: usize, z: f32| {
+        [along(half_x, index % columns, columns), along(half_y, index / columns, rows), z]
+    };
+    let points = heights.iter().enumerate();
+    let mut vertices: Vec<[f32; 3]> =
+        points.map(|(index, height)| place(index, height * top)).collect();
+    vertices.extend((0..heights.len()).map(|index| place(index, -base)));
+    let mut faces = Vec::new();
+    let mut square = |corners: [usize; 4]| {
+        let [a, b, c, d] = corners.map(|corner| corner as i32);
+        faces.extend([[a, b, c], [a, c, d]]);
+    };
+    let (at, below) = (|row: usize, column: usize| row * columns + column, heights.len());
+    for row in 1..rows {
+        for column in 1..columns {
+            let (before, left) = (row - 1, column - 1);
+            square([at(before, left), at(before, column), at(row, column), at(row, left)]);
+        }
+        for column in [0, columns - 1] {
+            let (from, to) = (at(row - 1, column), at(row, column));
+            square([from, to, to + below, from + below]);
+        }
+    }
+    for column in 1..columns {
+        for row in [0, rows - 1] {
+            let (from, to) = (at(row, column - 1), at(row, column));
+            square([from, to, to + below, from + below]);
+        }
+    }
+    Mesh::new(&vertices, &faces)
 }
 
 /// The free camera: as configured, else about the middle of the geoms, as far away as the model is large.
@@ -270,8 +368,11 @@ struct Ground {
     axes: Mat3A,
     /// Half its sides; infinite where it has no end.
     half: [f32; 2],
-    /// Squares a metre.
-    squares: f32,
+    /// Squares a metre, along both sides.
+    squares: [f32; 2],
+    /// Red, green and blue between the two kinds of squares, and what the one has more and the other less.
+    color: Vec3A,
+    contrast: Vec3A,
 }
 
 /// What is drawn.
@@ -293,28 +394,43 @@ struct Near {
 
 impl Scene {
     fn new(picture: &Picture, simulation: &Simulation, eye: Vec3A) -> Self {
-        let (positions, orientations) =
-            (simulation.numbers(Numbers::GeomXpos), simulation.numbers(Numbers::GeomXmat));
         let mut scene = Self { bodies: Vec::new(), grounds: Vec::new() };
-        for (i, geom) in picture.geoms.iter().enumerate() {
-            let [red, green, blue, opacity] = geom.rgba;
-            if geom.group >= SHOWN_GROUPS || opacity <= 0.0 {
+        for (parts, positions, orientations) in [
+            (&picture.geoms, Numbers::GeomXpos, Numbers::GeomXmat),
+            (&picture.sites, Numbers::SiteXpos, Numbers::SiteXmat),
+        ] {
+            let (positions, orientations) =
+                (simulation.numbers(positions), simulation.numbers(orientations));
+            for (i, part) in parts.iter().enumerate() {
+                let Part { geom, mesh, color, .. } = part;
+                let opacity = geom.rgba[3];
+                if geom.group >= SHOWN_GROUPS || opacity <= 0.0 {
+                    continue;
+                }
+                let (center, axes) = (point(positions, i), axes(orientations, i));
+                match geom.shape {
+                    Shape::Plane => scene.grounds.push(Ground::new(part, center, axes, eye)),
+                    Shape::Other => {}
+                    shape => {
+                        let size = Vec3A::from(geom.size);
+                        let solid = Solid::new(shape, size, geom.radius, center, axes);
+                        let solid = solid.with_mesh(mesh.clone());
+                        scene.bodies.push(Body { solid, color: *color, opacity });
+                    }
+                }
+            }
+        }
+        for (number, Tendon { group, width, rgba }) in picture.tendons.iter().enumerate() {
+            let [red, green, blue, opacity] = *rgba;
+            if *group >= SHOWN_GROUPS || opacity <= 0.0 {
                 continue;
             }
-            let (center, axes) = (point(positions, i), axes(orientations, i));
-            match geom.shape {
-                Shape::Plane => scene.grounds.push(Ground::new(geom, center, axes, eye)),
-                Shape::Other => {}
-                shape => scene.bodies.push(Body {
-                    solid: Solid::new(shape, Vec3A::from(geom.size), geom.radius, center, axes)
-                        .with_mesh(match shape {
-                            Shape::Mesh(number) => picture.meshes.get(&number).cloned(),
-                            _ => None,
-                        }),
-                    color: Vec3A::new(red, green, blue),
-                    opacity,
-                }),
-            }
+            let color = Vec3A::new(red, green, blue);
+            let parts = simulation.tendon_path(number);
+            scene.bodies.extend(parts.filter_map(|ends| {
+                let ends = ends.map(|end| Vec3A::from(end.map(|x| x as f32)));
+                Some(Body { solid: Solid::between(ends, *width)?, color, opacity })
+            }));
         }
         scene
     }
@@ -417,7 +533,7 @@ impl Scene {
                     }
                 }
             }
-            all.cover(&floor, &light, SKY + 1 + 2 * number as Met);
+            all.cover(ground, &floor, &light, SKY + 1 + 2 * number as Met);
         }
         if !near.bodies.is_empty() {
             for i in 0..N {
@@ -495,10 +611,11 @@ impl<const N: usize> Rays<N> {
     }
 }
 
-/// Where several rays meet a ground, infinitely far away where they do not, and its brightness there.
+/// Where several rays meet a ground, infinitely far away where they do not, and which kind of square is there: from 1, the
+/// one, to -1, the other.
 struct Floor<const N: usize> {
     depth: [f32; N],
-    brightness: [f32; N],
+    square: [f32; N],
 }
 
 /// What several rays see.
@@ -528,7 +645,7 @@ impl<const N: usize> Seen<N> {
 
     /// Puts a ground before what is further away; `number` is that of its shadow.
     #[inline]
-    fn cover(&mut self, floor: &Floor<N>, light: &[f32; N], number: Met) {
+    fn cover(&mut self, ground: &Ground, floor: &Floor<N>, light: &[f32; N], number: Met) {
         let mut clear = [0.0; N];
         for i in 0..N {
             let covers = floor.depth[i] < self.depth[i];
@@ -538,9 +655,10 @@ impl<const N: usize> Seen<N> {
             self.met[i] = if covers { met } else { self.met[i] };
             self.depth[i] = if covers { floor.depth[i] } else { self.depth[i] };
         }
-        for (colors, share) in self.colors.iter_mut().zip(GROUND) {
+        let channels = ground.color.to_array().into_iter().zip(ground.contrast.to_array());
+        for (colors, (color, contrast)) in self.colors.iter_mut().zip(channels) {
             for i in 0..N {
-                let ground = share * floor.brightness[i] * light[i];
+                let ground = (color + contrast * floor.square[i]) * light[i];
                 colors[i] += (ground - colors[i]) * clear[i];
             }
         }
@@ -562,25 +680,28 @@ impl<const N: usize> Seen<N> {
 }
 
 impl Ground {
-    fn new(geom: &Geom, origin: Vec3A, axes: Mat3A, eye: Vec3A) -> Self {
+    fn new(part: &Part, origin: Vec3A, axes: Mat3A, eye: Vec3A) -> Self {
+        let Part { geom, color, contrast, .. } = part;
         let inverse = axes.transpose();
         let half =
             [geom.size[0], geom.size[1]].map(|side| if side > 0.0 { side } else { f32::INFINITY });
-        Self {
-            eye: inverse * (eye - origin),
-            inverse,
-            origin,
-            axes,
-            half,
-            // A table has smaller squares than a floor.
-            squares: if half[0].min(half[1]) <= 1.0 { 5.0 } else { 1.0 },
-        }
+        let (squares, color, contrast) = match geom.texture {
+            Some(_) => (geom.repeat.map(|repeat| 2.0 * repeat), *color, *contrast),
+            None => {
+                let [light, dark] = SQUARES;
+                // A table has smaller squares than a floor.
+                let squares = if half[0].min(half[1]) <= 1.0 { 5.0 } else { 1.0 };
+                ([squares; 2], 0.5 * (light + dark) * GROUND, 0.5 * (light - dark) * GROUND)
+            }
+        };
+        let eye = inverse * (eye - origin);
+        Self { eye, inverse, origin, axes, half, squares, color, contrast }
     }
 
     /// Where rays meet the plane; it is seen from above only.
     #[inline]
     fn floor<const N: usize>(&self, rays: &Rays<N>, pixel: f32) -> Floor<N> {
-        let mut floor = Floor { depth: [f32::INFINITY; N], brightness: [0.0; N] };
+        let mut floor = Floor { depth: [f32::INFINITY; N], square: [0.0; N] };
         if self.eye.z <= 0.0 {
             return floor;
         }
@@ -595,22 +716,21 @@ impl Ground {
             let inside = (down < 0.0) & (x.abs() <= half_x) & (y.abs() <= half_y);
             let width = t * pixel * rays.length[i] / down.abs();
             floor.depth[i] = if inside { t } else { f32::INFINITY };
-            floor.brightness[i] = self.pattern(x, y, width);
+            floor.square[i] = self.pattern(x, y, width);
         }
         floor
     }
 
-    /// The brightness of the squares, averaged over a pixel that covers `width` metres.
+    /// Which kind of square is there, averaged over a pixel that covers `width` metres.
     fn pattern(&self, x: f32, y: f32, width: f32) -> f32 {
-        let width = (width * self.squares).max(1e-4);
         // The mean of a wave of squares, from -1 to 1: the slope of its integral.
-        let mean = |x: f32| {
+        let mean = |x: f32, squares: f32| {
+            let (x, width) = (x * squares, (width * squares).max(1e-4));
             let triangle = |x: f32| (0.5 * x - floor(0.5 * x) - 0.5).abs();
             2.0 * (triangle(x - 0.5 * width) - triangle(x + 0.5 * width)) / width
         };
-        let both = mean(x * self.squares) * mean(y * self.squares);
-        let [light, dark] = SQUARES;
-        0.5 * (light + dark) + 0.5 * (light - dark) * both
+        let [along_x, along_y] = self.squares;
+        mean(x, along_x) * mean(y, along_y)
     }
 }
 

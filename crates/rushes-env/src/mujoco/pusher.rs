@@ -34,7 +34,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task};
+use super::environment::{MujocoEnv, Robot, Task, show};
 use super::options::{CameraConfig, options};
 use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -131,20 +131,14 @@ impl Task for Pusher {
         Ok(Step::new(dist + f64::from(ctrl) + near, false))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
-        let joints = robot.qpos()[..ARM].iter().chain(&robot.qvel()[..ARM]).copied();
-        let bodies = [self.tip, self.object, self.goal];
-        joints.chain(bodies.into_iter().flat_map(|body| robot.body(body)))
-    }
-
-    fn parts(&self, _: &Robot) -> Parts {
-        vec![
-            ("qpos", 0..ARM),
-            ("qvel", 0..ARM),
-            ("tips_arm", 0..3),
-            ("object", 0..3),
-            ("goal", 0..3),
-        ]
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
+        let (qpos, qvel) = (robot.qpos(), robot.qvel());
+        show(see, "qpos", 0..ARM, |i| qpos[i]);
+        show(see, "qvel", 0..ARM, |i| qvel[i]);
+        for (name, body) in [("tips_arm", self.tip), ("object", self.object), ("goal", self.goal)] {
+            let position = robot.body(body);
+            show(see, name, 0..3, |axis| position[axis]);
+        }
     }
 
     fn info(&self, _: &Robot) -> Info {

@@ -35,7 +35,7 @@
 use rushes_rng::NpRandom;
 use serde_json::json;
 
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
+use super::environment::{MujocoEnv, Robot, Task, Version, show};
 use super::options::{CameraConfig, SINCE_V5, options};
 use super::{add_uniform, card};
 use crate::environment::{Env, EnvError, Info, Step};
@@ -139,25 +139,15 @@ impl Task for Reacher {
         Ok(Step::new(dist + f64::from(ctrl), false))
     }
 
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
-        let (arm, target) = robot.qpos().split_at(2);
+    fn observe(&self, robot: &Robot, see: &mut impl FnMut(&'static str, usize, f64)) {
+        let (qpos, qvel) = (robot.qpos(), robot.qvel());
+        let distance = self.distance(robot);
         let shown = if self.version == Version::V5 { 2 } else { 3 };
-        let cosines = arm.iter().map(|angle| angle.cos());
-        let sines = arm.iter().map(|angle| angle.sin());
-        let velocities = robot.qvel()[..2].iter();
-        let distance = self.distance(robot).into_iter().take(shown);
-        cosines.chain(sines).chain(target.iter().chain(velocities).copied()).chain(distance)
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        let shown = if self.version == Version::V5 { 2 } else { 3 };
-        vec![
-            ("cos qpos", 0..2),
-            ("sin qpos", 0..2),
-            ("qpos", 2..robot.qpos().len()),
-            ("qvel", 0..2),
-            ("fingertip - target", 0..shown),
-        ]
+        show(see, "cos qpos", 0..2, |i| qpos[i].cos());
+        show(see, "sin qpos", 0..2, |i| qpos[i].sin());
+        show(see, "qpos", 2..qpos.len(), |i| qpos[i]);
+        show(see, "qvel", 0..2, |i| qvel[i]);
+        show(see, "fingertip - target", 0..shown, |axis| distance[axis]);
     }
 
     fn info(&self, _: &Robot) -> Info {

@@ -33,6 +33,16 @@ impl Solid {
         Self { shape, size, center, axes, half_spine, reach, mesh: None }
     }
 
+    /// A capsule of this radius about a segment; nothing where that has no length.
+    pub(super) fn between(ends: [Vec3A; 2], radius: f32) -> Option<Self> {
+        let half = 0.5 * (ends[1] - ends[0]);
+        let z = half.try_normalize()?;
+        let (x, y) = z.any_orthonormal_pair();
+        let size = Vec3A::new(radius, half.length(), 0.0);
+        let center = ends[0] + half;
+        Some(Self::new(Shape::Capsule, size, 0.0, center, Mat3A::from_cols(x, y, z)))
+    }
+
     /// The same solid with the triangles that its shape consists of.
     pub(super) fn with_mesh(self, mesh: Option<Arc<Mesh>>) -> Self {
         Self { mesh, ..self }

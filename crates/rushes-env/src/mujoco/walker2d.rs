@@ -36,13 +36,11 @@
 //! - v4: MuJoCo's own bindings.
 //! - v3, v2: mujoco-py; not made any more.
 
-use rushes_rng::NpRandom;
-use serde_json::json;
-
-use super::environment::{MujocoEnv, Parts, Robot, Task, Version};
-use super::options::{CameraConfig, Range, SINCE_V5, check_noise, options};
-use super::{add_uniform, card, clipped, control_cost};
-use crate::environment::{Env, EnvError, Info, Step};
+use super::card;
+use super::environment::Version;
+use super::options::{CameraConfig, Range, SINCE_V5, options};
+use super::walking::Walking;
+use crate::environment::Env;
 use crate::problem::Problem;
 use crate::spec::EnvSpec;
 
@@ -100,86 +98,17 @@ fn make(mut config: Config, version: Version) -> Result<Box<dyn Env>, Problem> {
     if version == Version::V4 {
         config.xml_file = "walker2d.xml".into();
     }
-    check_noise(config.reset_noise_scale)?;
-    MujocoEnv::build(&config.setup(), |robot| {
-        robot.check_joints(3, 1)?;
-        Ok(Walker2d { config, version, terms: None })
-    })
-}
-
-#[derive(Clone)]
-struct Walker2d {
-    config: Config,
-    version: Version,
-    terms: Option<Terms>,
-}
-
-/// What the last step earned.
-#[derive(Clone, Copy)]
-struct Terms {
-    x_velocity: f64,
-    forward: f64,
-    ctrl: f32,
-    survive: f64,
-}
-
-impl Walker2d {
-    fn is_healthy(&self, robot: &Robot) -> bool {
-        let qpos = robot.qpos();
-        self.config.healthy_z_range.holds(qpos[1]) && self.config.healthy_angle_range.holds(qpos[2])
-    }
-}
-
-impl Task for Walker2d {
-    fn start(&mut self, random: &mut NpRandom, qpos: &mut [f64], qvel: &mut [f64]) {
-        add_uniform(random, qpos, self.config.reset_noise_scale);
-        add_uniform(random, qvel, self.config.reset_noise_scale);
-        self.terms = None;
-    }
-
-    fn step(&mut self, robot: &mut Robot, action: &[f32]) -> Result<Step, EnvError> {
-        let before = robot.qpos()[0];
-        robot.advance(action)?;
-        let x_velocity = (robot.qpos()[0] - before) / robot.dt();
-        let healthy = self.is_healthy(robot);
-        let forward = self.config.forward_reward_weight * x_velocity;
-        let ctrl = control_cost(self.config.ctrl_cost_weight, action);
-        let earns = healthy || self.version == Version::V4 && self.config.terminate_when_unhealthy;
-        let survive = if earns { self.config.healthy_reward } else { 0.0 };
-        self.terms = Some(Terms { x_velocity, forward, ctrl, survive });
-        let terminated = !healthy && self.config.terminate_when_unhealthy;
-        Ok(Step::new(forward + survive - f64::from(ctrl), terminated))
-    }
-
-    fn observation<'a>(&'a self, robot: &'a Robot) -> impl Iterator<Item = f64> + 'a {
-        let skipped = usize::from(self.config.exclude_current_positions_from_observation);
-        let velocities = robot.qvel().iter().map(|&velocity| clipped(velocity));
-        robot.qpos()[skipped..].iter().copied().chain(velocities)
-    }
-
-    fn parts(&self, robot: &Robot) -> Parts {
-        let skipped = usize::from(self.config.exclude_current_positions_from_observation);
-        vec![("qpos", skipped..robot.qpos().len()), ("qvel", 0..robot.qvel().len())]
-    }
-
-    fn info(&self, robot: &Robot) -> Info {
-        let mut info = Info::new();
-        let v5 = self.version == Version::V5;
-        if self.terms.is_some() || v5 {
-            info.insert("x_position".into(), json!(robot.qpos()[0]));
-        }
-        if v5 {
-            let z = robot.qpos()[1] - robot.init_qpos()[1];
-            info.insert("z_distance_from_origin".into(), json!(z));
-        }
-        if let Some(Terms { x_velocity, forward, ctrl, survive }) = self.terms {
-            info.insert("x_velocity".into(), json!(x_velocity));
-            if v5 {
-                info.insert("reward_forward".into(), json!(forward));
-                info.insert("reward_ctrl".into(), json!(-ctrl));
-                info.insert("reward_survive".into(), json!(survive));
-            }
-        }
-        info
-    }
+    let walking = Walking {
+        forward_reward_weight: config.forward_reward_weight,
+        ctrl_cost_weight: config.ctrl_cost_weight,
+        healthy_reward: config.healthy_reward,
+        terminate_when_unhealthy: config.terminate_when_unhealthy,
+        healthy_state_range: None,
+        healthy_z_range: config.healthy_z_range,
+        healthy_angle_range: config.healthy_angle_range,
+        reset_noise_scale: config.reset_noise_scale,
+        exclude_current_positions_from_observation: config
+            .exclude_current_positions_from_observation,
+    };
+    walking.build(&config.setup(), version)
 }

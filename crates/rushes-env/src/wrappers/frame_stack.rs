@@ -2,6 +2,7 @@
 
 use super::Wrapper;
 use crate::environment::{Env, EnvError, Step};
+use crate::meaning::Meaning;
 use crate::space::{Action, Space};
 
 /// The last observations, the oldest first, along a new first axis; at the start of an episode its first observation
@@ -46,6 +47,20 @@ fn stacked(space: &Space, stack: usize) -> Space {
 impl Wrapper for FrameStack {
     fn observation_space<'a>(&'a self, _: &'a dyn Env) -> &'a Space {
         &self.observation_space
+    }
+
+    fn observation_meanings(&self, env: &dyn Env) -> Vec<Meaning> {
+        let stack = self.frames.len() / self.width;
+        let of = |age: usize| {
+            let when = match age {
+                0 => String::new(),
+                1 => ", 1 step ago".to_owned(),
+                steps => format!(", {steps} steps ago"),
+            };
+            let name = move |meaning: Meaning| Meaning { name: meaning.name + &when, ..meaning };
+            super::numbers(env).into_iter().map(name)
+        };
+        (0..stack).rev().flat_map(of).collect()
     }
 
     fn reset(&mut self, env: &mut Box<dyn Env>, seed: Option<u64>) -> Result<(), EnvError> {

@@ -87,6 +87,11 @@ trait Wrapper: Clone + 'static {
         env.observation_space()
     }
 
+    /// Those of a space of several numbers are a name for each; a wrapper that observes other numbers names its own.
+    fn observation_meanings(&self, env: &dyn Env) -> Vec<Meaning> {
+        env.observation_meanings()
+    }
+
     fn reset(&mut self, env: &mut Box<dyn Env>, seed: Option<u64>) -> Result<(), EnvError> {
         env.reset(seed)
     }
@@ -129,8 +134,7 @@ impl<W: Wrapper> Env for Wrapped<W> {
     }
 
     fn observation_meanings(&self) -> Vec<Meaning> {
-        let same = self.observation_space() == self.env.observation_space();
-        if same { self.env.observation_meanings() } else { Vec::new() }
+        self.wrapper.observation_meanings(&*self.env)
     }
 
     fn action_meanings(&self) -> Vec<Meaning> {
@@ -183,6 +187,15 @@ impl<W: Wrapper> Env for Wrapped<W> {
 
     fn trace(&self) -> Trace {
         self.env.trace()
+    }
+}
+
+/// What each number of an observation of `env` is: where it is a single discrete one, whose values have the names, the
+/// state.
+fn numbers(env: &dyn Env) -> Vec<Meaning> {
+    match env.observation_space() {
+        Space::Discrete { .. } => Meaning::of_values(&["state"]),
+        _ => env.observation_meanings(),
     }
 }
 

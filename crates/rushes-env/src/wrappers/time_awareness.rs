@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::Wrapper;
 use crate::environment::{Env, EnvError, Step};
+use crate::meaning::Meaning;
 use crate::space::{Action, Dtype, Space};
 
 /// Appends the share of the time limit that is over, 0 at the start and 1 at the limit, after Pardo et al., "Time
@@ -43,6 +44,14 @@ fn extended(space: &Space) -> Space {
 impl Wrapper for TimeAwareness {
     fn observation_space<'a>(&'a self, _: &'a dyn Env) -> &'a Space {
         &self.observation_space
+    }
+
+    fn observation_meanings(&self, env: &dyn Env) -> Vec<Meaning> {
+        let mut meanings = super::numbers(env);
+        if !meanings.is_empty() {
+            meanings.extend(Meaning::of_values(&["share of the time limit"]));
+        }
+        meanings
     }
 
     fn reset(&mut self, env: &mut Box<dyn Env>, seed: Option<u64>) -> Result<(), EnvError> {
