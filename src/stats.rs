@@ -144,13 +144,19 @@ pub struct Interval {
 /// `confidence` of the results. The same seed gives the same interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bootstrap {
-    /// How many resamples are drawn; rliable uses 50,000.
+    /// How many resamples are drawn, of few scores; rliable uses 50,000.
     pub resamples: usize,
     /// The interval's confidence, for example 0.95.
     pub confidence: f64,
     /// Seed of the resampling.
     pub seed: u64,
 }
+
+/// Scores that a bootstrap draws in all: with more than 200 of them there are fewer resamples, which noise is the smaller
+/// the more scores there are.
+const MOST_DRAWS: usize = 2_000_000;
+/// The fewest resamples, however many scores there are.
+const FEWEST_RESAMPLES: usize = 1_000;
 
 impl Default for Bootstrap {
     fn default() -> Self {
@@ -181,8 +187,10 @@ impl Bootstrap {
         }
         let mut rng: Rng = SeedSequence::new(&[self.seed]).pcg64();
         let mut drawn: Vec<Vec<f64>> = strata.iter().map(|scores| scores.to_vec()).collect();
-        let mut results = Vec::with_capacity(self.resamples);
-        for _ in 0..self.resamples {
+        let scores: usize = strata.iter().map(|scores| scores.len()).sum();
+        let resamples = self.resamples.min((MOST_DRAWS / scores).max(FEWEST_RESAMPLES));
+        let mut results = Vec::with_capacity(resamples);
+        for _ in 0..resamples {
             for (sample, scores) in drawn.iter_mut().zip(strata) {
                 for value in sample {
                     *value = scores[rng.random_range(0..scores.len())];

@@ -265,7 +265,8 @@ pub struct SeedSummary {
     /// The most memory the trial's process had in use, in bytes.
     pub peak_memory_bytes: Option<u64>,
     /// Training returns: each point the mean over the last [`AgentSummary::curve_window`] episodes,
-    /// thinned out to at most [`CURVE_POINTS`] points, the first and the last one kept.
+    /// thinned out to at most [`CURVE_POINTS`] points (fewer in a run of thousands of trials), the first and the last one
+    /// kept.
     pub curve: Curve,
     /// Evaluations during training: each point the mean over one evaluation's episodes, thinned likewise.
     pub evaluations: Curve,

@@ -21,6 +21,14 @@ const STDERR_TAIL: u64 = 4000;
 /// The most single training returns of a trial that are kept: those of a short training all.
 const RETURN_POINTS: usize = 1000;
 
+/// In a run of so many trials curves have all the points that they may have; in a larger one fewer, down to a quarter.
+const MANY_TRIALS: usize = 2_500;
+
+/// How many of `most` points a curve of a trial may have in this plan: those of all trials are in memory at once.
+fn share(most: usize, plan: &Plan) -> usize {
+    (most * MANY_TRIALS / plan.trials.len().max(1)).clamp(most / 4, most)
+}
+
 /// A trial, as far as it could be read.
 #[derive(Debug)]
 pub struct Trial {
@@ -203,12 +211,13 @@ impl TrialReader {
         let messages = result.as_ref().map(|result| result.notes.clone()).unwrap_or_default();
         let failed = result.as_ref().is_some_and(|result| result.outcome.failed());
         let stderr = if failed { tail(&dir.stderr()) } else { String::new() };
-        let thinned =
-            |(name, curve): (&String, &Curve)| (name.clone(), curve.thinned(CURVE_POINTS));
+        let thinned = |(name, curve): (&String, &Curve)| {
+            (name.clone(), curve.thinned(share(CURVE_POINTS, whole)))
+        };
         Ok(Trial {
             plan: plan.clone(),
             takes,
-            returns: events.returns.thinned(RETURN_POINTS),
+            returns: events.returns.thinned(share(RETURN_POINTS, whole)),
             metrics: events.metrics.iter().map(thinned).collect(),
             stderr,
             messages,
@@ -217,7 +226,7 @@ impl TrialReader {
             seconds: events.seconds,
             touched,
             score: of_sample,
-            summary: seed_summary(plan, result.as_ref(), events),
+            summary: seed_summary(plan, result.as_ref(), events, share(CURVE_POINTS, whole)),
             result,
         })
     }
@@ -314,7 +323,12 @@ impl Events {
     }
 }
 
-fn seed_summary(plan: &TrialPlan, result: Option<&TrialResult>, events: &Events) -> SeedSummary {
+fn seed_summary(
+    plan: &TrialPlan,
+    result: Option<&TrialResult>,
+    events: &Events,
+    points: usize,
+) -> SeedSummary {
     let after = result.and_then(|result| result.after.as_ref());
     let before = result.and_then(|result| result.before.as_ref());
     SeedSummary {
@@ -331,8 +345,8 @@ fn seed_summary(plan: &TrialPlan, result: Option<&TrialResult>, events: &Events)
         training_seconds: result.map_or(0.0, |result| result.training_seconds),
         steps_per_second: result.and_then(|result| result.steps_per_second),
         peak_memory_bytes: result.and_then(|result| result.peak_memory_bytes),
-        curve: events.training.thinned(CURVE_POINTS),
-        evaluations: events.evaluations.thinned(CURVE_POINTS),
+        curve: events.training.thinned(points),
+        evaluations: events.evaluations.thinned(points),
         threshold_reached: events.reached,
         goal_reached: events.goal_reached,
     }

@@ -307,10 +307,10 @@ fn figures_over_environments_are_those_of_rliable() {
         let points = numbers(&pair["figures"]);
         for (index, aggregate) in Aggregate::ALL.into_iter().enumerate() {
             near(aggregate.of(&x).unwrap(), points[index], 1e-12, aggregate.name());
-            // Both are draws of a bootstrap: equal up to its noise, a few per cent of the interval.
+            // Both are draws of a bootstrap: equal up to its noise, a tenth of the interval where scores have ties.
             let ends = numbers(&pair["intervals"][index]);
             let interval = aggregate.interval(&x).unwrap();
-            let noise = 0.06 * (ends[1] - ends[0]) + 1e-12;
+            let noise = 0.1 * (ends[1] - ends[0]) + 1e-12;
             near(interval.low, ends[0], noise, aggregate.name());
             near(interval.high, ends[1], noise, aggregate.name());
         }
@@ -318,7 +318,7 @@ fn figures_over_environments_are_those_of_rliable() {
         near(improvement, pair["improvement"].as_f64().unwrap(), 1e-12, "improvement");
         let ends = numbers(&pair["improvement_interval"]);
         let interval = interval.unwrap();
-        let noise = 0.06 * (ends[1] - ends[0]) + 1e-12;
+        let noise = 0.1 * (ends[1] - ends[0]) + 1e-12;
         near(interval.low, ends[0], noise, "improvement");
         near(interval.high, ends[1], noise, "improvement");
         let profile = suite::performance_profile(&x, &thresholds);

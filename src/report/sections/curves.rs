@@ -1,5 +1,7 @@
 //! Learning curves: what training and evaluations during it returned.
 
+use std::collections::HashSet;
+
 use super::Section;
 use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table};
@@ -11,6 +13,11 @@ use crate::results::{AgentSummary, Curve, SeedSummary};
 
 /// Rows of the table below a chart.
 const TABLE_ROWS: usize = 11;
+
+/// Thin lines of one chart.
+const MOST_THIN: usize = 600;
+/// Thin lines of each agent, of however many.
+const FEWEST_THIN: usize = 10;
 
 /// The section.
 pub(super) struct Curves;
@@ -100,7 +107,13 @@ fn figure(
         });
         PlotLine { thin, ..PlotLine::new(number, series, middle.into()) }
     });
-    let lines: Vec<PlotLine> = lines.filter(|line| !line.thin.is_empty()).collect();
+    let mut lines: Vec<PlotLine> = lines.filter(|line| !line.thin.is_empty()).collect();
+    let (all, drawn) = draw_some(&mut lines);
+    let mut plot = plot;
+    if drawn < all {
+        let [drawn, all] = [drawn, all].map(|count| format::count(count as u64));
+        plot.caption.push_str(&format!(" Of {all} thin lines {drawn} are drawn, evenly chosen."));
+    }
     let table = data_table(&plot.title, Against::ALL[0], &lines);
     let plot = Plot {
         y: "return".into(),
@@ -111,6 +124,20 @@ fn figure(
     };
     let figure = plot.figure(&FULL)?;
     Ok(figure.map(|figure| Figure { table: Some(table), ..figure }))
+}
+
+/// Leaves so many thin lines as a page can show, evenly chosen; says how many there were and are.
+fn draw_some(lines: &mut [PlotLine]) -> (usize, usize) {
+    let count = |lines: &[PlotLine]| lines.iter().map(|line| line.thin.len()).sum();
+    let all = count(lines);
+    let most = (MOST_THIN / lines.len().max(1)).max(FEWEST_THIN);
+    for line in lines.iter_mut().filter(|line| line.thin.len() > most) {
+        let n = line.thin.len();
+        let chosen: HashSet<usize> = (0..most).map(|i| i * (n - 1) / (most - 1)).collect();
+        let mut index = 0..;
+        line.thin.retain(|_| index.next().is_some_and(|index| chosen.contains(&index)));
+    }
+    (all, count(lines))
 }
 
 fn data_table(title: &str, against: Against, lines: &[PlotLine]) -> Table {
