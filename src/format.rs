@@ -84,6 +84,13 @@ pub fn bytes(value: u64) -> String {
     }
 }
 
+/// A note, which begins small and has no full stop, as a sentence.
+pub fn sentence(note: &str) -> String {
+    let mut letters = note.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str())
+}
+
 /// `3 trials`, `1 trial`.
 pub fn plural(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{} {one}s", grouped(n as u64)) }

@@ -616,6 +616,7 @@ fn refuse_links(directory: &Path) -> anyhow::Result<()> {
 
 /// Copies a directory with what is in it, locks, leases and what is not whole yet left out.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -624,11 +625,17 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         if written.starts_with(TEMPORARY) || written.starts_with("trial.l") {
             continue;
         }
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to.join(&name))?;
-        } else {
-            fs::copy(entry.path(), to.join(&name))?;
+        let (kind, copied) = (entry.file_type()?, to.join(&name));
+        if kind.is_dir() {
+            copy(&entry.path(), &copied)?;
+            continue;
         }
+        anyhow::ensure!(kind.is_file(), "{} is no plain file", entry.path().display());
+        fs::copy(entry.path(), &copied)?;
+        // A copy of what is kept read-only is there to be gone on with.
+        let mut permissions = fs::metadata(&copied)?.permissions();
+        permissions.set_mode(permissions.mode() | 0o200);
+        fs::set_permissions(&copied, permissions)?;
     }
     Ok(())
 }

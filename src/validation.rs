@@ -11,14 +11,14 @@ use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample,
-    ScheduleSpec, Spec, StopSpec, Target, TrainerSpec, Views, part, repeated_keys, schema,
-    search_problems as search_spec_problems,
+    ScheduleSpec, ScoreRange, ScoreSpec, Spec, StopSpec, Target, TrainerSpec, Views, part,
+    repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
 use crate::policy::{HardCodedSpec, PolicySpec, Rule};
 use crate::rng::{Purpose, stream};
 use crate::store::RunDir;
-use crate::{algorithm, search, store};
+use crate::{algorithm, format, search, store};
 
 /// Reads an experiment and checks everything that can be known before it runs.
 ///
@@ -122,7 +122,9 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
     problems.extend(name_problem(&spec.name));
     if spec.is_suite() {
         problems.extend(suite_problems(&spec, value, validator));
-    } else if value.get("environment").is_none() {
+    } else if value.get("environment").is_some() {
+        problems.extend(suite_only_problems(&spec));
+    } else {
         problems.push(Problem::new(&[] as &[&str], "the field `environment` is missing"));
     }
     for (name, agent) in &mut spec.agents {
@@ -148,6 +150,18 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
         problems = search_problems(&spec, validator);
     }
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
+}
+
+/// What only suites have.
+fn suite_only_problems(spec: &Spec) -> Vec<Problem> {
+    let message = "only a suite (`environments` in place of `environment`) has this";
+    let scores = (!spec.scores.is_empty()).then(|| Problem::new(&["scores"], message));
+    let patched = spec.agents.iter().filter(|(_, agent)| !agent.environments.is_empty());
+    let patched = patched.map(|(name, _)| {
+        let message = format!("{message}; write the settings into the agent itself");
+        Problem::new(&["agents", name, "environments"], message)
+    });
+    scores.into_iter().chain(patched).collect()
 }
 
 /// What is wrong with the parts of a suite, each where it is written; what is wrong in several environments alike is told
@@ -183,14 +197,20 @@ fn suite_problems(spec: &Spec, value: &Value, validator: &ExperimentValidator) -
             None => tasks.push((task, name)),
         }
     }
-    for (name, score) in &spec.scores {
-        if score.random.is_some() && score.random == score.reference {
-            let message = "expected another return than `random`, to divide by the difference";
-            problems.push(Problem::new(&["scores", name, "reference"], message));
-        }
-    }
     if !problems.is_empty() {
         return problems;
+    }
+    for name in spec.environments.keys() {
+        let ScoreSpec { random, reference } = spec.stated_score(name);
+        let (Some(random), Some(reference)) = (random, reference) else { continue };
+        if ScoreRange::new(random, reference).is_none() {
+            let message = format!(
+                "expected a reference above `random`, as greater returns are better: it is {}, and `random` {}",
+                format::number(reference),
+                format::number(random)
+            );
+            problems.push(Problem::new(&["scores", name], message));
+        }
     }
     for name in names {
         let part = part(value, name);

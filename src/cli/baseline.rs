@@ -24,6 +24,12 @@ pub(super) struct Args {
 /// Fails if the run cannot be read or is not complete, or the file cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
+    if let Some(shard) = run.plan().ok().and_then(|plan| plan.shard) {
+        anyhow::bail!(
+            "{} is only shard {shard} of an experiment; write the baseline of what `rushes merge` makes of all of them",
+            args.run.display()
+        );
+    }
     let summary = results::summary(&run)?;
     let scores = Scores::from_summary(&summary, None);
     if let Some(folder) = args.output.parent() {

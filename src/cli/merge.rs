@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         baseline.write(&dir.baseline())?;
     }
     let (report, conclusion) = report::conclude(&dir)?;
-    let next = run::next(None, &dir, &dir.plan()?.experiment, failed == 0);
+    let next = run::next(None, &dir, &dir.plan()?, failed == 0);
     console::styled(&conclusion::text(&conclusion, &next));
     let (verdict, exit) = args.files.verdict(args.check.as_deref(), &dir)?;
     console::print(format!("{}{verdict}", report.display()))?;

@@ -10,7 +10,7 @@ use signal_hook::consts::SIGINT;
 use super::{check, conclusion, engines, environment};
 use crate::exit::Exit;
 use crate::experiment::{
-    EnvironmentSpec, ExperimentError, Override, Plan, ScheduleSpec, Shard, Spec,
+    EnvironmentSpec, ExperimentError, Override, Plan, ScheduleSpec, Shard, Spec, TrialPlan,
 };
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
@@ -250,7 +250,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let comparable = tally.failed == 0 && tally.ending == Ending::Finished;
     let next = match run.plan().shard {
         Some(shard) => vec![merging(shard)],
-        None => next(Some(&args), &dir, &run.plan().experiment, comparable),
+        None => next(Some(&args), &dir, run.plan(), comparable),
     };
     console::styled(&conclusion::text(&conclusion, &next));
     let (verdict, exit) = args.files.verdict(args.check.as_deref(), &dir)?;
@@ -381,14 +381,15 @@ fn merging(shard: Shard) -> (String, &'static str) {
     (format::shell_line(&words), "one run of all shards, once each has ended")
 }
 
-/// What may come after a run of `experiment`: command lines for this folder, and what each is for.
+/// What may come after a run of `plan`: command lines for this folder, and what each is for.
 /// A run that is `comparable` has a result of every trial. One that was merged has no arguments.
 pub(super) fn next(
     args: Option<&Args>,
     dir: &RunDir,
-    experiment: &Spec,
+    plan: &Plan,
     comparable: bool,
 ) -> Vec<(String, &'static str)> {
+    let experiment = &plan.experiment;
     let program = std::env::args().next().unwrap_or_else(|| "rushes".into());
     let line = |words: &[&str]| format::shell_line(&[&[program.as_str()], words].concat());
     let run = conclusion::shown(dir.path());
@@ -408,12 +409,11 @@ pub(super) fn next(
     if dir.best().exists() {
         next.push((line(&["run", &best]), "the best settings once more, with seeds of your own"));
     }
-    let learner = experiment.agents.iter().find(|(_, agent)| agent.training.is_some());
-    if let Some((name, agent)) = learner {
-        let played = match experiment.environments.keys().next() {
-            Some(environment) => format!("{environment}/{name}"),
-            None => name.clone(),
-        };
+    let learned = |trial: &&TrialPlan| {
+        trial.settings.training.is_some() && dir.trial(&trial.id).result().is_ok()
+    };
+    if let Some(trial) = plan.trials.iter().find(learned) {
+        let (name, agent, played) = (&trial.agent, &trial.settings, trial.agent_name());
         let mut play = vec!["play", "--video", "film.mp4", &run, &played];
         if name.starts_with('-') {
             play.insert(3, "--");
@@ -432,7 +432,17 @@ pub(super) fn next(
             _ => None,
         });
         if let (false, None, Some(steps)) = (quick, &experiment.search, only_steps) {
-            let path = env::path::join(&["agents", name, "training", "schedule", "steps"]);
+            let place = ["agents", name, "training", "schedule", "steps"];
+            let own = trial.environment_name.as_ref().filter(|environment| {
+                let patch = experiment.agents[name].environments.get(*environment);
+                patch.is_some_and(|patch| patch.pointer("/training/schedule/steps").is_some())
+            });
+            let path = match own {
+                Some(environment) => env::path::join(
+                    &[&place[..2], &["environments", environment], &place[2..]].concat(),
+                ),
+                None => env::path::join(&place),
+            };
             let change = format!("{path}={}", steps.saturating_mul(2));
             let resume = format!("--resume={run}");
             next.push((line(&["run", &resume, "--set", &change]), "train on"));

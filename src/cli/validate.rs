@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::exit::Exit;
 use crate::experiment::{EnvironmentSpec, Override, Spec};
 use crate::trial::MemoryEstimate;
-use crate::{console, provenance, search, validation};
+use crate::{console, format, provenance, search, validation};
 
 /// Arguments of `rushes validate`.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
                 let Spec { agents, environments, .. } = &plan.experiment;
                 let suite = match environments.len() {
                     0 => String::new(),
-                    n => format!(" in {n} environments"),
+                    n => format!(" in {}", format::plural(n, "environment")),
                 };
                 console::print(format_args!(
                     "{}: {} agents{suite}, {} trials",

@@ -232,6 +232,12 @@ fn is_command(path: &str) -> bool {
     }
 }
 
+/// Whether a parameter lies in what an agent has of its own in an environment of a suite.
+fn is_of_environment(path: &str) -> bool {
+    path::parse(path)
+        .is_ok_and(|(parts, _)| parts.get(2).is_some_and(|part| part == "environments"))
+}
+
 /// Whether a parameter would change the policy that a training begins with, which is taken over when the run begins.
 fn is_initial_policy(path: &str) -> bool {
     path::parse(path).is_ok_and(|(parts, _)| parts.iter().any(|part| part == "initial_policy"))
@@ -287,6 +293,11 @@ pub fn problems(
             ))
         } else if is_command(path) {
             Some("what is started is not searched for; let the program look at its `settings` or `options`".into())
+        } else if is_of_environment(path) {
+            Some(
+                "settings of one environment are not searched for; search in the agent itself"
+                    .into(),
+            )
         } else if let Some(environment) = settled_in(spec, path) {
             Some(format!(
                 "the agent's settings for {environment} say what this is; remove it there, or do not search for it"

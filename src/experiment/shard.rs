@@ -6,13 +6,34 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::spec::MAX_TRIALS;
+
 /// One of several parts of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Shard {
     /// Which one, counted from 1.
     pub number: usize,
     /// How many there are.
     pub of: usize,
+}
+
+/// A shard as files have it.
+#[derive(Deserialize)]
+struct Written {
+    number: usize,
+    of: usize,
+}
+
+impl TryFrom<Written> for Shard {
+    type Error = String;
+
+    fn try_from(Written { number, of }: Written) -> Result<Self, String> {
+        let is_one = (1..=of).contains(&number) && of <= MAX_TRIALS;
+        is_one
+            .then_some(Self { number, of })
+            .ok_or_else(|| format!("there is no shard {number}/{of}"))
+    }
 }
 
 impl fmt::Display for Shard {

@@ -87,7 +87,7 @@ impl Spec {
     /// [`Spec::stated_score`], where it is whole.
     pub fn stated_range(&self, name: &str) -> Option<ScoreRange> {
         let ScoreSpec { random, reference } = self.stated_score(name);
-        Some(ScoreRange { random: random?, reference: reference? })
+        ScoreRange::new(random?, reference?)
     }
 
     /// Every environment.
@@ -113,6 +113,12 @@ pub struct ScoreRange {
 }
 
 impl ScoreRange {
+    /// The range between these; nothing where they are none to divide by, or the reference is not the greater one.
+    pub fn new(random: f64, reference: f64) -> Option<Self> {
+        let width = reference - random;
+        (width > 0.0 && width.is_normal()).then_some(Self { random, reference })
+    }
+
     /// A return as a share of the range.
     pub fn normalised(self, value: f64) -> f64 {
         (value - self.random) / (self.reference - self.random)
@@ -142,10 +148,12 @@ fn of_part(mut agent: Value, name: &str) -> Option<Value> {
         None => {}
         Some(Value::Null) => return None,
         Some(patch) => {
-            let algorithm =
-                |settings: &Value| settings.pointer("/training/algorithm/name").cloned();
-            if algorithm(patch).is_some_and(|new| algorithm(&agent) != Some(new)) {
-                agent["training"]["algorithm"].take();
+            // What is of another kind begins with its own defaults.
+            for (place, kind) in [("/training/algorithm", "name"), ("/policy", "type")] {
+                let kind_in = |settings: &Value| settings.pointer(place)?.get(kind).cloned();
+                if kind_in(patch).is_some_and(|new| kind_in(&agent) != Some(new)) {
+                    agent.pointer_mut(place).map(Value::take);
+                }
             }
             merge(&mut agent, patch);
         }
@@ -229,5 +237,23 @@ mod tests {
         assert_eq!(b["agents"]["x"]["training"]["schedule"], json!({ "episodes": 2 }));
         let c = part(&suite, "c");
         assert_eq!(c["agents"]["x"]["training"]["algorithm"], json!({ "name": "dqn" }));
+    }
+
+    #[test]
+    fn another_type_of_policy_begins_with_its_own_defaults() {
+        let agent = json!({
+            "policy": { "type": "neural", "hidden": [8], "activation": "tanh" },
+            "training": { "schedule": { "steps": 1 } },
+            "environments": { "a": { "policy": { "type": "random" }, "training": null } },
+        });
+        assert_eq!(of_part(agent, "a"), Some(json!({ "policy": { "type": "random" } })));
+    }
+
+    #[test]
+    fn a_range_has_a_reference_above_random() {
+        assert!(ScoreRange::new(-200.0, -110.0).is_some());
+        for (random, reference) in [(475.0, 475.0), (0.0, -1.0), (0.0, 1e-320), (-1e308, 1e308)] {
+            assert_eq!(ScoreRange::new(random, reference), None);
+        }
     }
 }

@@ -209,6 +209,11 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
 /// Fails if the plan, which has the rule, cannot be read, or [`decide`] does.
 pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow::Result<Decision> {
     let plan = run.plan().context("failed to read the rule that the run is checked by")?;
+    if let Some(shard) = plan.shard {
+        anyhow::bail!(
+            "the run is only shard {shard} of an experiment; check what `rushes merge` makes of all of them"
+        );
+    }
     let scores = Scores::from_summary(summary, Some(baseline));
     let mut decision = decide(baseline, &scores, &plan.experiment.check)?;
     decision.notes.extend(ended_early(summary));

@@ -197,7 +197,7 @@ impl SuiteEnvironment {
     /// What its returns are normalised by, where both ends are known and differ.
     fn range(&self) -> Option<ScoreRange> {
         let ((random, _), (reference, _)) = (self.random?, self.reference?);
-        (random != reference).then_some(ScoreRange { random, reference })
+        ScoreRange::new(random, reference)
     }
 
     /// What is missing of its range.
@@ -211,7 +211,9 @@ impl SuiteEnvironment {
             (_, None, _) => {
                 format!("{name} has no reward threshold: give `scores.{name}.reference`")
             }
-            _ => format!("a random policy earns the reference in {name}: give `scores.{name}`"),
+            _ => format!(
+                "the reference in {name} is not above what a random policy earns: give `scores.{name}`"
+            ),
         };
         Some(format!("no figures over all environments: {what}"))
     }

@@ -11,7 +11,7 @@ const LIMITS: [&str; 4] = ["episodes", "steps", "updates", "seconds"];
 /// What a resume may change, for people.
 const PERMITTED: &str = "a resumed run may only get longer schedules (`episodes`, `steps`, `updates` and `seconds` of \
                          an agent's `schedule`, each where it had one), and another `description`, `check`, \
-                         `resources` or `trial_timeout_seconds`";
+                         `scores`, `resources` or `trial_timeout_seconds`";
 
 /// A value that differs, by its path.
 struct Change {
@@ -76,6 +76,10 @@ impl Change {
                     Some("a limit can be raised, but not be lowered, added or removed")
                 }
             }
+            ["scores", ..] if old.search.is_some() => {
+                Some("a search has compared its samples by these")
+            }
+            ["scores", ..] => None,
             ["agents", _] => Some("agents belong to a run from its start"),
             ["agents", ..] => Some("training so far followed it"),
             ["evaluation", ..] => Some("trials that are over were evaluated by it"),
@@ -89,6 +93,9 @@ impl Change {
 
     /// What a longer schedule does to the agent's other settings, where it does something.
     fn consequence(&self, new: &Spec) -> Option<String> {
+        if let Some(deaf) = self.deaf(new) {
+            return Some(deaf);
+        }
         let [agents, name, training, ..] = &self.path[..] else { return None };
         if agents != "agents" || training != "training" {
             return None;
@@ -104,6 +111,30 @@ impl Change {
                  long from its start",
                 names::list(&moving),
                 if moving.len() == 1 { "moves" } else { "move" }
+            )
+        })
+    }
+
+    /// The environments of a suite that a longer schedule does not reach, where there are some.
+    fn deaf(&self, new: &Spec) -> Option<String> {
+        let [agents, name, place, schedule, limit] = &self.path[..] else { return None };
+        if agents != "agents" || schedule != "schedule" {
+            return None;
+        }
+        let own = |patch: &Value| patch.get(place)?.get(schedule)?.get(limit).cloned();
+        let patches = &new.agents.get(name)?.environments;
+        let deaf: Vec<&String> = patches
+            .iter()
+            .filter(|(_, patch)| own(patch).is_some())
+            .map(|(name, _)| name)
+            .collect();
+        (!deaf.is_empty()).then(|| {
+            format!(
+                "{name}: {} {} `{limit}` of {} own and {} as long as before",
+                names::list(&deaf),
+                if deaf.len() == 1 { "has a" } else { "have a" },
+                if deaf.len() == 1 { "its" } else { "their" },
+                if deaf.len() == 1 { "stays" } else { "stay" },
             )
         })
     }
@@ -183,6 +214,14 @@ mod tests {
         assert!(on_resume(&steps(1000), &timeout).is_ok(), "it decides no return");
         let said = on_resume(&suite(2000), &suite(3000)).expect("longer in one environment");
         assert!(said[0].contains("schedule.steps: 2000 → 3000"), "{said:?}");
+        let mut longer = suite(2000);
+        let agent = &mut longer.agents["a.b"];
+        agent.schedule_mut().expect("a schedule").steps = Some(5000);
+        let said = on_resume(&suite(2000), &longer).expect("longer elsewhere").join("\n");
+        assert!(
+            said.contains("cart has a `steps` of its own and stays as long as before"),
+            "{said}"
+        );
     }
 
     #[test]

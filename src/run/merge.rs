@@ -81,6 +81,13 @@ pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::R
                 let result = run.trial(&trial.id).outcome(trial);
                 if result.as_ref().is_some_and(|result| result.outcome.failed()) {
                     failed += 1;
+                } else if run
+                    .trial(&trial.id)
+                    .events()
+                    .map_or(true, |log| log.damaged_line.is_some())
+                {
+                    let run = run.path().display();
+                    problems.push(format!("the event log of {} in {run} is not whole", trial.id));
                 } else if !result.is_some_and(|result| trial.is_over(&result)) {
                     let run = run.path().display();
                     problems.push(format!(
@@ -99,8 +106,8 @@ pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::R
     }
     anyhow::ensure!(problems.is_empty(), "trials are amiss:\n  {}", problems.join("\n  "));
 
-    let dir = RunDir::create(output, &plan.experiment.name)?;
     let infos = shards.values().map(|(run, _)| run.info()).collect::<anyhow::Result<Vec<_>>>()?;
+    let dir = RunDir::create(output, &plan.experiment.name)?;
     let fill = || -> anyhow::Result<()> {
         dir.take_initial_policies(&plan, first_run.path())?;
         for (id, runs) in &places {

@@ -112,7 +112,7 @@ impl SoFar {
             .collect();
         let range = match &trial.environment_name {
             Some(name) => experiment.stated_range(name)?,
-            None => ScoreRange { random: 0.0, reference: 1.0 },
+            None => ScoreRange::new(0.0, 1.0)?,
         };
         let best = points.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max);
         Some(Self {

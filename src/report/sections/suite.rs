@@ -37,7 +37,7 @@ impl Section for Suite {
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let Some(scores) = report.suite_scores() else { return Ok(Vec::new()) };
         let mut blocks: Vec<Block> =
-            scores.notes.iter().map(|note| Block::text(sentence(note))).collect();
+            scores.notes.iter().map(|note| Block::text(format::sentence(note))).collect();
         let ranked = ranked(report, scores);
         if !ranked.is_empty() {
             blocks.push(Block::Figure(intervals(&ranked)?));
@@ -49,13 +49,6 @@ impl Section for Suite {
         blocks.push(Block::Table(ranges(scores)));
         Ok(blocks)
     }
-}
-
-/// A note as a sentence.
-fn sentence(note: &str) -> String {
-    let mut letters = note.chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    format!("{first}{}.", letters.as_str())
 }
 
 /// An agent with all its scores, and how it looks.
@@ -302,7 +295,7 @@ fn ranges(scores: &SuiteScores) -> Table {
         class: "",
     });
     Table {
-        caption: "Returns that count as 0 and 1, and where they are from (`scores` in the experiment file says others).".into(),
+        caption: "Returns that count as 0 and 1, and where they are from. The experiment can state others (scores).".into(),
         columns: vec![
             ("environment".into(), false),
             ("random".into(), true),

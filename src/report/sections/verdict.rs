@@ -49,6 +49,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     } else if let Some(scores) = report.suite_scores() {
         let (headline, second, tone) = over_environments(scores);
         points.extend(second.into_iter().chain(leaders(report)));
+        points.extend(scores.notes.iter().map(|note| format::sentence(note)));
         (headline, tone)
     } else {
         let (headline, tone) = match goal(report) {
@@ -97,7 +98,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             let why = match run.info.as_ref().map(|info| info.status) {
                 Some(RunStatus::Running) => "the run was killed, or shows no sign of life",
                 Some(RunStatus::Interrupted) => "the run was interrupted",
-                Some(RunStatus::Stopped) => "the user ended the run before they began",
+                Some(RunStatus::Stopped) => "they were left out (`--only`, or an early end)",
                 Some(RunStatus::Finished) | None => "it is missing or could not be read",
             };
             points.push(format!(
@@ -170,7 +171,14 @@ fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static 
         best.name,
         format::fixed(figure.value, 2)
     );
-    let Some((next, others, _)) = rest.first() else { return (format!("{first}."), None, "open") };
+    let Some((next, others, _)) = rest.first() else {
+        let alone = format!(
+            "Only {} has scores of all {environments}: an interquartile mean of {}{interval}.",
+            best.name,
+            format::fixed(figure.value, 2)
+        );
+        return (alone, None, "open");
+    };
     let (probability, range) = suite::improvement(own, others).unwrap_or((0.5, None));
     let clear = range.is_some_and(|range| range.low > 0.5);
     let tone = match (clear, best.learns) {

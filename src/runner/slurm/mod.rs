@@ -180,7 +180,11 @@ impl Slurm<'_> {
                     trial.plan.id == *id && trial.status.is_none() && trial.task.is_none()
                 };
                 match trials.iter_mut().find(waited_for) {
-                    Some(trial) if record.pause_at == pause_at => {
+                    // Where the schedule was lengthened since, a job would train as long as before.
+                    Some(trial)
+                        if record.pause_at == pause_at
+                            && trial.dir.plan().is_ok_and(|stored| stored == *trial.plan) =>
+                    {
                         trial.submitted(task_name)?;
                         adopted += 1;
                         runs = true;
@@ -350,7 +354,7 @@ impl Slurm<'_> {
         let command = crate::format::shell_line(&words);
         let setup = self.options.setup();
         Ok(format!(
-            "#!/bin/sh\n# A task runs the trial in its line of {name}.tasks.\nset -e\n{setup}\n\
+            "#!/bin/bash\n# A task runs the trial in its line of {name}.tasks.\nset -e\n{setup}\n\
              trial=$(sed -n \"$((SLURM_ARRAY_TASK_ID + 1))p\" {name}.tasks)\n\
              exec {command} \"../trials/$trial\"\n"
         ))

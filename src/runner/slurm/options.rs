@@ -6,16 +6,22 @@ use std::time::Duration;
 use crate::experiment::ResourcesSpec;
 
 /// Options of `sbatch` that are this program's to set.
-const OWN: [&str; 10] = [
+const OWN: [&str; 16] = [
     "array",
     "chdir",
+    "clusters",
     "error",
+    "help",
     "job-name",
     "open-mode",
     "output",
     "parsable",
     "requeue",
     "signal",
+    "test-only",
+    "usage",
+    "version",
+    "wait",
     "wrap",
 ];
 

@@ -54,10 +54,23 @@ pub(super) fn submit(folder: &Path, name: &str, options: &[String]) -> Result<()
     run("sbatch", &mut sbatch).map(drop)
 }
 
+/// One of Slurm's programs, without what the user's environment would have it leave out.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let written = name.to_string_lossy();
+        if written.starts_with("SQUEUE_") || written.starts_with("SCANCEL_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// The tasks of the arrays of these names, as far as Slurm still knows them.
 pub(super) fn tasks(names: &[String]) -> Result<HashMap<TaskName, Task>, QueueError> {
-    let mut squeue = Command::new("squeue");
-    squeue.args(["--noheader", "--array", "--states=all", "--format=%i|%j|%T|%r"]);
+    let mut squeue = command("squeue");
+    // Those of hidden partitions too.
+    squeue.args(["--all", "--noheader", "--array", "--states=all", "--format=%i|%j|%T|%r"]);
     squeue.arg(format!("--name={}", names.join(",")));
     let output = run("squeue", &mut squeue)?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect())
@@ -71,7 +84,7 @@ pub(super) fn cancel<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Queue
 /// Cancels all tasks of arrays by their names.
 pub(super) fn cancel_arrays(names: &[String]) -> Result<(), QueueError> {
     for name in names {
-        run("scancel", Command::new("scancel").arg("--quiet").arg(format!("--name={name}")))?;
+        run("scancel", command("scancel").arg("--quiet").arg(format!("--name={name}")))?;
     }
     Ok(())
 }
@@ -93,7 +106,7 @@ fn scancel<'a>(options: &[&str], ids: impl Iterator<Item = &'a str>) -> Result<(
     let ids: Vec<&str> = ids.collect();
     // A command line holds only so much.
     for ids in ids.chunks(1000) {
-        run("scancel", Command::new("scancel").arg("--quiet").args(options).args(ids))?;
+        run("scancel", command("scancel").arg("--quiet").args(options).args(ids))?;
     }
     Ok(())
 }
