@@ -177,8 +177,8 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trainer: Option<TrainerSpec>,
     /// What is different in environments of a suite, by their names: a JSON Merge Patch (RFC 7396) of the settings above,
-    /// where `null` leaves a field out; or `null`, and the agent does not play there. Another algorithm begins with its own
-    /// defaults.
+    /// where `null` leaves a field out; or `null`, and the agent does not play there. Another algorithm, or
+    /// another type of policy, begins with its own defaults.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(with = "IndexMap<String, Option<Map<String, Value>>>")]
     pub environments: IndexMap<String, Value>,

@@ -181,6 +181,24 @@ fn mistakes_are_told_where_they_are_written() {
             }),
             "environments.cliff: no agent plays in this environment",
         ),
+        (
+            problems(|e| e["scores"]["cliff"]["random"] = json!(0)),
+            "scores.cliff: expected a reference above `random`",
+        ),
+        (
+            problems(|e| {
+                let path = "agents.q.environments.cliff.training.algorithm.gamma";
+                e["search"] = json!({ "parameters": { path: { "grid": [0.5, 0.9] } } });
+            }),
+            "settings of one environment are not searched for",
+        ),
+        (
+            problems(|e| {
+                e["environment"] = e["environments"]["cliff"].take();
+                e.as_object_mut().unwrap().remove("environments");
+            }),
+            "agents.q.environments: only a suite",
+        ),
         (problems(|e| e["environments"]["a--b"] = json!({ "id": "CartPole-v1" })), "environments"),
     ] {
         assert!(problem.contains(expected), "{problem}\n  is not\n{expected}");
