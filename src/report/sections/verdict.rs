@@ -98,7 +98,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             let why = match run.info.as_ref().map(|info| info.status) {
                 Some(RunStatus::Running) => "the run was killed, or shows no sign of life",
                 Some(RunStatus::Interrupted) => "the run was interrupted",
-                Some(RunStatus::Stopped) => "they were left out (`--only`, or an early end)",
+                Some(RunStatus::Stopped) => "they were left out, by --only or an early end",
                 Some(RunStatus::Finished) | None => "it is missing or could not be read",
             };
             points.push(format!(
