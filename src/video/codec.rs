@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::encoder::{Backend, Settings};
+use super::backend::{Backend, Settings};
 #[cfg(feature = "ffmpeg")]
 use super::libav as ffmpeg;
 #[cfg(feature = "openh264")]

@@ -1,6 +1,6 @@
 //! What FFmpeg's encoders are told, by its libraries or by its program.
 
-use super::encoder::Settings;
+use super::backend::Settings;
 
 /// The options of the encoder `name`, as FFmpeg calls them.
 pub(super) fn options(name: &str, settings: &Settings) -> Vec<(&'static str, String)> {

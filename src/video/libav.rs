@@ -9,7 +9,7 @@ use ffmpeg::{Dictionary, Packet, Rational, encoder, format, frame};
 use ffmpeg_next as ffmpeg;
 
 use super::EncoderFailure;
-use super::encoder::{Backend, Settings};
+use super::backend::{Backend, Settings};
 use super::ffmpeg_options::options;
 use super::yuv::{self, Planes};
 

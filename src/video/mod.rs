@@ -10,6 +10,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod backend;
 mod caption;
 mod codec;
 mod config;

@@ -16,7 +16,7 @@ use openh264::encoder::{
 use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 
 use super::EncoderFailure;
-use super::encoder::{Backend, Settings};
+use super::backend::{Backend, Settings};
 use super::yuv::Picture;
 
 struct BuiltIn {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use super::EncoderFailure;
-use super::encoder::{Backend, Settings};
+use super::backend::{Backend, Settings};
 use super::ffmpeg_options::options;
 use super::yuv::Picture;
 
