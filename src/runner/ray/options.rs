@@ -64,7 +64,12 @@ impl RayOptions {
         for option in written {
             options.set(option)?;
         }
-        options.api.get("/api/version").with_context(|| format!("--engine ray ({from})"))?;
+        let version = options.api.get("/api/version");
+        version.with_context(|| format!("--engine ray ({from})"))?.with_context(|| {
+            format!(
+                "{from}: what answers at {address} is not Ray's dashboard: it has no /api/version"
+            )
+        })?;
         Ok(options)
     }
 
