@@ -123,10 +123,13 @@ impl Api {
         self.get_json(&format!("/api/jobs/{name}"))?.map(read).transpose()
     }
 
-    /// Submits a job.
-    pub(super) fn submit(&self, job: &Value) -> Result<(), QueueError> {
-        self.post("/api/jobs/", job)?;
-        Ok(())
+    /// Submits a job of this name. Ray refuses a name that it knows already: then an earlier request, whose answer did not
+    /// come, was taken.
+    pub(super) fn submit(&self, name: &str, job: &Value) -> Result<(), QueueError> {
+        match self.post("/api/jobs/", job) {
+            Err(QueueError::Refused(_)) if self.job(name)?.is_some() => Ok(()),
+            answer => answer.map(drop),
+        }
     }
 
     /// Has a job end, where it has not: SIGTERM, and SIGKILL after a few seconds.

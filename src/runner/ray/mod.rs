@@ -203,7 +203,7 @@ impl Scheduler for Ray<'_> {
         if let Some(gpus) = self.options.gpus {
             job["entrypoint_num_gpus"] = json!(gpus);
         }
-        self.options.api.submit(&job)
+        self.options.api.submit(batch.name, &job)
     }
 
     fn tasks(&self, run: &RunDir, names: &[String]) -> Result<HashMap<TaskName, Task>, QueueError> {
