@@ -228,7 +228,6 @@ impl Cluster<'_> {
         arrays: &mut Arrays,
         pause_at: Option<u64>,
     ) -> anyhow::Result<bool> {
-        let began = Instant::now();
         let request = self.interrupt.request();
         match request {
             None => self.submit(trials, arrays, pause_at)?,
@@ -244,6 +243,7 @@ impl Cluster<'_> {
             }
         }
         let answered = self.ask(trials, arrays)?;
+        let began = Instant::now();
         for trial in trials.iter_mut().filter(|trial| trial.status.is_none()) {
             self.look(trial, request)?;
             if answered {
