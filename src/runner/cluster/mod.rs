@@ -104,7 +104,7 @@ struct Arrays {
     /// The most tasks of a new one, after the cluster refused more.
     largest: usize,
     known: HashMap<TaskName, Task>,
-    /// When Slurm was asked last, and whether it answered.
+    /// When the scheduler was asked last, and whether it answered.
     asked: Option<(Instant, bool)>,
     /// Tasks that were told to end early.
     told: HashSet<String>,
@@ -178,6 +178,7 @@ impl Cluster<'_> {
         }
         let mut limits = IndexMap::new();
         let mut unwanted = Vec::new();
+        let mut wanted = HashSet::new();
         let mut adopted = 0;
         for (name, record) in records {
             let mut runs = false;
@@ -197,6 +198,7 @@ impl Cluster<'_> {
                             && trial.dir.plan().is_ok_and(|stored| stored == *trial.plan) =>
                     {
                         trial.submitted(task_name)?;
+                        wanted.insert(task.id.clone());
                         adopted += 1;
                         runs = true;
                     }
@@ -215,6 +217,8 @@ impl Cluster<'_> {
                 self.scheduler.name()
             ));
         }
+        // Where the tasks of a job are one to the scheduler, those that are over do not end the others.
+        unwanted.retain(|id| !wanted.contains(id));
         self.patiently(|| self.scheduler.cancel(&unwanted))?;
         let (asked, told, said) = (None, HashSet::new(), String::new());
         let largest = usize::MAX;
@@ -372,7 +376,7 @@ impl Cluster<'_> {
         words
     }
 
-    /// Asks Slurm for the tasks, where it is time; says whether it answered.
+    /// Asks the scheduler for the tasks, where it is time; says whether it answered.
     fn ask(&self, trials: &[Underway<'_>], arrays: &mut Arrays) -> anyhow::Result<bool> {
         if arrays.asked.is_some_and(|(at, _)| at.elapsed() < self.scheduler.options().poll) {
             return Ok(false);
@@ -558,7 +562,7 @@ impl Cluster<'_> {
         }
     }
 
-    /// Does what Slurm is needed for until it answers, or somebody interrupts.
+    /// Does what the scheduler is needed for until it answers, or somebody interrupts.
     fn patiently<T>(&self, mut ask: impl FnMut() -> Result<T, QueueError>) -> anyhow::Result<T> {
         let mut told = false;
         loop {
@@ -624,5 +628,119 @@ impl Underway<'_> {
     fn array(&self) -> Option<&str> {
         let (name, _) = self.task.as_ref().filter(|_| self.status.is_none())?;
         Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::experiment::Plan;
+    use crate::runner::Display;
+
+    /// Runs all trials of a job one after the other, and has cancelled these jobs.
+    struct Queue {
+        options: JobOptions,
+        cancelled: RefCell<Vec<String>>,
+    }
+
+    impl Scheduler for Queue {
+        fn name(&self) -> &'static str {
+            "the queue"
+        }
+
+        fn options(&self) -> &JobOptions {
+            &self.options
+        }
+
+        fn next_batch(&self, _: &Load) -> Result<usize, QueueError> {
+            Ok(0)
+        }
+
+        fn submit(&self, _: &Batch<'_>) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        fn tasks(
+            &self,
+            run: &RunDir,
+            names: &[String],
+        ) -> Result<HashMap<TaskName, Task>, QueueError> {
+            let mut tasks = HashMap::new();
+            for name in names {
+                let trials = JobRecord::read(run, name).expect("a record").trials;
+                for index in 0..trials.len() {
+                    let task = Task { id: name.clone(), state: State::Waiting("None".into()) };
+                    tasks.insert((name.clone(), index), task);
+                }
+            }
+            Ok(tasks)
+        }
+
+        fn cancel(&self, ids: &[String]) -> Result<(), QueueError> {
+            self.cancelled.borrow_mut().extend_from_slice(ids);
+            Ok(())
+        }
+
+        fn interrupt(&self, _: &[String]) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        fn cancel_jobs(&self, _: &[String]) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        fn cancel_command(&self, _: &[String]) -> String {
+            String::new()
+        }
+
+        fn set_limit(&self, _: &str, _: usize) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        fn last_words(&self, _: &RunDir, _: &TaskName) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_job_that_somebody_waits_for_goes_on_though_other_trials_of_it_are_over() {
+        let experiment = crate::validation::check(&json!({
+            "name": "queued",
+            "environment": { "id": "CartPole-v1" },
+            "seeds": 3,
+            "agents": { "random": { "policy": { "type": "random" } } },
+        }));
+        let plan = Plan::new(experiment.expect("a valid experiment")).expect("trials");
+        let output = tempfile::tempdir().unwrap();
+        let run = RunDir::create(output.path(), "queued").unwrap();
+        fs::create_dir_all(run.jobs()).unwrap();
+        let ids: Vec<String> = plan.trials.iter().map(|trial| trial.id.clone()).collect();
+        for (name, trials) in [("both", &ids[..2]), ("unwanted", &ids[2..])] {
+            let trials = trials.to_vec();
+            let record = JobRecord { format_version: FORMAT_VERSION, pause_at: None, trials };
+            store::write_json(&run.jobs().join(format!("{name}.json")), &record).unwrap();
+        }
+        let waited_for = &plan.trials[1];
+        run.trial(&waited_for.id).create(waited_for).unwrap();
+        let scheduler = Queue {
+            options: JobOptions::asking_every(Duration::from_secs(1)),
+            cancelled: RefCell::default(),
+        };
+        let cluster = Cluster {
+            run: &run,
+            jobs: None,
+            timeout: None,
+            scheduler: &scheduler,
+            interrupt: &Interrupt::default(),
+            observer: &Display::new(&plan, true),
+        };
+        let mut trials = [cluster.underway(waited_for)];
+        cluster.adopted(&mut trials, None).unwrap();
+        assert_eq!(trials[0].task, Some(("both".to_owned(), 1)));
+        assert_eq!(*scheduler.cancelled.borrow(), ["unwanted"]);
     }
 }

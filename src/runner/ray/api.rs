@@ -12,6 +12,8 @@ use crate::runner::cluster::QueueError;
 
 /// How long a connection, or the beginning of an answer, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a package or an archive may be under way.
+const TRANSFER: Duration = Duration::from_secs(600);
 
 /// The dashboard of a cluster's head.
 pub(super) struct Api {
@@ -49,6 +51,8 @@ impl Api {
             .http_status_as_error(false)
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
+            .timeout_send_body(Some(TRANSFER))
+            .timeout_recv_body(Some(TRANSFER))
             .build();
         Self { agent: config.new_agent(), address, headers }
     }
@@ -146,20 +150,15 @@ impl Api {
         Ok(answer["logs"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Uploads a package, unless it is there; gives its address.
-    pub(super) fn upload(
-        &self,
-        package: &str,
-        zip: impl FnOnce() -> anyhow::Result<Vec<u8>>,
-    ) -> Result<String, QueueError> {
+    /// Uploads a package, unless it is there; gives its address. Either keeps it there for ten minutes at least.
+    pub(super) fn upload(&self, package: &str, zip: &[u8]) -> Result<String, QueueError> {
         let path = format!("/api/packages/gcs/{package}");
         if self.get(&path)?.is_none() {
-            let zip = zip().map_err(QueueError::Other)?;
             let mut request = self.agent.put(format!("{}{path}", self.address));
             for (name, value) in &self.headers {
                 request = request.header(name, value);
             }
-            self.answer(&format!("PUT {path}"), request.send(&zip[..]))?;
+            self.answer(&format!("PUT {path}"), request.send(zip))?;
         }
         Ok(format!("gcs://{package}"))
     }

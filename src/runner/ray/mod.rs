@@ -41,8 +41,8 @@ pub struct Ray<'a> {
     options: &'a RayOptions,
     /// How many jobs the nodes have room for, and when that was asked.
     slots: Cell<Option<(Instant, usize)>>,
-    /// The program's package, once it is uploaded.
-    program: std::cell::OnceCell<(String, String)>,
+    /// The program's package and its name, once it is made.
+    program: std::cell::OnceCell<(String, Vec<u8>)>,
 }
 
 impl<'a> Ray<'a> {
@@ -79,11 +79,9 @@ impl<'a> Ray<'a> {
         Ok(slots)
     }
 
-    /// The address of the program's package and the program's path in a job's working directory.
+    /// The address of the program's package and the program's path in a job's working directory. Ray forgets a package that
+    /// no job has needed for ten minutes, so that every job asks for it anew.
     fn program(&self) -> Result<(String, String), QueueError> {
-        if let Some(program) = self.program.get() {
-            return Ok(program.clone());
-        }
         let own = || -> anyhow::Result<Vec<u8>> {
             let folder = tempfile::tempdir()?;
             let program =
@@ -91,12 +89,16 @@ impl<'a> Ray<'a> {
             fs::copy(program, folder.path().join("rushes"))?;
             Ok(archive::pack(folder.path(), Cursor::new(Vec::new()))?.into_inner())
         };
-        let zip = own().map_err(QueueError::Other)?;
-        let name = package_name(&zip);
-        let address = self.options.api.upload(&name, || Ok(zip))?;
+        let (name, zip) = match self.program.get() {
+            Some(program) => program,
+            None => {
+                let zip = own().map_err(QueueError::Other)?;
+                self.program.get_or_init(|| (package_name(&zip), zip))
+            }
+        };
+        let address = self.options.api.upload(name, zip)?;
         let folder = name.trim_end_matches(".zip");
-        let path = format!("../../py_modules_files/{folder}/rushes");
-        Ok(self.program.get_or_init(|| (address, path)).clone())
+        Ok((address, format!("../../py_modules_files/{folder}/rushes")))
     }
 
     /// Uploads the directories of a job's trials; gives the package's address.
@@ -112,7 +114,7 @@ impl<'a> Ray<'a> {
             Ok(archive::pack(folder.path(), Cursor::new(Vec::new()))?.into_inner())
         };
         let zip = pack().map_err(QueueError::Other)?;
-        self.options.api.upload(&package_name(&zip), || Ok(zip))
+        self.options.api.upload(&package_name(&zip), &zip)
     }
 
     /// A job's command, for a shell in its package.

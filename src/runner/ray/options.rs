@@ -115,11 +115,12 @@ fn token() -> anyhow::Result<Option<String>> {
     if let Some(token) = set("RAY_AUTH_TOKEN") {
         return Ok(Some(token));
     }
-    if let Some(path) = set("RAY_AUTH_TOKEN_PATH") {
-        let token = fs::read_to_string(path).context("RAY_AUTH_TOKEN_PATH")?;
-        return Ok(Some(token.trim().to_owned()));
-    }
-    let path = std::env::home_dir().map(|home| home.join(".ray/auth_token"));
-    let token = path.and_then(|path| fs::read_to_string(path).ok());
-    Ok(token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+    let written = match set("RAY_AUTH_TOKEN_PATH") {
+        Some(path) => Some(fs::read_to_string(path).context("RAY_AUTH_TOKEN_PATH")?),
+        None => {
+            let path = std::env::home_dir().map(|home| home.join(".ray/auth_token"));
+            path.and_then(|path| fs::read_to_string(path).ok())
+        }
+    };
+    Ok(written.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
 }
