@@ -71,6 +71,12 @@ test-slurm: _ready
     @cargo build --release --package rushes --features ffmpeg {{ quiet }}
     @tests/slurm/run target/release/rushes
 
+# The same on a real Ray of two nodes on this machine; takes three minutes.
+test-ray: _ready
+    @./bootstrap --ray
+    @cargo build --release --package rushes {{ quiet }}
+    @tests/ray/run target/release/rushes
+
 # Tries for minutes what no run should notice: `just torture kills`, `just torture files`; ARGS go to tests/torture/KIND,
 # see its `--help`.
 [no-exit-message]

@@ -17,6 +17,8 @@ pub use rushes_nn as nn;
 pub use rushes_rng as rng;
 
 pub mod algorithm;
+#[doc(hidden)]
+pub mod archive;
 pub mod cli;
 pub mod experiment;
 pub mod policy;

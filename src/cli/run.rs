@@ -10,12 +10,14 @@ use signal_hook::consts::SIGINT;
 use super::{check, conclusion, engines, environment};
 use crate::exit::Exit;
 use crate::experiment::{
-    EnvironmentSpec, ExperimentError, Override, Plan, ScheduleSpec, Shard, Spec, TrialPlan,
+    EnvironmentSpec, ExperimentError, Override, Plan, ResourcesSpec, ScheduleSpec, Shard, Spec,
+    TrialPlan,
 };
 use crate::regression::{self, Scores};
 use crate::run::{Circumstances, Run, quick};
 use crate::runner::{
-    Display, Interrupt, Local, Only, Request, Runner, Slurm, SlurmOptions, TrialPattern,
+    Cluster, Display, Interrupt, Local, Only, Ray, RayOptions, Request, Runner, Scheduler, Slurm,
+    SlurmOptions, TrialPattern,
 };
 use crate::search::Ending;
 use crate::store::{self, RunDir};
@@ -36,9 +38,9 @@ pub(super) struct Args {
     /// How many trials run at a time; by default as many as there are cores for, or as many as the engine lets.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Where trials run: `local`, as processes of this machine, or `slurm`, as jobs of a cluster whose nodes see the output
-    /// directory; docs/clusters.md has the rest.
-    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    /// Where trials run: `local`, as processes of this machine; `slurm`, as jobs of a cluster whose nodes see the output
+    /// directory; `ray` or `ray=http://HEAD:8265`, as jobs of a Ray cluster. docs/clusters.md has the rest.
+    #[arg(long, value_name = "NAME", value_parser = engine_name, default_value = "local")]
     engine: EngineName,
     /// How the engine is used; with slurm for example partition=gpu, time=60, or any other option of `sbatch`.
     #[arg(long = "engine-option", value_name = "NAME=VALUE")]
@@ -80,11 +82,44 @@ pub(super) struct Args {
 }
 
 /// Where trials run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum EngineName {
-    #[default]
     Local,
     Slurm,
+    /// The address of the cluster's dashboard, where it was given.
+    Ray(Option<String>),
+}
+
+fn engine_name(written: &str) -> Result<EngineName, String> {
+    match written.split_once('=') {
+        None if written == "local" => Ok(EngineName::Local),
+        None if written == "slurm" => Ok(EngineName::Slurm),
+        None if written == "ray" => Ok(EngineName::Ray(None)),
+        Some(("ray", address)) => Ok(EngineName::Ray(Some(address.to_owned()))),
+        _ => Err("expected local, slurm, ray or ray=http://HEAD:8265".into()),
+    }
+}
+
+/// The cluster of a run, and how it is used.
+enum ClusterOptions {
+    Slurm(SlurmOptions),
+    Ray(RayOptions),
+}
+
+impl ClusterOptions {
+    fn leaves(&self) -> bool {
+        match self {
+            Self::Slurm(options) => options.jobs().leaves,
+            Self::Ray(options) => options.jobs().leaves,
+        }
+    }
+
+    fn scheduler(&self, resources: ResourcesSpec) -> Box<dyn Scheduler + '_> {
+        match self {
+            Self::Slurm(options) => Box::new(Slurm { resources, options }),
+            Self::Ray(options) => Box::new(Ray::new(resources, options)),
+        }
+    }
 }
 
 /// A label: one line that tables have room for.
@@ -105,7 +140,7 @@ pub(super) fn label(written: &str) -> Result<String, String> {
 /// Fails if the experiment or the baseline is wrong, nothing can be written, or no video can be encoded. Failed trials
 /// and regressions are no error here but an exit code.
 pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
-    let slurm = slurm_options(&args)?;
+    let cluster = cluster_options(&args)?;
     let (file, spec) = experiment(&args)?;
     let commands = spec.commands()?;
     let signature = announced(&args, &commands)?;
@@ -134,7 +169,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         versions.extend(provenance::versions_of(&mut program)?);
     }
     let resources = plan.experiment.resources.clone().unwrap_or_default();
-    let jobs = match (args.jobs, &slurm) {
+    let jobs = match (args.jobs, &cluster) {
         (Some(jobs), _) => usize::from(jobs),
         (None, Some(_)) => usize::MAX,
         (None, None) => {
@@ -145,7 +180,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let jobs = jobs.min(plan.trials.len());
     versions.extend(environment_versions(&plan.experiment));
     let memory = MemoryEstimate::of(&plan)?;
-    let has = provenance::memory_bytes().filter(|_| slurm.is_none());
+    let has = provenance::memory_bytes().filter(|_| cluster.is_none());
     if let Some(problem) = has.and_then(|has| memory.problem(jobs, has)) {
         anyhow::bail!("{}: {problem}", file.display());
     }
@@ -153,7 +188,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let display = Arc::new(Display::new(&plan, args.plain));
     // From here on an interruption leaves a run that can go on.
     let told = display.clone();
-    let leaves = slurm.as_ref().is_some_and(SlurmOptions::leaves);
+    let leaves = cluster.as_ref().is_some_and(ClusterOptions::leaves);
     let interrupt = Interrupt::watch(move || {
         if !leaves {
             told.finishing();
@@ -176,8 +211,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let name = &run.plan().experiment.name;
     let trials = run.plan().trials.len();
     let part = run.plan().shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default();
-    let at_a_time = match (&slurm, args.jobs) {
-        (Some(_), None) => "as many at a time as Slurm lets".to_owned(),
+    let at_a_time = match (&cluster, args.jobs) {
+        (Some(_), None) => "as many at a time as the cluster lets".to_owned(),
         _ => format!("{jobs} at a time"),
     };
     console::message(format_args!("{name}: {trials} trials{part}, {at_a_time}"));
@@ -187,16 +222,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let dir = run.dir().clone();
     let local = Local { run: &dir, jobs, timeout, interrupt: &interrupt, observer: &*display };
-    let slurm = slurm.as_ref().map(|options| Slurm {
+    let scheduler = cluster.as_ref().map(|options| options.scheduler(resources));
+    let cluster = scheduler.as_deref().map(|scheduler| Cluster {
         run: &dir,
         jobs: args.jobs.map(usize::from),
-        resources,
         timeout,
-        options,
+        scheduler,
         interrupt: &interrupt,
         observer: &*display,
     });
-    let engine: &dyn Runner = slurm.as_ref().map_or(&local, |slurm| slurm);
+    let engine: &dyn Runner = cluster.as_ref().map_or(&local, |cluster| cluster);
     let runner = Only { inner: engine, run: &dir, patterns: &args.only };
     let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &*display));
     display.close();
@@ -257,14 +292,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(if tally.failed > 0 { Exit::Failed } else { exit })
 }
 
-/// How Slurm is used, where it is.
-fn slurm_options(args: &Args) -> anyhow::Result<Option<SlurmOptions>> {
-    match args.engine {
-        EngineName::Slurm => SlurmOptions::parse(&args.engine_options).map(Some),
+/// How the cluster is used, where one is.
+fn cluster_options(args: &Args) -> anyhow::Result<Option<ClusterOptions>> {
+    let written = &args.engine_options;
+    match &args.engine {
+        EngineName::Slurm => Ok(Some(ClusterOptions::Slurm(SlurmOptions::parse(written)?))),
+        EngineName::Ray(address) => {
+            let options = RayOptions::connect(address.as_deref(), written)?;
+            Ok(Some(ClusterOptions::Ray(options)))
+        }
         EngineName::Local => {
             anyhow::ensure!(
                 args.engine_options.is_empty(),
-                "--engine-option {}: the local engine has no options; give --engine slurm too",
+                "--engine-option {}: the local engine has no options; give --engine slurm too, or ray",
                 args.engine_options[0]
             );
             Ok(None)
@@ -460,8 +500,11 @@ fn going_on(args: &Args, dir: &Path) -> String {
     let mut words = vec![program.display().to_string(), "run".to_owned()];
     words.push(format!("--resume={}", dir.display()));
     words.extend(args.jobs.map(|jobs| format!("--jobs={jobs}")));
-    if args.engine == EngineName::Slurm {
-        words.push("--engine=slurm".to_owned());
+    match &args.engine {
+        EngineName::Local => {}
+        EngineName::Slurm => words.push("--engine=slurm".to_owned()),
+        EngineName::Ray(None) => words.push("--engine=ray".to_owned()),
+        EngineName::Ray(Some(address)) => words.push(format!("--engine=ray={address}")),
     }
     words.extend(args.engine_options.iter().map(|option| format!("--engine-option={option}")));
     // The run has the baseline; where else the verdict goes is not in it.

@@ -1,10 +1,11 @@
 //! `rushes trials DIR…`: several trials of a run one after the other, started by an engine on another machine or by hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::archive;
 use crate::console;
 use crate::exit::Exit;
 use crate::experiment::{Plan, TrialPlan};
@@ -32,6 +33,9 @@ pub(super) struct Args {
     /// Write into each trial's `attempt.json` how it stands, under this name.
     #[arg(long, value_name = "NAME")]
     attempt: Option<String>,
+    /// Write each trial's directory into FOLDER as NAME-INDEX.zip when the trial is over or leaves.
+    #[arg(long, value_name = "FOLDER", requires = "attempt")]
+    archive: Option<PathBuf>,
 }
 
 fn seconds(written: &str) -> Result<Duration, String> {
@@ -48,7 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         console::message("ending early: what runs is evaluated where it stands");
     })?;
     let mut failed = false;
-    for directory in &args.directories {
+    for (index, directory) in args.directories.iter().enumerate() {
         let dir = TrialDir::find(directory).with_context(|| {
             format!("{} is not a trial's directory: it has no trial.json", directory.display())
         })?;
@@ -63,6 +67,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         for status in runner.advance(&[&dir.plan()?], args.pause_at)? {
             if let Some(attempt) = &args.attempt {
                 dir.write_attempt(attempt, status)?;
+                if let Some(folder) = &args.archive {
+                    archive_trial(&dir, &folder.join(format!("{attempt}-{index}.zip")))?;
+                }
             }
             match (status, interrupt.request()) {
                 (TrialStatus::Interrupted, Some(Request::Abort(signal))) => {
@@ -76,6 +83,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(if failed { Exit::Failed } else { Exit::Success })
+}
+
+/// Writes a trial's directory into a file, which appears when it is whole.
+fn archive_trial(dir: &TrialDir, file: &Path) -> anyhow::Result<()> {
+    let copy = tempfile::tempdir()?;
+    dir.copy_to(&TrialDir::new(copy.path().to_owned()))?;
+    let folder = file.parent().context("an archive lies in a folder")?;
+    let archive = tempfile::NamedTempFile::new_in(folder)?;
+    archive::pack(copy.path(), archive)?
+        .persist(file)
+        .with_context(|| format!("failed to write {}", file.display()))?;
+    Ok(())
 }
 
 /// Tells in plain lines what begins and what ends.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What each trial needs of the machine that it runs on. Engines ask for it (`rushes run --engine slurm`); on this machine,
+/// What each trial needs of the machine that it runs on. Engines ask for it (`rushes run --engine slurm`, `--engine ray`); on this machine,
 /// `cores` decides how many trials run at a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

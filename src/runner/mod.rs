@@ -10,19 +10,23 @@ pub use crate::record::TrialStatus;
 use crate::record::{Record, TrialResult};
 use crate::store::TrialDir;
 
+mod cluster;
 mod display;
 mod interrupt;
 mod local;
 mod only;
 mod pace;
 mod process;
+mod ray;
 mod slurm;
 
+pub use cluster::{Cluster, JobOptions, Scheduler};
 pub use display::Display;
 pub use interrupt::{Interrupt, Request};
 pub use local::Local;
 pub use only::{Only, TrialPattern};
 pub use process::{engine_program, follow_parent};
+pub use ray::{Ray, RayOptions};
 pub use slurm::{Slurm, SlurmOptions};
 
 /// Advances trials.

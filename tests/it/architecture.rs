@@ -21,6 +21,7 @@ const ROOMS: &[&str] = &[
     "policy",
     "experiment",
     "store",
+    "archive",
     "provenance",
     "training",
     "algorithm",

@@ -365,3 +365,79 @@ fn what_slurm_refuses_is_said() {
     let stderr = String::from_utf8(without.output().unwrap().stderr).unwrap();
     assert!(stderr.contains("Slurm's commands are needed"), "{stderr}");
 }
+
+#[test]
+fn trials_come_back_as_archives_where_no_directory_is_shared() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = run_smoke(directory.path(), &["--quick", "--set", "seeds=[3]"]);
+    let (there, back) = (directory.path().join("there"), directory.path().join("back"));
+    let folder = directory.path().join("logs");
+    std::fs::create_dir(&folder).unwrap();
+    let archive = format!("--archive={}", folder.display());
+    let mut arguments = vec!["trials".to_owned(), "--attempt=job".to_owned(), archive];
+    let trials: Vec<String> = essence(&whole).into_iter().map(|(trial, ..)| trial).collect();
+    for trial in &trials {
+        let own = there.join("trials").join(trial);
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::copy(whole.join("trials").join(trial).join("trial.json"), own.join("trial.json"))
+            .unwrap();
+        arguments.push(own.to_str().unwrap().to_owned());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = output(&arguments);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for (index, trial) in trials.iter().enumerate() {
+        let zip = std::fs::read(folder.join(format!("job-{index}.zip"))).unwrap();
+        rushes::archive::unpack(&zip, &back.join("trials").join(trial)).unwrap();
+    }
+    assert_eq!(essence(&back), essence(&whole));
+    let trial = TrialDir::new(back.join("trials").join(&trials[0]));
+    assert_eq!(trial.attempt("job"), Some(TrialStatus::Completed));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), trials.len(), "nothing else is left");
+}
+
+/// What stands for Ray's dashboard: answers every request with this status, until the test ends.
+fn fake_ray(status: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn a_ray_that_refuses_or_is_not_there_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    for (address, expected) in [
+        ("ray://head:10001".to_owned(), "expected http://HEAD:8265"),
+        ("http://127.0.0.1:9".to_owned(), "GET /api/version at http://127.0.0.1:9: "),
+        (fake_ray("401 Unauthorized"), "HTTP 401: ; Ray wants a token: set RAY_AUTH_TOKEN"),
+        (fake_ray("404 Not Found"), "is not Ray's dashboard"),
+        (fake_ray("403 Forbidden"), "HTTP 403: ; Ray does not accept the token"),
+    ] {
+        let output = directory.path().join("output");
+        for named in [true, false] {
+            let engine =
+                if named { format!("--engine=ray={address}") } else { "--engine=ray".into() };
+            let mut run = rushes(&["run", "experiments/smoke.json", &engine, "--output"]);
+            run.arg(&output).env("HOME", directory.path()).env("RAY_ADDRESS", &address);
+            let done = run.output().unwrap();
+            let stderr = String::from_utf8_lossy(&done.stderr);
+            assert!(done.status.code() == Some(2) && stderr.contains(expected), "{stderr}");
+            assert_eq!(stderr.contains("RAY_ADDRESS"), !named, "{stderr}");
+        }
+        assert!(!output.exists());
+    }
+    let (code, stderr) =
+        failure(&["run", "experiments/smoke.json", "--engine=ray", "--engine-option=shared=maybe"]);
+    assert!(code == 2 && stderr.contains("expected shared=auto or shared=no"), "{stderr}");
+}

@@ -1,9 +1,9 @@
 //! `--engine-option`: how Slurm is used.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::experiment::ResourcesSpec;
+use crate::runner::cluster::JobOptions;
 
 /// Options of `sbatch` that are this program's to set.
 const OWN: [&str; 16] = [
@@ -28,11 +28,9 @@ const OWN: [&str; 16] = [
 /// How Slurm is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmOptions {
-    grace: Duration,
-    poll: Duration,
+    jobs: JobOptions,
     setup: String,
     program: Option<PathBuf>,
-    leaves: bool,
     /// For `sbatch`, as it takes them.
     others: Vec<String>,
 }
@@ -44,33 +42,19 @@ impl SlurmOptions {
     /// Fails if one has another form or value; says which are expected.
     pub fn parse(written: &[String]) -> anyhow::Result<Self> {
         let mut options = Self {
-            grace: Duration::from_secs(30),
-            poll: Duration::from_secs(10),
+            jobs: JobOptions::asking_every(std::time::Duration::from_secs(10)),
             setup: String::new(),
             program: None,
-            leaves: false,
             others: Vec::new(),
         };
         for option in written {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let seconds = || match value.parse() {
-                Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-                _ => anyhow::bail!("--engine-option {option}: expected seconds from 1 to 86400"),
-            };
+            if options.jobs.set(option)? {
+                continue;
+            }
             match name {
-                "grace" => options.grace = seconds()?,
-                "poll" => options.poll = seconds()?,
                 "setup" => options.setup = value.to_owned(),
                 "program" => options.program = Some(PathBuf::from(value)),
-                "on-interrupt" => {
-                    options.leaves = match value {
-                        "leave" => true,
-                        "cancel" => false,
-                        _ => anyhow::bail!(
-                            "--engine-option {option}: expected on-interrupt=cancel or on-interrupt=leave"
-                        ),
-                    };
-                }
                 name => {
                     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
                     anyhow::ensure!(
@@ -90,14 +74,9 @@ impl SlurmOptions {
         Ok(options)
     }
 
-    /// How long a trial may go on to its next checkpoint after its job was told to end.
-    pub(super) fn grace(&self) -> Duration {
-        self.grace
-    }
-
-    /// How often Slurm is asked for what runs.
-    pub(super) fn poll(&self) -> Duration {
-        self.poll
+    /// What jobs of every cluster have.
+    pub fn jobs(&self) -> &JobOptions {
+        &self.jobs
     }
 
     /// A line of shell that each job begins with.
@@ -110,15 +89,10 @@ impl SlurmOptions {
         self.program.as_deref()
     }
 
-    /// Whether jobs go on when the run is interrupted.
-    pub fn leaves(&self) -> bool {
-        self.leaves
-    }
-
     /// Options of `sbatch` for trials that need this; the user's come last and win.
     pub(super) fn of(&self, resources: &ResourcesSpec) -> Vec<String> {
         let ResourcesSpec { cores, memory_mb, minutes } = resources;
-        let mut options = vec![format!("--signal=B:TERM@{}", self.grace.as_secs())];
+        let mut options = vec![format!("--signal=B:TERM@{}", self.jobs.grace.as_secs())];
         options.push(format!("--cpus-per-task={}", cores.unwrap_or(1)));
         options.extend(memory_mb.map(|memory| format!("--mem={memory}M")));
         options.extend(minutes.map(|minutes| format!("--time={minutes}")));
@@ -140,7 +114,7 @@ mod tests {
     fn what_is_not_of_this_program_is_sbatchs() {
         let written = ["partition=gpu", "exclusive", "poll=2", "setup=module load x=1", "time=5"];
         let options = parse(&written).unwrap();
-        assert_eq!(options.poll(), Duration::from_secs(2));
+        assert_eq!(options.jobs().poll, std::time::Duration::from_secs(2));
         assert_eq!(options.setup(), "module load x=1");
         let resources = ResourcesSpec { cores: Some(2), memory_mb: Some(500), minutes: Some(9) };
         let expected = [

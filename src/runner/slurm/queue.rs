@@ -1,46 +1,10 @@
 //! Slurm's own commands: `sbatch`, `squeue`, `scancel`.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A task of a job array: the array's name and its index.
-pub(super) type TaskName = (String, usize);
-
-/// A task that Slurm knows of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Task {
-    /// What `scancel` calls it, `123_4`.
-    pub id: String,
-    pub state: State,
-}
-
-/// How a task stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
-    /// It waits, for a reason in Slurm's words.
-    Waiting(String),
-    Running,
-    /// It is over, in Slurm's word for how: `COMPLETED`, `NODE_FAIL`, …
-    Over(String),
-}
-
-/// Why a command of Slurm's did nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum QueueError {
-    /// The controller cannot be reached, or is busy: later it may be.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It said no.
-    #[error("{0}")]
-    Refused(String),
-    /// The command is not there.
-    #[error(
-        "{0}: {1}; Slurm's commands are needed where --engine slurm is used, usually on a login node"
-    )]
-    Missing(&'static str, io::Error),
-}
+use crate::runner::cluster::{Gone, QueueError, State, Task, TaskName};
 
 /// Submits the script `NAME.sh` of `folder` as an array of so many tasks under this name.
 pub(super) fn submit(folder: &Path, name: &str, options: &[String]) -> Result<(), QueueError> {
@@ -77,7 +41,7 @@ pub(super) fn tasks(names: &[String]) -> Result<HashMap<TaskName, Task>, QueueEr
 }
 
 /// Cancels tasks: each is told to end, and killed after the cluster's `KillWait`.
-pub(super) fn cancel<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), QueueError> {
+pub(super) fn cancel(ids: &[String]) -> Result<(), QueueError> {
     scancel(&[], ids)
 }
 
@@ -98,12 +62,11 @@ pub(super) fn set_limit(id: &str, limit: usize) -> Result<(), QueueError> {
 }
 
 /// Sends SIGINT to the programs of tasks.
-pub(super) fn interrupt<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), QueueError> {
+pub(super) fn interrupt(ids: &[String]) -> Result<(), QueueError> {
     scancel(&["--batch", "--signal=INT"], ids)
 }
 
-fn scancel<'a>(options: &[&str], ids: impl Iterator<Item = &'a str>) -> Result<(), QueueError> {
-    let ids: Vec<&str> = ids.collect();
+fn scancel(options: &[&str], ids: &[String]) -> Result<(), QueueError> {
     // A command line holds only so much.
     for ids in ids.chunks(1000) {
         run("scancel", command("scancel").arg("--quiet").args(options).args(ids))?;
@@ -141,6 +104,9 @@ fn run(name: &'static str, command: &mut Command) -> Result<Output, QueueError> 
     if later.iter().any(|words| said.contains(words)) {
         return Err(QueueError::Unreachable(said));
     }
+    if said.contains("submit limit") {
+        return Err(QueueError::Full);
+    }
     Err(QueueError::Refused(said))
 }
 
@@ -155,7 +121,9 @@ fn parse(line: &str) -> Option<(TaskName, Task)> {
         }
         "RUNNING" | "COMPLETING" | "CONFIGURING" | "SUSPENDED" | "STOPPED" | "RESIZING"
         | "SIGNALING" | "STAGE_OUT" | "RESV_DEL_HOLD" => State::Running,
-        over => State::Over(over.to_owned()),
+        "FAILED" | "COMPLETED" | "OUT_OF_MEMORY" => State::Over(Gone::Died(state.to_owned())),
+        "CANCELLED" => State::Over(Gone::Cancelled("its job ended (CANCELLED)".to_owned())),
+        over => State::Over(Gone::Lost(format!("its job ended ({over})"))),
     };
     Some(((name.to_owned(), index.parse().ok()?), Task { id: id.to_owned(), state }))
 }
@@ -174,7 +142,10 @@ mod tests {
         let reason = "Nodes required for job are DOWN, DRAINED".to_owned();
         assert_eq!(waiting.state, State::Waiting(reason));
         assert_eq!(task("17_3|a|RUNNING|None").1.state, State::Running);
-        assert_eq!(task("17_3|a|NODE_FAIL|x|y").1.state, State::Over("NODE_FAIL".into()));
+        assert_eq!(
+            task("17_3|a|NODE_FAIL|x|y").1.state,
+            State::Over(Gone::Lost("its job ended (NODE_FAIL)".into()))
+        );
         for other in ["", "17|a|RUNNING|None", "17_[4-9%2]|a|PENDING|Resources", "nonsense"] {
             assert_eq!(parse(other), None, "{other}");
         }
