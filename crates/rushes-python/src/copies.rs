@@ -15,6 +15,8 @@ pub(crate) struct Copy {
     env: SyncWrapper<TimeLimit>,
     /// What is observed, before it gets Python's type.
     flat: Vec<f32>,
+    /// Whether there was a reset, without which nothing may happen.
+    started: bool,
     /// What the last step yielded; after a reset nothing.
     pub(crate) step: Step,
 }
@@ -29,11 +31,16 @@ impl Copy {
     /// Starts an episode; see [`rushes_env::Env::reset`].
     pub(crate) fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         self.step = Step::new(0.0, false);
-        self.env.get_mut().reset(seed, &mut self.flat)
+        self.env.get_mut().reset(seed, &mut self.flat)?;
+        self.started = true;
+        Ok(())
     }
 
     /// Advances by one step.
     pub(crate) fn advance(&mut self, action: &[f32]) -> Result<(), EnvError> {
+        if !self.started {
+            return Err(EnvError::NeverReset);
+        }
         self.step = self.env.get_mut().step(action, &mut self.flat)?;
         Ok(())
     }
@@ -44,13 +51,16 @@ impl Copy {
     }
 
     /// Height, width and the rows of its picture, 3 bytes a pixel.
-    pub(crate) fn picture(&mut self) -> (usize, usize, Vec<u8>) {
+    pub(crate) fn picture(&mut self) -> Result<(usize, usize, Vec<u8>), EnvError> {
+        if !self.started {
+            return Err(EnvError::NeverReset);
+        }
         let (width, height) = self.env.get_mut().env().frame_size();
         let mut canvas = Canvas::new(width, height);
         self.env.get_mut().env().draw(&mut canvas);
         let rgb = canvas.rgba().as_chunks::<4>().0.iter();
         let rgb = rgb.flat_map(|&[red, green, blue, _]| [red, green, blue]).collect();
-        (height as usize, width as usize, rgb)
+        Ok((height as usize, width as usize, rgb))
     }
 
     pub(crate) fn action_space(&mut self) -> &Space {
@@ -137,7 +147,7 @@ pub(crate) fn make(
         })?;
         let flat = vec![0.0; env.observation_space().len()];
         let env = TimeLimit::new(env, max_episode_steps);
-        Ok(Copy { env: SyncWrapper::new(env), flat, step: Step::new(0.0, false) })
+        Ok(Copy { env: SyncWrapper::new(env), flat, started: false, step: Step::new(0.0, false) })
     });
     let mut copies = made.collect::<PyResult<Vec<_>>>()?;
     let env = copies[0].env.get_mut().env();
@@ -148,7 +158,9 @@ pub(crate) fn make(
         Space::Box { .. } => Kind::F32,
         _ if space.discrete_parts().is_some() => Kind::I64,
         _ => {
-            return Err(PyValueError::new_err(format!("{id} observes {space}, which has no array")));
+            return Err(PyValueError::new_err(format!(
+                "{id} observes {space}, which has no array"
+            )));
         }
     };
     let (width, height) = env.frame_size();

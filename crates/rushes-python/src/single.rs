@@ -66,7 +66,7 @@ impl Single {
     /// The picture of the present state, uint8 of height × width × 3.
     fn render<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyArray3<u8>>> {
         let copy = &mut self.made.copies[0];
-        let (height, width, rgb) = copy.picture();
+        let (height, width, rgb) = copy.picture().map_err(|error| copies::raised(&error))?;
         PyArray1::from_vec(py, rgb).reshape([height, width, 3])
     }
 }

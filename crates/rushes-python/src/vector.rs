@@ -158,7 +158,8 @@ impl Vector {
 
     /// The picture of copy `i`, uint8 of height × width × 3.
     fn render<'py>(&mut self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyArray3<u8>>> {
-        let (height, width, rgb) = self.copies[i].picture();
+        let (height, width, rgb) =
+            self.copies[i].picture().map_err(|error| copies::raised(&error))?;
         PyArray1::from_vec(py, rgb).reshape([height, width, 3])
     }
 }
@@ -167,8 +168,10 @@ impl Vector {
     fn infos<'py>(&mut self, py: Python<'py>, mask: &[bool]) -> PyResult<Infos<'py>> {
         let copies = self.copies.iter_mut().zip(mask).enumerate().filter(|(_, (_, told))| **told);
         let infos = copies.map(|(i, (copy, _))| (i, copy.info()));
-        let told = infos.filter(|(_, info)| !info.is_empty());
-        told.map(|(i, info)| Ok((i, info::dictionary(py, &info)?))).collect()
+        infos
+            .filter(|(_, info)| !info.is_empty())
+            .map(|(i, info)| Ok((i, info::dictionary(py, &info)?)))
+            .collect()
     }
 
     fn run(&mut self, py: Python<'_>, tasks: &[Task<'_>]) -> PyResult<()> {
