@@ -33,6 +33,7 @@ pub(crate) struct Vector {
     pool: Option<rayon::ThreadPool>,
 }
 
+type Buffers<'py> = (Bound<'py, PyAny>, Py<PyArray1<f64>>, Py<PyArray1<bool>>, Py<PyArray1<bool>>);
 type Infos<'py> = Vec<(usize, Bound<'py, PyDict>)>;
 
 /// What one copy is to do.
@@ -88,10 +89,7 @@ impl Vector {
 
     /// The arrays that steps write into: observations (one row a copy), rewards, terminated, truncated.
     #[getter]
-    fn buffers<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> (Bound<'py, PyAny>, Py<PyArray1<f64>>, Py<PyArray1<bool>>, Py<PyArray1<bool>>) {
+    fn buffers<'py>(&self, py: Python<'py>) -> Buffers<'py> {
         let rows = match &self.rows {
             Rows::F32(rows) => rows.bind(py).clone().into_any(),
             Rows::F64(rows) => rows.bind(py).clone().into_any(),
