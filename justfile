@@ -2,7 +2,7 @@ set positional-arguments
 
 # The program, rebuilt first when its source changed; the first build takes minutes and shows its progress.
 quiet := if path_exists("target/release/rushes") == "true" { "--quiet" } else { "" }
-rushes := "cargo run --release --package rushes " + quiet + " --"
+rushes := "cargo run --release --package rushes --features ffmpeg " + quiet + " --"
 
 # An agent with a name of 300 characters, for `just test-browser`.
 long_name := replace_regex("0123456789", ".", "a_name_of_thirty_characters___")
@@ -50,7 +50,7 @@ play *ARGS: _ready
 
 # Runs all tests: Rust's, then a report in a real browser; ARGS go to `cargo test`.
 test *ARGS: _ready _test-tools && test-browser
-    cargo test --release --workspace "$@"
+    cargo test --release --workspace --features ffmpeg "$@"
 
 # Opens the report of experiments/smoke.json, with a name of 300 characters in it, the page of a running run and `rushes
 # serve` in a browser; screenshots go to target/browser/screenshots.
@@ -68,14 +68,14 @@ test-outside: _ready
 # runs; takes two minutes.
 test-slurm: _ready
     @./bootstrap --slurm
-    @cargo build --release --package rushes {{ quiet }}
+    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
     @tests/slurm/run target/release/rushes
 
 # Tries for minutes what no run should notice: `just torture kills`, `just torture files`; ARGS go to tests/torture/KIND,
 # see its `--help`.
 [no-exit-message]
 torture KIND *ARGS: _ready
-    @cargo build --release --package rushes {{ quiet }}
+    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
     @"tests/torture/$@"
 
 # Checks formatting and lints.
@@ -83,11 +83,12 @@ lint: _ready _torch
     cargo fmt --check
     cargo fmt --check --manifest-path examples/own-environment/Cargo.toml
     cargo fmt --check --manifest-path examples/own-algorithm/Cargo.toml
-    cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+    cargo clippy --release --workspace --all-targets --features ffmpeg --quiet -- -D warnings
+    cargo clippy --release --package rushes --quiet -- -D warnings
 
 # Measures our own speed; ARGS go to `cargo bench`.
 bench *ARGS: _ready _torch
-    cargo bench --workspace "$@"
+    cargo bench --workspace --features ffmpeg "$@"
 
 # Measures our speed beside that of other libraries, in turn and on one core; see `benches/peers/run --help`.
 bench-peers *ARGS: build-mujoco

@@ -19,7 +19,7 @@ pub fn versions() -> IndexMap<String, String> {
     for engine in nn::engines() {
         versions.extend(engine.library().map(|(name, version)| (name.into(), version.into())));
     }
-    versions.insert("ffmpeg".into(), crate::video::ffmpeg_version());
+    versions.extend(crate::video::ffmpeg_version().map(|version| ("ffmpeg".into(), version)));
     versions
 }
 

@@ -206,7 +206,7 @@ pub struct Take {
     pub height: u32,
     /// The compression format.
     pub codec: Codec,
-    /// FFmpeg's name of the encoder that wrote it.
+    /// FFmpeg's name of the encoder that wrote it, or `openh264`, the one built in.
     pub encoder: String,
 }
 

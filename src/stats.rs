@@ -94,6 +94,11 @@ pub fn interquartile_mean(values: &[f64]) -> Option<f64> {
     mean(&sorted[cut..sorted.len() - cut])
 }
 
+/// `most` (at least 2, at most `n`) of the numbers below `n`, evenly chosen, the first and the last one among them.
+pub fn evenly(n: usize, most: usize) -> impl Iterator<Item = usize> {
+    (0..most).map(move |i| i * (n - 1) / (most - 1))
+}
+
 /// By how much the scores fall short of `target` on average, where a score above it counts as reaching
 /// it: `target - mean(min(score, target))`. `None` for no scores.
 pub fn optimality_gap(scores: &[f64], target: f64) -> Option<f64> {
@@ -188,7 +193,7 @@ impl Bootstrap {
         let mut rng: Rng = SeedSequence::new(&[self.seed]).pcg64();
         let mut drawn: Vec<Vec<f64>> = strata.iter().map(|scores| scores.to_vec()).collect();
         let scores: usize = strata.iter().map(|scores| scores.len()).sum();
-        let resamples = self.resamples.min((MOST_DRAWS / scores).max(FEWEST_RESAMPLES));
+        let resamples = self.resamples.min((MOST_DRAWS / scores.max(1)).max(FEWEST_RESAMPLES));
         let mut results = Vec::with_capacity(resamples);
         for _ in 0..resamples {
             for (sample, scores) in drawn.iter_mut().zip(strata) {

@@ -137,7 +137,7 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
             )),
         }
     }
-    for environment in spec.environments_mut() {
+    for (_, environment) in spec.named_environments_mut() {
         environment.fill_in_id();
     }
     if problems.is_empty() {

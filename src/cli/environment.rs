@@ -76,10 +76,8 @@ fn describe(environment: &mut EnvironmentSpec) -> anyhow::Result<()> {
 pub(super) fn started(mut spec: Spec) -> anyhow::Result<Result<Spec, Vec<Problem>>> {
     let folder = spec.directory.clone();
     let films = spec.recording.before || spec.recording.after;
-    let names: Vec<Option<String>> =
-        spec.environment_names().map(|name| name.map(str::to_owned)).collect();
     let mut starts = false;
-    for (name, environment) in names.iter().zip(spec.environments_mut()) {
+    for (name, environment) in spec.named_environments_mut() {
         if !environment.is_external() {
             if let Err(problem) = environment.pin_files() {
                 let place = match name {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::{check, conclusion, run};
 use crate::console;
 use crate::exit::Exit;
-use crate::experiment::EnvironmentSpec;
 use crate::regression::{self, Scores};
 use crate::report;
 use crate::run::{Merged, merge};
@@ -44,9 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let runs = args.runs.iter().map(|run| RunDir::open(run)).collect::<anyhow::Result<Vec<_>>>()?;
     let baseline = args.check.as_deref().map(Scores::read).transpose()?;
     if let (Some(baseline), Some(run)) = (&baseline, runs.first()) {
-        let experiment = run.plan()?.experiment;
-        let tasks: Vec<String> = experiment.environments().map(EnvironmentSpec::task).collect();
-        regression::comparable(baseline, &tasks.join(", "))?;
+        regression::comparable(baseline, &run.plan()?.experiment.task())?;
     }
     let Merged { dir, failed, warnings } = merge(&args.output, &runs, args.label.clone())?;
     for warning in warnings {

@@ -15,7 +15,9 @@ use crate::registry::Registry;
 
 mod baseline;
 mod check;
+mod completions;
 mod conclusion;
+mod doctor;
 mod element;
 mod encode;
 mod engines;
@@ -23,6 +25,7 @@ mod environment;
 mod envs;
 mod export;
 mod history;
+mod man;
 mod merge;
 mod play;
 mod probe;
@@ -65,6 +68,7 @@ enum Command {
     /// Print the JSON Schema of experiment files.
     Schema(schema::Args),
     Envs(envs::Args),
+    Doctor(doctor::Args),
     Trace(trace::Args),
     /// Run one trial (the runner starts these).
     #[command(hide = true)]
@@ -82,6 +86,10 @@ enum Command {
     /// Print the engines that an experiment needs and this program does not have (`just run` asks).
     #[command(hide = true)]
     Engines(run::Args),
+    Completions(completions::Args),
+    /// Write a manual page for each command (release archives have them).
+    #[command(hide = true)]
+    Man(man::Args),
     /// Print the versions of what decides the numbers (a run asks the programs of its engines).
     #[command(hide = true)]
     Versions,
@@ -121,11 +129,14 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Trial(args) => trial::run(args),
         Command::Trials(args) => trials::run(&args),
         Command::Envs(args) => envs::run(&args),
+        Command::Doctor(doctor::Args {}) => doctor::run(),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
         Command::Serve(args) => serve::run(&args),
         Command::Guard { command } => guard::run(&command).map(|()| Exit::Success),
         Command::Engines(args) => run::print_engines(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Versions => versions::run(),
     };
     let error = match result {

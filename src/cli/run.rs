@@ -123,8 +123,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     args.files.have_room()?;
     let baseline = args.check.as_deref().map(Scores::read).transpose()?;
     if let Some(baseline) = &baseline {
-        let tasks: Vec<String> = spec.environments().map(EnvironmentSpec::task).collect();
-        regression::comparable(baseline, &tasks.join(", "))?;
+        regression::comparable(baseline, &spec.task())?;
     }
     let plan = planned(&args, spec)?;
     TrialPattern::check(&args.only, &plan)?;
@@ -326,12 +325,9 @@ fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<
         && let Some(run) = resumed(args, &spec.name)?
     {
         let before = run.plan()?.experiment;
-        let own = before.environments().find(|_| !before.is_suite());
-        let names: Vec<Option<String>> =
-            spec.environment_names().map(|name| name.map(str::to_owned)).collect();
-        for (name, environment) in names.into_iter().zip(spec.environments_mut()) {
-            let before = name.map_or(own, |name| before.environments.get(&name));
-            environment.described = before.and_then(|before| before.described.clone());
+        for (name, environment) in spec.named_environments_mut() {
+            let before = before.named_environments().find(|(known, _)| *known == name);
+            environment.described = before.and_then(|(_, before)| before.described.clone());
         }
     }
     environment::started(spec)?.map_err(|problems| {
@@ -342,8 +338,7 @@ fn with_environment(args: &Args, file: &Path, mut spec: Spec) -> anyhow::Result<
 
 /// What made environments of other processes, for the record.
 fn environment_versions(experiment: &Spec) -> impl Iterator<Item = (String, String)> {
-    let named = experiment.environment_names().zip(experiment.environments());
-    named.filter_map(|(name, environment)| {
+    experiment.named_environments().filter_map(|(name, environment)| {
         let adapter = environment.described.as_ref()?.adapter.clone()?;
         let name = name.map_or_else(|| "environment".to_owned(), |n| format!("environment {n}"));
         Some((name, adapter))

@@ -29,4 +29,4 @@ pub use search::{
 };
 pub use shard::Shard;
 pub use spec::*;
-pub use suite::{Part, ScoreRange, part};
+pub use suite::{Part, ScoreRange, part, qualified};

@@ -113,7 +113,7 @@ impl Spec {
     /// relative to its file stands with the folder that it is relative to.
     pub fn as_file(&self) -> Self {
         let mut file = Self { schema: None, ..self.clone() };
-        for environment in file.environments_mut() {
+        for (_, environment) in file.named_environments_mut() {
             environment.described = None;
         }
         file

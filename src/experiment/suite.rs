@@ -33,8 +33,8 @@ impl Part {
     }
 }
 
-/// The name of an agent among those of all environments.
-pub(super) fn qualified<'a>(environment: Option<&str>, agent: &'a str) -> Cow<'a, str> {
+/// What an agent is called among those of all environments.
+pub fn qualified<'a>(environment: Option<&str>, agent: &'a str) -> Cow<'a, str> {
     match environment {
         Some(environment) => format!("{environment}/{agent}").into(),
         None => agent.into(),
@@ -70,10 +70,9 @@ impl Spec {
         (self.environments().count() - away) as u64
     }
 
-    /// The names of [`Spec::environments`]; nothing for the only one.
-    pub fn environment_names(&self) -> impl Iterator<Item = Option<&str>> {
-        let only = (!self.is_suite()).then_some(None);
-        only.into_iter().chain(self.environments.keys().map(|name| Some(name.as_str())))
+    /// What it is played in, as [`EnvironmentSpec::task`] has it: returns can be compared where it is the same.
+    pub fn task(&self) -> String {
+        self.environments().map(EnvironmentSpec::task).collect::<Vec<_>>().join(", ")
     }
 
     /// What the returns of a suite's environment are normalised by, as far as the experiment or the environment says it.
@@ -92,14 +91,21 @@ impl Spec {
 
     /// Every environment.
     pub fn environments(&self) -> impl Iterator<Item = &EnvironmentSpec> {
-        let only = (!self.is_suite()).then_some(&self.environment);
-        only.into_iter().chain(self.environments.values())
+        self.named_environments().map(|(_, environment)| environment)
     }
 
-    /// [`Spec::environments`], to change them.
-    pub fn environments_mut(&mut self) -> impl Iterator<Item = &mut EnvironmentSpec> {
-        let only = self.environments.is_empty().then_some(&mut self.environment);
-        only.into_iter().chain(self.environments.values_mut())
+    /// Every environment with its name in the suite; the only one has none.
+    pub fn named_environments(&self) -> impl Iterator<Item = (Option<&str>, &EnvironmentSpec)> {
+        let only = (!self.is_suite()).then_some((None, &self.environment));
+        only.into_iter().chain(self.environments.iter().map(|(name, one)| (Some(&**name), one)))
+    }
+
+    /// [`Spec::named_environments`], to change them.
+    pub fn named_environments_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (Option<&str>, &mut EnvironmentSpec)> {
+        let only = self.environments.is_empty().then_some((None, &mut self.environment));
+        only.into_iter().chain(self.environments.iter_mut().map(|(name, one)| (Some(&**name), one)))
     }
 }
 

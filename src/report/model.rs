@@ -8,6 +8,7 @@ use indexmap::IndexSet;
 use super::block::{Cell, LegendEntry};
 use super::chart::Rule;
 use super::past::Past;
+use crate::experiment::qualified;
 use crate::format;
 use crate::regression::Decision;
 use crate::results::suite::SuiteScores;
@@ -101,10 +102,8 @@ impl Report {
                     run,
                     agent,
                     name: summary.name.clone(),
-                    recorded_name: match &data.environment_name {
-                        Some(environment) => format!("{environment}/{}", summary.name),
-                        None => summary.name.clone(),
-                    },
+                    recorded_name: qualified(data.environment_name.as_deref(), &summary.name)
+                        .into_owned(),
                     label: String::new(),
                     class: palette.class(summary, wholes_of[run]),
                     learns: summary.learns,
@@ -136,10 +135,7 @@ impl Report {
             standalone,
         };
         for one in &mut series {
-            let of = [report.environment_name(one.run), report.run_name(one.run)];
-            let of: Vec<&str> =
-                std::iter::once(&*one.name).chain(of.into_iter().flatten()).collect();
-            one.label = of.join(" · ");
+            one.label = one.called(report.environment_name(one.run), report.run_name(one.run));
         }
         report.series = series;
         Ok(report)
@@ -154,8 +150,7 @@ impl Report {
             let mut series: Vec<Series> = self.series.iter().filter(here).cloned().collect();
             for one in &mut series {
                 // The environment is told by where they stand.
-                let of = std::iter::once(&*one.name).chain(self.run_name(one.run));
-                one.label = of.collect::<Vec<_>>().join(" · ");
+                one.label = one.called(None, self.run_name(one.run));
             }
             Self { series, ..self.clone() }
         };
@@ -192,13 +187,7 @@ impl Report {
         self.wholes.len() > 1
     }
 
-    /// The run that is a suite, where the page is of one alone.
-    pub(super) fn suite(&self) -> Option<&RunData> {
-        let [only] = &*self.wholes else { return None };
-        only.plan.experiment.is_suite().then_some(only)
-    }
-
-    /// What it comes to over all its environments.
+    /// What a suite comes to over all its environments, where the page is of one alone.
     pub(super) fn suite_scores(&self) -> Option<&SuiteScores> {
         self.suite_scores.as_deref()
     }
@@ -295,6 +284,12 @@ impl Report {
 }
 
 impl Series {
+    /// Its name with those of its environment and run, as far as they are to be told.
+    fn called(&self, environment: Option<&str>, run: Option<&str>) -> String {
+        let parts = std::iter::once(&*self.name).chain(environment).chain(run);
+        parts.collect::<Vec<_>>().join(" · ")
+    }
+
     /// The cell that names it.
     pub(super) fn cell(&self) -> Cell {
         Cell { swatch: self.class.clone(), ..Cell::new(self.label.clone()) }

@@ -39,7 +39,7 @@ struct Rendered {
 /// # Errors
 /// Fails if a chart cannot be laid out or a template is wrong, both of which are mistakes of this program.
 pub(super) fn render(report: &Report) -> anyhow::Result<String> {
-    let environments = match report.suite() {
+    let environments = match report.suite_scores() {
         Some(_) => report.environments(),
         None => Vec::new(),
     };

@@ -157,7 +157,7 @@ pub fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     if n <= most || most < 2 {
         return points.to_vec();
     }
-    (0..most).map(|i| points[i * (n - 1) / (most - 1)]).collect()
+    stats::evenly(n, most).map(|index| points[index]).collect()
 }
 
 #[cfg(test)]

@@ -195,14 +195,16 @@ impl RunReader {
                 None
             }
         };
-        let mut specs = Vec::new();
-        for environment in plan.experiment.environments() {
+        let mut thresholds = Thresholds::new();
+        let mut env = None;
+        for (name, environment) in plan.experiment.named_environments() {
             let spec = environment.spec().ok();
             if spec.is_none() {
                 let id = &environment.id;
                 notes.push(format!("this version of rushes does not know the environment {id}"));
             }
-            specs.push(spec);
+            thresholds.insert(name, spec.as_ref().and_then(|spec| spec.reward_threshold));
+            env = spec.filter(|_| name.is_none());
             let Some(card) = &environment.described else { continue };
             if !card.deterministic {
                 notes.push(format!(
@@ -213,11 +215,6 @@ impl RunReader {
             }
             notes.extend(card.notes.clone());
         }
-        let thresholds: Thresholds<'_> = plan
-            .experiment
-            .environment_names()
-            .zip(specs.iter().map(|spec| spec.as_ref()?.reward_threshold))
-            .collect();
         self.trials.resize_with(plan.trials.len(), TrialReader::default);
         let trials: Vec<Arc<Trial>> = (self.trials.par_iter_mut().zip(&plan.trials))
             .map(|(reader, trial)| {
@@ -229,7 +226,6 @@ impl RunReader {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
         let summary = summarise(dir, &plan, info.as_ref(), &thresholds, &trials)?;
-        let env = specs.pop().flatten().filter(|_| !plan.experiment.is_suite());
         let dir = dir.clone();
         Ok(RunData { dir, plan, info, trials, summary, env, notes, environment_name: None })
     }
@@ -282,7 +278,6 @@ fn summarise(
             environments.insert(name, EnvironmentSummary { environment, reward_threshold });
         }
     }
-    let tasks: Vec<String> = plan.experiment.environments().map(EnvironmentSpec::task).collect();
     Ok(Summary {
         format_version: FORMAT_VERSION,
         experiment: plan.experiment.name.clone(),
@@ -294,7 +289,7 @@ fn summarise(
         finished: info.and_then(|info| info.finished),
         versions: info.map(|info| info.versions.clone()).unwrap_or_default(),
         git: info.and_then(|info| info.git.clone()),
-        environment: tasks.join(", "),
+        environment: plan.experiment.task(),
         reward_threshold: thresholds.get(&None).copied().flatten(),
         environments,
         agents,

@@ -7,7 +7,7 @@
 
 use super::aggregate::Point;
 use super::summary::{AgentSummary, PolicyKind, SeedSummary, Summary};
-use crate::experiment::{ScoreRange, Spec};
+use crate::experiment::{ScoreRange, Spec, qualified};
 use crate::format;
 use crate::stats::{self, Bootstrap, Interval};
 
@@ -142,7 +142,7 @@ impl SuiteScores {
             return None;
         }
         let find = |environment: &str, agent: &str| {
-            let name = format!("{environment}/{agent}");
+            let name = qualified(Some(environment), agent);
             summary.agents.iter().find(|one| one.name == name)
         };
         let environments: Vec<SuiteEnvironment> = (experiment.environments.keys())

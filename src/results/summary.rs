@@ -342,9 +342,8 @@ impl Curve {
         if n <= most.max(2) {
             return self.clone();
         }
-        let chosen = (0..most).map(|i| i * (n - 1) / (most - 1));
         let mut thinned = Self::default();
-        for index in chosen {
+        for index in stats::evenly(n, most) {
             let at = Reached {
                 episodes: self.episodes[index],
                 steps: self.steps[index],

@@ -10,6 +10,7 @@ use super::{changes, not_recorded};
 use crate::experiment::{Plan, Shard};
 use crate::record::{RunInfo, RunStatus};
 use crate::results::RunData;
+use crate::runner::over;
 use crate::store::RunDir;
 
 /// A run made of shards.
@@ -78,20 +79,13 @@ pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::R
     for trial in &plan.trials {
         match places.get(&*trial.id).map_or(&[][..], Vec::as_slice) {
             [run] => {
-                let result = run.trial(&trial.id).outcome(trial);
-                if result.as_ref().is_some_and(|result| result.outcome.failed()) {
+                let dir = run.trial(&trial.id);
+                if dir.outcome(trial).is_some_and(|result| result.outcome.failed()) {
                     failed += 1;
-                } else if run
-                    .trial(&trial.id)
-                    .events()
-                    .map_or(true, |log| log.damaged_line.is_some())
-                {
-                    let run = run.path().display();
-                    problems.push(format!("the event log of {} in {run} is not whole", trial.id));
-                } else if !result.is_some_and(|result| trial.is_over(&result)) {
+                } else if over(&dir, trial).is_none() {
                     let run = run.path().display();
                     problems.push(format!(
-                        "{} is not over in {run}; go on with: rushes run --resume={run}",
+                        "{} is not over in {run}, or its event log is not whole; go on with: rushes run --resume={run}",
                         trial.id
                     ));
                 }

@@ -41,7 +41,7 @@ pub trait Runner {
 
 /// The result of a trial that is over and need not run again. Without its event log a result is of no use to reports and
 /// searches: the trial then goes on from a checkpoint.
-fn over(dir: &TrialDir, plan: &TrialPlan) -> Option<TrialResult> {
+pub fn over(dir: &TrialDir, plan: &TrialPlan) -> Option<TrialResult> {
     let result = dir.result().ok()?;
     let is_logged = || dir.events().is_ok_and(|log| log.damaged_line.is_none());
     (!result.outcome.failed() && plan.is_over(&result) && is_logged()).then_some(result)

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::env::{EnvError, PolicyError};
 use crate::nn::StateError;
 use crate::nn::replay::OutOfMemory;
-use crate::video;
+use crate::video::EncoderFailure;
 
 /// A failure that ends a trial; the other trials go on.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ impl TrialError {
             cause.is::<io::Error>()
                 || matches!(cause.downcast_ref(), Some(StateError::Io(_)))
                 || cause.is::<OutOfMemory>()
-                || video::is_ffmpeg_error(cause)
+                || cause.is::<EncoderFailure>()
         })
     }
 }

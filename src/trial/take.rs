@@ -186,7 +186,6 @@ struct Camera {
     fps: u32,
     codec: Codec,
     encoder_name: String,
-    path: PathBuf,
 }
 
 impl Camera {
@@ -228,7 +227,7 @@ impl Camera {
         let resizer = if (width, height) == native {
             None
         } else {
-            Some(Resizer::new(native, (width, height)).map_err(VideoError::ffmpeg("scale", path))?)
+            Some(Resizer::new(native, (width, height)))
         };
         Ok(Self {
             poster: scene.poster.map(|path| (path.to_owned(), Vec::new())),
@@ -242,7 +241,6 @@ impl Camera {
             fps,
             codec: choice.codec,
             encoder_name: choice.encoder,
-            path: path.to_owned(),
         })
     }
 
@@ -252,9 +250,7 @@ impl Camera {
             return Err(failure.into());
         }
         let mut picture = match &mut self.resizer {
-            Some(resizer) => resizer
-                .run(self.canvas.rgba())
-                .map_err(VideoError::ffmpeg("scale a frame of", &self.path))?,
+            Some(resizer) => resizer.run(self.canvas.rgba()),
             None => self.canvas.rgba_mut(),
         };
         if let Some(caption) = &mut self.caption {

@@ -1,12 +1,20 @@
 //! Which encoder writes the videos: found, and tried, before anything is trained.
 
-use ffmpeg::codec::{self, threading};
-use ffmpeg::util::color;
-use ffmpeg::{Dictionary, Rational, encoder, format};
-use ffmpeg_next as ffmpeg;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, VideoError};
+use super::encoder::{Backend, Settings};
+#[cfg(feature = "ffmpeg")]
+use super::libav as ffmpeg;
+#[cfg(feature = "openh264")]
+use super::openh264;
+#[cfg(not(feature = "ffmpeg"))]
+use super::program as ffmpeg;
+use super::{Codec, EncoderFailure, VideoError};
+
+/// The encoder inside of this program; all other names are FFmpeg's.
+pub const BUILT_IN: &str = "openh264";
 
 /// Encoders that browsers can play the output of, best first. Hardware encoders are left out: whether they
 /// open depends on the machine's devices, and their output differs from one to the next. So is `mpeg4`,
@@ -15,16 +23,21 @@ use super::{Codec, VideoError};
 const ENCODERS: &[(Codec, &str)] = &[
     (Codec::H264, "libx264"),
     (Codec::H264, "libopenh264"),
+    (Codec::H264, BUILT_IN),
     (Codec::Vp9, "libvpx-vp9"),
     (Codec::Av1, "libaom-av1"),
 ];
+
+/// What has the encoders that are not built in, for a reader.
+pub(super) const FFMPEG: &str =
+    if cfg!(feature = "ffmpeg") { "this FFmpeg" } else { "the program ffmpeg" };
 
 /// The encoder that will be used, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncoderChoice {
     /// The compression format; never [`Codec::Auto`].
     pub codec: Codec,
-    /// FFmpeg's name of the encoder, for example `libx264`.
+    /// FFmpeg's name of the encoder, for example `libx264`, or [`BUILT_IN`].
     pub encoder: String,
     /// Why this is not the encoder one would have expected, for a reader; `None` where it is.
     pub note: Option<String>,
@@ -34,13 +47,15 @@ pub struct EncoderChoice {
 /// before training starts. Takes a few milliseconds.
 ///
 /// # Errors
-/// [`VideoError::NoEncoder`] where this machine's FFmpeg has none that works.
+/// [`VideoError::NoEncoder`] where there is none that works.
 pub fn probe(codec: Codec) -> Result<EncoderChoice, VideoError> {
-    super::init();
-    choose(codec, |name| open(name, &Settings::TRIAL).is_ok())
+    choose(
+        codec,
+        |name| if name == BUILT_IN { cfg!(feature = "openh264") } else { ffmpeg::works(name) },
+    )
 }
 
-fn choose(codec: Codec, works: impl Fn(&str) -> bool) -> Result<EncoderChoice, VideoError> {
+fn choose(codec: Codec, works: impl Fn(&'static str) -> bool) -> Result<EncoderChoice, VideoError> {
     let wanted: Vec<_> = ENCODERS
         .iter()
         .copied()
@@ -54,88 +69,23 @@ fn choose(codec: Codec, works: impl Fn(&str) -> bool) -> Result<EncoderChoice, V
     let (codec, name) = wanted[found];
     let note = (found > 0).then(|| {
         let missing: Vec<_> = names().take(found).collect();
-        format!("videos are written by {name}: this FFmpeg has no working {}", missing.join(", "))
+        format!("videos are written by {name}: {FFMPEG} has no working {}", missing.join(", "))
     });
     Ok(EncoderChoice { codec, encoder: name.to_owned(), note })
 }
 
-/// What an encoder is opened with.
-pub(super) struct Settings {
-    pub width: u32,
-    pub height: u32,
-    pub fps: u32,
-    pub quality: u8,
-}
-
-impl Settings {
-    const TRIAL: Settings = Settings { width: 64, height: 64, fps: 25, quality: 20 };
-}
-
-/// Opens the encoder `name`: one thread (the same input gives the same bytes on every machine), no frames
-/// out of order, and a key frame at least every second, so that scrubbing in a browser is quick.
+/// Starts a film at `path` with the encoder called `name`.
 pub(super) fn open(
     name: &str,
+    path: &Path,
     settings: &Settings,
-) -> Result<encoder::video::Encoder, ffmpeg::Error> {
-    let &Settings { width, height, fps, quality } = settings;
-    let codec = encoder::find_by_name(name).ok_or(ffmpeg::Error::EncoderNotFound)?;
-    let mut context = codec::Context::new_with_codec(codec);
-    context.set_threading(threading::Config { count: 1, ..threading::Config::default() });
-    context.set_flags(codec::Flags::GLOBAL_HEADER);
-    let mut video = context.encoder().video()?;
-    video.set_width(width);
-    video.set_height(height);
-    video.set_format(format::Pixel::YUV420P);
-    video.set_time_base(Rational(1, fps as i32));
-    video.set_frame_rate(Some(Rational(fps as i32, 1)));
-    video.set_gop(fps);
-    video.set_max_b_frames(0);
-    // What `yuv.rs` writes (BT.601's coefficients), and sRGB's primaries and transfer curve: browsers show
-    // the colours that were drawn.
-    video.set_colorspace(color::Space::SMPTE170M);
-    video.set_color_range(color::Range::MPEG);
-    video.set_color_primaries(color::Primaries::BT709);
-    video.set_color_transfer_characteristic(color::TransferCharacteristic::IEC61966_2_1);
-
-    let mut options = Dictionary::new();
-    // H.264's scale ends at 51, that of VP9 and AV1 at 63.
-    let wide_crf = (u32::from(quality) * 63 / 51).to_string();
+) -> Result<Box<dyn Backend>, EncoderFailure> {
     match name {
-        "libx264" => {
-            options.set("preset", "superfast");
-            options.set("x264-params", X264_PARAMS);
-            options.set("crf", &quality.to_string());
-        }
-        "libopenh264" => {
-            // Without a constant-quality mode: a quantiser held between narrow bounds.
-            options.set("rc_mode", "quality");
-            options.set("qmin", &quality.saturating_sub(4).max(1).to_string());
-            options.set("qmax", &(quality + 4).min(51).to_string());
-            video.set_bit_rate((width * height * fps) as usize / 8);
-        }
-        "libvpx-vp9" => {
-            options.set("deadline", "realtime");
-            options.set("cpu-used", "8");
-            options.set("lag-in-frames", "0");
-            options.set("b", "0");
-            options.set("crf", &wide_crf);
-        }
-        "libaom-av1" => {
-            options.set("usage", "realtime");
-            options.set("cpu-used", "8");
-            options.set("lag-in-frames", "0");
-            options.set("b", "0");
-            options.set("crf", &wide_crf);
-        }
-        _ => {}
+        #[cfg(feature = "openh264")]
+        BUILT_IN => openh264::open(path, settings),
+        _ => ffmpeg::open(name, path, settings),
     }
-    video.open_as_with(codec, options)
 }
-
-/// For drawn pictures: a quarter faster than plain `superfast` and an eighth larger. No `mbtree`, which the
-/// presets from `veryfast` on use: x264 164's vectorised version of it reads memory that it never wrote, and
-/// then the same frames do not always give the same file.
-const X264_PARAMS: &str = "mbtree=0:me=dia:subme=0";
 
 #[cfg(test)]
 mod tests {
@@ -154,7 +104,9 @@ mod tests {
         assert_eq!(choice.codec, Codec::Vp9);
         assert_eq!(
             choice.note.unwrap(),
-            "videos are written by libvpx-vp9: this FFmpeg has no working libx264, libopenh264"
+            format!(
+                "videos are written by libvpx-vp9: {FFMPEG} has no working libx264, libopenh264, openh264"
+            )
         );
     }
 
@@ -164,8 +116,10 @@ mod tests {
         let error = choose(Codec::H264, |name| name == "libvpx-vp9").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this FFmpeg has no working encoder for h264 videos (tried libx264, libopenh264): \
-             install an FFmpeg with one of them, choose another \"codec\", or switch recording off"
+            format!(
+                "{FFMPEG} has no working encoder for h264 videos (tried libx264, libopenh264, openh264): install an \
+                 FFmpeg with one of them, choose another \"codec\", or switch recording off"
+            )
         );
     }
 }

@@ -3,13 +3,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ffmpeg::{Dictionary, Packet, Rational, encoder, format, frame};
-use ffmpeg_next as ffmpeg;
-
-use super::codec::{Settings, open};
+use super::codec;
 use super::config::{RATES, SIDES};
-use super::yuv::{self, Planes};
-use super::{EncoderChoice, VideoError};
+use super::{EncoderChoice, EncoderFailure, VideoError};
+
+/// What compresses the pictures of one film and writes the file. One file each: FFmpeg's libraries, its program,
+/// OpenH264; [`codec`] says which there are.
+pub(super) trait Backend {
+    /// Encodes the next picture: RGBA with even sides, no gaps.
+    fn push(&mut self, rgba: &[u8]) -> Result<(), EncoderFailure>;
+
+    /// Completes and closes the file.
+    fn finish(self: Box<Self>) -> Result<(), EncoderFailure>;
+}
+
+/// What an encoder is opened with: even sides.
+pub(super) struct Settings {
+    pub width: u32,
+    pub height: u32,
+    pub fps: u32,
+    pub quality: u8,
+}
+
+impl Settings {
+    /// For finding out whether an encoder works.
+    pub(super) const TRIAL: Settings = Settings { width: 64, height: 64, fps: 25, quality: 20 };
+}
 
 /// What a video looks like.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,22 +47,19 @@ pub struct EncoderConfig {
 
 /// An MP4 file being written.
 ///
-/// Frames go to the disk as they come. The file grows under a temporary name beside its final one and takes
-/// that name only in [`Encoder::finish`], when it is whole and on the disk: there is never half a video
-/// under a video's name. An encoder dropped before that removes what it wrote.
+/// Frames go to the disk as they come, but for those of the built-in encoder, whose compressed film waits in memory.
+/// The file grows under a temporary name beside its final one and takes that name only in [`Encoder::finish`], when it
+/// is whole and on the disk: there is never half a video under a video's name. An encoder dropped before that removes
+/// what it wrote.
 pub struct Encoder {
-    // Fields drop in this order: FFmpeg closes the file before it is removed.
-    output: format::context::Output,
-    video: encoder::video::Encoder,
-    frame: frame::Video,
-    packet: Packet,
+    // Fields drop in this order: the file is closed before it is removed.
+    backend: Box<dyn Backend>,
     part: PartFile,
     width: usize,
     height: usize,
     /// An even-sized copy of the picture where a side is odd, empty otherwise.
     padded: Vec<u8>,
-    time_base: Rational,
-    frames: i64,
+    frames: u64,
 }
 
 impl Encoder {
@@ -52,7 +68,6 @@ impl Encoder {
     /// # Errors
     /// Fails if the file cannot be created or the encoder refuses the size; nothing is left behind.
     pub fn create(path: &Path, config: &EncoderConfig) -> Result<Self, VideoError> {
-        super::init();
         let &EncoderConfig { width, height, fps, quality, ref choice } = config;
         let refuse = |expected| Err(VideoError::Config { width, height, fps, expected });
         if !SIDES.contains(&width) || !SIDES.contains(&height) {
@@ -66,43 +81,15 @@ impl Encoder {
             Settings { width: even_width, height: even_height, fps, quality: quality.clamp(1, 51) };
 
         let part = PartFile::create(path)?;
-        let failed = |action| VideoError::ffmpeg(action, path);
-        let url = super::url(&part.path)?;
-        let mut output = loop {
-            // FFmpeg makes an interrupted system call again when it writes, but not when it opens.
-            match format::output_as(&url, "mp4") {
-                Err(ffmpeg::Error::Other { errno: ffmpeg::error::EINTR }) => {}
-                opened => break opened.map_err(failed("create"))?,
-            }
-        };
-        let video = open(&choice.encoder, &settings).map_err(failed("start the encoder for"))?;
-        output
-            .add_stream_with(&video)
-            .map_err(failed("add a video stream to"))?
-            .set_time_base(Rational(1, fps as i32));
-        let mut options = Dictionary::new();
-        options.set("movflags", "+faststart");
-        output.write_header_with(options).map_err(failed("write the header of"))?;
-
-        let time_base = output.stream(0).map_or(Rational(1, fps as i32), |s| s.time_base());
-        let frame = frame::Video::new(format::Pixel::YUV420P, even_width, even_height);
+        let backend = codec::open(&choice.encoder, &part.path, &settings)
+            .map_err(VideoError::encoder("start", path))?;
         let padded = if (even_width, even_height) == (width, height) {
             Vec::new()
         } else {
             vec![0; (even_width * even_height * 4) as usize]
         };
-        Ok(Self {
-            output,
-            video,
-            frame,
-            packet: Packet::empty(),
-            part,
-            width: width as usize,
-            height: height as usize,
-            padded,
-            time_base,
-            frames: 0,
-        })
+        let (width, height) = (width as usize, height as usize);
+        Ok(Self { backend, part, width, height, padded, frames: 0 })
     }
 
     /// Encodes one picture: width × height × 4 bytes, red, green, blue, alpha (ignored), no gaps.
@@ -114,86 +101,36 @@ impl Encoder {
     /// Panics if `rgba` is not one whole picture.
     pub fn push(&mut self, rgba: &[u8]) -> Result<(), VideoError> {
         assert_eq!(rgba.len(), self.width * self.height * 4, "one whole picture");
-        // The encoder may still hold the last frame: then FFmpeg gives this one memory of its own.
-        // SAFETY: `frame` owns a valid AVFrame.
-        let writable = unsafe { ffmpeg::ffi::av_frame_make_writable(self.frame.as_mut_ptr()) };
-        if writable < 0 {
-            return Err(VideoError::ffmpeg("encode a frame of", &self.part.target)(
-                writable.into(),
-            ));
-        }
         let rgba = if self.padded.is_empty() {
             rgba
         } else {
             pad(rgba, self.width, self.height, &mut self.padded);
             &self.padded
         };
-        convert(rgba, &mut self.frame);
-        self.frame.set_pts(Some(self.frames));
         self.frames += 1;
-        self.video
-            .send_frame(&self.frame)
-            .map_err(VideoError::ffmpeg("encode a frame of", &self.part.target))?;
-        self.write_packets()
+        self.backend.push(rgba).map_err(VideoError::encoder("encode a frame of", &self.part.target))
     }
 
     /// Frames pushed so far.
     pub fn frames(&self) -> u64 {
-        self.frames as u64
+        self.frames
     }
 
     /// The size of the video: that of the pictures, each side made even.
     pub fn size(&self) -> (u32, u32) {
-        (self.frame.width(), self.frame.height())
+        let even = |side: usize| side.next_multiple_of(2) as u32;
+        (even(self.width), even(self.height))
     }
 
     /// Completes the file, puts it on the disk and gives it its name.
     ///
     /// # Errors
     /// As [`Encoder::push`]; nothing is left behind.
-    pub fn finish(mut self) -> Result<(), VideoError> {
-        let target = self.part.target.clone();
-        self.video.send_eof().map_err(VideoError::ffmpeg("finish encoding", &target))?;
-        self.write_packets()?;
-        self.output.write_trailer().map_err(VideoError::ffmpeg("write the end of", &target))?;
-        let Self { output, part, .. } = self;
-        drop(output);
-        part.persist()
+    pub fn finish(self) -> Result<(), VideoError> {
+        let failed = VideoError::encoder("write the end of", &self.part.target);
+        self.backend.finish().map_err(failed)?;
+        self.part.persist()
     }
-
-    fn write_packets(&mut self) -> Result<(), VideoError> {
-        loop {
-            match self.video.receive_packet(&mut self.packet) {
-                Ok(()) => {}
-                // More input wanted, or all is out.
-                Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN } | ffmpeg::Error::Eof) => {
-                    return Ok(());
-                }
-                Err(error) => {
-                    return Err(VideoError::ffmpeg("encode", &self.part.target)(error));
-                }
-            }
-            self.packet.set_stream(0);
-            self.packet.set_duration(1);
-            self.packet.rescale_ts(self.video.time_base(), self.time_base);
-            self.packet
-                .write_interleaved(&mut self.output)
-                .map_err(VideoError::ffmpeg("write", &self.part.target))?;
-        }
-    }
-}
-
-fn convert(rgba: &[u8], frame: &mut frame::Video) {
-    let width = frame.width() as usize;
-    let strides = [0, 1, 2].map(|plane| frame.stride(plane));
-    let lengths = [0, 1, 2].map(|plane| strides[plane] * frame.plane_height(plane) as usize);
-    // SAFETY: three planes of one frame that is ours alone to write, each of that many bytes.
-    let [y, u, v] = unsafe {
-        let data = (*frame.as_mut_ptr()).data;
-        [0, 1, 2].map(|plane| std::slice::from_raw_parts_mut(data[plane], lengths[plane]))
-    };
-    let planes = Planes { y: (y, strides[0]), u: (u, strides[1]), v: (v, strides[2]) };
-    yuv::from_rgba(rgba, width, planes);
 }
 
 /// Copies a picture into one with even sides, doubling the last column and row where needed.

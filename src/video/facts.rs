@@ -4,16 +4,15 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ffmpeg::{format, media};
-use ffmpeg_next as ffmpeg;
+use mp4_atom::{Codec, Decode as _, FourCC, Moov, StszSamples};
 use serde::{Deserialize, Serialize};
 
 use super::VideoError;
 
 /// Facts about a video file, read without decoding it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct VideoFacts {
-    /// The compression format by FFmpeg's name, for example `h264`.
+    /// The compression format by FFmpeg's name: `h264`, `vp9` or `av1`. Of a film in another one nothing else is told.
     pub codec: String,
     /// Width in pixels.
     pub width: u32,
@@ -23,8 +22,6 @@ pub struct VideoFacts {
     pub frames: u64,
     /// Length in seconds.
     pub duration: f64,
-    /// The pixel format by FFmpeg's name, for example `yuv420p`.
-    pub pix_fmt: String,
     /// Whether the index precedes the pictures, so that a browser can play before it has read everything.
     pub faststart: bool,
 }
@@ -35,48 +32,61 @@ pub struct VideoFacts {
 /// [`VideoError::Io`] where it cannot be read, [`VideoError::Damaged`] where it is cut off, empty or no
 /// video.
 pub fn probe_file(path: &Path) -> Result<VideoFacts, VideoError> {
-    super::init();
     let damaged = |reason: String| VideoError::Damaged { path: path.to_owned(), reason };
-    let faststart = faststart(path)?;
-
-    let mut input = format::input(&super::url(path)?).map_err(|e| damaged(e.to_string()))?;
-    let stream = input
-        .streams()
-        .best(media::Type::Video)
+    let boxes = boxes(path)?;
+    let moov = Moov::decode(&mut &*boxes.index).map_err(|error| damaged(error.to_string()))?;
+    let (media, codec) = (moov.trak.iter())
+        .filter(|track| track.mdia.hdlr.handler == FourCC::new(b"vide"))
+        .find_map(|track| Some((&track.mdia, track.mdia.minf.stbl.stsd.codecs.first()?)))
         .ok_or_else(|| damaged("it has no video stream".to_owned()))?;
-    let (index, listed) = (stream.index(), stream.frames());
-    let duration = stream.duration() as f64 * f64::from(stream.time_base());
-    let decoder = ffmpeg::codec::Context::from_parameters(stream.parameters())
-        .and_then(|context| context.decoder().video())
-        .map_err(|e| damaged(e.to_string()))?;
-
-    let mut frames = 0;
-    for (stream, packet) in input.packets() {
-        if stream.index() == index {
-            if packet.is_corrupt() {
-                return Err(damaged(format!("frame {frames} is cut off")));
-            }
-            frames += 1;
+    // FFmpeg's names.
+    let (name, visual) = match codec {
+        Codec::Avc1(codec) => ("h264", &codec.visual),
+        Codec::Vp09(codec) => ("vp9", &codec.visual),
+        Codec::Av01(codec) => ("av1", &codec.visual),
+        other => {
+            let text = format!("{other:?}");
+            let name = text.split('(').next().unwrap_or_default().to_lowercase();
+            return Ok(VideoFacts { codec: name, ..VideoFacts::default() });
         }
+    };
+    let (frames, bytes) = match &media.minf.stbl.stsz.samples {
+        &StszSamples::Identical { count, size } => {
+            (u64::from(count), u64::from(count) * u64::from(size))
+        }
+        StszSamples::Different { sizes } => {
+            (sizes.len() as u64, sizes.iter().map(|&size| u64::from(size)).sum())
+        }
+    };
+    if bytes > boxes.pictures {
+        let held = boxes.pictures;
+        return Err(damaged(format!("its index lists {bytes} bytes of pictures, it holds {held}")));
     }
-    if listed != frames {
-        return Err(damaged(format!("its index lists {listed} frames, it holds {frames}")));
+    if frames == 0 || media.mdhd.timescale == 0 {
+        return Err(damaged("it has no pictures".to_owned()));
     }
-    let pix_fmt = decoder.format().descriptor().map_or("unknown", |d| d.name());
     Ok(VideoFacts {
-        codec: decoder.id().name().to_owned(),
-        width: decoder.width(),
-        height: decoder.height(),
-        frames: frames as u64,
-        duration,
-        pix_fmt: pix_fmt.to_owned(),
-        faststart,
+        codec: name.to_owned(),
+        width: u32::from(visual.width),
+        height: u32::from(visual.height),
+        frames,
+        duration: media.mdhd.duration as f64 / f64::from(media.mdhd.timescale),
+        faststart: boxes.index_comes_first,
     })
 }
 
-/// Walks over the boxes at the top of an MP4 file: whether `moov` comes before `mdat`, and that the last box
-/// ends where the file does.
-fn faststart(path: &Path) -> Result<bool, VideoError> {
+/// What is at the top of an MP4 file.
+struct Boxes {
+    /// The box `moov`, whole.
+    index: Vec<u8>,
+    /// Whether it comes before the pictures.
+    index_comes_first: bool,
+    /// Bytes of pictures.
+    pictures: u64,
+}
+
+/// Walks over the boxes at the top of an MP4 file; the last one has to end where the file does.
+fn boxes(path: &Path) -> Result<Boxes, VideoError> {
     let failed = || VideoError::io("read", path);
     let damaged =
         |reason: &str| VideoError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
@@ -95,19 +105,20 @@ fn faststart(path: &Path) -> Result<bool, VideoError> {
             1 => u64::from_be_bytes(header[8..].try_into().expect("eight bytes")),
             size => u64::from(size),
         };
-        match &header[4..8] {
-            b"moov" => index = Some(at),
-            b"mdat" => data = Some(at),
-            _ => {}
-        }
         if size < 8 || size > length - at {
             return Err(damaged("it is cut off, or not an MP4 file"));
         }
+        match &header[4..8] {
+            b"moov" => index = Some((at, size)),
+            b"mdat" => data = Some((at, size)),
+            _ => {}
+        }
         at += size;
     }
-    match (index, data) {
-        (Some(index), Some(data)) => Ok(index < data),
-        (None, _) => Err(damaged("it has no index")),
-        (_, None) => Err(damaged("it has no pictures")),
-    }
+    let (at, size) = index.ok_or_else(|| damaged("it has no index"))?;
+    let (data, pictures) = data.ok_or_else(|| damaged("it has no pictures"))?;
+    let mut index = Vec::new();
+    file.seek(SeekFrom::Start(at)).map_err(failed())?;
+    file.take(size).read_to_end(&mut index).map_err(failed())?;
+    Ok(Boxes { index, index_comes_first: at < data, pictures })
 }

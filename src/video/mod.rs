@@ -9,20 +9,24 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
-
-use ffmpeg_next as ffmpeg;
 
 mod caption;
 mod codec;
 mod config;
 mod encoder;
 mod facts;
+mod ffmpeg_options;
+#[cfg(feature = "ffmpeg")]
+mod libav;
+#[cfg(feature = "openh264")]
+mod openh264;
+#[cfg(any(not(feature = "ffmpeg"), test))]
+mod program;
 mod resize;
 pub mod yuv;
 
 pub use caption::{Caption, CaptionInfo};
-pub use codec::{EncoderChoice, probe};
+pub use codec::{BUILT_IN, EncoderChoice, probe};
 pub use config::{Codec, SIDES, VideoConfig};
 pub use encoder::{Encoder, EncoderConfig};
 pub use facts::{VideoFacts, probe_file};
@@ -33,8 +37,9 @@ pub use resize::Resizer;
 pub enum VideoError {
     /// No encoder on this machine writes the format.
     #[error(
-        "this FFmpeg has no working encoder for {} videos (tried {}): install an FFmpeg with one of them, \
+        "{} has no working encoder for {} videos (tried {}): install an FFmpeg with one of them, \
          {}or switch recording off",
+        codec::FFMPEG,
         if *codec == Codec::Auto { "any browser's" } else { codec.name() },
         tried.join(", "),
         if *codec == Codec::Auto { "" } else { "choose another \"codec\", " }
@@ -69,15 +74,15 @@ pub enum VideoError {
         /// The system's reason.
         source: io::Error,
     },
-    /// FFmpeg refused.
+    /// The encoder refused.
     #[error("failed to {action} {}: {source}", path.display())]
-    Ffmpeg {
+    Encoder {
         /// What was being done.
         action: &'static str,
         /// To which file.
         path: PathBuf,
-        /// FFmpeg's reason.
-        source: ffmpeg::Error,
+        /// Its reason.
+        source: EncoderFailure,
     },
     /// A video file that is cut off or not a video.
     #[error("{} is not a whole video: {reason}", path.display())]
@@ -94,40 +99,36 @@ impl VideoError {
         move |source| VideoError::Io { action, path: path.to_owned(), source }
     }
 
-    pub(crate) fn ffmpeg(action: &'static str, path: &Path) -> impl FnOnce(ffmpeg::Error) -> Self {
-        move |source| VideoError::Ffmpeg { action, path: path.to_owned(), source }
+    fn encoder(action: &'static str, path: &Path) -> impl FnOnce(EncoderFailure) -> Self {
+        move |source| VideoError::Encoder { action, path: path.to_owned(), source }
     }
 }
 
-/// Whether an error's cause is that FFmpeg refused, as it does on a full disk.
-pub fn is_ffmpeg_error(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<ffmpeg::Error>()
-}
+/// Why an encoder failed, in its own words; a full disk is among the reasons.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EncoderFailure(String);
 
-/// Prepares FFmpeg once for the process: error texts, and no log lines on stderr.
-fn init() {
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        ffmpeg::util::error::register_all();
-        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
-    });
+impl EncoderFailure {
+    fn new(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
 }
 
 /// FFmpeg's name for a local file. Without the prefix, a path such as `a:b/c.mp4` would name a protocol.
 ///
 /// # Errors
 /// FFmpeg's Rust interface takes UTF-8 names only.
-fn url(path: &Path) -> Result<String, VideoError> {
-    let text = path.to_str().ok_or_else(|| VideoError::Io {
-        action: "open",
-        path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidFilename, "the path is not valid UTF-8"),
-    })?;
+fn url(path: &Path) -> Result<String, EncoderFailure> {
+    let text = path.to_str().ok_or_else(|| EncoderFailure::new("the path is not valid UTF-8"))?;
     Ok(format!("file:{text}"))
 }
 
-/// The version of the FFmpeg libraries that this program runs with, as libavcodec states it.
-pub fn ffmpeg_version() -> String {
-    let version = ffmpeg::codec::version();
-    format!("libavcodec {}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
+/// The version of the FFmpeg libraries that this program runs with, as libavcodec states it; `None` in a program
+/// without them.
+pub fn ffmpeg_version() -> Option<String> {
+    #[cfg(feature = "ffmpeg")]
+    return Some(libav::version());
+    #[cfg(not(feature = "ffmpeg"))]
+    None
 }

@@ -1,59 +1,37 @@
 //! Pictures to another size.
 
-use ffmpeg::software::scaling::{Context, Flags};
-use ffmpeg::{format::Pixel, frame};
-use ffmpeg_next as ffmpeg;
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer as Convolution};
 
 /// Resamples RGBA pictures from one size to another (bicubic, widened when shrinking: nothing flickers).
 ///
 /// Whole pictures are resampled, rather than drawn smaller, so that an environment may draw in whole pixels
 /// and still be filmed at any size.
 pub struct Resizer {
-    context: Context,
-    from: frame::Video,
-    to: frame::Video,
-    picture: Vec<u8>,
+    convolution: Convolution,
+    from: (u32, u32),
+    to: Image<'static>,
 }
 
 impl Resizer {
     /// From `(width, height)` to `(width, height)`.
-    ///
-    /// # Errors
-    /// Fails if swscale does not take the sizes.
-    pub fn new(from: (u32, u32), to: (u32, u32)) -> Result<Self, ffmpeg::Error> {
-        // Without the two chroma flags swscale halves the colours' resolution on the way.
-        let flags = Flags::BICUBIC
-            | Flags::FULL_CHR_H_INP
-            | Flags::FULL_CHR_H_INT
-            | Flags::ACCURATE_RND
-            | Flags::BITEXACT;
-        let context = Context::get(Pixel::RGBA, from.0, from.1, Pixel::RGBA, to.0, to.1, flags)?;
-        Ok(Self {
-            context,
-            from: frame::Video::new(Pixel::RGBA, from.0, from.1),
-            to: frame::Video::new(Pixel::RGBA, to.0, to.1),
-            picture: vec![0; (to.0 * to.1 * 4) as usize],
-        })
+    pub fn new(from: (u32, u32), to: (u32, u32)) -> Self {
+        let to = Image::new(to.0, to.1, PixelType::U8x4);
+        Self { convolution: Convolution::new(), from, to }
     }
 
     /// The picture at its new size, without gaps between rows.
     ///
-    /// # Errors
-    /// None that sizes checked by [`Resizer::new`] can cause.
-    ///
     /// # Panics
     /// Panics if `rgba` is not one whole picture.
-    pub fn run(&mut self, rgba: &[u8]) -> Result<&mut [u8], ffmpeg::Error> {
-        let (width, stride) = (self.from.width() as usize * 4, self.from.stride(0));
-        assert_eq!(rgba.len(), width * self.from.height() as usize, "one whole picture");
-        for (row, to) in rgba.chunks_exact(width).zip(self.from.data_mut(0).chunks_mut(stride)) {
-            to[..width].copy_from_slice(row);
-        }
-        self.context.run(&self.from, &mut self.to)?;
-        let (width, stride) = (self.to.width() as usize * 4, self.to.stride(0));
-        for (row, to) in self.to.data(0).chunks(stride).zip(self.picture.chunks_exact_mut(width)) {
-            to.copy_from_slice(&row[..width]);
-        }
-        Ok(&mut self.picture)
+    pub fn run(&mut self, rgba: &[u8]) -> &mut [u8] {
+        let from = ImageRef::new(self.from.0, self.from.1, rgba, PixelType::U8x4);
+        // Pictures are opaque.
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
+            .use_alpha(false);
+        let from = from.expect("one whole picture");
+        self.convolution.resize(&from, &mut self.to, &options).expect("both have one pixel type");
+        self.to.buffer_mut()
     }
 }

@@ -58,6 +58,58 @@ pub fn from_rgba(rgba: &[u8], width: usize, planes: Planes<'_>) {
     convert(rgba, width, planes);
 }
 
+/// A picture in memory of its own, for encoders that bring none: brightness, blue, red, without gaps.
+pub(super) struct Picture {
+    bytes: Vec<u8>,
+    width: usize,
+    height: usize,
+}
+
+impl Picture {
+    /// Of even sides.
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        Self { bytes: vec![0; width * height * 3 / 2], width, height }
+    }
+
+    /// Takes over the colours of `rgba`.
+    pub(super) fn convert(&mut self, rgba: &[u8]) {
+        let (y, chroma) = self.bytes.split_at_mut(self.width * self.height);
+        let (u, v) = chroma.split_at_mut(chroma.len() / 2);
+        let half = self.width / 2;
+        from_rgba(rgba, self.width, Planes { y: (y, self.width), u: (u, half), v: (v, half) });
+    }
+
+    /// All three planes, one after the other.
+    #[cfg(any(not(feature = "ffmpeg"), test))]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(feature = "openh264")]
+impl openh264::formats::YUVSource for Picture {
+    fn dimensions(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    fn strides(&self) -> (usize, usize, usize) {
+        (self.width, self.width / 2, self.width / 2)
+    }
+
+    fn y(&self) -> &[u8] {
+        &self.bytes[..self.width * self.height]
+    }
+
+    fn u(&self) -> &[u8] {
+        let from = self.width * self.height;
+        &self.bytes[from..from + from / 4]
+    }
+
+    fn v(&self) -> &[u8] {
+        &self.bytes[self.width * self.height * 5 / 4..]
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn convert_avx2(rgba: &[u8], width: usize, planes: Planes<'_>) {

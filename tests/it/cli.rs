@@ -60,3 +60,31 @@ pub(crate) fn essence(run: &Path) -> Vec<(String, Vec<Value>, Option<Vec<u8>>)> 
     trials.sort_by(|a, b| a.0.cmp(&b.0));
     trials
 }
+
+#[test]
+fn doctor_tells_what_was_found_and_how_to_add_the_rest() {
+    let said = |variable: &str| {
+        let output = rushes(&["doctor"]).env("RUSHES_MUJOCO", variable).output().expect("starts");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let said = said("/nowhere");
+    let line = |name: &str| said.lines().find(|line| line.starts_with(name)).expect(name);
+    assert!(line("films").contains("found"), "{said}");
+    assert!(line("MuJoCo").contains("missing  RUSHES_MUJOCO is /nowhere"), "{said}");
+    assert!(line("Box2D").contains("LunarLander"), "{said}");
+    assert!(line("libtorch").contains("rushes-torch"), "{said}");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let script = output(&["completions", "bash"]);
+    let script = String::from_utf8_lossy(&script.stdout);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("text");
+    assert!(output(&["man", path]).status.success());
+    for command in ["run", "check", "envs", "doctor"] {
+        assert!(script.contains(&format!("rushes,{command})")), "{command} in the completions");
+        assert!(folder.path().join(format!("rushes-{command}.1")).is_file(), "{command}");
+    }
+}

@@ -5,11 +5,15 @@ use std::process::Command;
 use std::{env as process, fs};
 
 use ffmpeg_next as ffmpeg;
+use rand::RngExt as _;
 use rushes::env::{self, Mode, Options, Policy, PolicyError, Situation, TimeLimit};
 use rushes::record::Take;
 use rushes::rng::{self, Purpose, Rng};
 use rushes::trial::{Scene, record_take};
-use rushes::video::{Codec, Encoder, EncoderConfig, VideoConfig, VideoError, probe, probe_file};
+use rushes::video::{
+    BUILT_IN, Codec, Encoder, EncoderChoice, EncoderConfig, VideoConfig, VideoError, probe,
+    probe_file,
+};
 
 /// Pushes with the pole's lean.
 struct Lean;
@@ -53,6 +57,13 @@ fn config(width: u32, height: u32, codec: Codec) -> EncoderConfig {
     EncoderConfig { width, height, fps: 50, quality: 20, choice: probe(codec).unwrap() }
 }
 
+/// The best H.264 encoder of this machine, which is FFmpeg's where there is one, and the one that this program brings.
+fn h264(width: u32, height: u32) -> [EncoderConfig; 2] {
+    let best = config(width, height, Codec::H264);
+    let choice = EncoderChoice { encoder: BUILT_IN.into(), ..best.choice.clone() };
+    [EncoderConfig { choice, ..best.clone() }, best]
+}
+
 /// Pixels that no encoder can shrink.
 fn noise(len: usize, seed: u32) -> Vec<u8> {
     let mut state = seed;
@@ -82,7 +93,7 @@ fn a_take_holds_one_frame_more_than_steps() {
     }
 
     let facts = probe_file(&path).unwrap();
-    assert_eq!((facts.codec.as_str(), facts.pix_fmt.as_str()), ("h264", "yuv420p"));
+    assert_eq!(facts.codec, "h264");
     // The picture, and the caption's bar above it: two lines, since it counts episodes too.
     assert_eq!((facts.width, facts.height), (600, 458));
     assert_eq!((take.width, take.height), (600, 458));
@@ -109,7 +120,7 @@ fn the_same_take_gives_the_same_bytes() {
         let path = folder.path().join(format!("{fill}.mp4"));
         let prelude = format!("export MALLOC_PERTURB_={fill} FILM_TO='{}';", path.display());
         alone("video::child_with_filled_memory", &prelude);
-        fs::read(path).unwrap()
+        [path.clone(), path.with_extension("built-in.mp4")].map(|path| fs::read(path).unwrap())
     });
     assert!(bytes[0] == bytes[1] && bytes[0] == bytes[2]);
 }
@@ -119,6 +130,15 @@ fn the_same_take_gives_the_same_bytes() {
 fn child_with_filled_memory() {
     let path = process::var_os("FILM_TO").expect("set by the_same_take_gives_the_same_bytes");
     film(&scene(&[7, 8, 9], "lean"), &VideoConfig::default(), path.as_ref());
+    let path = Path::new(&path).with_extension("built-in.mp4");
+    let mut encoder = Encoder::create(&path, &h264(320, 240)[0]).unwrap();
+    let picture = noise(320 * 240 * 4, 3);
+    for frame in 0..40 {
+        let mut picture = picture.clone();
+        picture.rotate_right(frame * 4 * 320);
+        encoder.push(&picture).unwrap();
+    }
+    encoder.finish().unwrap();
 }
 
 #[test]
@@ -208,20 +228,29 @@ fn colours_come_back_as_drawn() {
     let row: Vec<u8> = COLORS.iter().flat_map(|&[r, g, b]| [r, g, b, 255].repeat(32)).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("colours.mp4");
-    let mut encoder =
-        Encoder::create(&path, &config(width as u32, height as u32, Codec::H264)).unwrap();
-    for _ in 0..5 {
-        encoder.push(&row.repeat(height)).unwrap();
-    }
-    encoder.finish().unwrap();
+    for config in h264(width as u32, height as u32) {
+        let mut encoder = Encoder::create(&path, &config).unwrap();
+        for _ in 0..5 {
+            encoder.push(&row.repeat(height)).unwrap();
+        }
+        encoder.finish().unwrap();
 
-    let frame = first_frame(&path);
-    assert_eq!(frame.color_space(), ffmpeg::color::Space::SMPTE170M);
-    assert_eq!(frame.color_range(), ffmpeg::color::Range::MPEG);
-    for (index, color) in COLORS.iter().enumerate() {
-        let seen = rgb_at(&frame, 32 * index + 16, 16);
-        for (seen, drawn) in seen.iter().zip(color) {
-            assert!((seen - f64::from(*drawn)).abs() <= 3.0, "{color:?} came back as {seen:.1?}");
+        let facts = probe_file(&path).unwrap();
+        assert_eq!((&*facts.codec, facts.frames, facts.faststart), ("h264", 5, true));
+        assert_eq!((facts.width, facts.height), (width as u32, height as u32));
+        assert!((facts.duration - 0.1).abs() < 1e-3, "{}", facts.duration);
+        let frame = first_frame(&path);
+        assert_eq!(frame.color_space(), ffmpeg::color::Space::SMPTE170M);
+        assert_eq!(frame.color_range(), ffmpeg::color::Range::MPEG);
+        for (index, color) in COLORS.iter().enumerate() {
+            let seen = rgb_at(&frame, 32 * index + 16, 16);
+            for (seen, drawn) in seen.iter().zip(color) {
+                assert!(
+                    (seen - f64::from(*drawn)).abs() <= 3.0,
+                    "{}: {color:?} came back as {seen:.1?}",
+                    config.choice.encoder
+                );
+            }
         }
     }
 }
@@ -249,13 +278,15 @@ fn the_caption_can_be_switched_off() {
 fn nothing_is_left_of_a_video_that_was_not_finished() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("take.mp4");
-    let mut encoder = Encoder::create(&path, &config(64, 64, Codec::H264)).unwrap();
-    for seed in 0..20 {
-        encoder.push(&noise(64 * 64 * 4, seed)).unwrap();
-        assert!(!path.exists(), "no video under its final name while it is written");
+    for config in h264(64, 64) {
+        let mut encoder = Encoder::create(&path, &config).unwrap();
+        for seed in 0..20 {
+            encoder.push(&noise(64 * 64 * 4, seed)).unwrap();
+            assert!(!path.exists(), "no video under its final name while it is written");
+        }
+        drop(encoder);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
-    drop(encoder);
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]
@@ -299,18 +330,33 @@ fn damaged_files_are_found_out() {
     assert!(matches!(probe_file(&path), Err(VideoError::Damaged { .. })));
     fs::remove_file(&path).unwrap();
     assert!(matches!(probe_file(&path), Err(VideoError::Io { .. })));
+
+    // Films come from scripts too: whatever the bytes, they are told of, one way or the other.
+    let mut random = rng::stream(0, Purpose::Evaluation, 0);
+    for _ in 0..2000 {
+        let mut bytes = bytes.clone();
+        for _ in 0..random.random_range(1..4) {
+            // The index comes first.
+            let at = random.random_range(0..1500.min(bytes.len()));
+            bytes[at] = random.random();
+        }
+        fs::write(&path, &bytes).unwrap();
+        let _ = probe_file(&path);
+    }
 }
 
 /// Writes incompressible frames to `path` until that fails, and checks what is left.
 fn fill_up(path: &Path, reason: &str) {
-    let mut encoder = Encoder::create(path, &config(320, 240, Codec::H264)).unwrap();
-    let result = (0..200)
-        .try_for_each(|seed| encoder.push(&noise(320 * 240 * 4, seed)))
-        .and_then(|()| encoder.finish());
-    let message = result.unwrap_err().to_string();
-    assert!(message.contains("take.mp4") && message.contains(reason), "{message}");
-    let left: Vec<_> = path.parent().unwrap().read_dir().unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
+    for config in h264(320, 240) {
+        let mut encoder = Encoder::create(path, &config).unwrap();
+        let result = (0..200)
+            .try_for_each(|seed| encoder.push(&noise(320 * 240 * 4, seed)))
+            .and_then(|()| encoder.finish());
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("take.mp4") && message.contains(reason), "{message}");
+        let left: Vec<_> = path.parent().unwrap().read_dir().unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 /// Runs one ignored test of this binary in a process of its own, below an optional shell prelude.

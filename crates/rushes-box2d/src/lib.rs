@@ -4,6 +4,10 @@
 //! `bridge.cpp` holds the other side. Positions are metres, angles radians, velocities per second, all in the
 //! solver's single precision. A [`World`] stays on its thread: the solver's tables are thread-local, and the
 //! raw pointer inside keeps the type from being `Send`.
+//!
+//! Without the solver's source, which `./bootstrap` fetches, the crate is empty: `build.rs` says so.
+
+#![cfg(box2d)]
 
 use std::ffi::{CStr, c_char};
 use std::marker::PhantomData;

@@ -84,6 +84,7 @@ impl EnvError {
     }
 }
 
+#[cfg(box2d)]
 impl From<rushes_box2d::PhysicsError> for EnvError {
     fn from(error: rushes_box2d::PhysicsError) -> Self {
         Self::Physics(error.to_string())

@@ -21,6 +21,7 @@
 // They panic when nobody reads: `rushes::console` prints.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+#[cfg(box2d)]
 pub mod box2d;
 pub mod classic_control;
 pub mod distribution;

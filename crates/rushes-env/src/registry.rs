@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, LazyLock, RwLock};
 
+#[cfg(box2d)]
+use crate::box2d;
 use crate::spec::EnvSpec;
-use crate::{box2d, classic_control, mujoco, names, phys2d, toy_text};
+use crate::{classic_control, mujoco, names, phys2d, toy_text};
 
 /// The shipped environments, in the order `rushes envs` lists them. A new one is one file and one line here.
 const SHIPPED: &[fn() -> EnvSpec] = &[
@@ -26,10 +28,15 @@ const SHIPPED: &[fn() -> EnvSpec] = &[
     phys2d::cartpole::v0,
     phys2d::cartpole::v1,
     phys2d::pendulum::v0,
+    #[cfg(box2d)]
     box2d::lunar_lander::v3,
+    #[cfg(box2d)]
     box2d::lunar_lander::continuous_v3,
+    #[cfg(box2d)]
     box2d::bipedal_walker::v3,
+    #[cfg(box2d)]
     box2d::bipedal_walker::hardcore_v3,
+    #[cfg(box2d)]
     box2d::car_racing::v3,
     mujoco::reacher::v4,
     mujoco::reacher::v5,
@@ -54,8 +61,20 @@ const SHIPPED: &[fn() -> EnvSpec] = &[
     mujoco::humanoid_standup::v5,
 ];
 
-/// Ids of Gymnasium's registry that nobody makes any more, with why and what to use.
+/// Ids of Gymnasium's registry that this program does not make, with why and what to use.
 const RETIRED: &[(&[&str], &str)] = &[
+    #[cfg(not(box2d))]
+    (
+        &[
+            "LunarLander-v3",
+            "LunarLanderContinuous-v3",
+            "BipedalWalker-v3",
+            "BipedalWalkerHardcore-v3",
+            "CarRacing-v3",
+        ],
+        "needs Box2D, whose source was not there when this program was built: run ./bootstrap in its checkout, which \
+         fetches it, and build it again",
+    ),
     (
         &[
             "Reacher-v2",

@@ -460,28 +460,29 @@ impl Model {
 
     /// Its geoms, in the order of [`Numbers::GeomXpos`].
     pub fn geoms(&self) -> Vec<Geom> {
-        // Sound: the model lives.
-        let count = unsafe { mjb_geoms(self.0.as_ptr()) };
-        let geom = |i| {
-            let mut raw = RawGeom::default();
-            // Sound: there is a geom of that number, and the bridge writes a whole one.
-            unsafe { mjb_geom(self.0.as_ptr(), i, &raw mut raw) };
-            raw.into()
-        };
-        (0..count).map(geom).collect()
+        self.solids(mjb_geoms, mjb_geom)
     }
 
     /// Its sites, in the order of [`Numbers::SiteXpos`].
     pub fn sites(&self) -> Vec<Geom> {
+        self.solids(mjb_sites, mjb_site)
+    }
+
+    /// What the bridge counts with `count` and writes, one by its number, with `read`.
+    fn solids(
+        &self,
+        count: unsafe extern "C" fn(*const RawModel) -> c_int,
+        read: unsafe extern "C" fn(*const RawModel, c_int, *mut RawGeom),
+    ) -> Vec<Geom> {
         // Sound: the model lives.
-        let count = unsafe { mjb_sites(self.0.as_ptr()) };
-        let site = |i| {
+        let count = unsafe { count(self.0.as_ptr()) };
+        let solid = |i| {
             let mut raw = RawGeom::default();
-            // Sound: there is a site of that number, and the bridge writes a whole one.
-            unsafe { mjb_site(self.0.as_ptr(), i, &raw mut raw) };
+            // Sound: there is one of that number, and the bridge writes a whole one.
+            unsafe { read(self.0.as_ptr(), i, &raw mut raw) };
             raw.into()
         };
-        (0..count).map(site).collect()
+        (0..count).map(solid).collect()
     }
 
     /// Its tendons, in the order of [`Numbers::TenLength`].

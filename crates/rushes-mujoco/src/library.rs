@@ -10,8 +10,8 @@ pub const VERSION: &str = "3.17.0";
 /// Names the library's file, or the folder that holds it; wins over what `./bootstrap --mujoco` unpacked.
 pub const VARIABLE: &str = "RUSHES_MUJOCO";
 
-/// Where `./bootstrap --mujoco` unpacks the library.
-const UNPACKED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/mujoco-3.17.0");
+/// Where `./bootstrap --mujoco` unpacks the library, in the checkout.
+const UNPACKED: &str = ".deps/mujoco-3.17.0";
 
 const FILE: &str =
     if cfg!(target_os = "macos") { "libmujoco.3.17.0.dylib" } else { "libmujoco.so.3.17.0" };
@@ -21,8 +21,8 @@ const FILE: &str =
 pub enum LibraryError {
     /// It is nowhere.
     #[error(
-        "MuJoCo {VERSION} is not installed: run `./bootstrap --mujoco` in the checkout, or set {VARIABLE} to the folder \
-         of {FILE} (after `pip install mujoco=={VERSION}` that is `mujoco` in Python's site-packages)"
+        "MuJoCo {VERSION} is not installed: run `./bootstrap --mujoco` in a checkout, `pip install mujoco=={VERSION}` in \
+         the virtual environment that this program is in, or set {VARIABLE} to the folder of {FILE}"
     )]
     Missing,
     /// The variable names something else.
@@ -42,22 +42,22 @@ unsafe extern "C" {
     fn mjb_open(path: *const c_char) -> *const c_char;
 }
 
-/// Opens the library, once a process. Every model does it by itself.
+/// Opens the library, once a process, and tells its file. Every model does it by itself.
 ///
 /// # Errors
 /// Fails if the library is missing or another version; says how to get it.
-pub fn open() -> Result<(), LibraryError> {
-    static OPENED: OnceLock<Result<(), LibraryError>> = OnceLock::new();
+pub fn open() -> Result<PathBuf, LibraryError> {
+    static OPENED: OnceLock<Result<PathBuf, LibraryError>> = OnceLock::new();
     OPENED
         .get_or_init(|| {
-            let path = find(std::env::var_os(VARIABLE).as_deref(), Path::new(UNPACKED))?;
+            let path = find(std::env::var_os(VARIABLE).as_deref(), places())?;
             let broken = |reason: String| LibraryError::Broken { path: path.clone(), reason };
             let text = CString::new(path.as_os_str().as_encoded_bytes())
                 .map_err(|_| broken("its path holds a zero byte".into()))?;
             // Sound: the text ends with a zero byte.
             let error = unsafe { mjb_open(text.as_ptr()) };
             if error.is_null() {
-                return Ok(());
+                return Ok(path);
             }
             // Sound: a message of the bridge lives until this thread's next call.
             let reason = unsafe { CStr::from_ptr(error) };
@@ -66,12 +66,26 @@ pub fn open() -> Result<(), LibraryError> {
         .clone()
 }
 
-/// The library's file: what the variable names, or what was unpacked.
-fn find(variable: Option<&OsStr>, unpacked: &Path) -> Result<PathBuf, LibraryError> {
+/// Where the library may be, for a program that was built in a checkout, or that lies in the `bin` of a virtual
+/// environment with Python's package `mujoco`.
+fn places() -> Vec<PathBuf> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let folders = || program.ancestors().skip(1);
+    let unpacked = folders().map(|folder| folder.join(UNPACKED));
+    let pythons = folders().nth(1).and_then(|folder| std::fs::read_dir(folder.join("lib")).ok());
+    let packages = (pythons.into_iter().flatten().flatten())
+        .map(|python| python.path().join("site-packages/mujoco"));
+    unpacked.chain(packages).collect()
+}
+
+/// The library's file: what the variable names, or the first of the `places`.
+fn find(
+    variable: Option<&OsStr>,
+    places: impl IntoIterator<Item = PathBuf>,
+) -> Result<PathBuf, LibraryError> {
     let Some(named) = variable.filter(|named| !named.is_empty()).map(Path::new) else {
-        return Some(unpacked.join(FILE))
-            .filter(|file| file.is_file())
-            .ok_or(LibraryError::Missing);
+        let mut files = places.into_iter().map(|place| place.join(FILE));
+        return files.find(|file| file.is_file()).ok_or(LibraryError::Missing);
     };
     let inside = named.join(FILE);
     [named, &inside]
@@ -87,13 +101,13 @@ mod tests {
 
     #[test]
     fn a_missing_library_names_the_command_and_a_wrong_variable_itself() {
-        let nowhere = Path::new("/nowhere");
-        let missing = find(None, nowhere).unwrap_err();
-        assert_eq!(find(Some(OsStr::new("")), nowhere), Err(missing.clone()));
+        let nowhere = || [PathBuf::from("/nowhere")];
+        let missing = find(None, nowhere()).unwrap_err();
+        assert_eq!(find(Some(OsStr::new("")), nowhere()), Err(missing.clone()));
         assert!(missing.to_string().contains("./bootstrap --mujoco"), "{missing}");
-        let wrong = find(Some(OsStr::new("/tmp")), nowhere).unwrap_err().to_string();
+        let wrong = find(Some(OsStr::new("/tmp")), nowhere()).unwrap_err().to_string();
         assert!(wrong.contains("RUSHES_MUJOCO is /tmp"), "{wrong}");
         let file = std::env::current_exe().expect("this program");
-        assert_eq!(find(Some(file.as_os_str()), nowhere), Ok(file));
+        assert_eq!(find(Some(file.as_os_str()), nowhere()), Ok(file));
     }
 }

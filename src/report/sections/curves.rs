@@ -1,15 +1,13 @@
 //! Learning curves: what training and evaluations during it returned.
 
-use std::collections::HashSet;
-
 use super::Section;
-use crate::format;
 use crate::report::block::{Block, Cell, Figure, Row, Table};
 use crate::report::chart::FULL;
 use crate::report::model::{Report, Series};
 use crate::report::plot::{Horizontal, Plot, PlotLine, Thin};
 use crate::results::aggregate::{self, Against};
 use crate::results::{AgentSummary, Curve, SeedSummary};
+use crate::{format, stats};
 
 /// Rows of the table below a chart.
 const TABLE_ROWS: usize = 11;
@@ -132,10 +130,8 @@ fn draw_some(lines: &mut [PlotLine]) -> (usize, usize) {
     let all = count(lines);
     let most = (MOST_THIN / lines.len().max(1)).max(FEWEST_THIN);
     for line in lines.iter_mut().filter(|line| line.thin.len() > most) {
-        let n = line.thin.len();
-        let chosen: HashSet<usize> = (0..most).map(|i| i * (n - 1) / (most - 1)).collect();
-        let mut index = 0..;
-        line.thin.retain(|_| index.next().is_some_and(|index| chosen.contains(&index)));
+        let chosen = stats::evenly(line.thin.len(), most);
+        line.thin = chosen.map(|index| line.thin[index].clone()).collect();
     }
     (all, count(lines))
 }

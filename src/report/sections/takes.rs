@@ -152,7 +152,7 @@ fn choose(report: &Report, takes: &[Found<'_>]) -> (Vec<usize>, bool) {
         .iter()
         .filter(|series| last(series).is_some())
         .partition(|series| series.learns);
-    if report.suite().is_some() {
+    if report.suite_scores().is_some() {
         let best = report.environments().into_iter().filter_map(|(_, part)| {
             let filmed = part.series.iter().filter(|one| one.learns && last(one).is_some());
             let mean = |one: &Series| one.mean().unwrap_or(f64::NEG_INFINITY);

@@ -70,6 +70,13 @@ impl Robot {
         Ok(self.simulation.step(action, self.frame_skip)?)
     }
 
+    /// [`Robot::advance`] of a robot that moves along x; gives its mean velocity on the way, in m/s.
+    pub(super) fn advance_along_x(&mut self, action: &[f32]) -> Result<f64, EnvError> {
+        let before = self.qpos()[0];
+        self.advance(action)?;
+        Ok((self.qpos()[0] - before) / self.dt())
+    }
+
     /// [`Robot::advance`], for those who look at [`Numbers::CfrcExt`] afterwards.
     pub(super) fn advance_with_forces(&mut self, action: &[f32]) -> Result<(), EnvError> {
         self.advance(action)?;

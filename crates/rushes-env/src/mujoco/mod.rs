@@ -3,7 +3,7 @@
 //! The models are Gymnasium 1.1.1's and part of the program; MuJoCo's library is opened when the first environment is
 //! made, see [`rushes_mujoco`].
 
-pub use rushes_mujoco::LibraryError;
+pub use rushes_mujoco::{LibraryError, VERSION, open as open_library};
 use rushes_rng::NpRandom;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;

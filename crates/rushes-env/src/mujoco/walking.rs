@@ -69,9 +69,7 @@ impl Task for Walk {
     }
 
     fn step(&mut self, robot: &mut Robot, action: &[f32]) -> Result<Step, EnvError> {
-        let before = robot.qpos()[0];
-        robot.advance(action)?;
-        let x_velocity = (robot.qpos()[0] - before) / robot.dt();
+        let x_velocity = robot.advance_along_x(action)?;
         let healthy = self.is_healthy(robot);
         let forward = self.config.forward_reward_weight * x_velocity;
         let ctrl = control_cost(self.config.ctrl_cost_weight, action);
