@@ -112,6 +112,20 @@ schema: _ready
     @mv target/experiment.schema.json schemas/experiment.schema.json
     @mv target/reference.md docs/reference.md
 
+# Builds target/wheels/rushes-*.whl: the environments for Python, and the program.
+wheel: _ready
+    @./bootstrap --wheel
+    cargo build --release --package rushes {{ quiet }}
+    @mkdir -p target/wheel/rushes.data/scripts
+    @cp target/release/rushes target/wheel/rushes.data/scripts/rushes
+    @strip target/wheel/rushes.data/scripts/rushes
+    @rm -f target/wheels/rushes-*.whl
+    .deps/wheel-venv/bin/maturin build --release --locked --out target/wheels
+
+# Installs the wheel into a fresh virtual environment outside of this checkout and runs python/tests there; ARGS go to pytest.
+test-wheel *ARGS: wheel
+    @python/tests/run "$@"
+
 # Builds the crate's documentation into target/doc.
 docs: _ready _torch
     cargo doc --workspace --no-deps --document-private-items
