@@ -74,7 +74,7 @@ test-slurm: _ready
 # The same on a real Ray of two nodes on this machine; takes three minutes.
 test-ray: _ready
     @./bootstrap --ray
-    @cargo build --release --package rushes {{ quiet }}
+    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
     @tests/ray/run target/release/rushes
 
 # Tries for minutes what no run should notice: `just torture kills`, `just torture files`; ARGS go to tests/torture/KIND,
