@@ -84,6 +84,13 @@ torture KIND *ARGS: _ready
     @cargo build --release --package rushes --features ffmpeg {{ quiet }}
     @"tests/torture/$@"
 
+# Runs unchanged experiments again on fresh seeds, 100 times each, and counts the gate's false alarms; takes hours, see
+# tests/calibration/run --help.
+[no-exit-message]
+gate-calibration *ARGS: _ready
+    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
+    @tests/calibration/run "$@"
+
 # Checks formatting and lints.
 lint: _ready _torch
     cargo fmt --check

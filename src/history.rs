@@ -386,6 +386,7 @@ mod tests {
                 learns: false,
                 curve_window: 100,
                 goal: None,
+                final_score: Default::default(),
                 seeds: seeds.collect(),
             }],
         }

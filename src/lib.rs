@@ -29,6 +29,8 @@ pub mod training;
 #[doc(hidden)]
 pub mod console;
 #[doc(hidden)]
+pub mod event_file;
+#[doc(hidden)]
 pub mod exit;
 #[doc(hidden)]
 pub mod export;
@@ -38,6 +40,8 @@ pub mod format;
 pub mod guard;
 #[doc(hidden)]
 pub mod history;
+#[doc(hidden)]
+pub mod import;
 #[doc(hidden)]
 pub mod lease;
 #[doc(hidden)]

@@ -77,10 +77,12 @@ pub enum Event {
     Episode {
         /// The sum of its rewards.
         r#return: f64,
-        /// Its length in steps.
-        length: u64,
-        /// Whether the time limit ended it.
-        truncated: bool,
+        /// Its length in steps; not told of imported trainings by all programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        length: Option<u64>,
+        /// Whether the time limit ended it; not told of imported trainings.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        truncated: Option<bool>,
     },
     /// The policy was updated; means of the metrics since the last such line.
     Update {
@@ -91,7 +93,7 @@ pub enum Event {
     Evaluation {
         /// The return of each episode.
         returns: Vec<f64>,
-        /// The length of each episode.
+        /// The length of each episode; empty where an imported training does not tell.
         lengths: Vec<u64>,
         /// Which episodes were cut ([`cut_marks`]).
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -227,11 +229,12 @@ pub enum Moment {
 /// Episodes played with a fixed policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Seed of the first episode; the others count up.
-    pub seed: u64,
+    /// Seed of the first episode; the others count up. Not known of an imported training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The return of each episode.
     pub returns: Vec<f64>,
-    /// The length of each episode.
+    /// The length of each episode; empty where an imported training does not tell.
     pub lengths: Vec<u64>,
     /// Which episodes were cut ([`cut_marks`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -327,7 +330,8 @@ impl TrialResult {
                 Event::Evaluation { returns, lengths, cut }
                     if record.progress == Progress::default() =>
                 {
-                    self.before = Some(Evaluation { seed: evaluation_seed, returns, lengths, cut });
+                    let seed = Some(evaluation_seed);
+                    self.before = Some(Evaluation { seed, returns, lengths, cut });
                 }
                 _ => {}
             }
@@ -530,7 +534,8 @@ mod tests {
         let update = |value| Event::Update { metrics: [("policy_loss".to_owned(), value)].into() };
         assert_eq!(update(f64::NAN).not_finite(), Some("policy_loss"));
         assert_eq!(update(1.0).not_finite(), None);
-        let episode = |r#return| Event::Episode { r#return, length: 1, truncated: false };
+        let episode =
+            |r#return| Event::Episode { r#return, length: Some(1), truncated: Some(false) };
         assert_eq!(episode(f64::INFINITY).not_finite(), Some("a return"));
         assert_eq!(episode(f64::MAX).not_finite(), None);
         let evaluation = |last| Event::Evaluation {

@@ -86,7 +86,13 @@ pub fn validator() -> ExperimentValidator {
 /// # Errors
 /// Fails if the plan cannot be read, or an [`ExperimentError`] with all that is wrong in it.
 pub fn planned(run: &RunDir, overrides: &[Override]) -> anyhow::Result<Spec> {
-    let mut experiment = serde_json::to_value(run.plan()?.experiment)?;
+    let plan = run.plan()?;
+    anyhow::ensure!(
+        !plan.is_imported(),
+        "{} was imported: its trainings ran in other programs, and there is nothing here to go on with",
+        run.path().display()
+    );
+    let mut experiment = serde_json::to_value(plan.experiment)?;
     let file = run.plan_path();
     change(&mut experiment, overrides)?;
     check(&experiment).map_err(|problems| {
@@ -329,7 +335,7 @@ fn too_many_trials(spec: &Spec) -> Option<Problem> {
 /// So many agents and samples, in each of their environments, with the seeds of `spec`; `place` is what there is too much
 /// of.
 fn too_many(place: &[&str], agents: u64, spec: &Spec) -> Option<Problem> {
-    let seeds = spec.seeds.0.len() as u64;
+    let seeds = spec.seeds.all.len() as u64;
     let trials = agents.saturating_mul(seeds);
     (trials > MAX_TRIALS as u64).then(|| {
         let least = if trials == u64::MAX { "at least " } else { "" };

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::conclusion;
 use crate::console;
 use crate::exit::Exit;
+use crate::experiment::{CheckSpec, Question};
 use crate::format;
 use crate::regression::{self, Decision, Scores, Surroundings, Verdict};
 use crate::results;
@@ -17,9 +18,15 @@ use crate::store::{self, RunDir};
 pub(super) struct Args {
     /// The run's directory, for example `output/cartpole/latest`.
     run: PathBuf,
-    /// The baseline, written by `rushes baseline`.
+    /// The baseline, written by `rushes baseline`, or another run.
     #[arg(long, value_name = "FILE")]
     baseline: PathBuf,
+    /// Ask whether the run learns the same as the baseline, neither worse nor better, whatever `check.question` says.
+    #[arg(long)]
+    same: bool,
+    /// By how much it may differ and still be the same, as a fraction of the range, in place of `check.same_within`.
+    #[arg(long, value_name = "SHARE", requires = "same", value_parser = share)]
+    within: Option<f64>,
     #[command(flatten)]
     files: Files,
     /// Print the decision as JSON instead of text.
@@ -154,16 +161,31 @@ fn stills(run: &RunDir) -> IndexMap<String, PathBuf> {
     stills
 }
 
-/// Prints the verdict: 0 held or improved, 1 regressed, 2 inconclusive.
+fn share(written: &str) -> Result<f64, String> {
+    match written.parse::<f64>() {
+        Ok(share) if (0.001..=10.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0.001 to 10, such as 0.1 for a tenth of the range".into()),
+    }
+}
+
+/// Prints the verdict: 0 held, improved or same, 1 regressed or different, 2 inconclusive.
 ///
 /// # Errors
 /// Fails if the run or the baseline cannot be read or compared, or a file cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
-    let baseline = Scores::read(&args.baseline)?;
-    let decision = regression::decide_run(&baseline, &run, &results::summary(&run)?)?;
+    let baseline = Scores::of_file_or_run(&args.baseline)?;
+    let change = |rule: &CheckSpec| CheckSpec {
+        question: if args.same { Question::Same } else { rule.question },
+        same_within: args.within.unwrap_or(rule.same_within),
+        ..rule.clone()
+    };
+    let decision = regression::decide_run_by(&baseline, &run, &results::summary(&run)?, change)?;
     let (path, baseline) = (args.run.display(), args.baseline.display());
-    let again = ["check".to_owned(), path.to_string(), "--baseline".into(), baseline.to_string()];
+    let mut again =
+        vec!["check".to_owned(), path.to_string(), "--baseline".into(), baseline.to_string()];
+    again.extend(args.same.then(|| "--same".to_owned()));
+    again.extend(args.within.map(|within| format!("--within={within}")));
     args.files.write(&decision, &run, &again)?;
     if args.json {
         console::print(serde_json::to_string_pretty(&decision)?)?;
@@ -176,8 +198,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 /// The exit code that a verdict stands for.
 fn exit(verdict: Verdict) -> Exit {
     match verdict {
-        Verdict::Held | Verdict::Improved => Exit::Success,
-        Verdict::Regressed => Exit::Failed,
+        Verdict::Held | Verdict::Improved | Verdict::Same => Exit::Success,
+        Verdict::Regressed | Verdict::Different => Exit::Failed,
         Verdict::Inconclusive => Exit::Input,
     }
 }

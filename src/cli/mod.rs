@@ -25,6 +25,7 @@ mod environment;
 mod envs;
 mod export;
 mod history;
+mod import;
 mod man;
 mod merge;
 mod play;
@@ -59,6 +60,7 @@ enum Command {
     /// List the recorded runs of an experiment.
     History(history::Args),
     Merge(merge::Args),
+    Import(import::Args),
     Play(play::Args),
     /// Write a run for other programs: TensorBoard event files, CSV.
     Export(export::Args),
@@ -121,6 +123,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Baseline(args) => baseline::run(&args),
         Command::History(args) => history::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Play(args) => play::run(args),
         Command::Export(args) => export::run(&args),
         Command::Encode(args) => encode::run(&args),

@@ -314,11 +314,12 @@ fn cluster_options(args: &Args) -> anyhow::Result<Option<ClusterOptions>> {
 
 /// The trials of an experiment; those of one shard where that was asked for, or the run to go on with is one.
 fn planned(args: &Args, spec: Spec) -> anyhow::Result<Plan> {
-    let plan = search::plan(spec)?;
-    let shard = match resumed(args, &plan.experiment.name)? {
-        Some(run) => run.plan()?.shard,
-        None => args.shard,
+    let mut plan = search::plan(spec)?;
+    let (shard, look) = match resumed(args, &plan.experiment.name)? {
+        Some(run) => run.plan().map(|before| (before.shard, before.looks))?,
+        None => (args.shard, usize::from(args.check.is_some())),
     };
+    plan.at_look(look)?;
     match shard {
         Some(shard) => plan.only(shard),
         None => Ok(plan),

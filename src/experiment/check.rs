@@ -12,6 +12,8 @@ use crate::env::Problem;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckSpec {
+    /// What is asked of a run.
+    pub question: Question,
     /// What is compared, for every agent that has it.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub metrics: Vec<Metric>,
@@ -28,6 +30,10 @@ pub struct CheckSpec {
     /// How often it has to see it.
     #[schemars(range(min = 0.5, max = 0.999))]
     pub power: f64,
+    /// With `question: "same"`, by how much a run may differ from the baseline and still count as the same, as a fraction
+    /// of the range.
+    #[schemars(range(min = 0.001, max = 10.0))]
+    pub same_within: f64,
     /// The range in units of the return, instead of the one between random and baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -37,17 +43,25 @@ pub struct CheckSpec {
 impl Default for CheckSpec {
     fn default() -> Self {
         Self {
+            question: Question::Worse,
             metrics: vec![Metric::Return],
             margin: 0.02,
             error_rate: 0.05,
             drop: 0.2,
             power: 0.9,
+            same_within: 0.1,
             range: None,
         }
     }
 }
 
 impl CheckSpec {
+    /// What is compared: where sameness is asked for, the learning curves too.
+    pub fn compared(&self) -> impl Iterator<Item = Metric> {
+        let curves = self.question == Question::Same && !self.metrics.contains(&Metric::Area);
+        self.metrics.iter().copied().chain(curves.then_some(Metric::Area))
+    }
+
     /// What no schema can know: settings that contradict each other.
     pub fn problems(&self) -> Vec<Problem> {
         if self.margin < self.drop {
@@ -59,6 +73,17 @@ impl CheckSpec {
         );
         vec![Problem::new(&["check", "margin"], message)]
     }
+}
+
+/// What the gate asks of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Whether it is worse than the baseline.
+    #[default]
+    Worse,
+    /// Whether it learns the same, neither worse nor better: for ports, refactorings, other hardware.
+    Same,
 }
 
 /// One number for every seed, by which runs are compared.

@@ -16,12 +16,12 @@ mod suite;
 mod synonyms;
 
 pub use algorithm::{AlgorithmSchema, AlgorithmSpec};
-pub use check::{CheckSpec, Metric};
+pub use check::{CheckSpec, Metric, Question};
 pub use environment::{EnvironmentSpec, TimeoutsSpec};
 pub use error::{ExperimentError, repeated_keys};
 pub use initial::InitialPolicy;
 pub use overrides::Override;
-pub use plan::{Plan, TrialPlan, Views};
+pub use plan::{Plan, TrialPlan, Views, plain};
 pub use resources::ResourcesSpec;
 pub use search::{
     Direction, Objective, ParameterSpec, Sample, SamplerSpec, SchedulerSpec, SearchSpec,

@@ -30,6 +30,9 @@ pub struct Plan {
     /// Which part of the experiment's trials these are, where they are not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// How often the gate has looked, or is about to, where seeds are added until it has its answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub looks: usize,
     /// What a search tries, as far as it is decided; more may follow from how these turn out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
@@ -99,6 +102,7 @@ impl Plan {
             format_version: FORMAT_VERSION,
             settings_hash: settings_hash(&parts, &experiment),
             shard: None,
+            looks: 0,
             samples: Vec::new(),
             trials,
             experiment,
@@ -155,6 +159,35 @@ impl Plan {
         Ok(self)
     }
 
+    /// Takes the seeds of the gate's first so many looks, where seeds are added as it needs them; says whether there are
+    /// that many looks.
+    ///
+    /// # Errors
+    /// Fails if the settings of a suite's part do not fit; never for a checked experiment.
+    pub fn at_look(&mut self, look: usize) -> anyhow::Result<bool> {
+        let seeds = &self.experiment.seeds;
+        let looks = seeds.looks();
+        let Some(&count) = look.checked_sub(1).and_then(|index| looks.get(index)) else {
+            return Ok(false);
+        };
+        let chosen: HashSet<u64> = seeds.all[..count].iter().copied().collect();
+        self.trials = Self::new(self.experiment.clone())?.trials;
+        self.trials.retain(|trial| chosen.contains(&trial.seed));
+        self.looks = look;
+        Ok(true)
+    }
+
+    /// Whether other programs ran the trials.
+    pub fn is_imported(&self) -> bool {
+        self.experiment.agents.values().all(|agent| agent.imported.is_some())
+    }
+
+    /// The seeds of its trials, in their order, each once.
+    pub fn seeds(&self) -> Vec<u64> {
+        let mut seen = HashSet::new();
+        self.trials.iter().map(|trial| trial.seed).filter(|seed| seen.insert(*seed)).collect()
+    }
+
     /// The policies that trainings begin with, each once.
     pub fn initial_policies(&self) -> impl Iterator<Item = &InitialPolicy> {
         let trainings = self.trials.iter().filter_map(|trial| trial.settings.training.as_ref());
@@ -169,6 +202,10 @@ impl Plan {
             |trial: &&TrialPlan| trial.sample == Some(sample.number) && trial.agent == sample.agent;
         self.trials.iter().filter(of).collect()
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// One trial of an agent of `part` for each seed.
@@ -211,7 +248,7 @@ fn new_trials(
         recording: recording.clone(),
         directory: directory.clone(),
     };
-    seeds.0.iter().enumerate().map(trial).collect()
+    seeds.all.iter().enumerate().map(trial).collect()
 }
 
 impl TrialPlan {
@@ -300,10 +337,15 @@ impl TrialPlan {
 /// A directory name for an agent. A name that had to be changed gets the agent's number, so that two
 /// agents never share a directory.
 fn slug(agent: &str, number: usize) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let safe: String = agent.chars().map(|c| if plain(c) { c } else { '_' }).take(60).collect();
+    let safe = plain(agent);
     let unchanged = safe == agent && !safe.starts_with('.') && !safe.contains("--");
     if unchanged { safe } else { format!("{}-{number}", safe.trim_matches(['.', '-'])) }
+}
+
+/// A name of which every letter may stand in the names of environments, experiments and directories.
+pub fn plain(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.chars().map(|c| if plain(c) { c } else { '_' }).take(60).collect()
 }
 
 /// Hash of what decides the returns: environments, agents, evaluation and search, not names, seeds or takes.
@@ -329,6 +371,10 @@ fn deciding(experiment: &Spec) -> Vec<Value> {
         let initial = agent.training.as_ref().and_then(|training| training.initial_policy.as_ref());
         if let Some(initial) = initial {
             agents[name]["training"]["initial_policy"] = initial.content();
+        }
+        // How long others trained is what came of it.
+        if let Some(imported) = &agent.imported {
+            agents[name]["imported"] = json!([imported.means, imported.final_score]);
         }
     }
     vec![json!(environment.deciding()), agents, json!(evaluation)]

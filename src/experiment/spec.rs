@@ -176,6 +176,10 @@ pub struct AgentSpec {
     /// agent of its own (`docs/external-trainers.md`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trainer: Option<TrainerSpec>,
+    /// That the agent was trained by another program and its results were imported: what no experiment file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub imported: Option<ImportedSpec>,
     /// What is different in environments of a suite, by their names: a JSON Merge Patch (RFC 7396) of the settings above,
     /// where `null` leaves a field out; or `null`, and the agent does not play there. Another algorithm, or
     /// another type of policy, begins with its own defaults.
@@ -188,7 +192,8 @@ impl AgentSpec {
     /// How long it is trained; nothing for an agent that does not learn.
     pub fn schedule(&self) -> Option<&ScheduleSpec> {
         let own = self.training.as_ref().map(|training| &training.schedule);
-        own.or(self.trainer.as_ref().map(|trainer| &trainer.schedule))
+        let own = own.or(self.trainer.as_ref().map(|trainer| &trainer.schedule));
+        own.or(self.imported.as_ref().map(|imported| &imported.schedule))
     }
 
     /// [`AgentSpec::schedule`], to change it.
@@ -201,6 +206,9 @@ impl AgentSpec {
     /// rule looks at, else 100, else a tenth of a shorter schedule.
     pub fn return_window(&self) -> usize {
         const WINDOW: usize = 100;
+        if let Some(imported) = &self.imported {
+            return imported.window;
+        }
         let Some(schedule) = self.schedule() else { return WINDOW };
         match (&schedule.stop, schedule.episodes) {
             (Some(stop), _) if stop.mean_return.is_some() => stop.window,
@@ -222,6 +230,49 @@ pub struct TrainerSpec {
     pub settings: Map<String, Value>,
     /// How long training lasts, and what happens on the way: the script is told, and keeps to it.
     pub schedule: ScheduleSpec,
+}
+
+/// What is known of an agent that another program trained (`rushes import`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedSpec {
+    /// The programs that wrote the files.
+    pub program: String,
+    /// Whether each training return is the program's own mean over several episodes.
+    pub means: bool,
+    /// What the final score is of.
+    pub final_score: FinalScore,
+    /// The steps that its longest training came to.
+    pub schedule: ScheduleSpec,
+    /// How many training returns a point of the curve averages over.
+    pub window: usize,
+}
+
+/// What stands for the evaluation after training of an agent that another program trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinalScore {
+    /// The program's last evaluation.
+    #[default]
+    Evaluation,
+    /// So many of the last training returns, where nothing was evaluated.
+    TrainingReturns(usize),
+}
+
+impl FinalScore {
+    /// Whether it is of an evaluation, as every score of our own is.
+    pub fn is_evaluation(&self) -> bool {
+        *self == Self::Evaluation
+    }
+
+    /// What it is of, in words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Evaluation => "last evaluation".into(),
+            Self::TrainingReturns(1) => "last training return".into(),
+            Self::TrainingReturns(last) => format!("last {last} training returns"),
+        }
+    }
 }
 
 /// How an agent learns.
@@ -582,29 +633,68 @@ impl JsonSchema for TrainingFilms {
 
 /// The seeds of the trials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seeds(pub Vec<u64>);
+pub struct Seeds {
+    /// All of them, or all that there may be.
+    pub all: Vec<u64>,
+    /// With how many of them a run begins that is checked against a baseline: as many more are added until the gate has its
+    /// answer.
+    pub at_least: Option<usize>,
+}
+
+impl Seeds {
+    /// How many seeds the gate has looked at after each of its looks; nothing where it looks once, at all of them.
+    pub fn looks(&self) -> Vec<usize> {
+        let Some(batch) = self.at_least else { return Vec::new() };
+        (1..=self.all.len().div_ceil(batch))
+            .map(|look| (look * batch).min(self.all.len()))
+            .collect()
+    }
+}
+
+impl From<Vec<u64>> for Seeds {
+    fn from(all: Vec<u64>) -> Self {
+        Self { all, at_least: None }
+    }
+}
 
 impl Default for Seeds {
     fn default() -> Self {
-        Self(vec![0])
+        vec![0].into()
     }
 }
 
 impl Serialize for Seeds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        match self.at_least {
+            Some(at_least) => {
+                let at_most = self.all.len();
+                serde_json::json!({ "at_least": at_least, "at_most": at_most })
+                    .serialize(serializer)
+            }
+            None => self.all.serialize(serializer),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Seeds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
-        match value.as_u64() {
-            Some(count) if count > MAX_TRIALS as u64 => {
-                Err(de::Error::custom(format!("expected at most {MAX_TRIALS} seeds")))
+        let counted = |count: u64| match usize::try_from(count) {
+            Ok(0..=MAX_TRIALS) => Ok((0..count).collect::<Vec<u64>>()),
+            _ => Err(de::Error::custom(format!("expected at most {MAX_TRIALS} seeds"))),
+        };
+        if let Some(count) = value.as_u64() {
+            return counted(count).map(Self::from);
+        }
+        let bound = |name: &str| value.get(name).and_then(serde_json::Value::as_u64);
+        match (bound("at_least"), bound("at_most")) {
+            (Some(at_least), Some(at_most)) if at_least <= at_most => {
+                Ok(Self { all: counted(at_most)?, at_least: usize::try_from(at_least).ok() })
             }
-            Some(count) => Ok(Self((0..count).collect())),
-            None => serde_json::from_value(value).map(Self).map_err(de::Error::custom),
+            (Some(at_least), Some(at_most)) => Err(de::Error::custom(format!(
+                "expected `at_least` ({at_least}) to be no more than `at_most` ({at_most})"
+            ))),
+            _ => Vec::deserialize(value).map(Self::from).map_err(de::Error::custom),
         }
     }
 }
@@ -615,15 +705,21 @@ impl JsonSchema for Seeds {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let count = json_schema!({ "type": "integer", "minimum": 2, "maximum": MAX_TRIALS });
         json_schema!({
-            "description": "A list of seeds, or how many (counted from 0).",
-            "type": ["integer", "array"],
+            "description": "A list of seeds, or how many (counted from 0). With `at_least` and `at_most`, a run that is \
+                            checked against a baseline (`--check`) begins with the first so many seeds and adds as many \
+                            again until the gate has its answer; any other run takes all of them.",
+            "type": ["integer", "array", "object"],
             "minimum": 1,
             "maximum": MAX_TRIALS,
             "items": { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u64 },
             "minItems": 1,
             "maxItems": MAX_TRIALS,
             "uniqueItems": true,
+            "properties": { "at_least": count, "at_most": count },
+            "required": ["at_least", "at_most"],
+            "additionalProperties": false,
         })
     }
 }

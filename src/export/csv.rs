@@ -117,7 +117,8 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
         ]);
         let mut evaluated =
             |moment: &str, (done, steps): (u64, u64), returns: &[f64], lengths: &[u64]| {
-                for (index, (value, length)) in returns.iter().zip(lengths).enumerate() {
+                for (index, value) in returns.iter().enumerate() {
+                    let length = &told(lengths.get(index));
                     evaluations
                         .row(&[id, agent, seed, &moment, &done, &steps, &index, value, length]);
                 }
@@ -126,7 +127,16 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
             let (done, steps, updated) = (progress.episodes, progress.steps, progress.updates);
             match event {
                 Event::Episode { r#return, length, truncated } => episodes.row(&[
-                    id, agent, seed, &done, &steps, &updated, seconds, r#return, length, truncated,
+                    id,
+                    agent,
+                    seed,
+                    &done,
+                    &steps,
+                    &updated,
+                    seconds,
+                    r#return,
+                    &told(length.as_ref()),
+                    &told(truncated.as_ref()),
                 ]),
                 Event::Update { metrics } => {
                     for (name, value) in metrics {
@@ -157,6 +167,11 @@ pub fn export(run: &RunDir, folder: &Path) -> anyhow::Result<usize> {
         store::write_atomically(&folder.join(name), table.finish().as_bytes())?;
     }
     Ok(plan.trials.len() - trials.len())
+}
+
+/// A value, or nothing where it is not known.
+fn told(value: Option<&impl Display>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]

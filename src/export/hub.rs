@@ -167,7 +167,7 @@ impl Card<'_> {
         }
         let _ = write!(
             text,
-            "\nActions are {}, episodes are numbered from seed {}.\n\n## Use it\n\n```sh\nrushes play policy.safetensors \
+            "\nActions are {}{}.\n\n## Use it\n\n```sh\nrushes play policy.safetensors \
              --video film.mp4   # plays the episodes that were evaluated\nrushes run experiment.json                        \
              # trains it again, with all that it was compared with\n```\n",
             match self.plan.evaluation.mode {
@@ -175,7 +175,9 @@ impl Card<'_> {
                 crate::experiment::EvaluationMode::Explore =>
                     "drawn from the policy's distribution",
             },
-            self.evaluation.seed,
+            (self.evaluation.seed).map_or_else(String::new, |seed| {
+                format!(", episodes are numbered from seed {seed}")
+            }),
         );
         for option in self.environment.files.keys() {
             let file = self

@@ -14,15 +14,16 @@ use serde::Serialize;
 use super::AgentScores;
 use super::numbers::{number, percent};
 use super::permutation::{Effort, Splits};
+use super::sameness;
 use super::scores::{Recorded, Scores, SeedScores, seeds_in_words};
 use super::test::{Test, residuals, smallest_visible_drop};
-use crate::experiment::{CheckSpec, Metric};
-use crate::results::{PolicyKind, Summary, ended_early};
+use crate::experiment::{CheckSpec, Metric, Question, Seeds};
+use crate::results::{PolicyKind, RunData, Summary, ended_early};
 use crate::stats;
 use crate::store::RunDir;
 
 /// Drops nearer to each other than this part of the range are the same, up to rounding.
-const ROUNDING: f64 = 1e-9;
+pub(super) const ROUNDING: f64 = 1e-9;
 /// An agent that learned next to nothing has next to no range: it gets at least this part of the largest
 /// range in the experiment.
 const SMALLEST_RANGE: f64 = 0.1;
@@ -35,18 +36,34 @@ pub enum Verdict {
     Held,
     /// Better by more than the margin.
     Improved,
+    /// Shown to differ by no more than the margin of sameness.
+    Same,
     /// It cannot be said: a drop would not have been seen and is not ruled out.
     Inconclusive,
+    /// Differs by more than the margin, and is not shown to be the same.
+    Different,
     /// Worse by more than the margin.
     Regressed,
 }
 
 impl Verdict {
+    /// All of them, the worst first.
+    pub const WORST_FIRST: [Self; 6] = [
+        Self::Regressed,
+        Self::Different,
+        Self::Inconclusive,
+        Self::Same,
+        Self::Improved,
+        Self::Held,
+    ];
+
     /// The verdict in a word.
     pub fn word(self) -> &'static str {
         match self {
             Verdict::Held => "held",
             Verdict::Improved => "improved",
+            Verdict::Same => "same",
+            Verdict::Different => "different",
             Verdict::Inconclusive => "inconclusive",
             Verdict::Regressed => "regressed",
         }
@@ -114,15 +131,22 @@ pub struct Comparison {
     pub smallest_visible_drop: Option<f64>,
     /// How many seeds would show the drop that the gate has to see.
     pub seeds_needed: Option<SeedsNeeded>,
+    /// Where sameness is asked for: the smallest margin within which the scores show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_within: Option<f64>,
+    /// The smallest margin within which an unchanged run with so many seeds would be shown to be the same, with the
+    /// wanted power.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provable_margin: Option<f64>,
     #[serde(skip)]
-    scaled: Scaled,
+    pub(super) scaled: Scaled,
 }
 
 /// Scores divided by the range, signed so that more is better.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Scaled {
-    baseline: Vec<f64>,
-    run: Vec<f64>,
+pub(super) struct Scaled {
+    pub(super) baseline: Vec<f64>,
+    pub(super) run: Vec<f64>,
 }
 
 /// How many seeds either side needs.
@@ -153,10 +177,72 @@ pub struct Decision {
     pub rule: CheckSpec,
     /// How many comparisons the error rate is shared by.
     pub tests: usize,
+    /// Where seeds are added as the gate needs them: which look at them this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     /// The comparisons, in the baseline's order.
     pub comparisons: Vec<Comparison>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// A look of the gate at a run whose seeds are added as it needs them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Look {
+    /// Its number, counted from 1.
+    pub number: usize,
+    /// How many looks there are at most.
+    pub of: usize,
+    /// How many seeds it is at.
+    pub seeds: usize,
+    /// How many seeds there are at most.
+    pub most_seeds: usize,
+    /// The part of the rule's error rate that it may spend.
+    pub error_rate: f64,
+}
+
+impl Look {
+    /// One of several looks.
+    ///
+    /// Every look could raise a false alarm, so they share the error rate (alpha spending: Lan and DeMets, Biometrika 70,
+    /// 1983), each in proportion to its seeds: whatever the scores' distribution, and however much one look has in common
+    /// with the next, all of them together raise one no more often than their sum says. Early looks get little, since a
+    /// loss that few seeds prove is large, and the last one, which sees the smallest, the most.
+    fn of(seeds: &Seeds, number: usize, error_rate: f64) -> Option<Self> {
+        let looks = seeds.looks();
+        let &seeds = number.checked_sub(1).and_then(|index| looks.get(index))?;
+        let all: usize = looks.iter().sum();
+        Some(Self {
+            number,
+            of: looks.len(),
+            seeds,
+            most_seeds: *looks.last()?,
+            error_rate: error_rate * seeds as f64 / all as f64,
+        })
+    }
+}
+
+impl Decision {
+    /// Whether further seeds could tell what these do not: nothing is proven, and nothing else than their number is in the
+    /// way.
+    fn needs_seeds(&self) -> bool {
+        let open =
+            |c: &Comparison| c.verdict == Verdict::Inconclusive && c.evidence == Evidence::Test;
+        self.verdict == Verdict::Inconclusive && self.comparisons.iter().any(open)
+    }
+}
+
+/// Whether a run whose seeds are added as the gate needs them has enough of them. One without a baseline asks nothing.
+///
+/// # Errors
+/// Fails if the run or its baseline cannot be read or compared.
+pub fn has_answer(run: &RunDir) -> anyhow::Result<bool> {
+    if !run.baseline().exists() {
+        return Ok(true);
+    }
+    let baseline = Scores::read(&run.baseline())?;
+    let summary = RunData::read(run)?.summary;
+    Ok(!decide_run(&baseline, run, &summary)?.needs_seeds())
 }
 
 /// Whether a run in this environment can be held against the baseline: returns of other tasks mean something else.
@@ -182,12 +268,16 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
     let (mut comparisons, tests) = prove(baseline, run, rule)?;
     let alpha = rule.error_rate / tests.max(1) as f64;
     for comparison in &mut comparisons {
-        comparison.measure_sight(rule, alpha);
-        comparison.settle(rule);
-        if comparison.verdict == Verdict::Inconclusive && comparison.evidence == Evidence::Test {
-            comparison.seeds_needed = seeds_needed(&comparison.scaled, rule, alpha);
+        match rule.question {
+            Question::Worse => comparison.settle_worse(rule, alpha),
+            Question::Same => comparison.settle_sameness(rule),
         }
-        comparison.explanation = explain(comparison, run, rule);
+        let of_sameness = match rule.question {
+            Question::Worse => None,
+            Question::Same => sameness::explain(comparison, rule),
+        };
+        let explanation = of_sameness.unwrap_or_else(|| explain(comparison, run, rule));
+        comparison.explanation = explanation;
     }
     Ok(Decision {
         verdict: comparisons.iter().map(|c| c.verdict).max().unwrap_or(Verdict::Inconclusive),
@@ -198,6 +288,7 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
         settings_changed: settings_changed(baseline, run),
         rule: rule.clone(),
         tests,
+        look: None,
         notes: notes(baseline, run, rule),
         comparisons,
     })
@@ -208,6 +299,19 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
 /// # Errors
 /// Fails if the plan, which has the rule, cannot be read, or [`decide`] does.
 pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow::Result<Decision> {
+    decide_run_by(baseline, run, summary, CheckSpec::clone)
+}
+
+/// [`decide_run`] by a rule that `change` makes of the experiment's own.
+///
+/// # Errors
+/// As [`decide_run`].
+pub fn decide_run_by(
+    baseline: &Scores,
+    run: &RunDir,
+    summary: &Summary,
+    change: impl FnOnce(&CheckSpec) -> CheckSpec,
+) -> anyhow::Result<Decision> {
     let plan = run.plan().context("failed to read the rule that the run is checked by")?;
     if let Some(shard) = plan.shard {
         anyhow::bail!(
@@ -215,7 +319,11 @@ pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow:
         );
     }
     let scores = Scores::from_summary(summary, Some(baseline));
-    let mut decision = decide(baseline, &scores, &plan.experiment.check)?;
+    let rule = change(&plan.experiment.check);
+    let look = Look::of(&plan.experiment.seeds, plan.looks, rule.error_rate);
+    let spent = look.map_or(rule.error_rate, |look| look.error_rate);
+    let at_look = CheckSpec { error_rate: spent, ..rule.clone() };
+    let mut decision = Decision { rule, look, ..decide(baseline, &scores, &at_look)? };
     decision.notes.extend(ended_early(summary));
     Ok(decision)
 }
@@ -236,7 +344,7 @@ fn prove(
     run.measurable().context("the run cannot be compared")?;
     let mut comparisons = Vec::new();
     for (name, agent) in &baseline.agents {
-        for &metric in &rule.metrics {
+        for metric in rule.compared() {
             if metric == Metric::StepsToThreshold && !agent.reaches_threshold() {
                 continue;
             }
@@ -271,7 +379,12 @@ fn prove(
     // Which comparisons share the error rate must not depend on what they show: only what cannot raise a
     // false alarm by chance is left out.
     let tests = comparisons.iter().filter(|c| c.evidence != Evidence::Exact).count();
-    test(&mut comparisons, rule, tests);
+    // A difference has two directions.
+    let error_rate = match rule.question {
+        Question::Worse => rule.error_rate,
+        Question::Same => rule.error_rate / 2.0,
+    };
+    test(&mut comparisons, &CheckSpec { error_rate, ..rule.clone() }, tests);
     Ok((comparisons, tests))
 }
 
@@ -318,7 +431,31 @@ impl Comparison {
             p_better: None,
             smallest_visible_drop: None,
             seeds_needed: None,
+            same_within: None,
+            provable_margin: None,
             scaled,
+        }
+    }
+
+    /// Turns what was proven, and what would have been seen, into the verdict.
+    fn settle_worse(&mut self, rule: &CheckSpec, alpha: f64) {
+        self.measure_sight(rule, alpha);
+        self.settle(rule);
+        if self.verdict == Verdict::Inconclusive && self.evidence == Evidence::Test {
+            self.seeds_needed = seeds_needed(&self.scaled, alpha, |sizes, residuals, effort| {
+                let Some(splits) = Splits::new(sizes.0, sizes.1, effort) else { return false };
+                let (margin, power) = (rule.margin, rule.power);
+                let drop = smallest_visible_drop(
+                    &splits,
+                    sizes,
+                    residuals,
+                    margin,
+                    alpha,
+                    power,
+                    effort.simulations,
+                );
+                drop <= rule.drop + ROUNDING
+            });
         }
     }
 
@@ -493,10 +630,13 @@ fn floor(beside: &[&AgentScores]) -> Option<f64> {
     stats::mean(&random).or_else(|| stats::mean(&untrained))
 }
 
-/// The fewest seeds that would show the drop that has to be seen, judged by the scatter at hand: more of
-/// them in the run alone or, where that does not do, on both sides. `None` where even a thousand would
-/// not.
-fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNeeded> {
+/// The fewest seeds that would be `enough` to tell at error rate `alpha`, judged by the scatter at hand: more of them in the
+/// run alone or, where that does not do, on both sides. `None` where even a thousand would not.
+pub(super) fn seeds_needed(
+    scaled: &Scaled,
+    alpha: f64,
+    enough: impl Fn((usize, usize), &[f64], Effort) -> bool,
+) -> Option<SeedsNeeded> {
     const MOST_IN_RUN: usize = 50;
     const MOST: usize = 1000;
     /// Fewer say nothing about scatter.
@@ -504,22 +644,11 @@ fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNe
     let (before, now) = (scaled.baseline.len(), scaled.run.len());
     let residuals = residuals(&[&scaled.baseline, &scaled.run]);
     let effort = Effort::search(alpha);
-    let visible = |baseline: usize, run: usize| {
-        Splits::new(baseline, run, effort).is_some_and(|splits| {
-            let residuals = if residuals.is_empty() { &[0.0][..] } else { &residuals };
-            let drop = smallest_visible_drop(
-                &splits,
-                (baseline, run),
-                residuals,
-                rule.margin,
-                alpha,
-                rule.power,
-                effort.simulations,
-            );
-            drop <= rule.drop + ROUNDING
-        })
+    let tells = |baseline: usize, run: usize| {
+        let residuals = if residuals.is_empty() { &[0.0][..] } else { &residuals };
+        enough((baseline, run), residuals, effort)
     };
-    // The smallest drop falls with the seeds, so that bisection finds the place.
+    // What can be told only grows with the seeds, so that bisection finds the place.
     let fewest = |from: usize, most: usize, enough: &dyn Fn(usize) -> bool| {
         let (mut low, mut high) = (from, most);
         if low > high || !enough(high) {
@@ -533,11 +662,11 @@ fn seeds_needed(scaled: &Scaled, rule: &CheckSpec, alpha: f64) -> Option<SeedsNe
         Some(high)
     };
     let scatter_known = !residuals.is_empty();
-    if scatter_known && let Some(run) = fewest(now + 1, MOST_IN_RUN, &|run| visible(before, run)) {
+    if scatter_known && let Some(run) = fewest(now + 1, MOST_IN_RUN, &|run| tells(before, run)) {
         return Some(SeedsNeeded { run, baseline: before });
     }
     let from = if scatter_known { before.max(now) + 1 } else { FEWEST };
-    let both = fewest(from, MOST, &|seeds| visible(seeds, seeds))?;
+    let both = fewest(from, MOST, &|seeds| tells(seeds, seeds))?;
     Some(SeedsNeeded { run: both, baseline: both })
 }
 
@@ -593,6 +722,8 @@ fn explain(comparison: &Comparison, run: &Scores, rule: &CheckSpec) -> String {
             };
             format!("{visible}; to see one of {}, {needed}", percent(rule.drop))
         }
+        // What sameness is told by stands beside its test.
+        (Evidence::Test, Verdict::Same | Verdict::Different) => moved,
         (Evidence::Test, Verdict::Regressed) => match comparison.change_at_most {
             Some(most) if most < 0.0 => format!("{moved}, at least {}", percent(-most)),
             _ => moved,
@@ -627,6 +758,16 @@ fn notes(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> Vec<String> {
         let (before, now) = (version(before), version(now));
         if before != now {
             notes.push(format!("{name} was {before}, now {now}"));
+        }
+    }
+    for (name, before) in &baseline.agents {
+        let Some(now) = run.agents.get(name) else { continue };
+        if before.final_score != now.final_score {
+            notes.push(format!(
+                "{name}: the baseline's scores are of the {}, the run's of the {}",
+                before.final_score.words(),
+                now.final_score.words()
+            ));
         }
     }
     let new = run.agents.keys().filter(|name| !baseline.agents.contains_key(*name));
@@ -718,6 +859,7 @@ mod tests {
                 untrained: None,
                 curve: None,
                 curve_source: None,
+                final_score: Default::default(),
                 unfinished: Vec::new(),
                 seeds: seeds.collect(),
             };
@@ -857,6 +999,195 @@ mod tests {
             let held = held.count() as f64 / REPETITIONS as f64;
             println!("{scatter:?}: {:.1} % held", held * 100.0);
             assert!(held >= least, "{scatter:?}: {held}");
+        }
+    }
+
+    fn sameness() -> CheckSpec {
+        CheckSpec { question: Question::Same, ..CheckSpec::default() }
+    }
+
+    /// How often a run of so many seeds gets each verdict when it is asked for sameness after a drop: same, different.
+    fn sameness_rates(seeds: usize, scatter: Scatter, drop: f64) -> (f64, f64) {
+        const REPETITIONS: u64 = 2_000;
+        let rule = sameness();
+        let splits = Splits::new(seeds, seeds, Effort::FULL).expect("seeds");
+        let found: Vec<(bool, bool)> = (0..REPETITIONS)
+            .into_par_iter()
+            .map(|repetition| {
+                let mut rng = SeedSequence::new(&[repetition, 99]).pcg64();
+                let mut draw = |mean: f64| -> Vec<f64> {
+                    (0..seeds).map(|_| scatter.draw(&mut rng) + mean).collect()
+                };
+                let test = Test::new(&splits, &draw(0.0), &draw(-drop));
+                let (least, most) = test.bounds(rule.error_rate);
+                let same = least.abs().max(most.abs()) <= rule.same_within;
+                let proven = test.worse(rule.margin).min(test.better(rule.margin));
+                (same, !same && proven <= rule.error_rate / 2.0)
+            })
+            .collect();
+        let share = |of: fn(&&(bool, bool)) -> bool| {
+            found.iter().filter(of).count() as f64 / REPETITIONS as f64
+        };
+        (share(|found| found.0), share(|found| found.1))
+    }
+
+    /// The promise: a run that differs by the margin is called the same at most 1 time in 20, whichever way it differs and
+    /// however the scores scatter.
+    #[test]
+    fn what_differs_by_the_margin_is_rarely_called_the_same() {
+        let margin = sameness().same_within;
+        for scatter in [
+            Scatter::Normal(0.03),
+            Scatter::Normal(0.05),
+            Scatter::TailDown(0.05),
+            Scatter::TailUp(0.05),
+            Scatter::TwoHumps(0.05),
+            Scatter::NeverLearn(0.2),
+        ] {
+            for seeds in [5, 10] {
+                for drop in [margin, -margin] {
+                    let (same, _) = sameness_rates(seeds, scatter, drop);
+                    println!(
+                        "{scatter:?}, {seeds} seeds, a drop of {drop}: {:.1} % same",
+                        same * 100.0
+                    );
+                    // Two thousand repetitions of what happens 5 % of the time: two standard errors.
+                    assert!(same <= 0.05 + 0.01, "{scatter:?}, {seeds} seeds: {same}");
+                }
+            }
+        }
+    }
+
+    /// A gate that is never sure would keep that promise and be useless.
+    #[test]
+    fn an_unchanged_run_is_mostly_called_the_same() {
+        for (scatter, seeds, least) in [
+            (Scatter::Normal(0.03), 5, 0.95),
+            (Scatter::Normal(0.05), 10, 0.95),
+            (Scatter::TailDown(0.05), 10, 0.9),
+            (Scatter::TwoHumps(0.03), 5, 0.9),
+        ] {
+            let (same, different) = sameness_rates(seeds, scatter, 0.0);
+            println!(
+                "{scatter:?}, {seeds} seeds: {:.1} % same, {:.1} % different",
+                same * 100.0,
+                different * 100.0
+            );
+            assert!(same >= least && different <= 0.05, "{scatter:?}: {same}, {different}");
+        }
+    }
+
+    /// Five to twenty seeds, as the gate needs them.
+    fn looks() -> Vec<Look> {
+        let seeds = Seeds { all: (0..20).collect(), at_least: Some(5) };
+        (1..)
+            .map_while(|number| Look::of(&seeds, number, CheckSpec::default().error_rate))
+            .collect()
+    }
+
+    /// The first seeds of a run.
+    fn first(run: &Scores, seeds: usize) -> Scores {
+        let mut first = run.clone();
+        first.agents.values_mut().for_each(|agent| agent.seeds.truncate(seeds));
+        first
+    }
+
+    /// The promise with seeds as needed: all looks together raise a false alarm at most 1 time in 20, even if none of them
+    /// ended the run before the last.
+    #[test]
+    fn looking_again_raises_no_more_false_alarms() {
+        const REPETITIONS: u64 = 1_000;
+        for (before, scatter) in [
+            (20, Scatter::Normal(0.05)),
+            (20, Scatter::Normal(0.5)),
+            (5, Scatter::Normal(0.5)),
+            (10, Scatter::TailDown(0.5)),
+            (10, Scatter::TailUp(0.5)),
+            (20, Scatter::NeverLearn(0.2)),
+            (10, Scatter::NeverLearn(0.5)),
+        ] {
+            let looks: Vec<_> = looks()
+                .into_iter()
+                .map(|look| (look, Splits::new(before, look.seeds, Effort::FULL).expect("seeds")))
+                .collect();
+            let alarms = (0..REPETITIONS).into_par_iter().filter(|&repetition| {
+                let mut rng = SeedSequence::new(&[repetition, 5]).pcg64();
+                let mut draw = |seeds: usize| -> Vec<f64> {
+                    (0..seeds).map(|_| scatter.draw(&mut rng)).collect()
+                };
+                let learners: Vec<_> = (0..LEARNERS).map(|_| (draw(before), draw(20))).collect();
+                looks.iter().any(|(look, splits)| {
+                    let p_value = |(baseline, run): &(Vec<f64>, Vec<f64>)| {
+                        let test = Test::new(splits, baseline, &run[..look.seeds]);
+                        test.worse(CheckSpec::default().margin)
+                    };
+                    let p_values: Vec<f64> = learners.iter().map(p_value).collect();
+                    holm(&p_values, look.error_rate).contains(&true)
+                })
+            });
+            let alarms = alarms.count() as f64 / REPETITIONS as f64;
+            println!(
+                "{before} seeds, {scatter:?}: {:.1} % false alarms over all looks",
+                alarms * 100.0
+            );
+            assert!(alarms <= 0.05, "{before} seeds, {scatter:?}: {alarms}");
+        }
+    }
+
+    /// The verdict on a simulated run, and after how many seeds.
+    fn verdict_of(baseline: &Scores, run: &Scores, looks: &[(usize, f64)]) -> (Verdict, usize) {
+        let mut last = (Verdict::Inconclusive, 0);
+        for &(seeds, error_rate) in looks {
+            let rule = CheckSpec { error_rate, ..CheckSpec::default() };
+            let (mut all, tests) = prove(baseline, &first(run, seeds), &rule).expect("comparable");
+            for comparison in &mut all {
+                comparison.measure_sight(&rule, rule.error_rate / tests as f64);
+                comparison.settle(&rule);
+            }
+            let verdict = all.iter().map(|c| c.verdict).max().expect("comparisons");
+            last = (verdict, seeds);
+            if verdict != Verdict::Inconclusive {
+                break;
+            }
+        }
+        last
+    }
+
+    /// What seeds as needed are for: planted drops that five seeds leave open are told, at fewer seeds than twenty.
+    #[test]
+    fn seeds_as_needed_leave_less_than_half_of_the_drops_open() {
+        const REPETITIONS: u64 = 100;
+        let sequence: Vec<_> = looks().iter().map(|look| (look.seeds, look.error_rate)).collect();
+        let fixed = [(5, CheckSpec::default().error_rate)];
+        for scatter in [Scatter::Normal(0.1), Scatter::Normal(0.15), Scatter::NeverLearn(0.1)] {
+            let runs: Vec<_> = (0..REPETITIONS)
+                .into_par_iter()
+                .map(|repetition| {
+                    let mut rng = SeedSequence::new(&[repetition, 11]).pcg64();
+                    let baseline = simulate((20, scatter), 0.0, &mut rng);
+                    let run = simulate((20, scatter), 0.25, &mut rng);
+                    (verdict_of(&baseline, &run, &fixed), verdict_of(&baseline, &run, &sequence))
+                })
+                .collect();
+            let open = |verdicts: Vec<Verdict>| {
+                let open = verdicts.iter().filter(|v| **v == Verdict::Inconclusive).count();
+                open as f64 / REPETITIONS as f64
+            };
+            let before = open(runs.iter().map(|run| run.0.0).collect());
+            let now = open(runs.iter().map(|run| run.1.0).collect());
+            let missed = runs
+                .iter()
+                .filter(|run| run.1.0 != Verdict::Regressed && run.1.0 != Verdict::Inconclusive);
+            let missed = missed.count() as f64 / REPETITIONS as f64;
+            let seeds = runs.iter().map(|run| run.1.1).sum::<usize>() as f64 / REPETITIONS as f64;
+            println!(
+                "{scatter:?}: {:.0} % open with five seeds, {:.0} % with {seeds:.1} as needed, {:.0} % missed",
+                before * 100.0,
+                now * 100.0,
+                missed * 100.0
+            );
+            assert!(now <= before / 2.0, "{scatter:?}: {now} of {before}");
+            assert!(missed <= 0.1, "{scatter:?}: {missed}");
         }
     }
 

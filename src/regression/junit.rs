@@ -20,8 +20,8 @@ pub fn junit(decision: &Decision) -> anyhow::Result<String> {
             status
         };
         let status = match comparison.verdict {
-            Verdict::Held | Verdict::Improved => TestCaseStatus::success(),
-            Verdict::Regressed => failed(NonSuccessKind::Failure),
+            Verdict::Held | Verdict::Improved | Verdict::Same => TestCaseStatus::success(),
+            Verdict::Regressed | Verdict::Different => failed(NonSuccessKind::Failure),
             Verdict::Inconclusive => failed(NonSuccessKind::Error),
         };
         let name = format!("{}: {}", comparison.agent, comparison.metric);

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::numbers::{percent, signed_percent};
-use super::text::{counts, rule, score, worst_first};
+use super::numbers::signed_percent;
+use super::text::{column, counts, rule, score, told, worst_first};
 use super::{Decision, Recorded, Verdict};
 use crate::format::{self, markdown as escape};
 
@@ -36,7 +36,7 @@ pub fn markdown(decision: &Decision, surroundings: &Surroundings) -> String {
         format::escape(&surroundings.report),
     );
     let comparisons = worst_first(decision);
-    text.push_str("| | agent | metric | baseline | run | change | sees from |\n");
+    let _ = writeln!(text, "| | agent | metric | baseline | run | change | {} |", column(decision));
     text.push_str("|---|---|---|---|---|---|---|\n");
     for comparison in &comparisons {
         let _ = writeln!(
@@ -49,7 +49,7 @@ pub fn markdown(decision: &Decision, surroundings: &Surroundings) -> String {
             score(comparison.baseline),
             comparison.run.map_or("–".into(), score),
             comparison.change.map_or("–".into(), signed_percent),
-            comparison.smallest_visible_drop.map_or("–".into(), percent),
+            told(decision, comparison),
         );
     }
     text.push('\n');
@@ -90,9 +90,9 @@ fn origin(what: &str, recorded: &Recorded) -> String {
 
 fn mark(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Held => "✅",
+        Verdict::Held | Verdict::Same => "✅",
         Verdict::Improved => "🎉",
         Verdict::Inconclusive => "❔",
-        Verdict::Regressed => "❌",
+        Verdict::Regressed | Verdict::Different => "❌",
     }
 }

@@ -14,14 +14,18 @@ mod junit;
 mod markdown;
 mod numbers;
 mod permutation;
+mod sameness;
 mod scores;
 mod test;
 mod text;
 mod welch;
 
-pub use check::{Comparison, Decision, Evidence, Side, Verdict, comparable, decide, decide_run};
+pub use check::{
+    Comparison, Decision, Evidence, Look, Side, Verdict, comparable, decide, decide_run,
+    decide_run_by, has_answer,
+};
 pub use junit::junit;
 pub use markdown::{Surroundings, markdown};
 pub use numbers::{percent, signed_percent};
 pub use scores::{AgentScores, BASELINE_VERSION, Recorded, Scores, SeedScores, TimeScore};
-pub use text::{rule, score, summary, text};
+pub use text::{column, rule, score, summary, text, told};

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::env::input;
-use crate::experiment::Metric;
+use crate::experiment::{FinalScore, Metric};
 use crate::record::{GitInfo, Outcome};
-use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
-use crate::{format, stats, store};
+use crate::results::{self, AgentSummary, Curve, PolicyKind, SeedSummary, Summary};
+use crate::store::{self, RunDir};
+use crate::{format, stats};
 
 /// The version of the baseline file. Older ones are read, newer ones refused.
 pub const BASELINE_VERSION: u32 = 1;
@@ -72,6 +73,9 @@ pub struct AgentScores {
     /// Which learning curves the areas are taken of; not told by older baselines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curve_source: Option<CurveSource>,
+    /// What `returns` are of, where another program trained the agent and evaluated nothing.
+    #[serde(default, skip_serializing_if = "FinalScore::is_evaluation")]
+    pub final_score: FinalScore,
     /// Trials that failed or have not ended, of a run; a baseline has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<u64>,
@@ -216,6 +220,20 @@ impl Scores {
         self.valid()
     }
 
+    /// Reads a baseline, or takes a run for one.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read, or the run is not [`whole`](Self::whole).
+    pub fn of_file_or_run(path: &Path) -> anyhow::Result<Self> {
+        if !path.is_dir() {
+            return Self::read(path);
+        }
+        let run = RunDir::open(path)?;
+        let scores = Self::from_summary(&results::summary(&run)?, None);
+        scores.whole().with_context(|| format!("{} cannot be compared with", path.display()))?;
+        Ok(scores)
+    }
+
     /// Reads a baseline.
     ///
     /// # Errors
@@ -351,6 +369,7 @@ fn agent_scores(
         policy: agent.policy,
         learns: agent.learns,
         curve_source: agent.learns.then_some(source),
+        final_score: agent.final_score,
         untrained: stats::mean(&before),
         unfinished: unfinished.iter().map(|(seed, _)| seed.seed).collect(),
         seeds: seeds.collect(),

@@ -71,6 +71,23 @@ pub(super) fn smallest_visible_drop(
     power: f64,
     simulations: usize,
 ) -> f64 {
+    let mut drops = Vec::new();
+    simulate((baseline_size, run_size), residuals, power, simulations, |baseline, run| {
+        let welch = second_test(baseline, run);
+        let welch = welch.map_or(f64::INFINITY, |welch| welch.bounds(alpha).0);
+        margin - splits.least_drop(baseline, run, alpha, &mut drops).min(welch)
+    })
+}
+
+/// What `needed` is at most in a share `power` of simulated experiments in which nothing has changed: a baseline and a run
+/// of these sizes, drawn from `residuals`. Infinite where there are none to draw from.
+pub(super) fn simulate(
+    (baseline_size, run_size): (usize, usize),
+    residuals: &[f64],
+    power: f64,
+    simulations: usize,
+    mut needed: impl FnMut(&[f64], &[f64]) -> f64,
+) -> f64 {
     if residuals.is_empty() {
         return f64::INFINITY;
     }
@@ -78,18 +95,15 @@ pub(super) fn smallest_visible_drop(
     let mut draw = |count: usize| -> Vec<f64> {
         (0..count).map(|_| residuals[rng.random_range(0..residuals.len())]).collect()
     };
-    let mut drops = Vec::new();
-    let mut visible: Vec<f64> = (0..simulations)
+    let mut values: Vec<f64> = (0..simulations)
         .map(|_| {
             let (baseline, run) = (draw(baseline_size), draw(run_size));
-            let welch = second_test(&baseline, &run);
-            let welch = welch.map_or(f64::INFINITY, |welch| welch.bounds(alpha).0);
-            margin - splits.least_drop(&baseline, &run, alpha, &mut drops).min(welch)
+            needed(&baseline, &run)
         })
         .collect();
-    visible.sort_unstable_by(f64::total_cmp);
+    values.sort_unstable_by(f64::total_cmp);
     let index = (power * simulations as f64).ceil() as usize - 1;
-    visible[index.min(simulations - 1)]
+    values[index.min(simulations - 1)]
 }
 
 /// How the scores of several groups scatter around their own means, widened for the degrees of freedom

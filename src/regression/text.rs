@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::check::Side;
 use super::numbers::{number, percent, signed_percent};
 use super::{Comparison, Decision, Verdict};
+use crate::experiment::Question;
 use crate::format;
 
 /// Longer names of agents are cut.
@@ -12,7 +13,7 @@ const LONGEST_NAME: usize = 40;
 
 /// The decision as aligned text.
 pub fn text(decision: &Decision) -> String {
-    let header = ["agent", "metric", "baseline", "run", "change", "sees from", "verdict"];
+    let header = ["agent", "metric", "baseline", "run", "change", column(decision), "verdict"];
     let mut rows = vec![header.map(str::to_owned)];
     for comparison in &decision.comparisons {
         rows.push([
@@ -21,7 +22,7 @@ pub fn text(decision: &Decision) -> String {
             score(comparison.baseline),
             comparison.run.map_or("–".into(), score),
             comparison.change.map_or("–".into(), signed_percent),
-            comparison.smallest_visible_drop.map_or("–".into(), percent),
+            told(decision, comparison),
             comparison.verdict.word().to_owned(),
         ]);
     }
@@ -78,18 +79,56 @@ pub fn summary(decision: &Decision) -> String {
 pub(super) fn counts(decision: &Decision) -> String {
     let count =
         |verdict: Verdict| decision.comparisons.iter().filter(|c| c.verdict == verdict).count();
-    let counts: Vec<_> =
-        [Verdict::Regressed, Verdict::Inconclusive, Verdict::Improved, Verdict::Held]
-            .into_iter()
-            .filter(|&verdict| count(verdict) > 0)
-            .map(|verdict| format!("{} {}", count(verdict), verdict.word()))
-            .collect();
+    let counts: Vec<_> = Verdict::WORST_FIRST
+        .into_iter()
+        .filter(|&verdict| count(verdict) > 0)
+        .map(|verdict| format!("{} {}", count(verdict), verdict.word()))
+        .collect();
     counts.join(", ")
+}
+
+/// What the column is called that says how much the scores can tell.
+pub fn column(decision: &Decision) -> &'static str {
+    match decision.rule.question {
+        Question::Worse => "sees from",
+        Question::Same => "same within",
+    }
+}
+
+/// What a comparison has in that column.
+pub fn told(decision: &Decision, comparison: &Comparison) -> String {
+    let told = match decision.rule.question {
+        Question::Worse => comparison.smallest_visible_drop,
+        Question::Same => comparison.same_within,
+    };
+    told.map_or("–".into(), percent)
 }
 
 /// The rule in a sentence.
 pub fn rule(decision: &Decision) -> String {
+    let looks = decision.look.map_or_else(String::new, |look| {
+        format!(
+            "; seeds are added until the gate has its answer: this is look {} of at most {}, at {} of at most {} seeds, and \
+             all looks share the error rate",
+            look.number, look.of, look.seeds, look.most_seeds
+        )
+    });
+    rule_of_one_look(decision) + looks.as_str()
+}
+
+fn rule_of_one_look(decision: &Decision) -> String {
     let rule = &decision.rule;
+    if rule.question == Question::Same {
+        return format!(
+            "changes are fractions of the range between random and baseline; a run is the same that differs by less than {}: \
+             one that differs by as much is called so at most {} of the time; \"same within\" is the margin that these \
+             scores show; different is what differs by more than {}, which an unchanged run does at most {} of the time",
+            percent(rule.same_within),
+            percent(rule.error_rate),
+            percent(rule.margin),
+            percent(rule.error_rate)
+        );
+    }
     let plural = if decision.tests == 1 { "" } else { "s" };
     format!(
         "changes are fractions of the range between random and baseline; worse by {} is tolerated; {} test{plural} \

@@ -27,7 +27,7 @@ impl Difference {
 /// The settings of an experiment without those of its agents.
 pub(super) fn experiment(run: &RunData) -> Value {
     let spec = &run.plan.experiment;
-    let seeds: Vec<String> = spec.seeds.0.iter().map(ToString::to_string).collect();
+    let seeds: Vec<String> = spec.seeds.all.iter().map(ToString::to_string).collect();
     json!({
         "environment": spec.environment,
         "seeds": format::shorten(&seeds.join(", "), 120),

@@ -174,7 +174,7 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
             0 => Fact::code("Environment", run.summary.environment.clone()),
             n => Fact::new("Environments", n.to_string()),
         });
-        let seeds = run.plan.experiment.seeds.0.len();
+        let seeds = run.plan.seeds().len();
         facts.push(Fact::new("Seeds", format::count(seeds as u64)));
         let failed = run.trials.iter().filter(|trial| trial.error().is_some()).count();
         let mut trials = format::count(run.trials.len() as u64);

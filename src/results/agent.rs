@@ -76,6 +76,7 @@ impl SavedAgent {
                 policy,
                 training: None,
                 trainer: None,
+                imported: None,
                 environments: Default::default(),
             },
             learned: None,

@@ -111,6 +111,7 @@ impl RunData {
                 plan: Plan {
                     trials: self.plan.trials.iter().filter(|t| is_here(t)).cloned().collect(),
                     shard: self.plan.shard,
+                    looks: self.plan.looks,
                     samples: self.plan.samples.clone(),
                     settings_hash: self.plan.settings_hash.clone(),
                     format_version: self.plan.format_version,
@@ -199,7 +200,7 @@ impl RunReader {
         let mut env = None;
         for (name, environment) in plan.experiment.named_environments() {
             let spec = environment.spec().ok();
-            if spec.is_none() {
+            if spec.is_none() && !plan.is_imported() {
                 let id = &environment.id;
                 notes.push(format!("this version of rushes does not know the environment {id}"));
             }
@@ -312,10 +313,16 @@ fn agent_summary(
             PolicySpec::Tabular {} => PolicyKind::Tabular,
             PolicySpec::Planning(_) => PolicyKind::Planning,
             PolicySpec::External(_) => PolicyKind::External,
+            PolicySpec::Trainers if agent.imported.is_some() => PolicyKind::Imported,
             PolicySpec::Trainers => PolicyKind::Trainer,
         },
         learns: agent.schedule().is_some(),
         curve_window: agent.return_window(),
+        final_score: agent
+            .imported
+            .as_ref()
+            .map(|imported| imported.final_score)
+            .unwrap_or_default(),
         goal: agent.schedule().and_then(|schedule| Goal::of(schedule, reward_threshold)),
         seeds,
     }
@@ -399,7 +406,7 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         },
         environments,
         scores: IndexMap::new(),
-        seeds: Seeds(seeds),
+        seeds: Seeds::from(seeds),
         agents,
         evaluation: first.evaluation.clone(),
         recording: RecordingSpec::clone(&first.recording),

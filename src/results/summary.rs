@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::experiment::{Direction, Objective, ScheduleSpec};
+use crate::experiment::{Direction, FinalScore, Objective, ScheduleSpec};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
 use crate::search::{SampleScore, Standing};
 use crate::{format, stats};
@@ -159,6 +159,9 @@ pub struct AgentSummary {
     /// What its schedule stops at, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
+    /// What [`SeedSummary::final_returns`] are of, where other programs trained the agent and evaluated nothing.
+    #[serde(default, skip_serializing_if = "FinalScore::is_evaluation")]
+    pub final_score: FinalScore,
     /// Its trials, in the order of the experiment's seeds, unfinished ones included.
     pub seeds: Vec<SeedSummary>,
 }
@@ -230,6 +233,8 @@ pub enum PolicyKind {
     External,
     /// That of an agent with a `trainer`.
     Trainer,
+    /// That of an agent that another program trained.
+    Imported,
 }
 
 /// One trial.
@@ -425,6 +430,7 @@ mod tests {
                 learns: true,
                 curve_window: 1,
                 goal: None,
+                final_score: FinalScore::Evaluation,
                 seeds,
             };
             let curves = agent.evaluation_curves()?;

@@ -385,7 +385,7 @@ mod tests {
         Record {
             progress: Progress { episodes: number, steps: number * 10, updates: number },
             seconds: number as f64,
-            event: Event::Episode { r#return, length: 10, truncated: false },
+            event: Event::Episode { r#return, length: Some(10), truncated: Some(false) },
         }
     }
 

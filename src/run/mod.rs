@@ -18,6 +18,7 @@ use crate::lease::Lease;
 use crate::provenance;
 use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus};
+use crate::regression;
 use crate::results::{RunData, Summary};
 use crate::runner::{Observer, Runner};
 use crate::search::{self, Ending, Tally};
@@ -169,7 +170,8 @@ impl Run {
         &self.plan
     }
 
-    /// Runs every trial that is not over, in the rounds of the search where there is one.
+    /// Runs every trial that is not over, in the rounds of the search where there is one, or with as many seeds as the gate
+    /// needs where the plan leaves that to it.
     ///
     /// # Errors
     /// Fails if a run's files cannot be read or written. Trials that fail are no error here.
@@ -178,7 +180,8 @@ impl Run {
         runner: &dyn Runner,
         observer: &dyn Observer,
     ) -> anyhow::Result<Tally> {
-        search::run(&self.dir, runner, observer, &mut self.plan)
+        let dir = &self.dir;
+        search::run(dir, runner, observer, &mut self.plan, &|| regression::has_answer(dir))
     }
 
     /// Writes down how the run ended and, where it was not interrupted, what it came to, and records it in the history

@@ -9,7 +9,8 @@ use crate::experiment::{ScheduleSpec, Spec};
 /// # Errors
 /// Fails if the settings of a suite's part do not fit; never for a checked experiment.
 pub fn quick(mut experiment: Spec) -> anyhow::Result<Spec> {
-    experiment.seeds.0.truncate(1);
+    experiment.seeds.all.truncate(1);
+    experiment.seeds.at_least = None;
     let evaluation = &mut experiment.evaluation;
     evaluation.episodes = evaluation.episodes.min(5);
     evaluation.training_episodes = evaluation.training_episodes.min(2);

@@ -144,7 +144,11 @@ impl Observer for Display {
         };
         let everywhere = |agent| samples(agent).saturating_mul(experiment.environments_of(agent));
         let agents: u64 = experiment.agents.keys().map(everywhere).fold(0, u64::saturating_add);
-        let expected = agents.saturating_mul(experiment.seeds.0.len() as u64);
+        let expected = match plan.looks {
+            0 => agents.saturating_mul(experiment.seeds.all.len() as u64),
+            // More seeds may follow, or none.
+            _ => 0,
+        };
         state.trials = usize::try_from(expected).unwrap_or(usize::MAX).max(plan.trials.len());
         for sample in &plan.samples {
             let values = (sample.values.iter()).map(|(path, value)| {
@@ -404,8 +408,12 @@ mod tests {
         let trials: Vec<_> = plan.trials.iter().filter(|trial| trial.sample.is_some()).collect();
         display.started(trials[0]);
         for (trial, mean) in trials.iter().zip([1.0, 2.0, 5.0]) {
-            let after =
-                Evaluation { seed: 0, returns: vec![mean], lengths: vec![1], cut: Vec::new() };
+            let after = Evaluation {
+                seed: Some(0),
+                returns: vec![mean],
+                lengths: vec![1],
+                cut: Vec::new(),
+            };
             display.ended(trial, &TrialResult { after: Some(after), ..trial.empty_result() });
         }
         let state = display.state();

@@ -128,7 +128,7 @@ mod tests {
 
     fn episode(steps: u64, seconds: f64, r#return: f64) -> Record {
         let progress = Progress { episodes: steps / 10, steps, updates: 0 };
-        let event = Event::Episode { r#return, length: 10, truncated: false };
+        let event = Event::Episode { r#return, length: Some(10), truncated: Some(false) };
         Record { progress, seconds, event }
     }
 

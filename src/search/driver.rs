@@ -14,15 +14,17 @@ use crate::store::RunDir;
 /// How often a trial whose process died is run again before the attempt gives it up.
 const RETRIES: usize = 2;
 
-/// Runs every trial of `plan`, which grows by the search's later rounds and is written down each time.
+/// Runs every trial of `plan`, which grows by the search's later rounds, or by further seeds until the gate `has_answer`,
+/// and is written down each time.
 ///
 /// # Errors
-/// Fails if a run's files cannot be read or written. Trials that fail are no error here.
+/// Fails if a run's files cannot be read or written, or `has_answer` does. Trials that fail are no error here.
 pub fn run(
     run: &RunDir,
     runner: &dyn Runner,
     observer: &dyn Observer,
     plan: &mut Plan,
+    has_answer: &dyn Fn() -> anyhow::Result<bool>,
 ) -> anyhow::Result<Tally> {
     let mut rounds = Rounds { run, runner, observer, ended: HashMap::new() };
     let mut first = 0;
@@ -31,9 +33,14 @@ pub fn run(
         if rounds.ending(plan) != Ending::Finished {
             break;
         }
-        first = plan.samples.len();
-        let scored = rounds.scores(plan)?;
-        if !plan.add(next_samples(&plan.experiment, &scored))? {
+        let grown = if plan.looks > 0 {
+            !has_answer()? && plan.at_look(plan.looks + 1)?
+        } else {
+            first = plan.samples.len();
+            let scored = rounds.scores(plan)?;
+            plan.add(next_samples(&plan.experiment, &scored))?
+        };
+        if !grown {
             break;
         }
         run.write_plan(plan)?;
@@ -295,14 +302,18 @@ mod tests {
             }
             let steps = pause_at.unwrap_or(1000);
             let progress = Progress { episodes: 1, steps, updates: 1 };
-            let event = Event::Episode { r#return, length: steps, truncated: false };
+            let event = Event::Episode { r#return, length: Some(steps), truncated: Some(false) };
             let record = Record { progress, seconds: 0.0, event };
             fs_err::write(dir.events_path(), serde_json::to_string(&record)? + "\n")?;
             if pause_at.is_some() {
                 return Ok(TrialStatus::Paused);
             }
-            let after =
-                Evaluation { seed: 0, returns: vec![r#return], lengths: vec![1], cut: Vec::new() };
+            let after = Evaluation {
+                seed: Some(0),
+                returns: vec![r#return],
+                lengths: vec![1],
+                cut: Vec::new(),
+            };
             let result = TrialResult { after: Some(after), progress, ..plan.empty_result() };
             dir.write_result(&result)?;
             Ok(TrialStatus::Completed)
@@ -353,7 +364,8 @@ mod tests {
             deaths: RefCell::new(deaths),
             calls: RefCell::default(),
         };
-        let tally = run(&dir, &fake, &Nobody, &mut plan).expect("files can be written");
+        let never = || unreachable!("no seeds are added to a search");
+        let tally = run(&dir, &fake, &Nobody, &mut plan, &never).expect("files can be written");
         let over = plan.trials.iter().map(|trial| dir.trial(&trial.id).result().is_ok()).collect();
         (tally, plan, fake.calls.into_inner(), over)
     }

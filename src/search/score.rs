@@ -229,7 +229,7 @@ mod tests {
         let record = |(i, &r#return): (usize, &f64)| Record {
             progress: Progress { episodes: i as u64 + 1, steps: 100 * (i as u64 + 1), updates: 0 },
             seconds: 0.0,
-            event: Event::Episode { r#return, length: 100, truncated: false },
+            event: Event::Episode { r#return, length: Some(100), truncated: Some(false) },
         };
         returns.iter().enumerate().map(record).collect()
     }
@@ -237,8 +237,12 @@ mod tests {
     fn completed(trial: &TrialPlan, steps: u64) -> TrialResult {
         let outcome = Outcome::Completed { stop_reason: Some(StopReason::Steps) };
         let progress = Progress { steps, ..Progress::default() };
-        let after =
-            Evaluation { seed: 0, returns: vec![3.0, 5.0], lengths: vec![3, 5], cut: Vec::new() };
+        let after = Evaluation {
+            seed: Some(0),
+            returns: vec![3.0, 5.0],
+            lengths: vec![3, 5],
+            cut: Vec::new(),
+        };
         TrialResult { outcome, after: Some(after), ..trial.pruned_result(progress, 0.0) }
     }
 

@@ -29,5 +29,5 @@ pub fn evaluate(
         lengths.push(u64::from(played.length));
         cut.push(played.cut());
     }
-    Ok(Evaluation { seed, returns, lengths, cut: cut_marks(cut) })
+    Ok(Evaluation { seed: Some(seed), returns, lengths, cut: cut_marks(cut) })
 }

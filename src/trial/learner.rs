@@ -171,7 +171,8 @@ impl<'a> Learner<'a> {
                 let Episode { r#return, length, terminated, .. } = episode;
                 // A step that is both ended the task, whatever the time limit says.
                 let truncated = !terminated;
-                let event = Event::Episode { r#return, length: length.into(), truncated };
+                let (length, truncated) = (Some(length.into()), Some(truncated));
+                let event = Event::Episode { r#return, length, truncated };
                 events.push((progress, event));
             }
             if let Some(takes) = &self.takes {

@@ -99,6 +99,11 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// The format with this name; nothing where browsers do not play it.
+    pub fn named(name: &str) -> Option<Self> {
+        [Codec::H264, Codec::Vp9, Codec::Av1].into_iter().find(|codec| codec.name() == name)
+    }
+
     /// The name in an experiment file.
     pub fn name(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use std::path::Path;
 /// The rooms of `src/`, from the ground up: each may name those before it.
 const ROOMS: &[&str] = &[
     "console",
+    "event_file",
     "exit",
     "format",
     "guard",
@@ -36,6 +37,7 @@ const ROOMS: &[&str] = &[
     "report",
     "serve",
     "run",
+    "import",
     "registry",
     "cli",
 ];

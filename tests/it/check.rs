@@ -67,7 +67,7 @@ impl Run {
                     }),
                     PolicyKind::Planning => json!({ "policy": { "type": "planning" } }),
                     PolicyKind::Tabular => unreachable!("cart-poles have no table"),
-                    PolicyKind::External | PolicyKind::Trainer => {
+                    PolicyKind::External | PolicyKind::Trainer | PolicyKind::Imported => {
                         unreachable!("nothing is started here")
                     }
                 };
@@ -167,6 +167,7 @@ impl Run {
             learns,
             curve_window: 100,
             goal: None,
+            final_score: Default::default(),
             seeds: seeds.collect(),
         }
     }

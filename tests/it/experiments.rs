@@ -335,7 +335,7 @@ fn the_largest_evaluation_seed_can_be_counted_up_from() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let trial = directory.path().join("broken/latest/trials/learner--s0");
     let evaluation = TrialDir::new(trial).result().unwrap().after.unwrap();
-    assert_eq!((evaluation.seed, evaluation.returns.len()), (4_000_000_000_000_000_000, 5));
+    assert_eq!((evaluation.seed, evaluation.returns.len()), (Some(4_000_000_000_000_000_000), 5));
 }
 
 #[test]

@@ -52,7 +52,11 @@ fn run(folder: &Path) -> PathBuf {
     let progress = |episodes, steps| Progress { episodes, steps, updates: episodes };
     let evaluation = |returns: &[f64]| (returns.to_vec(), vec![9; returns.len()]);
     let evaluated = |(returns, lengths)| Event::Evaluation { returns, lengths, cut: Vec::new() };
-    let episode = |r#return, length| Event::Episode { r#return, length, truncated: false };
+    let episode = |r#return, length| Event::Episode {
+        r#return,
+        length: Some(length),
+        truncated: Some(false),
+    };
     let update = |loss: f64| Event::Update {
         metrics: [("policy_loss".to_owned(), loss)].into_iter().collect(),
     };
@@ -74,7 +78,7 @@ fn run(folder: &Path) -> PathBuf {
     std::fs::write(trial.events_path(), lines).expect("a writable folder");
     let side = |returns: &[f64]| {
         let (returns, lengths) = evaluation(returns);
-        Some(Evaluation { seed: 7, returns, lengths, cut: Vec::new() })
+        Some(Evaluation { seed: Some(7), returns, lengths, cut: Vec::new() })
     };
     let result = TrialResult {
         format_version: 1,

@@ -16,6 +16,7 @@ mod external_examples;
 mod faults;
 mod finish;
 mod gate;
+mod import;
 mod input;
 mod interop;
 mod kills;

@@ -80,7 +80,7 @@ impl MadeUp {
             let episodes = if learns { 60 } else { 0 };
             let last = events(&dir.events_path(), episodes, trial.seed, end);
             let evaluation = |mean: f64| Evaluation {
-                seed: 1_000_000_000,
+                seed: Some(1_000_000_000),
                 returns: (0..5).map(|i| mean + f64::from(i) + trial.seed as f64 - 2.0).collect(),
                 lengths: vec![mean as u64; 5],
                 cut: Vec::new(),
@@ -187,7 +187,7 @@ fn events(path: &Path, episodes: u64, seed: u64, end: f64) -> Progress {
         };
         let metrics = [("policy_loss".to_owned(), 1.0 / episode as f64)].into();
         for event in [
-            Event::Episode { r#return, length: r#return as u64, truncated: false },
+            Event::Episode { r#return, length: Some(r#return as u64), truncated: Some(false) },
             Event::Update { metrics },
         ] {
             write(progress, episode as f64 * 0.025, event);

@@ -258,7 +258,7 @@ fn training_episodes_are_filmed_as_they_are_played_and_filming_changes_nothing()
     let events = TrialDir::new(trial.clone()).events().unwrap().records;
     let episodes: Vec<(f64, u64)> = (events.iter())
         .filter_map(|record| match record.event {
-            rushes::record::Event::Episode { r#return, length, .. } => Some((r#return, length)),
+            rushes::record::Event::Episode { r#return, length, .. } => Some((r#return, length?)),
             _ => None,
         })
         .collect();

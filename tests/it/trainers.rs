@@ -134,7 +134,10 @@ fn every_kind_of_report_ends_where_an_own_agents_would() {
     assert_eq!(result.notes, ["trained in trainers"]);
     // Three steps that each earn the seed's last digit and the skill.
     let after = result.after.expect("an evaluation");
-    assert_eq!((after.seed, &after.returns[..]), (1_000_000_000, &[6.0, 9.0, 12.0, 15.0][..]));
+    assert_eq!(
+        (after.seed, &after.returns[..]),
+        (Some(1_000_000_000), &[6.0, 9.0, 12.0, 15.0][..])
+    );
     assert_eq!(result.before.expect("another").returns, [6.0, 9.0, 12.0, 15.0]);
     assert!(trial.file(&result.policy.expect("a policy")).is_file());
     let moments: Vec<_> = result.takes.iter().map(|take| take.moment).collect();

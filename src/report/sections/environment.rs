@@ -134,7 +134,13 @@ fn meanings(name: &str, space: &Space, meanings: Vec<Meaning>) -> Option<Block> 
 /// The first steps of an evaluation episode of the first agent that can play them here, preferably one that learned.
 fn opening(run: &RunData) -> Option<Block> {
     let plays = |agent: &&AgentSummary| {
-        !matches!(agent.policy, PolicyKind::Planning | PolicyKind::External | PolicyKind::Trainer)
+        !matches!(
+            agent.policy,
+            PolicyKind::Planning
+                | PolicyKind::External
+                | PolicyKind::Trainer
+                | PolicyKind::Imported
+        )
     };
     let agents = || run.summary.agents.iter().filter(plays);
     let ranked =

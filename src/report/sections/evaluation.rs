@@ -24,7 +24,12 @@ impl Section for Evaluation {
         "Evaluation"
     }
 
-    fn lead(&self, _: &Report) -> String {
+    fn lead(&self, report: &Report) -> String {
+        if report.runs.iter().any(|run| run.plan.is_imported()) {
+            return "Agents that were imported played the episodes that their own programs chose; how many, and on which \
+                    seeds, those do not all tell."
+                .into();
+        }
         "Every agent plays the same episodes, none of which occur in training.".into()
     }
 
@@ -134,6 +139,9 @@ fn kind(report: &Report, series: &Series) -> String {
         (PolicyKind::Neural, false) => "untrained network".into(),
         (PolicyKind::Tabular, false) => "untrained table".into(),
         (PolicyKind::Trainer, _) => "trained by a script".into(),
+        (PolicyKind::Imported, _) => {
+            format!("imported: {}", report.summary(series).final_score.words())
+        }
         (PolicyKind::Neural | PolicyKind::Tabular, true) => String::new(),
     }
 }

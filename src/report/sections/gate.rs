@@ -35,7 +35,7 @@ impl Section for Gate {
             ("baseline", true),
             ("run", true),
             ("change", true),
-            ("sees from", true),
+            (regression::column(decision), true),
         ];
         let row = |comparison: &Comparison| {
             let swatch = report.series.iter().find(|one| one.recorded_name == comparison.agent);
@@ -51,9 +51,12 @@ impl Section for Gate {
                     Cell::new(regression::score(comparison.baseline)),
                     Cell::new(comparison.run.map_or("–".into(), regression::score)),
                     percent(comparison.change, regression::signed_percent),
-                    percent(comparison.smallest_visible_drop, regression::percent),
+                    Cell::new(regression::told(decision, comparison)),
                 ],
-                class: if comparison.verdict == Verdict::Regressed { "failed" } else { "" },
+                class: match comparison.verdict {
+                    Verdict::Regressed | Verdict::Different => "failed",
+                    _ => "",
+                },
             }
         };
         let table = Table {

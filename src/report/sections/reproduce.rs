@@ -1,6 +1,7 @@
 //! How to get the same numbers again.
 
 use super::Section;
+use crate::experiment::AgentSpec;
 use crate::format::{shell_line, shorten};
 use crate::report::block::{Block, Fact};
 use crate::report::model::Report;
@@ -34,7 +35,27 @@ impl Section for Reproduce {
     }
 }
 
+/// Where a run comes from that other programs made.
+fn imported(run: &RunData) -> Vec<Block> {
+    let command = run.info.as_ref().map(|info| Block::Code {
+        label: "Imported by".into(),
+        text: shell_line(&info.command),
+        copy: true,
+    });
+    let of = |(name, agent): (&String, &AgentSpec)| {
+        let imported = agent.imported.as_ref()?;
+        let score = imported.final_score.words();
+        let means = if imported.means { "; training returns are means over episodes" } else { "" };
+        Some(Fact::new(name.clone(), format!("{}; final score: {score}{means}", imported.program)))
+    };
+    let facts = run.plan.experiment.agents.iter().filter_map(of).collect();
+    command.into_iter().chain([Block::Facts { facts }]).collect()
+}
+
 fn run_blocks(run: &RunData, several: bool) -> anyhow::Result<Vec<Block>> {
+    if run.plan.is_imported() {
+        return Ok(imported(run));
+    }
     let mut blocks = Vec::new();
     let mut facts = Vec::new();
     if let Some(info) = &run.info {
@@ -72,7 +93,7 @@ fn run_blocks(run: &RunData, several: bool) -> anyhow::Result<Vec<Block>> {
         summary: "The experiment as it was run".into(),
         blocks: vec![experiment],
     });
-    let seeds: Vec<String> = run.plan.experiment.seeds.0.iter().map(ToString::to_string).collect();
+    let seeds: Vec<String> = run.plan.seeds().iter().map(ToString::to_string).collect();
     facts.push(Fact::code("Seeds", shorten(&seeds.join(", "), 200)));
     facts
         .push(Fact::code("Evaluation seeds from", run.plan.experiment.evaluation.seed.to_string()));

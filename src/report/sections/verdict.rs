@@ -68,7 +68,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     if let Some(decision) = report.decision() {
         points.push(format!("Against the baseline: {}.", regression::summary(decision)));
         tone = match (decision.verdict, tone) {
-            (regression::Verdict::Regressed, _) => "bad",
+            (regression::Verdict::Regressed | regression::Verdict::Different, _) => "bad",
             (regression::Verdict::Inconclusive, "good") => "mixed",
             (_, tone) => tone,
         };

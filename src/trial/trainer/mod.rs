@@ -266,6 +266,7 @@ impl<'a> Session<'a> {
             Report::Episode(report::Episode { r#return, length, truncated }) => {
                 self.progress.episodes += 1;
                 self.stop.episode(r#return);
+                let (length, truncated) = (Some(length), Some(truncated));
                 self.write(Event::Episode { r#return, length, truncated })
             }
             Report::Evaluation(evaluation) => self.evaluation(evaluation),
@@ -364,7 +365,8 @@ impl<'a> Session<'a> {
         if moment == Moment::After {
             let finite = returns.iter().all(|r| r.is_finite());
             anyhow::ensure!(finite, "returns: expected finite numbers");
-            self.after = Some(Evaluation { seed: expected.seed, returns, lengths, cut });
+            let seed = Some(expected.seed);
+            self.after = Some(Evaluation { seed, returns, lengths, cut });
             return Ok(());
         }
         anyhow::ensure!(

@@ -1,0 +1,146 @@
+//! `rushes import PATH…`: a run made of what other programs left.
+
+use std::path::PathBuf;
+
+use super::{check, conclusion, run};
+use crate::console::{self, printable};
+use crate::exit::Exit;
+use crate::import::{self, Found, Imported, Request, Training};
+use crate::regression::{self, Scores};
+use crate::{format, report};
+
+/// Make a run of what other programs left, so that reports, comparisons, baselines and checks work on it: the logs of
+/// Stable-Baselines3, CleanRL and RLlib, TensorBoard's event files, exports of Weights & Biases, and tables.
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("verdict").args(["junit", "markdown"]).multiple(true).requires("check"))]
+pub(super) struct Args {
+    /// Folders or files. Which agent and seed a file is of is told by its path: by the layouts that programs use, or by a
+    /// pattern such as 'logs/{agent}/{seed}' or 'runs/{environment}__{agent}__{seed}__*'.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// Only show what was found and how it is understood.
+    #[arg(long)]
+    dry_run: bool,
+    /// What the agent is called, whatever the paths say.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// The environment's id, whatever paths and files say.
+    #[arg(long, value_name = "ID")]
+    environment: Option<String>,
+    /// The column, or TensorBoard's scalar, that the returns are taken of.
+    #[arg(long, value_name = "NAME")]
+    scalar: Option<String>,
+    /// The returns of tables and scalars are those of evaluations, not of training episodes.
+    #[arg(long)]
+    as_evaluations: bool,
+    /// The final score is the mean of so many of the last training returns; by default that of the last evaluation or,
+    /// where there is none, of the last 100 training returns (of a tenth of them, where there are fewer than a thousand).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    last: Option<u32>,
+    /// What the experiment is called; the folder's name by default.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Where the run is written, as OUTPUT/NAME/RUN.
+    #[arg(long, default_value = "output", value_name = "DIR")]
+    output: PathBuf,
+    /// What to call the run in reports, comparisons and the history.
+    #[arg(long, value_name = "TEXT", value_parser = run::label)]
+    label: Option<String>,
+    /// Check the run against a baseline, or against another run, print the verdict and put it into the report; the exit
+    /// code is that of `rushes check`.
+    #[arg(long, value_name = "BASELINE")]
+    check: Option<PathBuf>,
+    /// Ask whether the run learns the same as the baseline, not whether it is worse.
+    #[arg(long, requires = "check")]
+    same: bool,
+    #[command(flatten)]
+    files: check::Files,
+}
+
+/// Shows what was found, writes the run and prints where its report is.
+///
+/// # Errors
+/// Fails if a file is not what its name says, nothing is found or it cannot be told which training a file is of: nothing is
+/// written then.
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    args.files.have_room()?;
+    let request = Request {
+        paths: args.paths.clone(),
+        agent: args.agent.clone(),
+        environment: args.environment.clone(),
+        scalar: args.scalar.clone(),
+        as_evaluations: args.as_evaluations,
+        last: args.last.map(|last| last as usize),
+    };
+    let found = import::find(&request)?;
+    console::print(shown(&found))?;
+    for note in &found.notes {
+        console::message(format_args!("note: {}", printable(note)));
+    }
+    let baseline = args.check.as_deref().map(Scores::of_file_or_run).transpose()?;
+    let plan = found.plan(args.name.as_deref(), args.same)?;
+    if let Some(baseline) = &baseline {
+        regression::comparable(baseline, &plan.experiment.task())?;
+    }
+    if args.dry_run {
+        return Ok(Exit::Success);
+    }
+    let Imported { dir, warnings } = import::write(&found, plan, &args.output, args.label.clone())?;
+    for warning in warnings {
+        console::message(format_args!("warning: {warning}"));
+    }
+    if let Some(baseline) = &baseline {
+        baseline.write(&dir.baseline())?;
+    }
+    let (report, conclusion) = report::conclude(&dir)?;
+    let next = run::next(None, &dir, &dir.plan()?, true);
+    console::styled(&conclusion::text(&conclusion, &next));
+    let (verdict, exit) = args.files.verdict(args.check.as_deref(), &dir)?;
+    console::print(format!("{}{verdict}", report.display()))?;
+    Ok(exit)
+}
+
+/// A line for each training, and one for each of its files.
+fn shown(found: &Found) -> String {
+    let header =
+        ["environment", "agent", "seed", "returns", "evaluations", "films", "steps", "final score"];
+    let mut rows = vec![header.map(str::to_owned)];
+    let number = |n: usize| if n == 0 { "–".to_owned() } else { format::count(n as u64) };
+    for training in &found.trainings {
+        let score = training.final_score().map_or("–".to_owned(), format::number);
+        let of = training.score.words();
+        let returns = number(training.returns());
+        let means = if training.means() { " means" } else { "" };
+        rows.push([
+            format::shorten(&training.environment, 40),
+            format::shorten(&training.agent, 40),
+            training.seed.to_string(),
+            format!("{returns}{means}"),
+            number(training.evaluations()),
+            number(training.films()),
+            format::count(training.steps()),
+            format!("{score} ({of})"),
+        ]);
+    }
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push_str(printable(line.trim_end()).as_ref());
+        text.push('\n');
+        if let Some(training) = index.checked_sub(1).map(|place| &found.trainings[place]) {
+            text.push_str(&sources(training));
+        }
+    }
+    text
+}
+
+/// The files of a training, and who wrote them.
+fn sources(training: &Training) -> String {
+    let files: Vec<String> = training.files.iter().map(|file| file.display().to_string()).collect();
+    let programs: Vec<&str> = training.programs.iter().copied().collect();
+    format!("  {} ({})\n", printable(&files.join(", ")), programs.join(", "))
+}

@@ -1,0 +1,273 @@
+//! The run directory of imported trainings.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs_err as fs;
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::{Found, Training, films, window};
+use crate::experiment::{
+    AgentSpec, CheckSpec, EnvironmentSpec, FinalScore, ImportedSpec, Plan, Question, RecordingSpec,
+    ScheduleSpec, Seeds, Spec, TrialPlan, plain,
+};
+use crate::history::History;
+use crate::policy::PolicySpec;
+use crate::record::{
+    Evaluation, Event, FORMAT_VERSION, Progress, Record, RunInfo, RunStatus, TakeRecord,
+    TrialResult, plain_name,
+};
+use crate::results::RunData;
+use crate::store::{RunDir, TrialDir};
+
+/// A run that was made of other programs' files.
+pub struct Imported {
+    /// Its directory.
+    pub dir: RunDir,
+    /// What could not be done beside the run itself.
+    pub warnings: Vec<String>,
+}
+
+/// Writes a run below `output` and records it in the history: whole, or not at all.
+///
+/// # Errors
+/// Fails if a file cannot be written.
+pub fn write(
+    found: &Found,
+    plan: Plan,
+    output: &Path,
+    label: Option<String>,
+) -> anyhow::Result<Imported> {
+    let dir = RunDir::create(output, &plan.experiment.name)?;
+    let mut warnings = Vec::new();
+    let fill = || -> anyhow::Result<()> {
+        for (trial, training) in plan.trials.iter().zip(&found.trainings) {
+            write_trial(&dir.trial(&trial.id), trial, training, &mut warnings)
+                .with_context(|| format!("failed to write {}", trial.id))?;
+        }
+        dir.write_plan(&plan)?;
+        dir.write_info(&info(&dir, label))
+    };
+    if let Err(error) = fill() {
+        let _ = fs::remove_dir_all(dir.path());
+        return Err(error);
+    }
+    warnings.extend(dir.mark_latest().err().map(|error| format!("{error:#}")));
+    let results = RunData::read(&dir)?;
+    results.write()?;
+    let recorded =
+        History::open(&dir.output()).and_then(|mut history| history.record(&results.summary));
+    warnings
+        .extend(recorded.err().map(|error| format!("this run is not in the history: {error:#}")));
+    Ok(Imported { dir, warnings })
+}
+
+impl Found {
+    /// The plan that would have led to these trainings, one trial for each of them, in their order: of an experiment that is
+    /// called `name`, and checked for sameness where that is asked.
+    ///
+    /// # Errors
+    /// Fails if the experiment cannot be called so.
+    pub fn plan(&self, name: Option<&str>, same: bool) -> anyhow::Result<Plan> {
+        let question = if same { Question::Same } else { Question::default() };
+        let check = CheckSpec { question, ..CheckSpec::default() };
+        let name = match name {
+            Some(name) => {
+                anyhow::ensure!(
+                    plain(name) == name && plain_name(name).is_ok(),
+                    "--name {name}: expected letters, digits, `-`, `_` and `.`, at most 60 of them"
+                );
+                name.to_owned()
+            }
+            None => plain(&self.name),
+        };
+        plan(&self.trainings, name, check)
+    }
+}
+
+fn plan(trainings: &[Training], name: String, check: CheckSpec) -> anyhow::Result<Plan> {
+    let mut environments: IndexMap<String, EnvironmentSpec> = IndexMap::new();
+    let mut agents: IndexMap<String, AgentSpec> = IndexMap::new();
+    for training in trainings {
+        environments
+            .insert(plain(&training.environment), EnvironmentSpec::named(&training.environment));
+        agents.entry(training.agent.clone()).or_insert_with(|| agent(trainings, &training.agent));
+    }
+    let mut seeds: Vec<u64> = trainings.iter().map(|training| training.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let is_suite = environments.len() > 1;
+    if is_suite {
+        // Whoever was not trained in an environment does not play there.
+        for (agent, settings) in &mut agents {
+            for (name, environment) in &environments {
+                let of = |training: &&Training| {
+                    training.agent == *agent && training.environment == environment.id
+                };
+                if trainings.iter().find(of).is_none() {
+                    settings.environments.insert(name.clone(), Value::Null);
+                }
+            }
+        }
+    }
+    let environment = match (is_suite, environments.values().next()) {
+        (false, Some(only)) => only.clone(),
+        _ => EnvironmentSpec::default(),
+    };
+    let spec = Spec {
+        schema: None,
+        name,
+        description: String::new(),
+        environment,
+        environments: if is_suite { environments } else { IndexMap::new() },
+        scores: IndexMap::new(),
+        seeds: Seeds::from(seeds),
+        agents,
+        evaluation: Default::default(),
+        recording: RecordingSpec { before: false, after: false, ..RecordingSpec::default() },
+        search: None,
+        check,
+        trial_timeout_seconds: None,
+        resources: None,
+        directory: None,
+    };
+    let plan = Plan::new(spec)?;
+    // Agents may have other seeds than one another, and trainings stand in another order.
+    let trial = |training: &Training| {
+        let of = |trial: &&TrialPlan| {
+            trial.agent == training.agent
+                && trial.seed == training.seed
+                && trial.environment.id == training.environment
+        };
+        let trial = plan.trials.iter().find(of).context("every training is planned")?;
+        Ok(TrialPlan { filmed: training.films() > 0, ..trial.clone() })
+    };
+    let trials = trainings.iter().map(trial).collect::<anyhow::Result<_>>()?;
+    Ok(Plan { trials, ..plan })
+}
+
+fn agent(trainings: &[Training], name: &str) -> AgentSpec {
+    let own = || trainings.iter().filter(|training| training.agent == name);
+    let fewest = own().map(Training::returns).min().unwrap_or(0);
+    let means = own().any(Training::means);
+    let mut programs: Vec<&str> =
+        own().flat_map(|training| training.programs.iter().copied()).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    AgentSpec {
+        policy: PolicySpec::Trainers,
+        training: None,
+        trainer: None,
+        imported: Some(ImportedSpec {
+            program: programs.join(", "),
+            means,
+            final_score: own().map(|training| training.score).next().unwrap_or_default(),
+            schedule: ScheduleSpec {
+                steps: own().map(Training::steps).max().filter(|steps| *steps > 0),
+                ..ScheduleSpec::default()
+            },
+            window: if means { 1 } else { window(fewest) },
+        }),
+        environments: IndexMap::new(),
+    }
+}
+
+fn info(dir: &RunDir, label: Option<String>) -> RunInfo {
+    let now = jiff::Timestamp::now();
+    RunInfo {
+        format_version: FORMAT_VERSION,
+        run: dir.name(),
+        label,
+        status: RunStatus::Finished,
+        started: now,
+        finished: Some(now),
+        command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect(),
+        experiment_file: String::new(),
+        overrides: Vec::new(),
+        jobs: 0,
+        // Those of the programs that trained are not known.
+        versions: IndexMap::new(),
+        git: None,
+        machine: IndexMap::new(),
+        signature: None,
+    }
+}
+
+/// Writes what a training's own process would have: its events, and last its result.
+fn write_trial(
+    dir: &TrialDir,
+    plan: &TrialPlan,
+    training: &Training,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    dir.create(plan)?;
+    let mut records = records(training);
+    let mut takes: Vec<TakeRecord> = Vec::new();
+    for (number, path) in training.films.iter().enumerate() {
+        match films::copy(path, number, training, dir) {
+            Ok((progress, take)) => {
+                takes.push(take.clone());
+                let place =
+                    records.partition_point(|record| record.progress.steps <= progress.steps);
+                let seconds = place.checked_sub(1).map_or(0.0, |before| records[before].seconds);
+                records.insert(place, Record { progress, seconds, event: Event::Take(take) });
+            }
+            Err(error) => warnings.push(format!("a film is left out: {error:#}")),
+        }
+    }
+    let mut events = std::io::BufWriter::new(fs::File::create(dir.events_path())?);
+    for record in &records {
+        serde_json::to_writer(&mut events, record)?;
+        events.write_all(b"\n")?;
+    }
+    events.flush()?;
+    let last = records.last().map(|record| (record.progress, record.seconds));
+    let (progress, training_seconds) = last.unwrap_or_default();
+    let evaluated =
+        training.evaluations.last().filter(|_| training.score == FinalScore::Evaluation);
+    let result = TrialResult {
+        progress: Progress { steps: training.steps(), ..progress },
+        training_seconds,
+        after: Some(Evaluation {
+            seed: None,
+            returns: training.final_returns(),
+            lengths: evaluated.map(|last| last.lengths.clone()).unwrap_or_default(),
+            cut: Vec::new(),
+        }),
+        takes,
+        ..plan.empty_result()
+    };
+    dir.write_result(&result)
+}
+
+/// The events of a training in the order of its steps.
+fn records(training: &Training) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut evaluations = training.evaluations.iter().peekable();
+    let (mut progress, mut seconds) = (Progress::default(), 0.0_f64);
+    let mut push = |progress: Progress, seconds: f64, event: Event| {
+        records.push(Record { progress, seconds, event });
+    };
+    for episode in &training.episodes {
+        while let Some(evaluation) = evaluations.next_if(|e| e.steps < episode.steps) {
+            push(Progress { steps: evaluation.steps, ..progress }, seconds, evaluated(evaluation));
+        }
+        progress = Progress { episodes: progress.episodes + 1, steps: episode.steps, updates: 0 };
+        seconds = episode.seconds.unwrap_or(seconds);
+        let event =
+            Event::Episode { r#return: episode.r#return, length: episode.length, truncated: None };
+        push(progress, seconds, event);
+    }
+    for evaluation in evaluations {
+        let steps = evaluation.steps.max(progress.steps);
+        push(Progress { steps, ..progress }, seconds, evaluated(evaluation));
+    }
+    records
+}
+
+fn evaluated(evaluation: &super::EvaluationPoint) -> Event {
+    let (returns, lengths) = (evaluation.returns.clone(), evaluation.lengths.clone());
+    Event::Evaluation { returns, lengths, cut: Vec::new() }
+}
