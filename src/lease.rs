@@ -254,6 +254,11 @@ fn files(directory: &Path, name: &str) -> anyhow::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// Whether somebody has, or had and did not give back, the lease `name` of `directory`.
+pub fn is_there(directory: &Path, name: &str) -> bool {
+    files(directory, name).is_ok_and(|files| !files.is_empty())
+}
+
 /// Watches whether a holder renews its lease, for up to `life`. One that is given back meanwhile is over.
 fn is_renewed(path: &Path, found: Option<&Holder>, life: Duration) -> anyhow::Result<bool> {
     const LOOK: Duration = Duration::from_secs(1);

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::env::input;
 use crate::experiment::{InitialPolicy, Plan, TrialPlan};
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::nn::Tensors;
 use crate::record::{
     Attempt, FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult,
@@ -192,7 +192,7 @@ impl RunDir {
     /// Takes the run's lease, so that two processes never work on it.
     ///
     /// # Errors
-    /// Fails with [`lease::Busy`](crate::lease::Busy) if another process has it, or if it cannot be written.
+    /// Fails with [`lease::Busy`] if another process has it, or if it cannot be written.
     pub fn take(&self) -> anyhow::Result<Lease> {
         lease(&self.path, "run")
     }
@@ -380,7 +380,7 @@ impl TrialDir {
     /// once the lease may be another's.
     ///
     /// # Errors
-    /// Fails with [`lease::Busy`](crate::lease::Busy) if another process has it, or if it cannot be written.
+    /// Fails with [`lease::Busy`] if another process has it, or if it cannot be written.
     pub fn take(self) -> anyhow::Result<Self> {
         let lease = lease(&self.path, "trial")?;
         remove_temporaries(&self.checkpoints());
@@ -399,6 +399,11 @@ impl TrialDir {
     pub fn is_locked(&self) -> bool {
         let file = File::open(self.path.join("trial.lock"));
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Whether there is a lease of a process, of this machine or another one, that may work on the trial at present.
+    pub fn has_lease(&self) -> bool {
+        lease::is_there(&self.path, "trial")
     }
 
     /// Copies the whole trial, but for what only processes at work need.
@@ -507,13 +512,40 @@ impl TrialDir {
         result
     }
 
-    /// Removes what says that an earlier attempt is over; its checkpoints stay.
+    /// Removes how the trial's process ended.
     ///
     /// # Errors
-    /// Fails if a file cannot be removed.
-    pub fn reopen(&self) -> anyhow::Result<()> {
-        self.remove("result.json")?;
+    /// Fails if the file cannot be removed.
+    pub fn remove_exit(&self) -> anyhow::Result<()> {
         self.remove("exit.json")
+    }
+
+    /// Makes the directory ready for an attempt at this plan: with `trial.json`, and without what says that an earlier
+    /// attempt is over; checkpoints stay. It is changed under the trial's lease alone, and not at all where it is ready.
+    /// Says whether an attempt is needed: not if `is_over` finds that whoever had the lease has ended the trial.
+    ///
+    /// # Errors
+    /// Fails with [`lease::Busy`] if another process works in it, or if a file cannot be written or
+    /// removed.
+    pub fn prepare(&self, plan: &TrialPlan, is_over: impl Fn() -> bool) -> anyhow::Result<bool> {
+        // Nobody works in a directory that says nothing of a trial.
+        if !self.path.join("trial.json").exists() {
+            self.create(plan)?;
+            return Ok(true);
+        }
+        let [_, result, exit] = self.stamps();
+        let is_planned = || self.plan().is_ok_and(|stored| stored == *plan);
+        if result.is_none() && exit.is_none() && is_planned() {
+            return Ok(true);
+        }
+        let held = self.clone().take()?;
+        if is_over() {
+            return Ok(false);
+        }
+        held.remove("result.json")?;
+        held.remove_exit()?;
+        held.create(plan)?;
+        Ok(true)
     }
 
     /// Reads the event log as far as it is whole, and says where it is not.

@@ -145,7 +145,9 @@ pub fn main_with(registry: Registry) -> ExitCode {
     let error = match result {
         Ok(exit) => return exit.into(),
         // Whoever read our output has seen enough, as `head` does.
-        Err(error) if is_broken_pipe(&error) => return Exit::Success.into(),
+        Err(error) if is_one_of(&[io::ErrorKind::BrokenPipe], &error) => {
+            return Exit::Success.into();
+        }
         // Another program has the engine: it does the same in this one's place, or says why it cannot.
         Err(error) => match engines::missing(&error) {
             Some(engine) => engines::hand_over(engine),
@@ -153,6 +155,9 @@ pub fn main_with(registry: Registry) -> ExitCode {
         },
     };
     console::message(format_args!("error: {error:#}"));
+    if is_one_of(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded], &error) {
+        console::message("what was written is whole; make room there and go on");
+    }
     if error.is::<Busy>() { Exit::Busy } else { Exit::Input }.into()
 }
 
@@ -164,7 +169,8 @@ fn set_up(registry: Registry) -> anyhow::Result<()> {
     registry.install()
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whether the system refused something for one of these reasons.
+fn is_one_of(kinds: &[io::ErrorKind], error: &anyhow::Error) -> bool {
     let mut errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    errors.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    errors.any(|error| kinds.contains(&error.kind()))
 }

@@ -161,7 +161,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         regression::comparable(baseline, &spec.task())?;
     }
     let plan = planned(&args, spec)?;
-    TrialPattern::check(&args.only, &plan)?;
+    if let Some(shard) = plan.shard
+        && !plan.trials.iter().any(|trial| TrialPattern::mean(&args.only, trial))
+    {
+        console::message(format_args!(
+            "--only: what it names is in other shards than {shard}; there is nothing to run"
+        ));
+        return Ok(Exit::Success);
+    }
     let mut versions = provenance::versions();
     for engine in validation::missing_engines(&plan)? {
         let mut program =
@@ -312,9 +319,11 @@ fn cluster_options(args: &Args) -> anyhow::Result<Option<ClusterOptions>> {
     }
 }
 
-/// The trials of an experiment; those of one shard where that was asked for, or the run to go on with is one.
+/// The trials of an experiment, which has some that `--only` names: those of one shard, or of the gate's first look, where
+/// that was asked for or the run to go on with is so.
 fn planned(args: &Args, spec: Spec) -> anyhow::Result<Plan> {
     let mut plan = search::plan(spec)?;
+    TrialPattern::check(&args.only, &plan)?;
     let (shard, look) = match resumed(args, &plan.experiment.name)? {
         Some(run) => run.plan().map(|before| (before.shard, before.looks))?,
         None => (args.shard, usize::from(args.check.is_some())),

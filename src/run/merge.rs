@@ -31,6 +31,10 @@ pub struct Merged {
 pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::Result<Merged> {
     let mut shards: BTreeMap<Shard, (&RunDir, Plan)> = BTreeMap::new();
     for run in runs {
+        // `latest` beside the run that it names, as in `output/NAME/*`, is the same run.
+        if shards.values().any(|(other, _)| other.path() == run.path()) {
+            continue;
+        }
         let plan = run.plan()?;
         let shard = plan.shard.with_context(|| {
             format!(

@@ -1,7 +1,7 @@
 //! The local runner: a rayon pool that waits on child processes, one a trial.
 
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
@@ -10,8 +10,9 @@ use super::process::{self, ProcessEnd};
 use super::{Interrupt, Observer, Request, Runner, TrialStatus, over};
 use crate::exit::Exit;
 use crate::experiment::TrialPlan;
+use crate::lease::{Busy, LIFE};
 use crate::record::TrialResult;
-use crate::store::RunDir;
+use crate::store::{RunDir, TrialDir};
 
 /// How long to wait before looking again whether another process still works on a trial.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -67,14 +68,19 @@ impl Local<'_> {
                 Some(Request::Finish) => return Ok(TrialStatus::LeftOut),
                 None => {}
             }
+            let prepared = match dir.prepare(plan, || over(&dir, plan).is_some()) {
+                Ok(false) => continue,
+                Err(error) if error.is::<Busy>() => {
+                    self.wait_for_another(&dir);
+                    continue;
+                }
+                prepared => prepared,
+            };
             self.observer.started(plan);
             let see = |record| self.observer.event(plan, &record);
-            let start = || {
-                dir.reopen()?;
-                dir.create(plan)?;
-                process::run(&dir, pause_at, self.timeout, self.interrupt, see)
-            };
-            let end = start().unwrap_or_else(ProcessEnd::NotStarted);
+            let end = prepared
+                .and_then(|_| process::run(&dir, pause_at, self.timeout, self.interrupt, see))
+                .unwrap_or_else(ProcessEnd::NotStarted);
             if matches!(end, ProcessEnd::Interrupted | ProcessEnd::TimedOut(_)) {
                 // What was killed has left its lease, which other machines would wait for.
                 drop(dir.clone().take());
@@ -83,6 +89,7 @@ impl Local<'_> {
                 // A process of another machine has it.
                 (ProcessEnd::Exited(status), _) if has_code(*status, Exit::Busy) => {
                     self.observer.stopped(plan);
+                    self.wait_for_another(&dir);
                 }
                 (ProcessEnd::Interrupted, _) => {
                     self.observer.stopped(plan);
@@ -114,6 +121,14 @@ impl Local<'_> {
                     return Ok(TrialStatus::Died);
                 }
             }
+        }
+    }
+
+    /// Waits while another machine's process has the trial's lease, but not for longer than one lives that nobody renews.
+    fn wait_for_another(&self, dir: &TrialDir) {
+        let since = Instant::now();
+        while dir.has_lease() && since.elapsed() < LIFE && self.interrupt.request().is_none() {
+            std::thread::sleep(PATIENCE);
         }
     }
 

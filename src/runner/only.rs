@@ -22,9 +22,7 @@ impl Runner for Only<'_> {
         trials: &[&TrialPlan],
         pause_at: Option<u64>,
     ) -> anyhow::Result<Vec<TrialStatus>> {
-        let fits = |trial: &TrialPlan| {
-            self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.fits(trial))
-        };
+        let fits = |trial: &TrialPlan| TrialPattern::mean(self.patterns, trial);
         let chosen: Vec<&TrialPlan> = trials.iter().copied().filter(|trial| fits(trial)).collect();
         let mut ended = self.inner.advance(&chosen, pause_at)?.into_iter();
         let left_out = |trial: &TrialPlan| match self.run.trial(&trial.id).result() {
@@ -64,8 +62,13 @@ impl TrialPattern {
         names.into_iter().flatten().any(|name| self.0.matches_with(name, options))
     }
 
-    /// Checks that the plan has trials that are meant by each of `patterns`, and no search, which needs all of its
-    /// trials.
+    /// Whether one of the patterns means a trial; without any, all are meant.
+    pub fn mean(patterns: &[Self], trial: &TrialPlan) -> bool {
+        patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(trial))
+    }
+
+    /// Checks that the plan, of all shards, has trials that are meant by each of `patterns`, and no search, which needs all of
+    /// its trials.
     ///
     /// # Errors
     /// Fails if one means none, or there is a search.

@@ -185,10 +185,10 @@ impl Rounds<'_> {
         let dir = self.run.trial(&plan.id);
         let result = dir.outcome(plan).context("a trial that died has left how")?;
         if self.interrupted() {
-            dir.reopen()?;
+            dir.remove_exit()?;
             self.ended.insert(plan.id.clone(), TrialStatus::Interrupted);
         } else if again {
-            dir.reopen()?;
+            dir.remove_exit()?;
             self.observer.again(plan);
         } else {
             self.observer.ended(plan, &result);

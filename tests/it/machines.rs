@@ -108,6 +108,52 @@ fn what_another_machine_works_on_is_left_alone() {
     }
 }
 
+#[test]
+fn a_trial_of_another_machine_is_not_prepared_for_an_attempt() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_smoke(directory.path(), &["--quick", "--set", "seeds=[3]"]);
+    let whole = essence(&run);
+    let trial = run.join("trials/reinforce--s3");
+    let (exit, lease) = (trial.join("exit.json"), trial.join("trial.lease-1"));
+    let resume = format!("--resume={}", run.display());
+    let slurm = FakeSlurm::new();
+    for engine in ["local", "slurm"] {
+        std::fs::remove_file(trial.join("result.json")).unwrap();
+        TrialDir::new(trial.clone()).write_exit("its node was lost".to_owned()).unwrap();
+        let write = |beats: u64| {
+            let text = format!(
+                "{{\"host\":\"elsewhere\",\"boot\":\"b\",\"process\":7,\"id\":1,\"beats\":{beats}}}"
+            );
+            std::fs::write(&lease, text).unwrap();
+        };
+        write(0);
+        let mut resumed = match engine {
+            "local" => rushes(&["run", &resume]),
+            _ => slurm.command(&["run", &resume]),
+        };
+        let said = directory.path().join("said");
+        let stderr = std::fs::File::create(&said).unwrap();
+        let mut resumed = resumed.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let mut beats = 0;
+        // What it says on the first look, and a while for what it would do then.
+        let mut after = 0;
+        while exit.exists() && after < 10 {
+            assert!(resumed.try_wait().unwrap().is_none(), "{engine} did not wait");
+            sleep(Duration::from_millis(200));
+            beats += 1;
+            write(beats);
+            let said = std::fs::read_to_string(&said).unwrap();
+            after += usize::from(said.contains("process 7 on elsewhere still works in"));
+        }
+        assert!(exit.exists(), "{engine} changed what another machine works on");
+        std::fs::remove_file(&lease).unwrap();
+        let ended = resumed.wait().unwrap();
+        assert!(ended.success(), "{engine}: {}", std::fs::read_to_string(&said).unwrap());
+        assert_eq!(essence(&run), whole);
+        assert!(!exit.exists());
+    }
+}
+
 /// The runs of shards of `experiments/smoke.json`, each with an output directory of its own, as on machines that know
 /// nothing of one another.
 fn shards(directory: &Path, of: usize) -> Vec<String> {
@@ -155,6 +201,9 @@ fn merged_shards_equal_the_whole_run() {
     let mut arguments = vec!["merge", "--output", merged.to_str().unwrap(), "--check", &baseline];
     // In whatever order.
     arguments.extend(shards.iter().rev().map(String::as_str));
+    // A glob finds `latest` too.
+    let latest = directory.path().join("machine-1/smoke/latest").display().to_string();
+    arguments.push(&latest);
     let done = output(&arguments);
     let (stdout, stderr) =
         (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
@@ -195,7 +244,9 @@ fn what_does_not_make_a_whole_run_is_not_merged() {
         stderr
     };
     assert!(refused(&[first]).contains("there is no run of shard 2/2"));
-    assert!(refused(&[first, second, first]).contains("shard 1/2 is there twice"));
+    let copy = directory.path().join("copy").display().to_string();
+    assert!(Command::new("cp").args(["-r", first, &copy]).status().unwrap().success());
+    assert!(refused(&[first, second, &copy]).contains("shard 1/2 is there twice"));
     let other = run_smoke(
         &directory.path().join("other"),
         &["--shard=2/2", "--set", "evaluation.episodes=3"],
@@ -224,6 +275,23 @@ fn what_does_not_make_a_whole_run_is_not_merged() {
     assert_eq!(failure(&["run", &resume]).0, 0);
     let (code, stderr) = failure(&["merge", "--output", output.to_str().unwrap(), first, second]);
     assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn a_shard_that_has_none_of_the_trials_that_only_names_runs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().to_str().unwrap();
+    let shard = |number: usize, only: &str| {
+        let shard = format!("--shard={number}/2");
+        failure(&["run", "experiments/smoke.json", "--output", output, &shard, "--only", only])
+    };
+    let without = |number| shard(number, "random/0").1.contains("there is nothing to run");
+    let (has, has_not) = if without(1) { (2, 1) } else { (1, 2) };
+    let (code, stderr) = shard(has_not, "random/0");
+    assert!(code == 0 && stderr.contains(&format!("other shards than {has_not}/2")), "{stderr}");
+    assert!(!without(has));
+    let (code, stderr) = shard(has, "nobody");
+    assert!(code == 2 && stderr.contains("no trial is called `nobody`"), "{stderr}");
 }
 
 /// A folder with what stands for Slurm's commands, which keep in it what they know.
@@ -255,6 +323,11 @@ impl FakeSlurm {
         arguments.extend(more);
         let done = self.command(&arguments).output().unwrap();
         (done.status.code().unwrap(), String::from_utf8_lossy(&done.stderr).into_owned())
+    }
+
+    /// What `scancel` and `scontrol` were called with.
+    fn told(&self) -> String {
+        std::fs::read_to_string(self.0.path().join("told")).unwrap_or_default()
     }
 
     /// What `sbatch` was called with, call by call.
@@ -294,6 +367,26 @@ fn a_cluster_runs_what_a_machine_runs() {
 }
 
 #[test]
+fn a_job_that_slurm_forgets_is_cancelled_before_its_trial_is_submitted_again() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(start_long(whole.path(), false).wait().unwrap().success());
+    let directory = tempfile::tempdir().unwrap();
+    let slurm = FakeSlurm::new();
+    let local = long(directory.path(), false);
+    let arguments: Vec<&str> = local.get_args().map(|word| word.to_str().unwrap()).collect();
+    let run = slurm.command(&arguments).spawn().unwrap();
+    wait_for_checkpoint(&trial_of(directory.path()), 2);
+    std::fs::write(slurm.0.path().join("forget"), "").unwrap();
+    let (code, stderr) = end(run);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("no longer known to Slurm"), "{stderr}");
+    assert!(slurm.told().contains("scancel --quiet "), "{}", slurm.told());
+    assert_eq!(slurm.submitted().len(), 2, "{stderr}");
+    let run = |directory: &Path| essence(&directory.join("smoke/latest"));
+    assert_eq!(run(directory.path()), run(whole.path()));
+}
+
+#[test]
 fn a_run_that_is_resumed_finds_its_jobs() {
     let whole = tempfile::tempdir().unwrap();
     assert!(start_long(whole.path(), false).wait().unwrap().success());
@@ -307,11 +400,14 @@ fn a_run_that_is_resumed_finds_its_jobs() {
     run.kill().unwrap();
     run.wait().unwrap();
     let resume = format!("--resume={}", directory.path().join("smoke/latest").display());
-    let done = slurm.command(&["run", &resume]).output().unwrap();
+    std::fs::write(slurm.0.path().join("pending"), "").unwrap();
+    let done = slurm.command(&["run", &resume, "--jobs=3"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{stderr}");
     assert!(stderr.contains("1 trials are in Slurm's queue already"), "{stderr}");
     assert_eq!(slurm.submitted().len(), 1, "{stderr}");
+    let limit = "scontrol update JobId=0 ArrayTaskThrottle=3";
+    assert!(slurm.told().contains(limit), "{}", slurm.told());
     let run = |directory: &Path| essence(&directory.join("smoke/latest"));
     assert_eq!(run(directory.path()), run(whole.path()));
 }

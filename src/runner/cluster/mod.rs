@@ -26,6 +26,7 @@ pub use scheduler::{JobOptions, Scheduler};
 
 use super::{Interrupt, Observer, Request, Runner, TrialStatus, over};
 use crate::experiment::TrialPlan;
+use crate::lease::{Busy, LIFE};
 use crate::record::{FORMAT_VERSION, Stored, TrialResult};
 use crate::store::{self, EventCursor, RunDir, Stamp, TrialDir};
 
@@ -83,6 +84,8 @@ struct Underway<'p> {
     dir: TrialDir,
     /// The task that runs it; nothing while it is to be submitted.
     task: Option<TaskName>,
+    /// What the scheduler called the task when it was asked last and knew it.
+    id: Option<String>,
     /// Whether the task was seen at work.
     begun: bool,
     cursor: EventCursor,
@@ -92,6 +95,8 @@ struct Underway<'p> {
     checkpoint: Option<OsString>,
     /// How often it was submitted in a row without getting anywhere.
     fruitless: usize,
+    /// When another process was found to work on it, so that it could not be submitted.
+    busy: Option<Instant>,
     /// Since when the task is no longer there, and how it ended.
     gone: Option<(Instant, Gone)>,
     status: Option<TrialStatus>,
@@ -139,11 +144,13 @@ impl Cluster<'_> {
             plan,
             dir,
             task: None,
+            id: None,
             begun: false,
             cursor: EventCursor::default(),
             log: None,
             checkpoint: None,
             fruitless: 0,
+            busy: None,
             gone: None,
             status: result.as_ref().map(TrialStatus::of),
         }
@@ -176,12 +183,13 @@ impl Cluster<'_> {
                 self.end(trial, &result);
             }
         }
-        let mut limits = IndexMap::new();
+        let mut taken: IndexMap<String, Option<String>> = IndexMap::new();
         let mut unwanted = Vec::new();
         let mut wanted = HashSet::new();
         let mut adopted = 0;
         for (name, record) in records {
             let mut runs = false;
+            let mut waiting = None;
             for (index, id) in record.trials.iter().enumerate() {
                 let task_name = (name.clone(), index);
                 let Some(task) = known.get(&task_name) else { continue };
@@ -199,6 +207,9 @@ impl Cluster<'_> {
                     {
                         trial.submitted(task_name)?;
                         wanted.insert(task.id.clone());
+                        if matches!(task.state, State::Waiting(_)) {
+                            waiting = Some(task.id.clone());
+                        }
                         adopted += 1;
                         runs = true;
                     }
@@ -206,7 +217,7 @@ impl Cluster<'_> {
                 }
             }
             if runs {
-                limits.insert(name, self.jobs);
+                taken.insert(name, waiting);
             } else {
                 self.forget(&name)?;
             }
@@ -220,6 +231,12 @@ impl Cluster<'_> {
         // Where the tasks of a job are one to the scheduler, those that are over do not end the others.
         unwanted.retain(|id| !wanted.contains(id));
         self.patiently(|| self.scheduler.cancel(&unwanted))?;
+        // They were submitted with the limit of that time.
+        let limit = self.jobs.map(|jobs| (jobs / taken.len().max(1)).max(1));
+        for id in taken.values().flatten() {
+            self.patiently(|| self.scheduler.set_limit(id, limit))?;
+        }
+        let limits = taken.into_keys().map(|name| (name, limit)).collect();
         let (asked, told, said) = (None, HashSet::new(), String::new());
         let largest = usize::MAX;
         Ok(Arrays { limits, largest, known, asked, told, said })
@@ -278,10 +295,9 @@ impl Cluster<'_> {
         arrays: &mut Arrays,
         pause_at: Option<u64>,
     ) -> anyhow::Result<()> {
-        let is_open = |trial: &Underway<'_>| trial.task.is_none() && trial.status.is_none();
         let running = trials.iter().filter_map(Underway::array).count();
         let load = Load {
-            open: trials.iter().filter(|trial| is_open(trial)).count(),
+            open: trials.iter().filter(|trial| trial.is_open()).count(),
             running,
             jobs: arrays.limits.len(),
             limit: self.jobs,
@@ -294,11 +310,14 @@ impl Cluster<'_> {
             return Ok(());
         }
         let room = self.jobs.map(|jobs| jobs.saturating_sub(running));
-        let mut open: Vec<&mut Underway<'_>> =
-            trials.iter_mut().filter(|trial| is_open(trial)).take(batch).collect();
-        for trial in &open {
-            trial.dir.reopen()?;
-            trial.dir.create(trial.plan)?;
+        let mut open: Vec<&mut Underway<'_>> = Vec::new();
+        for trial in trials.iter_mut().filter(|trial| trial.is_open()).take(batch) {
+            if self.prepare(trial)? {
+                open.push(trial);
+            }
+        }
+        if open.is_empty() {
+            return Ok(());
         }
         let name = format!("rushes-{:016x}", rand::random::<u64>());
         let ids: Vec<String> = open.iter().map(|trial| trial.plan.id.clone()).collect();
@@ -352,6 +371,25 @@ impl Cluster<'_> {
         Ok(())
     }
 
+    /// Makes a trial ready to be submitted, unless another process works on it or has ended it.
+    fn prepare(&self, trial: &mut Underway<'_>) -> anyhow::Result<bool> {
+        match trial.dir.prepare(trial.plan, || over(&trial.dir, trial.plan).is_some()) {
+            Err(error) if error.is::<Busy>() => {
+                if trial.busy.replace(Instant::now()).is_none() {
+                    self.observer.note(&error.to_string());
+                }
+                Ok(false)
+            }
+            Ok(false) => {
+                if let Some(result) = over(&trial.dir, trial.plan) {
+                    self.end(trial, &result);
+                }
+                Ok(false)
+            }
+            ready => ready,
+        }
+    }
+
     /// Gives the only array that is left all the room that there is.
     fn widen(&self, arrays: &mut Arrays) -> anyhow::Result<()> {
         let [(_, limit)] = &mut arrays.limits.iter_mut().collect::<Vec<_>>()[..] else {
@@ -360,7 +398,7 @@ impl Cluster<'_> {
         if **limit < self.jobs {
             let waiting = |task: &&Task| matches!(task.state, State::Waiting(_));
             if let (Some(task), Some(jobs)) = (arrays.known.values().find(waiting), self.jobs) {
-                self.patiently(|| self.scheduler.set_limit(&task.id, jobs))?;
+                self.patiently(|| self.scheduler.set_limit(&task.id, Some(jobs)))?;
             }
             **limit = self.jobs;
         }
@@ -461,7 +499,11 @@ impl Cluster<'_> {
         let Some(task) = trial.task.as_ref().filter(|_| trial.status.is_none()) else {
             return Ok(());
         };
-        let how = match arrays.known.get(task).map(|task| &task.state) {
+        let known = arrays.known.get(task);
+        if let Some(task) = known {
+            trial.id = Some(task.id.clone());
+        }
+        let how = match known.map(|task| &task.state) {
             Some(State::Waiting(_)) => {
                 trial.gone = None;
                 return Ok(());
@@ -485,6 +527,9 @@ impl Cluster<'_> {
             self.stop(trial, status);
             return Ok(());
         }
+        if known.is_none() && !self.ensure_gone(trial, arrays) {
+            return Ok(());
+        }
         let Gone::Died(how) = &how else { return self.again(trial, &how) };
         let words = self.scheduler.last_words(self.run, task);
         let words = words.map(|line| format!(": {line}")).unwrap_or_default();
@@ -493,6 +538,21 @@ impl Cluster<'_> {
         trial.dir.write_exit(cause)?;
         self.stop(trial, TrialStatus::Died);
         Ok(())
+    }
+
+    /// Cancels the task of a trial that the scheduler has forgotten, which may run all the same; says whether the scheduler
+    /// could be told.
+    fn ensure_gone(&self, trial: &Underway<'_>, arrays: &Arrays) -> bool {
+        let told = match (&trial.id, trial.array()) {
+            (Some(id), _) => self.scheduler.cancel(std::slice::from_ref(id)),
+            // It was never seen; its job's name is its own alone where nothing else of the job is known.
+            (None, Some(name)) if !arrays.known.keys().any(|(known, _)| known == name) => {
+                self.scheduler.cancel_jobs(&[name.to_owned()])
+            }
+            (None, _) => Ok(()),
+        };
+        // Of what does not exist there is nothing to cancel.
+        !matches!(told, Err(QueueError::Unreachable(_)))
     }
 
     /// Has a trial submitted again, unless that has got it nowhere before. Being cancelled is getting nowhere.
@@ -576,6 +636,8 @@ impl Cluster<'_> {
                     }
                     std::thread::sleep(self.scheduler.options().poll);
                 }
+                // As it is, so that its cause can be told.
+                Err(QueueError::Other(error)) => return Err(error),
                 answer => return Ok(answer?),
             }
         }
@@ -613,6 +675,8 @@ impl Underway<'_> {
     /// Takes note of the task that runs it from now on.
     fn submitted(&mut self, task: TaskName) -> anyhow::Result<()> {
         self.task = Some(task);
+        self.id = None;
+        self.busy = None;
         self.begun = false;
         self.gone = None;
         self.checkpoint = self.dir.newest_checkpoint();
@@ -622,6 +686,12 @@ impl Underway<'_> {
             self.dir.new_events(&mut self.cursor)?;
         }
         Ok(())
+    }
+
+    /// Whether it is to be submitted now: what another process works on is not, for as long as its lease lives.
+    fn is_open(&self) -> bool {
+        let is_busy = |at: Instant| at.elapsed() < LIFE && self.dir.has_lease();
+        self.task.is_none() && self.status.is_none() && !self.busy.is_some_and(is_busy)
     }
 
     /// The array that runs it.
@@ -697,7 +767,7 @@ mod tests {
             String::new()
         }
 
-        fn set_limit(&self, _: &str, _: usize) -> Result<(), QueueError> {
+        fn set_limit(&self, _: &str, _: Option<usize>) -> Result<(), QueueError> {
             Ok(())
         }
 

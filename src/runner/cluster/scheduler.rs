@@ -56,11 +56,11 @@ pub trait Scheduler {
     /// The command line that cancels jobs by hand.
     fn cancel_command(&self, names: &[String]) -> String;
 
-    /// Sets how many tasks run at a time of the job that the task of this id belongs to.
+    /// Sets how many tasks run at a time of the job that the task of this id belongs to; nothing is no limit.
     ///
     /// # Errors
     /// Fails if the scheduler does not do it.
-    fn set_limit(&self, id: &str, limit: usize) -> Result<(), QueueError>;
+    fn set_limit(&self, id: &str, limit: Option<usize>) -> Result<(), QueueError>;
 
     /// The last line that a task printed.
     fn last_words(&self, run: &RunDir, task: &TaskName) -> Option<String>;

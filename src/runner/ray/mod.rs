@@ -252,7 +252,7 @@ impl Scheduler for Ray<'_> {
     }
 
     /// Jobs are as many as may run.
-    fn set_limit(&self, _: &str, _: usize) -> Result<(), QueueError> {
+    fn set_limit(&self, _: &str, _: Option<usize>) -> Result<(), QueueError> {
         Ok(())
     }
 

@@ -68,7 +68,7 @@ impl Scheduler for Slurm<'_> {
         format!("scancel --name={}", names.join(","))
     }
 
-    fn set_limit(&self, id: &str, limit: usize) -> Result<(), QueueError> {
+    fn set_limit(&self, id: &str, limit: Option<usize>) -> Result<(), QueueError> {
         queue::set_limit(id, limit)
     }
 

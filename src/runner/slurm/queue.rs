@@ -54,8 +54,10 @@ pub(super) fn cancel_arrays(names: &[String]) -> Result<(), QueueError> {
 }
 
 /// Sets how many tasks run at a time of the array that the task of this id belongs to.
-pub(super) fn set_limit(id: &str, limit: usize) -> Result<(), QueueError> {
+pub(super) fn set_limit(id: &str, limit: Option<usize>) -> Result<(), QueueError> {
     let (array, _) = id.split_once('_').unwrap_or((id, ""));
+    // 0 is Slurm's word for no limit.
+    let limit = limit.unwrap_or(0);
     let mut scontrol = Command::new("scontrol");
     scontrol.arg("update").arg(format!("JobId={array}")).arg(format!("ArrayTaskThrottle={limit}"));
     run("scontrol", &mut scontrol).map(drop)
