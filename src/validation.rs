@@ -148,6 +148,7 @@ fn check_with(value: &Value, validator: &ExperimentValidator) -> Result<Spec, Ve
     }
     if problems.is_empty() {
         problems.extend(too_many_trials(&spec));
+        problems.extend(seeds_of_a_search(&spec));
         if !spec.is_suite() {
             problems.extend(semantic_problems(&spec));
         }
@@ -323,6 +324,14 @@ fn name_problem(name: &str) -> Option<Problem> {
         let message =
             format!("{} is the database of all runs; choose another name", history.display());
         Problem::new(&["name"], message)
+    })
+}
+
+/// A search compares its samples over seeds that are all the same.
+fn seeds_of_a_search(spec: &Spec) -> Option<Problem> {
+    (spec.search.is_some() && spec.seeds.at_least.is_some()).then(|| {
+        let message = "expected a list or a number: with a `search`, no seeds are added as the gate needs them";
+        Problem::new(&["seeds"], message)
     })
 }
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 def cards() -> str: ...
 
@@ -16,11 +16,13 @@ class Single:
 
 class Vector:
     description: str
-    buffers: tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
+    rows: NDArray[Any]
     def __init__(
         self, id: str, options: str, num_envs: int, max_episode_steps: int | None, threads: int
     ) -> None: ...
     def reset(self, seeds: list[int | None], mask: list[bool]) -> list[tuple[int, dict[str, Any]]]: ...
-    def step(self, actions: NDArray[np.float32], autoreset: bool) -> tuple[bool, list[tuple[int, dict[str, Any]]]]: ...
+    def step(
+        self, actions: ArrayLike, autoreset: bool, copy: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], bool, list[tuple[int, dict[str, Any]]]]: ...
     def over(self) -> list[bool]: ...
     def render(self, i: int) -> NDArray[np.uint8]: ...

@@ -96,6 +96,10 @@ def space(description: dict[str, Any]) -> spaces.Space:
             return spaces.Discrete(description["n"])
         case "multi_discrete":
             return spaces.MultiDiscrete(description["nvec"])
+        case "multi_binary":
+            return spaces.MultiBinary(description["n"])
+        case "dict":
+            return spaces.Dict({name: space(part) for name, part in description["spaces"].items()})
         case "tuple":
             return spaces.Tuple([space(part) for part in description["spaces"]])
         case "box":

@@ -25,8 +25,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         autoreset_mode: When a copy whose episode is over resets, as in Gymnasium.
         threads: How many threads step the copies; results do not depend on it. Worth it where a step takes more than
             a few microseconds: Box2D's and MuJoCo's environments.
-        copy: Whether observations are copied on return. Without, they are views of the arrays that the next step
-            writes into.
+        copy: Whether arrays are copied on return. Without, observations, rewards, terminations and truncations are views
+            of the arrays that the next step writes into.
         options: The constructor's options, as Gymnasium's environment of this id has them.
     """
 
@@ -54,7 +54,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self._autoreset = self.autoreset_mode == AutoresetMode.NEXT_STEP
+        self._next_step, self._same_step, self._disabled = (
+            self.autoreset_mode == mode for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
+        )
         self.metadata = {
             "render_modes": ["rgb_array"],
             "render_fps": card["render_fps"],
@@ -62,7 +64,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         }
         self.render_mode = render_mode
         self.copy = copy
-        rows, self._rewards, self._terminated, self._truncated = self._native.buffers
+        rows = self._native.rows
         match self.single_observation_space:
             case spaces.Discrete():
                 self._observations = rows[:, 0]
@@ -116,13 +118,13 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         Returns observations, rewards (float64), terminations and truncations (bool), each with one row a copy, and
         infos with a mask beside each.
         """
-        if self.autoreset_mode == AutoresetMode.DISABLED and any(over := self._native.over()):
+        if self._disabled and any(over := self._native.over()):
             raise ValueError(f"the episodes of copies {np.flatnonzero(over).tolist()} are over: reset them by `reset_mask`")
-        flat = np.ascontiguousarray(actions, dtype=np.float32).reshape(self.num_envs, -1)
-        ended, told = self._native.step(flat, self._autoreset)
+        # A reset within the step writes into the arrays, too.
+        copy = self.copy or self._same_step
+        rewards, terminated, truncated, ended, told = self._native.step(actions, self._next_step, copy)
         infos: dict[str, Any] = {}
-        rewards, terminated, truncated = self._rewards.copy(), self._terminated.copy(), self._truncated.copy()
-        if ended and self.autoreset_mode == AutoresetMode.SAME_STEP:
+        if ended and self._same_step:
             over = terminated | truncated
             last, final = dict(told), self._observed(always=True)
             told = [(i, info) for i, info in told if not over[i]]

@@ -112,9 +112,27 @@ def test_views_stay_and_copies_do_not():
     views, copies = (rushes.vector("CartPole-v1", 2, copy=copy) for copy in (False, True))
     for envs, shared in ((views, True), (copies, False)):
         first, _ = envs.reset(seed=1)
-        second, *_ = envs.step(np.array([0, 1]))
+        second, *told = envs.step(np.array([0, 1]))
         assert np.shares_memory(first, second) == shared
         assert np.array_equal(first, second) == shared
+        _, *after, _ = envs.step(np.array([0, 1]))
+        assert [np.shares_memory(*pair) for pair in zip(told, after)] == [shared] * 3
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1"])
+def test_actions_may_be_of_any_type(id):
+    envs = rushes.vector(id, 4)
+    actions = np.array([1, 0, 1, 0]).reshape(envs.action_space.shape)
+    every_other = np.repeat(actions, 2, axis=0)[::2]
+    kinds = [actions, actions.astype(np.int32), actions.astype(np.float32), actions.astype(np.float64), actions.tolist(), every_other]
+    for taken in [*kinds, actions.astype(bool), tuple(actions)]:
+        envs.reset(seed=2)
+        told = envs.step(taken)
+        expected = told if taken is actions else expected  # noqa: F821
+        assert same(told, expected)
+    for wrong in (actions[:3], actions[None], 1, np.zeros((0, 4))):
+        with pytest.raises(ValueError, match="actions have the shape"):
+            envs.step(wrong)
 
 
 def test_seeds_that_nobody_gave_are_told():

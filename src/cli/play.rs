@@ -102,7 +102,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut cast = cast(&args)?;
     change(&mut cast.evaluation, &args);
     if args.network {
-        probe::network(&cast, args.json)?;
+        // A trial that is not over has checkpoints alone.
+        let policy = args.policy.as_ref();
+        let file = policy.and_then(|path| SavedAgent::file(path, args.agent.as_deref()).ok());
+        probe::network(&cast, file, args.json)?;
         return Ok(Exit::Success);
     }
     let environment = environment(&args, &cast.environment)?;

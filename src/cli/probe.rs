@@ -1,6 +1,7 @@
 //! A policy looked into by hand: its network, and what it makes of an observation.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -14,21 +15,29 @@ use crate::{console, format};
 /// Columns that an index and a name take.
 const WIDTH: usize = 36;
 
-/// Prints the layers of an agent's network.
+/// Prints the layers of an agent's network; as JSON also what programs need beside its `file` to act by it.
 ///
 /// # Errors
 /// Fails if it acts by no network or by several.
-pub(super) fn network(agent: &SavedAgent, as_json: bool) -> anyhow::Result<()> {
+pub(super) fn network(
+    agent: &SavedAgent,
+    file: Option<PathBuf>,
+    as_json: bool,
+) -> anyhow::Result<()> {
     let network = agent.network()?.with_context(|| {
         format!("{} has no network, or plans by several; there are no layers to print", agent.name)
     })?;
     let parameters = network.parameters();
     if as_json {
+        // Layers are known without the policy's engine.
+        let readout = agent.readout().unwrap_or_default();
         let described = json!({
             "agent": agent.name,
             "observation_space": network.observation_space,
             "action_space": network.action_space,
             "layers": network.layers,
+            "readout": readout,
+            "file": file,
             "parameters": parameters,
         });
         return console::print(format!("{described:#}\n"));

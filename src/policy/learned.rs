@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use super::Policy;
 use crate::nn::{Head, StateError, Tensors};
 
@@ -26,7 +28,8 @@ pub trait LearnedPolicy: Policy {
 }
 
 /// What a network's outputs for an observation say about the action.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Readout {
     /// They are a distribution's parameters. Continuous actions are cut to the action space's bounds.
     Distribution {

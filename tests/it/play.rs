@@ -214,6 +214,11 @@ fn a_network_is_shown_layer_by_layer() {
     let layers = told["layers"].as_array().expect("layers");
     let sum: u64 = layers.iter().filter_map(|layer| layer["parameters"].as_u64()).sum();
     assert_eq!(told["parameters"].as_u64(), Some(sum));
+    let head = serde_json::json!({"type": "categorical", "nvec": [2]});
+    let readout = serde_json::json!({"type": "distribution", "head": head, "log_std": []});
+    assert_eq!(told["readout"], readout);
+    let file = std::path::Path::new(told["file"].as_str().expect("it learned"));
+    assert!(file.ends_with("reinforce--s0/policy.safetensors"), "{}", file.display());
     let stderr = refused(&[text(run), "lean", "--network"]);
     insta::assert_snapshot!(stderr, @"error: lean has no network, or plans by several; there are no layers to print");
 }

@@ -214,7 +214,7 @@ impl Space {
 
     /// [`Space::action`] of an element that is known to be in this space.
     #[inline]
-    pub(crate) fn action_unchecked<'a>(&self, element: &'a [f32]) -> Action<'a> {
+    pub fn action_unchecked<'a>(&self, element: &'a [f32]) -> Action<'a> {
         match self {
             Space::Discrete { .. } => Action::Discrete(element[0] as usize),
             Space::Box { .. } => Action::Continuous(element),

@@ -36,7 +36,10 @@ impl TimeLimit {
     }
 
     /// [`TimeLimit::reset`] without observing.
-    pub(crate) fn begin(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
+    ///
+    /// # Errors
+    /// Those of the environment.
+    pub fn begin(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         self.elapsed = 0;
         self.env.reset(seed)
     }
@@ -45,7 +48,7 @@ impl TimeLimit {
     ///
     /// # Errors
     /// [`EnvError::Observation`] where a number is not finite, and those of the environment.
-    pub(crate) fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
+    pub fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         self.env.observe(observation)?;
         let is_bytes =
             matches!(self.env.observation_space(), Space::Box { dtype: Dtype::Uint8, .. });
@@ -83,8 +86,11 @@ impl TimeLimit {
     }
 
     /// [`TimeLimit::step`] with an action that is known to be in the action space, without observing.
+    ///
+    /// # Errors
+    /// [`EnvError::Reward`] where the reward is not finite, and those of the environment.
     #[inline]
-    pub(crate) fn step_checked(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
+    pub fn step_checked(&mut self, action: Action<'_>) -> Result<Step, EnvError> {
         let mut step = self.env.step(action)?;
         let fits = step.reward.abs() <= f64::from(f32::MAX);
         if !fits {

@@ -5,12 +5,15 @@
 //! a discrete action is its index, or one for each of its parts. NaN outputs give NaN log-probabilities and an arbitrary action; whoever
 //! acts checks the outputs first.
 
+use serde::Serialize;
+
 use super::random::{normal, uniform};
 use super::scalar::Scalar;
 use rushes_rng::Rng;
 
 /// A distribution over actions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Head {
     /// Whole numbers side by side, independent of each other given the outputs: a softmax over some logits for each.
     /// Their log-probabilities and entropies add up.

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use rushes_env::draw::Canvas;
 use rushes_env::space::Dtype;
 use rushes_env::spec::MUJOCO;
-use rushes_env::{EnvError, Options, Space, Step, TimeLimit};
+use rushes_env::{Action, EnvError, Options, Space, Step, TimeLimit};
 use serde_json::{Value, json};
 use sync_wrapper::SyncWrapper;
 
@@ -13,7 +13,7 @@ use sync_wrapper::SyncWrapper;
 pub(crate) struct Copy {
     /// Only whoever has the copy for itself may look at it.
     env: SyncWrapper<TimeLimit>,
-    /// What is observed, before it gets Python's type.
+    /// Where observations wait that get another type in Python.
     flat: Vec<f32>,
     /// Whether there was a reset, without which nothing may happen.
     started: bool,
@@ -28,21 +28,26 @@ pub(crate) struct Copy {
 unsafe impl Send for Copy {}
 
 impl Copy {
-    /// Starts an episode; see [`rushes_env::Env::reset`].
+    /// Starts an episode, to be observed; see [`rushes_env::Env::reset`].
     pub(crate) fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         self.step = Step::new(0.0, false);
-        self.env.get_mut().reset(seed, &mut self.flat)?;
+        self.env.get_mut().begin(seed)?;
         self.started = true;
         Ok(())
     }
 
-    /// Advances by one step.
-    pub(crate) fn advance(&mut self, action: &[f32]) -> Result<(), EnvError> {
+    /// Advances by one step with an action of the action space.
+    pub(crate) fn advance(&mut self, action: Action<'_>) -> Result<(), EnvError> {
         if !self.started {
             return Err(EnvError::NeverReset);
         }
-        self.step = self.env.get_mut().step(action, &mut self.flat)?;
+        self.step = self.env.get_mut().step_checked(action)?;
         Ok(())
+    }
+
+    fn observe(&mut self) -> Result<&[f32], EnvError> {
+        self.env.get_mut().observe(&mut self.flat)?;
+        Ok(&self.flat)
     }
 
     /// What it tells beside the observation.
@@ -83,31 +88,35 @@ pub(crate) enum Kind {
 
 /// A number of an observation as Python sees it.
 pub(crate) trait Number: numpy::Element + std::marker::Copy + Default + Send {
-    /// Writes the present observation of `copy`.
-    fn write(copy: &mut Copy, to: &mut [Self]);
+    /// Writes what `copy` observes of its present state.
+    fn observe(copy: &mut Copy, to: &mut [Self]) -> Result<(), EnvError>;
 }
 
 impl Number for f32 {
-    fn write(copy: &mut Copy, to: &mut [f32]) {
-        to.copy_from_slice(&copy.flat);
+    fn observe(copy: &mut Copy, to: &mut [f32]) -> Result<(), EnvError> {
+        copy.env.get_mut().observe(to)
     }
 }
 
 impl Number for f64 {
-    fn write(copy: &mut Copy, to: &mut [f64]) {
+    fn observe(copy: &mut Copy, to: &mut [f64]) -> Result<(), EnvError> {
+        copy.observe()?;
         to.copy_from_slice(&copy.env.get_mut().env().trace().observation);
+        Ok(())
     }
 }
 
 impl Number for u8 {
-    fn write(copy: &mut Copy, to: &mut [u8]) {
-        to.iter_mut().zip(&copy.flat).for_each(|(to, &from)| *to = from as u8);
+    fn observe(copy: &mut Copy, to: &mut [u8]) -> Result<(), EnvError> {
+        to.iter_mut().zip(copy.observe()?).for_each(|(to, &from)| *to = from as u8);
+        Ok(())
     }
 }
 
 impl Number for i64 {
-    fn write(copy: &mut Copy, to: &mut [i64]) {
-        to.iter_mut().zip(&copy.flat).for_each(|(to, &from)| *to = from as i64);
+    fn observe(copy: &mut Copy, to: &mut [i64]) -> Result<(), EnvError> {
+        to.iter_mut().zip(copy.observe()?).for_each(|(to, &from)| *to = from as i64);
+        Ok(())
     }
 }
 
@@ -189,10 +198,7 @@ fn described(space: &Space, kind: Kind) -> Value {
     }
 }
 
-/// A failure as Python's exception: a wrong action is the caller's, anything else is not.
+/// A failure as Python's exception.
 pub(crate) fn raised(error: &EnvError) -> PyErr {
-    match error {
-        EnvError::InvalidAction { .. } => PyValueError::new_err(error.to_string()),
-        _ => PyRuntimeError::new_err(error.to_string()),
-    }
+    PyRuntimeError::new_err(error.to_string())
 }

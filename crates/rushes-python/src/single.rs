@@ -1,6 +1,7 @@
 //! One environment, with as little between Python and its step as there can be.
 
 use numpy::{PyArray1, PyArray3, PyArrayMethods as _, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rushes_env::Space;
@@ -12,7 +13,7 @@ use crate::info;
 #[pyclass(module = "rushes._rushes")]
 pub(crate) struct Single {
     made: Made,
-    discrete: bool,
+    action_space: Space,
     action: Vec<f32>,
 }
 
@@ -24,9 +25,9 @@ impl Single {
     #[new]
     fn new(id: &str, options: &str) -> PyResult<Self> {
         let mut made = copies::make(id, options, 1, None)?;
-        let space = made.copies[0].action_space();
-        let (discrete, action) = (matches!(space, Space::Discrete { .. }), vec![0.0; space.len()]);
-        Ok(Self { made, discrete, action })
+        let action_space = made.copies[0].action_space().clone();
+        let action = vec![0.0; action_space.len()];
+        Ok(Self { made, action_space, action })
     }
 
     /// The spaces and the frame's size, as JSON.
@@ -44,12 +45,12 @@ impl Single {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
         let copy = &mut self.made.copies[0];
         py.detach(|| copy.reset(seed)).map_err(|error| copies::raised(&error))?;
-        Ok((self.observation(py), self.info(py)?))
+        Ok((self.observation(py)?, self.info(py)?))
     }
 
     /// Advances by one step: the flat observation, reward, terminated, truncated (always false) and the info.
     fn step<'py>(&mut self, py: Python<'py>, action: &Bound<'py, PyAny>) -> PyResult<Stepped<'py>> {
-        if self.discrete {
+        if matches!(self.action_space, Space::Discrete { .. }) {
             self.action[0] = action.extract::<i64>()? as f32;
         } else if let Ok(array) = action.extract::<PyReadonlyArray1<'_, f32>>() {
             self.action.clear();
@@ -57,10 +58,16 @@ impl Single {
         } else {
             self.action = action.extract()?;
         }
-        let (copy, action) = (&mut self.made.copies[0], &self.action);
+        let action = self.action_space.action(&self.action).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "the action {:?} is not in the action space {}",
+                self.action, self.action_space
+            ))
+        })?;
+        let copy = &mut self.made.copies[0];
         py.detach(|| copy.advance(action)).map_err(|error| copies::raised(&error))?;
         let step = copy.step;
-        Ok((self.observation(py), step.reward, step.terminated, step.truncated, self.info(py)?))
+        Ok((self.observation(py)?, step.reward, step.terminated, step.truncated, self.info(py)?))
     }
 
     /// The picture of the present state, uint8 of height × width × 3.
@@ -76,15 +83,16 @@ impl Single {
         info::dictionary(py, &self.made.copies[0].info())
     }
 
-    fn observation<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyAny> {
+    fn observation<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         fn array<'py, T: Number>(
             py: Python<'py>,
             copy: &mut Copy,
             width: usize,
-        ) -> Bound<'py, PyAny> {
+        ) -> PyResult<Bound<'py, PyAny>> {
             let array = PyArray1::<T>::zeros(py, width, false);
-            T::write(copy, array.readwrite().as_slice_mut().expect("a new array is contiguous"));
-            array.into_any()
+            T::observe(copy, array.readwrite().as_slice_mut()?)
+                .map_err(|error| copies::raised(&error))?;
+            Ok(array.into_any())
         }
         let (copy, width) = (&mut self.made.copies[0], self.made.width);
         match self.made.kind {

@@ -1,0 +1,236 @@
+"""Learned policies of the program, in NumPy or PyTorch."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.spaces.utils import flatten
+from gymnasium.vector.utils import batch_space, iterate
+from numpy.typing import NDArray
+
+from . import _spec
+from ._program import RushesError, ask
+
+if TYPE_CHECKING:
+    import torch
+
+#: What normalised observations are cut to, and what is added to their variance.
+_CLIP, _EPSILON = 10.0, 1e-8
+
+
+def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+_ACTIVATIONS = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.maximum(x, x.dtype.type(0.01) * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "silu": lambda x: x * _sigmoid(x),
+}
+
+
+class Policy:
+    """A learned policy: from observations, as the environment gives them, to the best actions it knows.
+
+    Made by :func:`load_policy`. Equal to the program's greedy policy, but for the rounding of the network's sums.
+    """
+
+    #: The agent's name.
+    agent: str
+    #: Of one observation and one action.
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    #: The network's modules, as `rushes play --network --json` tells them.
+    layers: list[dict[str, Any]]
+    #: The learned numbers by the names of docs/interop.md: `0.weight`, `0.bias`, …
+    tensors: dict[str, NDArray[Any]]
+
+    def __init__(self, described: dict[str, Any], tensors: dict[str, NDArray[Any]]):
+        self.agent, self.layers, self.tensors = described["agent"], described["layers"], tensors
+        self.observation_space = _spec.space(described["observation_space"])
+        self.action_space = _spec.space(described["action_space"])
+        self._readout = described["readout"]
+        self._divisor = _divisor(self.observation_space)
+
+    def __call__(self, observation: Any) -> Any:
+        """The best action for one observation, as `env.step` takes it."""
+        action = self.actions(self.network(self.features(observation)[None]))[0]
+        return int(action) if isinstance(self.action_space, spaces.Discrete) else action
+
+    def many(self, observations: Any) -> NDArray[Any]:
+        """The best actions for observations of a vector environment, one row a copy."""
+        part = observations
+        while isinstance(part, (tuple, dict)):
+            part = next(iter(part.values() if isinstance(part, dict) else part))
+        each = iterate(batch_space(self.observation_space, len(part)), observations)
+        return self.actions(self.network(np.stack([self.features(one) for one in each])))
+
+    def features(self, observation: Any) -> NDArray[Any]:
+        """The flat numbers that the network sees of one observation: discrete ones one-hot, bytes from 0 to 1, others
+        normalised where the policy learned so."""
+        flat = flatten(self.observation_space, observation).astype(np.float32) / self._divisor
+        if "observations.mean" in self.tensors:
+            mean, variance = (self.tensors[f"observations.{part}"].astype(np.float64) for part in ("mean", "variance"))
+            flat = np.clip((flat - mean) / np.sqrt(variance + _EPSILON), -_CLIP, _CLIP).astype(np.float32)
+        return flat.astype(self.tensors["0.weight"].dtype)
+
+    def network(self, features: NDArray[Any]) -> NDArray[Any]:
+        """The network's outputs, one row for each row of `features`: logits, means or values of actions."""
+        x = _picture(features, self.observation_space) if self._convolutional else features
+        for module, layer in enumerate(self.layers):
+            weight, bias = (self.tensors.get(f"{module}.{part}") for part in ("weight", "bias"))
+            match layer["type"]:
+                case "linear":
+                    x = x @ weight.T + bias
+                case "convolution":
+                    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
+                    stride = layer["stride"]
+                    sums = np.tensordot(windows[:, :, ::stride, ::stride], weight, ([1, 4, 5], [1, 2, 3]))
+                    x = np.moveaxis(sums + bias, 3, 1)
+                case "flatten":
+                    x = x.reshape(len(x), -1)
+                case "activation":
+                    x = _ACTIVATIONS[layer["function"]](x)
+        return x
+
+    def actions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """The best actions by the network's outputs, one row each."""
+        match self._readout:
+            case {"type": "distribution", "head": {"type": "categorical", "nvec": nvec}}:
+                parts = np.split(outputs[:, : sum(nvec)], np.cumsum(nvec)[:-1], axis=1)
+                best = np.stack([part.argmax(axis=1) for part in parts], axis=1)
+                return best[:, 0] if isinstance(self.action_space, spaces.Discrete) else best
+            case {"type": "distribution", "head": {"type": "bernoulli"}}:
+                return (outputs[:, 0] < 0).astype(np.int64)  # The logit is that of action 0.
+            case {"type": "distribution", "head": {"type": "gaussian"}}:
+                mean = outputs[:, : math.prod(self.action_space.shape)].astype(np.float32)
+                return self._shaped(np.clip(mean, self.action_space.low.ravel(), self.action_space.high.ravel()))
+            case {"type": "action_values"}:
+                # Where the state's value is an output of its own, it is the last one and the same for all actions.
+                return outputs[:, : self.action_space.n].argmax(axis=1)
+            case {"type": "squashed"}:
+                low, high = self.action_space.low.ravel(), self.action_space.high.ravel()
+                squashed = np.tanh(outputs[:, : low.size]).astype(np.float32)
+                return self._shaped(np.clip(low + 0.5 * (squashed + 1) * (high - low), low, high))
+        raise RushesError(f"{self.agent} acts by {self._readout}, which this package does not know")
+
+    def to_torch(self) -> torch.nn.Sequential:
+        """The network as a module of PyTorch, from rows of :meth:`features` to outputs, for :meth:`actions`; needs torch."""
+        import torch
+
+        functions = {
+            "linear": torch.nn.Identity,
+            "relu": torch.nn.ReLU,
+            "leaky_relu": lambda: torch.nn.LeakyReLU(0.01),
+            "elu": torch.nn.ELU,
+            "tanh": torch.nn.Tanh,
+            "sigmoid": torch.nn.Sigmoid,
+            "silu": torch.nn.SiLU,
+        }
+
+        def made(module: int, layer: dict[str, Any]) -> torch.nn.Module:
+            match layer["type"]:
+                case "linear":
+                    return torch.nn.Linear(layer["inputs"], layer["output_shape"][0])
+                case "convolution":
+                    outputs, inputs, *kernel = self.tensors[f"{module}.weight"].shape
+                    return torch.nn.Conv2d(inputs, outputs, tuple(kernel), layer["stride"])
+                case "flatten":
+                    return torch.nn.Flatten()
+                case "activation":
+                    return functions[layer["function"]]()
+                case "dropout":
+                    return torch.nn.Dropout(layer["probability"])
+            raise RushesError(f"{self.agent} has a layer {layer['type']}, which this package does not know")
+
+        network = torch.nn.Sequential(*(made(*numbered) for numbered in enumerate(self.layers)))
+        network.to(torch.float64 if self.tensors["0.weight"].dtype == np.float64 else torch.float32)
+        # Others, such as the statistics of a normaliser and a critic's, have names that start with a word.
+        learned = {name: torch.tensor(tensor) for name, tensor in self.tensors.items() if name[0].isdigit()}
+        network.load_state_dict(learned)
+        if self._convolutional:
+            space = self.observation_space
+            network.register_forward_pre_hook(lambda _, rows: _picture(rows[0], space))
+        return network.eval()
+
+    @property
+    def _convolutional(self) -> bool:
+        return self.layers[0]["type"] == "convolution"
+
+    def _shaped(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return rows.reshape(len(rows), *self.action_space.shape)
+
+    def __repr__(self) -> str:
+        return f"<Policy of {self.agent}: {self.observation_space} → {self.action_space}>"
+
+
+def _divisor(space: spaces.Space) -> NDArray[np.float32]:
+    """What the numbers of a flat observation are divided by: bytes by 255."""
+    match space:
+        case spaces.Dict():
+            return np.concatenate([_divisor(part) for part in space.values()])
+        case spaces.Tuple():
+            return np.concatenate([_divisor(part) for part in space])
+        case _:
+            return np.full(spaces.flatdim(space), 255.0 if space.dtype == np.uint8 and isinstance(space, spaces.Box) else 1.0, np.float32)
+
+
+def _picture(rows: Any, space: spaces.Space) -> Any:
+    """Rows of arrays or tensors as pictures with channels first; a last dimension of 1, 3 or 4 is the channels."""
+    shape = space.shape
+    assert shape is not None
+    match shape:
+        case (height, width):
+            return rows.reshape(-1, 1, height, width)
+        case (*frames, height, width, channels) if len(shape) <= 4 and channels in (1, 3, 4):
+            array = rows.reshape(-1, math.prod(frames), height, width, channels)
+            return array.swapaxes(3, 4).swapaxes(2, 3).reshape(-1, math.prod(frames) * channels, height, width)
+        case (*channels, height, width):
+            return rows.reshape(-1, math.prod(channels), height, width)
+    raise RushesError(f"convolutions look at pictures, and {space} is none")
+
+
+def _read(path: pathlib.Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a safetensors file: the length of the header in 8 bytes, the header, the numbers."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    types = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+    return {
+        name: np.frombuffer(data[start + at["data_offsets"][0] : start + at["data_offsets"][1]], types[at["dtype"]])
+        .reshape(at["shape"])
+        .copy()
+        for name, at in header.items()
+        if name != "__metadata__" and at["dtype"] in types
+    }
+
+
+def load_policy(path: str | pathlib.Path, agent: str | None = None, *, trust: bool = False) -> Policy:
+    """The learned policy in a policy.safetensors, or of a trial's or a run's directory.
+
+    Args:
+        path: The file or the directory.
+        agent: Of a run: the agent, or AGENT/SEED; by default the only one, and its first seed.
+        trust: Start the environment's process, where the file names one, although it was not made here.
+
+    Raises:
+        RushesError: With the program's message, if there is none, or it is no network: random and hard-coded policies,
+            tables and planners.
+    """
+    arguments = [str(path), *([] if agent is None else [agent]), *["--trust"] * trust]
+    described = json.loads(ask("play", *arguments, "--network", "--json"))
+    if described["readout"] is None:
+        raise RushesError(f"{path} needs an engine that the program is without: `rushes doctor` says how to add it")
+    tensors = {} if described["file"] is None else _read(pathlib.Path(described["file"]))
+    if "0.weight" not in tensors:
+        raise RushesError(f"{path} has checkpoints alone: its training is not over, and `rushes run --resume=RUN` goes on with it")
+    return Policy(described, tensors)
