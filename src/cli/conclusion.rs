@@ -40,7 +40,9 @@ pub(super) fn text(conclusion: &Conclusion, next: &[(String, &str)]) -> String {
             let _ = writeln!(text, "  and of {} more", format::plural(more, "trial"));
         }
     }
-    let _ = writeln!(text, "\n{}", Tone::Strong.paint("next"));
+    if !next.is_empty() {
+        let _ = writeln!(text, "\n{}", Tone::Strong.paint("next"));
+    }
     for (command, what) in next {
         let _ = writeln!(
             text,

@@ -1,6 +1,8 @@
 //! `rushes import PATH…`: a run made of what other programs left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
 
 use super::{check, conclusion, run};
 use crate::console::{self, printable};
@@ -140,7 +142,15 @@ fn shown(found: &Found) -> String {
 
 /// The files of a training, and who wrote them.
 fn sources(training: &Training) -> String {
-    let files: Vec<String> = training.files.iter().map(|file| file.display().to_string()).collect();
+    let mut folders: IndexMap<&Path, Vec<String>> = IndexMap::new();
+    for file in &training.files {
+        let (folder, name) = (file.parent().unwrap_or(Path::new("")), file.file_name());
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
+        folders.entry(folder).or_default().push(name);
+    }
+    let files: Vec<String> = (folders.iter())
+        .map(|(folder, names)| format!("{}/: {}", folder.display(), names.join(", ")))
+        .collect();
     let programs: Vec<&str> = training.programs.iter().copied().collect();
-    format!("  {} ({})\n", printable(&files.join(", ")), programs.join(", "))
+    format!("  {} ({})\n", printable(&files.join("; ")), programs.join(", "))
 }

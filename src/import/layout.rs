@@ -121,6 +121,12 @@ static CLEANRL: LazyLock<Regex> =
 /// RL Baselines3 Zoo's folders: environment and the number of the run.
 static ZOO: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^(?P<environment>[A-Za-z][\w.-]*-v\d+)_(?P<seed>\d{1,19})$"));
+/// Ray Tune's: algorithm, environment, the trial's id and number, what was sampled.
+static TUNE: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"^(?P<agent>.+?)_(?P<environment>[A-Za-z][\w.-]*-v\d+)_[0-9a-f]{5,8}_(?P<seed>\d{5})(?:_.*)?$",
+    )
+});
 /// Gymnasium's ids.
 static ENVIRONMENT: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^(?P<environment>[A-Za-z][\w.-]*-v\d+)$"));
@@ -141,7 +147,7 @@ fn known(folders: &[&str]) -> Labels {
     let mut labels = Labels::default();
     let mut around = Vec::new();
     for name in folders.iter().rev() {
-        if let Some(found) = CLEANRL.captures(name) {
+        if let Some(found) = CLEANRL.captures(name).or_else(|| TUNE.captures(name)) {
             return Labels::of(&found);
         }
         if let Some(found) = ENVIRONMENT.captures(name) {
@@ -197,6 +203,10 @@ mod tests {
             (
                 "runs/CartPole-v1__ppo__1__1700000000/events.out.tfevents.17",
                 labels("CartPole-v1", "ppo", Some(1)),
+            ),
+            (
+                "PPO/PPO_CartPole-v1_982a3_00002_2_seed=3_2026-11-27_17-48-08/result.json",
+                labels("CartPole-v1", "PPO", Some(2)),
             ),
             ("monitor.csv", labels("", "", None)),
         ] {

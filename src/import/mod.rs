@@ -151,6 +151,8 @@ impl LeftOut {
 struct Piece {
     kind: Kind,
     path: PathBuf,
+    /// What its path may mean, where the file does not tell.
+    of_path: Labels,
     source: Source,
 }
 
@@ -234,18 +236,22 @@ fn look(
         if sources.is_empty() {
             left_out.add("they have no returns that are known by name", [path.to_owned()]);
         }
-        for source in sources {
-            // What the user says comes first, then the file, then what a path may mean.
-            let labels = match layout {
-                Layout::Pattern(_) => of_path.clone().or(source.labels.clone()),
-                Layout::Known => source.labels.clone().or(of_path.clone()),
-            };
-            pieces.push(Piece { kind, path: path.to_owned(), source: Source { labels, ..source } });
+        for mut source in sources {
+            let mut of_path = of_path.clone();
+            if matches!(layout, Layout::Pattern(_)) {
+                // What the user says comes before what the file does.
+                source.labels = std::mem::take(&mut of_path).or(source.labels);
+            }
+            pieces.push(Piece { kind, path: path.to_owned(), of_path, source });
         }
     }
     let nothing = matches!(layout, Layout::Pattern(_)) && pieces.len() == before;
     anyhow::ensure!(!nothing, "no file with returns below {} fits the pattern", root.display());
     Ok(())
+}
+
+fn folder(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// The name of a file or folder, `.` included.
@@ -262,6 +268,22 @@ fn label(
     request: &Request,
     name: &str,
 ) -> anyhow::Result<()> {
+    // What one file tells, it tells of all files in its folder that are of one training.
+    let mut trainings: HashMap<&Path, usize> = HashMap::new();
+    for piece in pieces.iter() {
+        *trainings.entry(&piece.path).or_default() += 1;
+    }
+    let whole: Vec<bool> = pieces.iter().map(|piece| trainings[&*piece.path] == 1).collect();
+    let mut of_folder: HashMap<PathBuf, Labels> = HashMap::new();
+    for (piece, _) in pieces.iter().zip(&whole).filter(|(_, whole)| **whole) {
+        let folder = of_folder.entry(folder(&piece.path)).or_default();
+        *folder = std::mem::take(folder).or(piece.source.labels.clone());
+    }
+    for (piece, whole) in pieces.iter_mut().zip(whole) {
+        let around = of_folder.get(&folder(&piece.path)).filter(|_| whole).cloned();
+        let told = std::mem::take(&mut piece.source.labels).or(around.unwrap_or_default());
+        piece.source.labels = told.or(std::mem::take(&mut piece.of_path));
+    }
     for labels in pieces
         .iter_mut()
         .map(|piece| &mut piece.source.labels)

@@ -10,6 +10,7 @@
 //! or writes its report again comes to the same verdict. The rule, its assumptions and how to read the verdicts: `docs/check.md`.
 
 mod check;
+mod comparison;
 mod junit;
 mod markdown;
 mod numbers;
@@ -20,10 +21,8 @@ mod test;
 mod text;
 mod welch;
 
-pub use check::{
-    Comparison, Decision, Evidence, Look, Side, Verdict, comparable, decide, decide_run,
-    decide_run_by, has_answer,
-};
+pub use check::{Decision, Look, comparable, decide, decide_run, decide_run_by, has_answer};
+pub use comparison::{Comparison, Evidence, Side, Verdict};
 pub use junit::junit;
 pub use markdown::{Surroundings, markdown};
 pub use numbers::{percent, signed_percent};

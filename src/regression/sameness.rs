@@ -7,7 +7,7 @@
 //! their number needs no correction (an intersection-union test: Berger, Technometrics 24, 1982). *Different* is what is
 //! proven to differ by more than is tolerated, in either direction, at one error rate over all comparisons.
 
-use super::check::{Comparison, Evidence, ROUNDING, Side, Verdict, seeds_needed};
+use super::comparison::{Comparison, Evidence, ROUNDING, Side, Verdict, seeds_needed};
 use super::numbers::{number, percent};
 use super::permutation::{Effort, Splits};
 use super::test::{Test, residuals, simulate};

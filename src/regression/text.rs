@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::check::Side;
 use super::numbers::{number, percent, signed_percent};
-use super::{Comparison, Decision, Verdict};
+use super::{Comparison, Decision, Side, Verdict};
 use crate::experiment::Question;
 use crate::format;
 

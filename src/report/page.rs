@@ -183,10 +183,12 @@ fn slate(report: &Report) -> Vec<Vec<Fact>> {
         }
         facts.push(Fact::new("Trials", trials));
         if let Some(info) = &run.info {
-            facts.push(Fact::new(
-                "Started",
-                info.started.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-            ));
+            let started = info.started.strftime("%Y-%m-%d %H:%M UTC").to_string();
+            if run.plan.is_imported() {
+                facts.push(Fact::new("Imported", started));
+                return facts;
+            }
+            facts.push(Fact::new("Started", started));
             let took =
                 info.finished.map(|finished| (finished - info.started).total(jiff::Unit::Second));
             facts.push(Fact::new(

@@ -189,3 +189,57 @@ fn a_failed_trial_keeps_its_exit_code() {
     assert_eq!(code(&failed), 1, "{}", stderr(&failed));
     assert!(ends(&failed).1.starts_with("verdict: inconclusive"), "{}", ends(&failed).1);
 }
+
+/// The seeds of a run's trials, and the gate's look that they are for.
+fn looked_at(run: &Path) -> (usize, u64) {
+    let plan: Value = serde_json::from_str(&read(&run.join("plan.json"))).expect("a plan");
+    let trials = plan["trials"].as_array().expect("trials").len();
+    // The random agent and the rule.
+    (trials / 2, plan["looks"].as_u64().unwrap_or(0))
+}
+
+#[test]
+fn seeds_are_added_until_the_gate_has_its_answer() {
+    let place = Place::new();
+    let needed = r#"seeds={"at_least":3,"at_most":8}"#;
+    // Whatever is not checked takes all of them.
+    assert_eq!(code(&place.run(&["--output", "all", "--set", needed])), 0);
+    assert_eq!(looked_at(&place.path("all/gated/latest")), (8, 0));
+
+    // So large a drop would have been seen by three seeds.
+    let clear = ["--set", "check.drop=10", "--set", "check.range=20"];
+    let first = place.check(&[&["--output", "clear", "--set", needed][..], &clear].concat());
+    assert_eq!(code(&first), 0, "{}", stderr(&first));
+    assert_eq!(looked_at(&place.path("clear/gated/latest")), (3, 1));
+    let text = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert!(text.contains("look 1 of at most 3, at 3 of at most 8 seeds"), "{text}");
+
+    // So small a one is not seen by eight.
+    let open = ["--set", "check.margin=0", "--set", "check.drop=0.001"];
+    let last = place.check(&[&["--output", "open", "--set", needed][..], &open].concat());
+    assert_eq!(code(&last), 2, "{}", stderr(&last));
+    let run = place.path("open/gated/latest");
+    assert_eq!(looked_at(&run), (8, 3));
+    let text = String::from_utf8_lossy(&last.stdout).into_owned();
+    assert!(text.contains("look 3 of at most 3, at 8 of at most 8 seeds"), "{text}");
+
+    // A run that was interrupted at its second look goes on there, and comes to the same.
+    let path = run.canonicalize().expect("a run");
+    let plan = std::fs::read(path.join("plan.json")).expect("a plan");
+    let mut before: Value = serde_json::from_slice(&plan).expect("JSON");
+    before["looks"] = json!(2);
+    let seen = |trial: &Value| trial["seed"].as_u64().expect("a seed") < 6;
+    before["trials"].as_array_mut().expect("trials").retain(seen);
+    std::fs::write(path.join("plan.json"), before.to_string()).expect("a writable file");
+    let lost = path.join("trials/random--s5/result.json");
+    std::fs::remove_file(&lost).expect("a result");
+    let resumed = place.rushes(&["run", &format!("--resume={}", path.display())]);
+    assert_eq!(code(&resumed), 2, "{}", stderr(&resumed));
+    assert!(lost.is_file());
+    let after: Value = serde_json::from_str(&read(&path.join("plan.json"))).expect("JSON");
+    assert_eq!(after, serde_json::from_slice::<Value>(&plan).expect("JSON"));
+
+    let refused = place.run(&["--set", r#"seeds={"at_least":9,"at_most":8}"#]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("at_least"), "{}", stderr(&refused));
+}

@@ -57,9 +57,9 @@ fn logs_of_stable_baselines_become_a_run() {
     assert_eq!((ppo.name.as_str(), ppo.policy, ppo.learns), ("ppo", PolicyKind::Imported, true));
     assert_eq!(ppo.seeds.iter().map(|seed| seed.seed).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     let first = &ppo.seeds[0];
-    // EvalCallback played five episodes, sixteen times.
+    // EvalCallback played five episodes, eight times.
     assert_eq!((first.final_returns.len(), first.final_lengths.len()), (5, 5));
-    assert_eq!(first.evaluations.len(), 16);
+    assert_eq!(first.evaluations.len(), 8);
     // Two copies of the environment were monitored.
     let header = std::fs::read_to_string(data("sb3/ppo/0/0.monitor.csv")).expect("a monitor");
     let other = std::fs::read_to_string(data("sb3/ppo/0/1.monitor.csv")).expect("another");
@@ -121,6 +121,22 @@ fn cleanrls_event_files_are_told_by_their_names() {
     let last = *played.iter().min().expect("seeds") as usize / 10;
     assert!(ppo.seeds.iter().all(|seed| seed.final_returns.len() == last), "{played:?}");
     assert!(ppo.seeds.iter().all(|seed| seed.training_seconds > 0.0));
+}
+
+/// RLlib tells means, its file the environment and the seed; what TensorBoard has of the same training is not read.
+#[test]
+fn rllibs_results_are_means() {
+    let folder = folder();
+    let (run, summary) = import(folder.path(), "rllib", &[&data("rllib")]);
+    assert_eq!(summary.environment, "CartPole-v1");
+    let [ppo] = &summary.agents[..] else { panic!("one agent") };
+    assert_eq!((ppo.name.as_str(), ppo.curve_window), ("PPO", 1));
+    assert_eq!(ppo.seeds.iter().map(|seed| seed.seed).collect::<Vec<_>>(), [1, 2, 3]);
+    let first = &ppo.seeds[0];
+    assert_eq!((first.progress.steps, first.curve.len(), first.evaluations.len()), (8_000, 8, 4));
+    assert_eq!(first.final_returns.len(), 1, "the mean of the last evaluation");
+    let page = std::fs::read_to_string(run.report()).expect("a page");
+    assert!(page.contains("training returns are means over episodes"));
 }
 
 /// Writes a file below `folder`.

@@ -74,7 +74,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
 /// Whether `record` is the last of the table.
 fn reader_is_done(table: &str, record: &csv::StringRecord) -> bool {
     let begins = record.position().map_or(0, csv::Position::byte) as usize;
-    table.get(begins..).is_some_and(|rest| !rest.trim_end().contains('\n'))
+    table.get(begins..).is_some_and(|rest| !rest.trim().contains('\n'))
 }
 
 /// Makes one training of those of several copies of an environment: episodes in the order in which they ended, steps over

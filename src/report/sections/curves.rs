@@ -71,9 +71,12 @@ impl Section for Curves {
         let evaluation = Plot {
             id: "evaluation-return".into(),
             title: "Evaluation return during training".into(),
-            caption: "Each point is the mean return of one evaluation; all of them play the same episodes, but those \
-                      before and after training others, which the table of the evaluation is about."
-                .into(),
+            caption: match report.runs.iter().any(|run| run.plan.is_imported()) {
+                true => "Each point is the mean return of one evaluation.".into(),
+                false => "Each point is the mean return of one evaluation; all of them play the same episodes, but \
+                          those before and after training others, which the table of the evaluation is about."
+                    .into(),
+            },
             ..Plot::default()
         };
         let evaluation = figure(

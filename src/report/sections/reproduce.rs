@@ -19,7 +19,10 @@ impl Section for Reproduce {
         "Reproduce"
     }
 
-    fn lead(&self, _: &Report) -> String {
+    fn lead(&self, report: &Report) -> String {
+        if report.wholes.iter().all(|run| run.plan.is_imported()) {
+            return "Other programs trained; this is what their logs were read by.".into();
+        }
         "The same experiment, seeds and build give the same numbers; only times differ.".into()
     }
 

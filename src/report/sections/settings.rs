@@ -29,7 +29,9 @@ impl Section for Settings {
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
         let mut blocks = Vec::new();
-        for (index, run) in report.runs.iter().enumerate() {
+        // What other programs were told, their logs do not say.
+        let ours = report.runs.iter().enumerate().filter(|(_, run)| !run.plan.is_imported());
+        for (index, run) in ours {
             let place = report.place(index).map_or(String::new(), |place| format!("{place}, "));
             let of_whole = report.is_first_part(index);
             if let Some(info) =
