@@ -201,37 +201,37 @@ fn looked_at(run: &Path) -> (usize, u64) {
 #[test]
 fn seeds_are_added_until_the_gate_has_its_answer() {
     let place = Place::new();
-    let needed = r#"seeds={"at_least":3,"at_most":8}"#;
+    let needed = r#"seeds={"at_least":4,"at_most":8}"#;
     // Whatever is not checked takes all of them.
     assert_eq!(code(&place.run(&["--output", "all", "--set", needed])), 0);
     assert_eq!(looked_at(&place.path("all/gated/latest")), (8, 0));
 
-    // So large a drop would have been seen by three seeds.
+    // So large a drop would have been seen by four seeds.
     let clear = ["--set", "check.drop=10", "--set", "check.range=20"];
     let first = place.check(&[&["--output", "clear", "--set", needed][..], &clear].concat());
     assert_eq!(code(&first), 0, "{}", stderr(&first));
-    assert_eq!(looked_at(&place.path("clear/gated/latest")), (3, 1));
+    assert_eq!(looked_at(&place.path("clear/gated/latest")), (4, 1));
     let text = String::from_utf8_lossy(&first.stdout).into_owned();
-    assert!(text.contains("look 1 of at most 3, at 3 of at most 8 seeds"), "{text}");
+    assert!(text.contains("look 1 of at most 2, at 4 of at most 8 seeds"), "{text}");
 
     // So small a one is not seen by eight.
     let open = ["--set", "check.margin=0", "--set", "check.drop=0.001"];
     let last = place.check(&[&["--output", "open", "--set", needed][..], &open].concat());
     assert_eq!(code(&last), 2, "{}", stderr(&last));
     let run = place.path("open/gated/latest");
-    assert_eq!(looked_at(&run), (8, 3));
+    assert_eq!(looked_at(&run), (8, 2));
     let text = String::from_utf8_lossy(&last.stdout).into_owned();
-    assert!(text.contains("look 3 of at most 3, at 8 of at most 8 seeds"), "{text}");
+    assert!(text.contains("look 2 of at most 2, at 8 of at most 8 seeds"), "{text}");
 
-    // A run that was interrupted at its second look goes on there, and comes to the same.
+    // A run that was interrupted at its first look goes on there, and comes to the same.
     let path = run.canonicalize().expect("a run");
     let plan = std::fs::read(path.join("plan.json")).expect("a plan");
     let mut before: Value = serde_json::from_slice(&plan).expect("JSON");
-    before["looks"] = json!(2);
-    let seen = |trial: &Value| trial["seed"].as_u64().expect("a seed") < 6;
+    before["looks"] = json!(1);
+    let seen = |trial: &Value| trial["seed"].as_u64().expect("a seed") < 4;
     before["trials"].as_array_mut().expect("trials").retain(seen);
     std::fs::write(path.join("plan.json"), before.to_string()).expect("a writable file");
-    let lost = path.join("trials/random--s5/result.json");
+    let lost = path.join("trials/random--s3/result.json");
     std::fs::remove_file(&lost).expect("a result");
     let resumed = place.rushes(&["run", &format!("--resume={}", path.display())]);
     assert_eq!(code(&resumed), 2, "{}", stderr(&resumed));
