@@ -1,20 +1,19 @@
 //! `rushes import PATH…`: a run made of what other programs left.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indexmap::IndexMap;
 
-use super::{check, conclusion, run};
+use super::making::Making;
+use super::run;
 use crate::console::{self, printable};
 use crate::exit::Exit;
+use crate::format;
 use crate::import::{self, Found, Imported, Request, Training};
-use crate::regression::{self, Scores};
-use crate::{format, report};
 
 /// Make a run of what other programs left, so that reports, comparisons, baselines and checks work on it: the logs of
 /// Stable-Baselines3, CleanRL and RLlib, TensorBoard's event files, exports of Weights & Biases, and tables.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("verdict").args(["junit", "markdown"]).multiple(true).requires("check"))]
 pub(super) struct Args {
     /// Folders or files. Which agent and seed a file is of is told by its path: by the layouts that programs use, or by a
     /// pattern such as 'logs/{agent}/{seed}' or 'runs/{environment}__{agent}__{seed}__*'.
@@ -42,21 +41,14 @@ pub(super) struct Args {
     /// What the experiment is called; the folder's name by default.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Where the run is written, as OUTPUT/NAME/RUN.
-    #[arg(long, default_value = "output", value_name = "DIR")]
-    output: PathBuf,
     /// What to call the run in reports, comparisons and the history.
     #[arg(long, value_name = "TEXT", value_parser = run::label)]
     label: Option<String>,
-    /// Check the run against a baseline, or against another run, print the verdict and put it into the report; the exit
-    /// code is that of `rushes check`.
-    #[arg(long, value_name = "BASELINE")]
-    check: Option<PathBuf>,
     /// Ask whether the run learns the same as the baseline, not whether it is worse.
     #[arg(long, requires = "check")]
     same: bool,
     #[command(flatten)]
-    files: check::Files,
+    making: Making,
 }
 
 /// Shows what was found, writes the run and prints where its report is.
@@ -65,7 +57,6 @@ pub(super) struct Args {
 /// Fails if a file is not what its name says, nothing is found or it cannot be told which training a file is of: nothing is
 /// written then.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    args.files.have_room()?;
     let request = Request {
         paths: args.paths.clone(),
         agent: args.agent.clone(),
@@ -79,27 +70,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     for note in &found.notes {
         console::message(format_args!("note: {}", printable(note)));
     }
-    let baseline = args.check.as_deref().map(Scores::of_file_or_run).transpose()?;
     let plan = found.plan(args.name.as_deref(), args.same)?;
-    if let Some(baseline) = &baseline {
-        regression::comparable(baseline, &plan.experiment.task())?;
-    }
+    let baseline = args.making.baseline(&plan.experiment.task())?;
     if args.dry_run {
         return Ok(Exit::Success);
     }
-    let Imported { dir, warnings } = import::write(&found, plan, &args.output, args.label.clone())?;
-    for warning in warnings {
-        console::message(format_args!("warning: {warning}"));
-    }
-    if let Some(baseline) = &baseline {
-        baseline.write(&dir.baseline())?;
-    }
-    let (report, conclusion) = report::conclude(&dir)?;
-    let next = run::next(None, &dir, &dir.plan()?, true);
-    console::styled(&conclusion::text(&conclusion, &next));
-    let (verdict, exit) = args.files.verdict(args.check.as_deref(), &dir)?;
-    console::print(format!("{}{verdict}", report.display()))?;
-    Ok(exit)
+    let Imported { dir, warnings } =
+        import::write(&found, plan, &args.making.output, args.label.clone())?;
+    args.making.conclude(&dir, baseline.as_ref(), &warnings, 0)
 }
 
 /// A line for each training, and one for each of its files.
@@ -124,14 +102,9 @@ fn shown(found: &Found) -> String {
             format!("{score} ({of})"),
         ]);
     }
-    let width =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(printable(line.trim_end()).as_ref());
+    for (index, line) in format::aligned(&rows).iter().enumerate() {
+        text.push_str(printable(line).as_ref());
         text.push('\n');
         if let Some(training) = index.checked_sub(1).map(|place| &found.trainings[place]) {
             text.push_str(&sources(training));

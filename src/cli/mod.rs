@@ -26,6 +26,7 @@ mod envs;
 mod export;
 mod history;
 mod import;
+mod making;
 mod man;
 mod merge;
 mod play;
@@ -154,10 +155,10 @@ pub fn main_with(registry: Registry) -> ExitCode {
             None => error,
         },
     };
-    console::message(format_args!("error: {error:#}"));
-    if is_one_of(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded], &error) {
-        console::message("what was written is whole; make room there and go on");
-    }
+    // On one line: whoever shows a trial's last words shows the last one.
+    let full = is_one_of(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded], &error);
+    let hint = if full { "; make room there and go on" } else { "" };
+    console::message(format_args!("error: {error:#}{hint}"));
     if error.is::<Busy>() { Exit::Busy } else { Exit::Input }.into()
 }
 

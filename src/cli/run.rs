@@ -67,7 +67,7 @@ pub(super) struct Args {
     /// Go on with an interrupted run: the latest one of the experiment file, or the one in this directory.
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     resume: Option<Option<PathBuf>>,
-    /// Check the run against a baseline in the end, print the verdict and put it into the report; the exit code is
+    /// Check the run against a baseline, or another run, in the end, print the verdict and put it into the report; the exit code is
     /// that of `rushes check`, unless trials failed.
     #[arg(long, value_name = "BASELINE")]
     check: Option<PathBuf>,
@@ -156,7 +156,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         }
     }
     args.files.have_room()?;
-    let baseline = args.check.as_deref().map(Scores::read).transpose()?;
+    let baseline = args.check.as_deref().map(Scores::of_file_or_run).transpose()?;
     if let Some(baseline) = &baseline {
         regression::comparable(baseline, &spec.task())?;
     }

@@ -188,6 +188,14 @@ pub struct AgentSpec {
     pub environments: IndexMap<String, Value>,
 }
 
+/// The training episodes that a point of a curve averages over.
+const WINDOW: usize = 100;
+
+/// The same in a training of so many episodes: a tenth of a shorter one.
+pub fn window(episodes: usize) -> usize {
+    (episodes / 10).clamp(1, WINDOW)
+}
+
 impl AgentSpec {
     /// How long it is trained; nothing for an agent that does not learn.
     pub fn schedule(&self) -> Option<&ScheduleSpec> {
@@ -205,14 +213,13 @@ impl AgentSpec {
     /// The episodes that a point of this agent's curve of training returns averages over: what its stop
     /// rule looks at, else 100, else a tenth of a shorter schedule.
     pub fn return_window(&self) -> usize {
-        const WINDOW: usize = 100;
         if let Some(imported) = &self.imported {
             return imported.window;
         }
         let Some(schedule) = self.schedule() else { return WINDOW };
         match (&schedule.stop, schedule.episodes) {
             (Some(stop), _) if stop.mean_return.is_some() => stop.window,
-            (_, Some(episodes)) => WINDOW.min((episodes as usize / 10).max(1)),
+            (_, Some(episodes)) => window(episodes as usize),
             _ => WINDOW,
         }
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use walkdir::WalkDir;
 
-use crate::experiment::FinalScore;
+use crate::experiment::{FinalScore, window};
 use crate::format;
 use crate::stats;
 
@@ -440,20 +440,7 @@ fn joined(kind: Kind, mut sources: Vec<Source>, paths: &[PathBuf]) -> anyhow::Re
         // A program that goes on, or learns again, begins a new one.
         Kind::EventFile => {
             sources.sort_by(|a, b| a.started.unwrap_or(0.0).total_cmp(&b.started.unwrap_or(0.0)));
-            let first = sources.first().and_then(|source| source.started).unwrap_or(0.0);
-            let mut whole = Source::default();
-            for source in sources {
-                let later = source.started.unwrap_or(first) - first;
-                whole.episodes.extend(source.episodes.into_iter().map(|episode| Episode {
-                    seconds: episode.seconds.map(|seconds| seconds + later),
-                    ..episode
-                }));
-                whole.evaluations.extend(source.evaluations);
-                whole.notes.extend(source.notes);
-                (whole.program, whole.labels, whole.means) =
-                    (source.program, source.labels, source.means);
-            }
-            Ok(Source { started: Some(first), ..whole })
+            Source::joined(sources).context("a file was read")
         }
         _ => {
             anyhow::ensure!(
@@ -520,11 +507,6 @@ fn choose_scores(trainings: &mut [Training], last: Option<usize>) {
             training.score = score;
         }
     }
-}
-
-/// How many returns stand for where a training of so many is: 100, or a tenth of fewer than a thousand.
-fn window(returns: usize) -> usize {
-    (returns / 10).clamp(1, 100)
 }
 
 /// Gives films to the trainings that their paths name.

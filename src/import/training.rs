@@ -21,6 +21,28 @@ pub(super) struct Source {
     pub(super) notes: Vec<String>,
 }
 
+impl Source {
+    /// Several files of one training as one, one after another; seconds count from when the first one was begun. Nothing
+    /// where there are none.
+    pub(super) fn joined(sources: Vec<Self>) -> Option<Self> {
+        let begun = sources.iter().filter_map(|source| source.started).reduce(f64::min);
+        let mut sources = sources.into_iter().map(|mut source| {
+            let later = source.started.zip(begun).map_or(0.0, |(own, first)| own - first);
+            for seconds in source.episodes.iter_mut().filter_map(|e| e.seconds.as_mut()) {
+                *seconds += later;
+            }
+            source
+        });
+        let mut whole = sources.next()?;
+        for source in sources {
+            whole.episodes.extend(source.episodes);
+            whole.evaluations.extend(source.evaluations);
+            whole.notes.extend(source.notes);
+        }
+        Some(Self { started: begun, ..whole })
+    }
+}
+
 /// A training episode, or a mean over several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Episode {

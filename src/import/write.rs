@@ -8,18 +8,17 @@ use fs_err as fs;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Found, Training, films, window};
+use super::{Found, Training, films};
 use crate::experiment::{
     AgentSpec, CheckSpec, EnvironmentSpec, FinalScore, ImportedSpec, Plan, Question, RecordingSpec,
-    ScheduleSpec, Seeds, Spec, TrialPlan, plain,
+    ScheduleSpec, Seeds, Spec, TrialPlan, plain, window,
 };
-use crate::history::History;
 use crate::policy::PolicySpec;
 use crate::record::{
     Evaluation, Event, FORMAT_VERSION, Progress, Record, RunInfo, RunStatus, TakeRecord,
     TrialResult, plain_name,
 };
-use crate::results::RunData;
+use crate::run::close_whole;
 use crate::store::{RunDir, TrialDir};
 
 /// A run that was made of other programs' files.
@@ -54,13 +53,7 @@ pub fn write(
         let _ = fs::remove_dir_all(dir.path());
         return Err(error);
     }
-    warnings.extend(dir.mark_latest().err().map(|error| format!("{error:#}")));
-    let results = RunData::read(&dir)?;
-    results.write()?;
-    let recorded =
-        History::open(&dir.output()).and_then(|mut history| history.record(&results.summary));
-    warnings
-        .extend(recorded.err().map(|error| format!("this run is not in the history: {error:#}")));
+    warnings.extend(close_whole(&dir)?);
     Ok(Imported { dir, warnings })
 }
 

@@ -139,16 +139,17 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
     let (mut comparisons, tests) = prove(baseline, run, rule)?;
     let alpha = rule.error_rate / tests.max(1) as f64;
     for comparison in &mut comparisons {
-        match rule.question {
-            Question::Worse => comparison.settle_worse(rule, alpha),
-            Question::Same => comparison.settle_sameness(rule),
-        }
-        let of_sameness = match rule.question {
-            Question::Worse => None,
-            Question::Same => sameness::explain(comparison, rule),
+        comparison.explanation = match rule.question {
+            Question::Worse => {
+                comparison.settle_worse(rule, alpha);
+                explain(comparison, run, rule)
+            }
+            Question::Same => {
+                comparison.settle_sameness(rule);
+                let own = sameness::explain(comparison, rule);
+                own.unwrap_or_else(|| explain(comparison, run, rule))
+            }
         };
-        let explanation = of_sameness.unwrap_or_else(|| explain(comparison, run, rule));
-        comparison.explanation = explanation;
     }
     Ok(Decision {
         verdict: comparisons.iter().map(|c| c.verdict).max().unwrap_or(Verdict::Inconclusive),

@@ -25,17 +25,9 @@ pub fn text(decision: &Decision) -> String {
             comparison.verdict.word().to_owned(),
         ]);
     }
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = format!("{}\n\n", headline(decision));
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        let _ = writeln!(text, "{}", line.trim_end());
+    for line in format::aligned(&rows) {
+        let _ = writeln!(text, "{line}");
     }
     text.push('\n');
     for comparison in worst_first(decision) {

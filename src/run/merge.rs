@@ -6,10 +6,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 
-use super::{changes, not_recorded};
+use super::{changes, close_whole};
 use crate::experiment::{Plan, Shard};
 use crate::record::{RunInfo, RunStatus};
-use crate::results::RunData;
 use crate::runner::over;
 use crate::store::RunDir;
 
@@ -135,10 +134,7 @@ pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::R
             }
         }
     }
-    warnings.extend(dir.mark_latest().err().map(|error| format!("{error:#}")));
-    let results = RunData::read(&dir)?;
-    results.write()?;
-    warnings.extend(not_recorded(&dir, &results.summary));
+    warnings.extend(close_whole(&dir)?);
     Ok(Merged { dir, failed, warnings })
 }
 

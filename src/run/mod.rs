@@ -211,6 +211,18 @@ impl Run {
     }
 }
 
+/// Closes a run whose trials were all over when it was made: `latest`, its summary, the history. Gives what could not be done
+/// beside the run itself.
+///
+/// # Errors
+/// Fails if a file of the run cannot be read or written.
+pub fn close_whole(dir: &RunDir) -> anyhow::Result<Vec<String>> {
+    let latest = dir.mark_latest().err().map(|error| format!("{error:#}"));
+    let results = RunData::read(dir)?;
+    results.write()?;
+    Ok(latest.into_iter().chain(not_recorded(dir, &results.summary)).collect())
+}
+
 /// Records a run in the history of its output directory; why it is not there, where it cannot.
 fn not_recorded(dir: &RunDir, summary: &Summary) -> Option<String> {
     let recorded = History::open(&dir.output()).and_then(|mut history| history.record(summary));

@@ -79,24 +79,13 @@ fn reader_is_done(table: &str, record: &csv::StringRecord) -> bool {
 
 /// Makes one training of those of several copies of an environment: episodes in the order in which they ended, steps over
 /// all copies, as Stable-Baselines3's `load_results` does.
-pub(in crate::import) fn together(mut sources: Vec<Source>) -> Option<Source> {
-    let begun = sources.iter().filter_map(|source| source.started).reduce(f64::min)?;
-    let mut episodes = Vec::new();
-    let mut notes = Vec::new();
-    for source in &mut sources {
-        let later = source.started.unwrap_or(begun) - begun;
-        episodes.extend(source.episodes.drain(..).map(|episode| Episode {
-            seconds: episode.seconds.map(|seconds| seconds + later),
-            ..episode
-        }));
-        notes.append(&mut source.notes);
-    }
-    episodes.sort_by(|a, b| a.seconds.unwrap_or(0.0).total_cmp(&b.seconds.unwrap_or(0.0)));
+pub(in crate::import) fn together(sources: Vec<Source>) -> Option<Source> {
+    let mut whole = Source::joined(sources)?;
+    whole.episodes.sort_by(|a, b| a.seconds.unwrap_or(0.0).total_cmp(&b.seconds.unwrap_or(0.0)));
     let mut played = 0;
-    for episode in &mut episodes {
+    for episode in &mut whole.episodes {
         played += episode.length.unwrap_or(0);
         episode.steps = played;
     }
-    let first = sources.into_iter().next()?;
-    Some(Source { episodes, notes, started: Some(begun), ..first })
+    Some(whole)
 }
