@@ -1,7 +1,7 @@
 //! Trials on other machines: started by hand, interrupted, in shards, and never two at a time.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -325,6 +325,13 @@ impl FakeSlurm {
         (done.status.code().unwrap(), String::from_utf8_lossy(&done.stderr).into_owned())
     }
 
+    /// Starts [`long`] as its jobs.
+    fn start_long(&self, directory: &Path) -> Child {
+        let local = long(directory, false);
+        let arguments: Vec<&str> = local.get_args().map(|word| word.to_str().unwrap()).collect();
+        self.command(&arguments).spawn().unwrap()
+    }
+
     /// What `scancel` and `scontrol` were called with.
     fn told(&self) -> String {
         std::fs::read_to_string(self.0.path().join("told")).unwrap_or_default()
@@ -372,9 +379,7 @@ fn a_job_that_slurm_forgets_is_cancelled_before_its_trial_is_submitted_again() {
     assert!(start_long(whole.path(), false).wait().unwrap().success());
     let directory = tempfile::tempdir().unwrap();
     let slurm = FakeSlurm::new();
-    let local = long(directory.path(), false);
-    let arguments: Vec<&str> = local.get_args().map(|word| word.to_str().unwrap()).collect();
-    let run = slurm.command(&arguments).spawn().unwrap();
+    let run = slurm.start_long(directory.path());
     wait_for_checkpoint(&trial_of(directory.path()), 2);
     std::fs::write(slurm.0.path().join("forget"), "").unwrap();
     let (code, stderr) = end(run);
@@ -392,9 +397,7 @@ fn a_run_that_is_resumed_finds_its_jobs() {
     assert!(start_long(whole.path(), false).wait().unwrap().success());
     let directory = tempfile::tempdir().unwrap();
     let slurm = FakeSlurm::new();
-    let local = long(directory.path(), false);
-    let arguments: Vec<&str> = local.get_args().map(|word| word.to_str().unwrap()).collect();
-    let mut run = slurm.command(&arguments).spawn().unwrap();
+    let mut run = slurm.start_long(directory.path());
     let trial = trial_of(directory.path());
     wait_for_checkpoint(&trial, 2);
     run.kill().unwrap();
@@ -417,9 +420,7 @@ fn ctrl_c_has_jobs_evaluate_where_they_stand_and_a_second_one_cancels_them() {
     let slurm = FakeSlurm::new();
     for times in [1, 2] {
         let directory = tempfile::tempdir().unwrap();
-        let local = long(directory.path(), false);
-        let arguments: Vec<&str> = local.get_args().map(|word| word.to_str().unwrap()).collect();
-        let run = slurm.command(&arguments).spawn().unwrap();
+        let run = slurm.start_long(directory.path());
         let trial = trial_of(directory.path());
         wait_for_checkpoint(&trial, 2);
         for _ in 0..times {
