@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use walkdir::WalkDir;
 
+use crate::env::names;
 use crate::experiment::{FinalScore, window};
 use crate::format;
 use crate::stats;
@@ -186,6 +187,7 @@ pub fn find(request: &Request) -> anyhow::Result<Found> {
     for piece in pieces {
         groups.entry(piece.source.labels.clone()).or_default().push(piece);
     }
+    refuse_misleading(&groups)?;
     number(&mut groups, &mut films, &mut notes)?;
     let mut trainings = Vec::new();
     for (labels, pieces) in groups {
@@ -320,6 +322,23 @@ fn label(
              pattern",
             piece.path.display()
         );
+    }
+    Ok(())
+}
+
+/// Checks that names are such as an experiment may have: terminals and pages show them.
+fn refuse_misleading(groups: &BTreeMap<Labels, Vec<Piece>>) -> anyhow::Result<()> {
+    for (Labels { environment, agent, .. }, pieces) in groups {
+        let mut told = [agent, environment].into_iter().flatten();
+        let path = pieces.first().map(|piece| piece.path.display().to_string()).unwrap_or_default();
+        if let Some(name) = told.find(|name| name.contains(names::misleads)) {
+            anyhow::bail!(
+                "{}: expected a name without characters that control writing or its direction, found {}; say another \
+                 with --agent or --environment",
+                names::short(&path),
+                names::short(name)
+            );
+        }
     }
     Ok(())
 }

@@ -17,7 +17,9 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
         if summary.agents.iter().all(|agent| agent.seeds.len() == 1) {
             weak.push("one seed: another one may come out otherwise".into());
         }
-        let episodes = seeds().map(|seed| seed.final_returns.len()).filter(|n| *n > 0).min();
+        // Of imported trainings it may not be known how many episodes were played, or they were training's.
+        let evaluated = seeds().filter(|seed| seed.final_lengths.len() == seed.final_returns.len());
+        let episodes = evaluated.map(|seed| seed.final_returns.len()).filter(|n| *n > 0).min();
         if let Some(few) = episodes.filter(|n| *n <= FEW_EPISODES) {
             weak.push(format!("evaluations of only {}", crate::format::plural(few, "episode")));
         }

@@ -137,6 +137,8 @@ fn rllibs_results_are_means() {
     assert_eq!(first.final_returns.len(), 1, "the mean of the last evaluation");
     let page = std::fs::read_to_string(run.report()).expect("a page");
     assert!(page.contains("training returns are means over episodes"));
+    // How many episodes those means are over is not told, so that nobody calls them few.
+    assert!(!page.contains("evaluations of only"));
 }
 
 /// Writes a file below `folder`.
@@ -261,6 +263,9 @@ fn files_that_are_mixed_up_are_not_guessed_at() {
     put(logs.path(), "z/1/t.csv", "step,return\n10,1\n5,1\n");
     let message = refused(here.path(), &[&format!("{root}/z"), "--environment", "X-v0"]);
     assert!(message.contains("steps go back from 10 to 5"), "{message}");
+    put(logs.path(), "v/a\nb/1/t.csv", "step,return\n10,1\n");
+    let message = refused(here.path(), &[&format!("{root}/v"), "--environment", "X-v0"]);
+    assert!(message.contains(r"found a\nb"), "{message}");
     // Names become directories, and words on a page.
     put(logs.path(), "w/1/t.csv", "agent,env,step,return\n../../<b>,../x,10,1\n");
     let (run, summary) = import(here.path(), "hostile", &[&format!("{root}/w")]);
