@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ mod baseline;
 mod check;
 mod completions;
 mod conclusion;
+mod diagnose;
 mod doctor;
 mod element;
 mod encode;
@@ -78,6 +79,7 @@ enum Command {
     Trial(trial::Args),
     Trials(trials::Args),
     Report(report::ReportArgs),
+    Diagnose(diagnose::Args),
     Serve(serve::Args),
     /// Run a command in a process group that ends with standard input (a trial starts its script so).
     #[command(hide = true)]
@@ -112,11 +114,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let help = !error.use_stderr();
-            let _ = error.print();
-            return if help { Exit::Success } else { Exit::Usage }.into();
-        }
+        Err(error) => return no_command(&error).into(),
     };
     let result: anyhow::Result<Exit> = match cli.command {
         Command::Run(args) => run::run(args),
@@ -136,6 +134,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Command::Doctor(doctor::Args {}) => doctor::run(),
         Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(args),
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Guard { command } => guard::run(&command).map(|()| Exit::Success),
         Command::Engines(args) => run::print_engines(&args),
@@ -160,6 +159,26 @@ pub fn main_with(registry: Registry) -> ExitCode {
     let hint = if full { "; make room there and go on" } else { "" };
     console::message(format_args!("error: {error:#}{hint}"));
     if error.is::<Busy>() { Exit::Busy } else { Exit::Input }.into()
+}
+
+/// Prints help or the version, which are asked for, or what is wrong with the command line.
+fn no_command(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        let text = error.render().to_string();
+        // What somebody typed may be of any length; what is short keeps its colours.
+        match console::brief(&text) {
+            short if short == text => drop(error.print()),
+            cut => console::message(cut.trim_end()),
+        }
+        return Exit::Usage;
+    }
+    match error.print().and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            console::message(format_args!("error: failed to write to standard output: {error}"));
+            Exit::Input
+        }
+        _ => Exit::Success,
+    }
 }
 
 /// What every command needs.

@@ -10,8 +10,7 @@ const FEW_EPISODES: usize = 5;
 pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
     let mut weak = Vec::new();
     let seeds = || summary.agents.iter().flat_map(|agent| &agent.seeds);
-    let is_quick = info.is_some_and(|info| info.command.iter().any(|word| word == "--quick"));
-    if is_quick {
+    if info.is_some_and(is_quick) {
         weak.push("a quick run (`--quick`): short trainings of one seed, few episodes".into());
     } else {
         if summary.agents.iter().all(|agent| agent.seeds.len() == 1) {
@@ -32,6 +31,11 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
     }
     weak.extend(ended_early(summary));
     weak
+}
+
+/// Whether the run was one by `--quick`.
+pub fn is_quick(info: &RunInfo) -> bool {
+    info.command.iter().any(|word| word == "--quick")
 }
 
 /// That trainings were shorter than their schedules, where some were: the user ended them, or a schedule was lengthened

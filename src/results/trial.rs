@@ -48,6 +48,8 @@ pub struct Trial {
     pub messages: Vec<String>,
     /// What is missing or damaged.
     pub notes: Vec<String>,
+    /// Training episodes that the time limit ended; of imported trainings not all programs tell.
+    pub truncated: u64,
     /// How far its training has come.
     pub progress: Progress,
     /// Wall-clock seconds of it.
@@ -72,6 +74,11 @@ impl Trial {
     /// What went wrong, where something did.
     pub fn error(&self) -> Option<&str> {
         self.result.as_ref()?.outcome.error()
+    }
+
+    /// What the run's summary says of it.
+    pub fn summary(&self) -> &SeedSummary {
+        &self.summary
     }
 
     /// Whether it has a result and is not to go on.
@@ -191,6 +198,11 @@ impl TrialReader {
             }
         }
         let events = &self.events;
+        if result.as_ref().is_some_and(|result| result.progress != events.progress)
+            && notes.is_empty()
+        {
+            notes.push("events.jsonl does not reach to the end of the training".into());
+        }
         let curve = || events.mean_returns(aims.window);
         let of_sample = plan
             .sample
@@ -222,6 +234,7 @@ impl TrialReader {
             stderr,
             messages,
             notes,
+            truncated: events.truncated,
             progress: events.progress,
             seconds: events.seconds,
             touched,
@@ -259,6 +272,7 @@ struct Events {
     goal: Option<StopRule>,
     training: Curve,
     returns: Curve,
+    truncated: u64,
     evaluations: Curve,
     reached: Option<Reached>,
     goal_reached: Option<Reached>,
@@ -274,7 +288,8 @@ impl Events {
             (self.progress, self.seconds) = (progress, seconds);
             let at = Reached { episodes: progress.episodes, steps: progress.steps, seconds };
             match event {
-                Event::Episode { r#return, .. } => {
+                Event::Episode { r#return, truncated, .. } => {
+                    self.truncated += u64::from(truncated == Some(true));
                     let recent = self.recent.get_or_insert_with(|| MovingMean::new(aims.window));
                     let (mean, whole) = recent.push(r#return);
                     self.training.push(at, mean);

@@ -31,6 +31,7 @@ const ROOMS: &[&str] = &[
     "search",
     "validation",
     "results",
+    "diagnosis",
     "regression",
     "history",
     "export",

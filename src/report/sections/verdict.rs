@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::diagnosis::Diagnosis;
 use crate::format;
 use crate::record::RunStatus;
 use crate::regression;
@@ -86,6 +87,9 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             ));
             tone = if tone == "good" { "mixed" } else { tone };
         }
+        // Where it cannot be read, the page says so elsewhere.
+        let found = Diagnosis::of(run).unwrap_or_default().findings;
+        points.extend(found.iter().map(|finding| format!("{of}{}", finding.sentence())));
         let weak = weak_evidence(&run.summary, run.info.as_ref());
         if !weak.is_empty() {
             points.push(format!("{of}Weak evidence: {}.", weak.join("; ")));
