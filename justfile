@@ -1,8 +1,13 @@
 set positional-arguments
 
 # The program, rebuilt first when its source changed; the first build takes minutes and shows its progress.
+# RUSHES_PROGRAM names one that is built already and is taken as it is: CI has that of its tests, whose dependencies are built
+# with other features, so that this one would be compiled once more.
 quiet := if path_exists("target/release/rushes") == "true" { "--quiet" } else { "" }
-rushes := "cargo run --release --package rushes --features ffmpeg " + quiet + " --"
+built := env("RUSHES_PROGRAM", "")
+rushes := if built == "" { "cargo run --release --package rushes --features ffmpeg " + quiet + " --" } else { quote(built) }
+build := if built == "" { "cargo build --release --package rushes --features ffmpeg " + quiet } else { "true" }
+program := if built == "" { "target/release/rushes" } else { quote(built) }
 
 # An agent with a name of 300 characters, for `just test-browser`.
 long_name := replace_regex("0123456789", ".", "a_name_of_thirty_characters___")
@@ -57,8 +62,8 @@ test *ARGS: _ready _test-tools && test-browser
 test-browser: _ready _test-tools
     @{{ rushes }} run experiments/smoke.json --output target/browser --set {{ quote("agents." + long_name + '={"policy":{"type":"random"}}') }}
     @node tests/browser/report.mjs target/browser/smoke/latest/index.html --screenshots target/browser/screenshots
-    @node tests/browser/live.mjs target/release/rushes --screenshots target/browser/screenshots
-    @node tests/browser/serve.mjs target/release/rushes --screenshots target/browser/screenshots
+    @node tests/browser/live.mjs {{ program }} --screenshots target/browser/screenshots
+    @node tests/browser/serve.mjs {{ program }} --screenshots target/browser/screenshots
 
 # Builds the programs of examples/ outside of this checkout, without libtorch, and tries what they can do.
 test-outside: _ready
@@ -68,28 +73,35 @@ test-outside: _ready
 # runs; takes two minutes.
 test-slurm: _ready
     @./bootstrap --slurm
-    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
-    @tests/slurm/run target/release/rushes
+    @{{ build }}
+    @tests/slurm/run {{ program }}
 
 # The same on a real Ray of two nodes on this machine; takes three minutes.
 test-ray: _ready
     @./bootstrap --ray
-    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
-    @tests/ray/run target/release/rushes
+    @{{ build }}
+    @tests/ray/run {{ program }}
 
 # Tries for minutes what no run should notice: `just torture kills`, `just torture files`; ARGS go to tests/torture/KIND,
 # see its `--help`.
 [no-exit-message]
 torture KIND *ARGS: _ready
-    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
+    @{{ build }}
     @"tests/torture/$@"
 
 # Runs unchanged experiments again on fresh seeds, 100 times each, and counts the gate's false alarms; takes hours, see
 # tests/calibration/run --help.
 [no-exit-message]
 gate-calibration *ARGS: _ready
-    @cargo build --release --package rushes --features ffmpeg {{ quiet }}
+    @{{ build }}
     @tests/calibration/run "$@"
+
+# Plants faults into trainings that learn without them and counts how often `rushes diagnose` names them; takes an hour, see
+# tests/diagnosis/run --help.
+[no-exit-message]
+diagnosis *ARGS: _ready
+    @{{ build }}
+    @tests/diagnosis/run "$@"
 
 # Checks formatting and lints.
 lint: _ready _torch

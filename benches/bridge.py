@@ -76,7 +76,7 @@ def vector(kind, copies, seconds, **options):
 
 
 def bridge(name, copies, seconds):
-    program = ROOT / "target/release/examples/step_rate"
+    program = ROOT / "target/release/examples/bridge_rate"
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     told = subprocess.run([program, sys.executable, name, str(copies), str(seconds)], check=True, capture_output=True,
                           text=True, env=os.environ | {"PYTHONPATH": path})
@@ -107,7 +107,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     args = parser.parse_args()
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "rushes-external", "--example", "step_rate"],
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "rushes-external", "--example", "bridge_rate"],
                    check=True, cwd=ROOT)
     ways = {}
     for copies in (1, 8, 64):

@@ -109,7 +109,12 @@ impl History {
     pub fn open(output: &Path) -> anyhow::Result<Self> {
         fs_err::create_dir_all(output)?;
         let path = store::history(output);
-        Self::open_at(&path, OpenFlags::default()).with_context(|| refused(&path))
+        let open = || {
+            // SQLite would make it 0644 at most, whatever the umask allows a group.
+            fs_err::OpenOptions::new().create(true).append(true).open(&path)?;
+            Self::open_at(&path, OpenFlags::default())
+        };
+        open().with_context(|| refused(&path))
     }
 
     /// Opens the history in `output` to read it, if there is one. Where it cannot be written, it is read as it was when

@@ -700,6 +700,14 @@ pub struct EventLog {
     pub damaged_line: Option<usize>,
 }
 
+impl EventLog {
+    /// Whether it is whole and goes as far as the training that `result` is of.
+    pub fn tells_of(&self, result: &TrialResult) -> bool {
+        let end = self.records.last().map(|record| record.progress).unwrap_or_default();
+        self.damaged_line.is_none() && end == result.progress
+    }
+}
+
 /// How far an event log has been read.
 #[derive(Debug, Clone, Default)]
 pub struct EventCursor {

@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
-    AgentSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan, Sample,
-    ScheduleSpec, ScoreRange, ScoreSpec, Spec, StopSpec, Target, TrainerSpec, Views, part,
+    AgentSpec, CheckSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan,
+    Sample, ScheduleSpec, ScoreRange, ScoreSpec, Spec, StopSpec, Target, TrainerSpec, Views, part,
     repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
@@ -100,6 +100,26 @@ pub fn planned(run: &RunDir, overrides: &[Override]) -> anyhow::Result<Spec> {
         let problems = problems.into_iter().map(|problem| problem.below(&["experiment"]));
         ExperimentError::locate(&file, &text, problems.collect()).into()
     })
+}
+
+/// The gate's rule with some of its fields changed (`check.drop=0.3`), checked as part of an experiment.
+///
+/// # Errors
+/// Fails if something else is to be changed, or with all that is wrong in the rule.
+pub fn rule(rule: &CheckSpec, overrides: &[Override]) -> anyhow::Result<CheckSpec> {
+    let random = json!({ "random": { "policy": { "type": "random" } } });
+    let around =
+        json!({ "name": "check", "environment": { "id": "CartPole-v1" }, "agents": random });
+    let mut changed = around.clone();
+    changed["check"] = serde_json::to_value(rule)?;
+    change(&mut changed, overrides)?;
+    let others = |name: &&String| *name != "check" && changed[*name] != around[*name];
+    if let Some(other) = changed.as_object().and_then(|fields| fields.keys().find(others)) {
+        anyhow::bail!("--set {other}: a check changes fields of the experiment's `check` alone");
+    }
+    let spec = check(&changed)
+        .map_err(|problems| ExperimentError::locate(Path::new("--set"), "", problems))?;
+    Ok(spec.check)
 }
 
 /// The JSON Schema of experiment files, with the algorithms and environments of this process.

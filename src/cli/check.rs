@@ -7,11 +7,12 @@ use indexmap::IndexMap;
 use super::conclusion;
 use crate::console;
 use crate::exit::Exit;
-use crate::experiment::{CheckSpec, Question};
+use crate::experiment::{CheckSpec, Override, Question};
 use crate::format;
 use crate::regression::{self, Decision, Scores, Surroundings, Verdict};
 use crate::results;
 use crate::store::{self, RunDir};
+use crate::validation;
 
 /// Arguments of `rushes check`.
 #[derive(clap::Args)]
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// By how much it may differ and still be the same, as a fraction of the range, in place of `check.same_within`.
     #[arg(long, value_name = "SHARE", requires = "same", value_parser = share)]
     within: Option<f64>,
+    /// Decide by another rule than the experiment's `check`, for example `check.drop=0.3` or `check.range=40`.
+    #[arg(long = "set", value_name = "check.FIELD=VALUE")]
+    overrides: Vec<Override>,
     #[command(flatten)]
     files: Files,
     /// Print the decision as JSON instead of text.
@@ -175,10 +179,13 @@ fn share(written: &str) -> Result<f64, String> {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
     let baseline = Scores::of_file_or_run(&args.baseline)?;
-    let change = |rule: &CheckSpec| CheckSpec {
-        question: if args.same { Question::Same } else { rule.question },
-        same_within: args.within.unwrap_or(rule.same_within),
-        ..rule.clone()
+    let change = |rule: &CheckSpec| {
+        let rule = validation::rule(rule, &args.overrides)?;
+        Ok(CheckSpec {
+            question: if args.same { Question::Same } else { rule.question },
+            same_within: args.within.unwrap_or(rule.same_within),
+            ..rule
+        })
     };
     let decision = regression::decide_run_by(&baseline, &run, &results::summary(&run)?, change)?;
     let (path, baseline) = (args.run.display(), args.baseline.display());
@@ -186,6 +193,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         vec!["check".to_owned(), path.to_string(), "--baseline".into(), baseline.to_string()];
     again.extend(args.same.then(|| "--same".to_owned()));
     again.extend(args.within.map(|within| format!("--within={within}")));
+    again.extend(args.overrides.iter().map(|change| format!("--set={}", change.as_written())));
     args.files.write(&decision, &run, &again)?;
     if args.json {
         console::print(serde_json::to_string_pretty(&decision)?)?;

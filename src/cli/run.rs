@@ -323,12 +323,12 @@ fn cluster_options(args: &Args) -> anyhow::Result<Option<ClusterOptions>> {
 /// that was asked for or the run to go on with is so.
 fn planned(args: &Args, spec: Spec) -> anyhow::Result<Plan> {
     let mut plan = search::plan(spec)?;
-    TrialPattern::check(&args.only, &plan)?;
     let (shard, look) = match resumed(args, &plan.experiment.name)? {
         Some(run) => run.plan().map(|before| (before.shard, before.looks))?,
         None => (args.shard, usize::from(args.check.is_some())),
     };
     plan.at_look(look)?;
+    TrialPattern::check(&args.only, &plan)?;
     match shard {
         Some(shard) => plan.only(shard),
         None => Ok(plan),
@@ -342,7 +342,13 @@ fn resumed(args: &Args, experiment: &str) -> anyhow::Result<Option<RunDir>> {
         Some(Some(run)) => run.clone(),
         Some(None) => RunDir::latest(&args.output, experiment)?,
     };
-    RunDir::open(&run).map(Some)
+    let run = RunDir::open(&run)?;
+    anyhow::ensure!(
+        !run.plan().is_ok_and(|plan| plan.is_imported()),
+        "{} was imported: its trainings ran in other programs; --resume=RUN names another one",
+        run.path().display()
+    );
+    Ok(Some(run))
 }
 
 /// The experiment to run and the file that it stands in.

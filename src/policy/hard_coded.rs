@@ -56,9 +56,10 @@ impl RuleError {
     }
 }
 
-/// What rules cannot call: it reaches outside of them, or would make an action depend on more than what they see.
-const UNAVAILABLE: [&str; 8] =
-    ["import", "export", "eval", "print", "debug", "sleep", "timestamp", "exit"];
+/// What rules cannot call: it reaches outside of them, or would make an action depend on more than what they see. `switch`
+/// passes over cases that can never be equal without a word, where `==` is an error.
+const UNAVAILABLE: [&str; 9] =
+    ["import", "export", "eval", "print", "debug", "sleep", "timestamp", "exit", "switch"];
 
 /// An engine that computes and does nothing else, within bounds of time and memory. What a rule sees has
 /// `observation` numbers.

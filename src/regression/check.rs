@@ -46,6 +46,8 @@ pub struct Decision {
     pub settings_changed: bool,
     /// The rule.
     pub rule: CheckSpec,
+    /// What changes are fractions of.
+    pub range: Range,
     /// How many comparisons the error rate is shared by.
     pub tests: usize,
     /// Where seeds are added as the gate needs them: which look at them this is.
@@ -55,6 +57,32 @@ pub struct Decision {
     pub comparisons: Vec<Comparison>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// What changes of returns are fractions of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Range {
+    /// `check.range`.
+    Stated,
+    /// From the random agent's score to the baseline's.
+    Random,
+    /// From the untrained policies' scores to the baseline's, where there is no random agent.
+    Untrained,
+    /// The baseline's score itself, where nothing tells what a policy scores that has learned nothing.
+    Score,
+}
+
+impl Range {
+    fn of(baseline: &Scores, rule: &CheckSpec) -> Self {
+        let has = |known: fn(&AgentScores) -> bool| baseline.agents.values().any(known);
+        match rule.range {
+            Some(_) => Self::Stated,
+            None if has(|agent| agent.policy == PolicyKind::Random) => Self::Random,
+            None if has(|agent| agent.untrained.is_some()) => Self::Untrained,
+            None => Self::Score,
+        }
+    }
 }
 
 /// A look of the gate at a run whose seeds are added as it needs them.
@@ -159,6 +187,7 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
         run: run.recorded.clone(),
         settings_changed: settings_changed(baseline, run),
         rule: rule.clone(),
+        range: Range::of(baseline, rule),
         tests,
         look: None,
         notes: notes(baseline, run, rule),
@@ -171,18 +200,18 @@ pub fn decide(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> anyhow::Resu
 /// # Errors
 /// Fails if the plan, which has the rule, cannot be read, or [`decide`] does.
 pub fn decide_run(baseline: &Scores, run: &RunDir, summary: &Summary) -> anyhow::Result<Decision> {
-    decide_run_by(baseline, run, summary, CheckSpec::clone)
+    decide_run_by(baseline, run, summary, |rule| Ok(rule.clone()))
 }
 
 /// [`decide_run`] by a rule that `change` makes of the experiment's own.
 ///
 /// # Errors
-/// As [`decide_run`].
+/// As [`decide_run`], or where `change` does.
 pub fn decide_run_by(
     baseline: &Scores,
     run: &RunDir,
     summary: &Summary,
-    change: impl FnOnce(&CheckSpec) -> CheckSpec,
+    change: impl FnOnce(&CheckSpec) -> anyhow::Result<CheckSpec>,
 ) -> anyhow::Result<Decision> {
     let plan = run.plan().context("failed to read the rule that the run is checked by")?;
     if let Some(shard) = plan.shard {
@@ -191,7 +220,7 @@ pub fn decide_run_by(
         );
     }
     let scores = Scores::from_summary(summary, Some(baseline));
-    let rule = change(&plan.experiment.check);
+    let rule = change(&plan.experiment.check)?;
     let look = Look::of(&plan.experiment.seeds, plan.looks, rule.error_rate);
     let spent = look.map_or(rule.error_rate, |look| look.error_rate);
     let at_look = CheckSpec { error_rate: spent, ..rule.clone() };

@@ -21,7 +21,7 @@ mod test;
 mod text;
 mod welch;
 
-pub use check::{Decision, Look, comparable, decide, decide_run, decide_run_by, has_answer};
+pub use check::{Decision, Look, Range, comparable, decide, decide_run, decide_run_by, has_answer};
 pub use comparison::{Comparison, Evidence, Side, Verdict};
 pub use junit::junit;
 pub use markdown::{Surroundings, markdown};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::numbers::{number, percent, signed_percent};
-use super::{Comparison, Decision, Side, Verdict};
+use super::{Comparison, Decision, Range, Side, Verdict};
 use crate::experiment::Question;
 use crate::format;
 
@@ -109,9 +109,17 @@ pub fn rule(decision: &Decision) -> String {
 
 fn rule_of_one_look(decision: &Decision) -> String {
     let rule = &decision.rule;
+    let range = match (decision.range, rule.range) {
+        (Range::Stated, Some(stated)) => {
+            format!("the range of {} that `check.range` states", number(stated))
+        }
+        (Range::Untrained, _) => "the range between the untrained policies and the baseline".into(),
+        (Range::Score, _) => "the baseline's score, since there is no random agent".into(),
+        (Range::Random | Range::Stated, _) => "the range between random and baseline".into(),
+    };
     if rule.question == Question::Same {
         return format!(
-            "changes are fractions of the range between random and baseline; a run is the same that differs by less than {}: \
+            "changes are fractions of {range}; a run is the same that differs by less than {}: \
              one that differs by as much is called so at most {} of the time; \"same within\" is the margin that these \
              scores show; different is what differs by more than {}, which an unchanged run does at most {} of the time",
             percent(rule.same_within),
@@ -122,7 +130,7 @@ fn rule_of_one_look(decision: &Decision) -> String {
     }
     let plural = if decision.tests == 1 { "" } else { "s" };
     format!(
-        "changes are fractions of the range between random and baseline; worse by {} is tolerated; {} test{plural} \
+        "changes are fractions of {range}; worse by {} is tolerated; {} test{plural} \
          together raise a false alarm at most {} of the time; \"sees from\" is the smallest drop found {} of \
          the time",
         percent(rule.margin),

@@ -27,7 +27,13 @@ pub fn take_over(spec: &mut Spec, folder: &Path) -> anyhow::Result<Vec<String>> 
             let Some(training) = &agent.training else { continue };
             let initial = training.initial_policy.as_ref().filter(|i| i.sha256.is_none());
             let Some(initial) = initial else { continue };
-            let place = || format!("agents.{name}.training.initial_policy");
+            let own = part.name.as_ref().filter(|environment| {
+                let patch = spec.agents[name].environments.get(*environment);
+                patch.is_some_and(|patch| !patch["training"]["initial_policy"].is_null())
+            });
+            let patch =
+                own.map_or(String::new(), |environment| format!("environments.{environment}."));
+            let place = || format!("agents.{name}.{patch}training.initial_policy");
             let (found, tensors, saved) =
                 take(initial, folder, &environment, &agent.policy).with_context(place)?;
             if let (PolicySpec::Neural(own), PolicySpec::Neural(learned)) =

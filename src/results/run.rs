@@ -187,7 +187,9 @@ impl RunReader {
         let info = match dir.info() {
             Ok(info) => Some(info),
             // What the rest of a newer run means is not known either.
-            Err(error) if error.is::<NewerFormat>() => return Err(error),
+            Err(error) if error.is::<UnsafeName>() || error.is::<NewerFormat>() => {
+                return Err(error);
+            }
             Err(error) => {
                 notes.push(format!(
                     "run.json could not be read, so the circumstances of the run are missing ({})",

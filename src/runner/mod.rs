@@ -43,11 +43,11 @@ pub trait Runner {
     ) -> anyhow::Result<Vec<TrialStatus>>;
 }
 
-/// The result of a trial that is over and need not run again. Without its event log a result is of no use to reports and
-/// searches: the trial then goes on from a checkpoint.
+/// The result of a trial that is over and need not run again. Without its whole event log a result is of no use to reports
+/// and searches: the trial then goes on from a checkpoint.
 pub fn over(dir: &TrialDir, plan: &TrialPlan) -> Option<TrialResult> {
     let result = dir.result().ok()?;
-    let is_logged = || dir.events().is_ok_and(|log| log.damaged_line.is_none());
+    let is_logged = || dir.events().is_ok_and(|log| log.tells_of(&result));
     (!result.outcome.failed() && plan.is_over(&result) && is_logged()).then_some(result)
 }
 

@@ -482,6 +482,40 @@ fn metrics_and_margins_come_from_the_experiment() {
 }
 
 #[test]
+fn a_check_may_state_another_rule_than_the_experiment() {
+    let before = Run::new("before", &RANDOM, &LEARNED);
+    let after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    let tolerant = ["--set", "check.margin=0.5", "--set", "check.drop=0.8"];
+    let (_folder, output) = check(&before, &after, &tolerant);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+
+    let (_folder, output) = check(&before, &after, &["--set", "check.range=1000"]);
+    let text = stdout(&output);
+    assert!(text.contains("the range of 1000.0 that `check.range` states"), "{text}");
+    for (change, told) in [
+        ("check.drop=0", "check.drop"),
+        ("check.drip=1", "check.drip"),
+        ("seeds=3", "--set seeds: a check changes fields of the experiment's `check` alone"),
+    ] {
+        let (_folder, output) = check(&before, &after, &["--set", change]);
+        assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_changes_are_fractions_of_is_told() {
+    let mut before = Run::new("before", &RANDOM, &LEARNED);
+    let mut after = Run::new("after", &OTHER_RANDOM, &DROPPED);
+    for run in [&mut before, &mut after] {
+        run.agents.retain(|(_, kind, _)| *kind != PolicyKind::Random);
+    }
+    let (_folder, output) = check(&before, &after, &[]);
+    let text = stdout(&output);
+    assert!(text.contains("the range between the untrained policies and the baseline"), "{text}");
+}
+
+#[test]
 fn contradicting_settings_are_refused_before_anything_runs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let experiment = json!({

@@ -239,6 +239,12 @@ fn seeds_are_added_until_the_gate_has_its_answer() {
     let after: Value = serde_json::from_str(&read(&path.join("plan.json"))).expect("JSON");
     assert_eq!(after, serde_json::from_slice::<Value>(&plan).expect("JSON"));
 
+    // Seeds beyond the first look come when the gate needs them.
+    let later = place.check(&["--output", "later", "--set", needed, "--only", "*/7"]);
+    assert_eq!(code(&later), 2, "{}", stderr(&later));
+    assert!(stderr(&later).contains("--only"), "{}", stderr(&later));
+    assert!(!place.path("later").exists());
+
     let refused = place.run(&["--set", r#"seeds={"at_least":9,"at_most":8}"#]);
     assert_eq!(code(&refused), 2);
     assert!(stderr(&refused).contains("at_least"), "{}", stderr(&refused));

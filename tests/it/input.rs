@@ -290,6 +290,18 @@ fn times_beyond_any_clock_are_refused() {
 }
 
 #[test]
+fn messages_about_the_command_line_are_short() {
+    let long = "x".repeat(100_000);
+    for line in
+        [vec![long.as_str()], vec!["run", "--jobs", &long, "x"], vec!["run", "x", "--set", &long]]
+    {
+        let (code, message) = failure(&line);
+        assert_eq!(code, 3, "{message}");
+        assert!(message.len() <= 4096 && message.contains("xxx"), "{} bytes", message.len());
+    }
+}
+
+#[test]
 fn messages_are_short_and_move_no_cursor() {
     let long = "x".repeat(1_000_000);
     let escape = "a\u{1b}[2Jb\u{9b}c\u{7f}";

@@ -639,6 +639,13 @@ fn a_run_whose_names_lead_out_of_it_is_refused() {
             refused(&made_up);
         }
     }
+    let made_up = MadeUp::new(experiment(three_agents(), 1), 490.0);
+    let info = made_up.run.path().join("run.json");
+    let text = std::fs::read_to_string(&info).unwrap();
+    let mut info_there: serde_json::Value = serde_json::from_str(&text).unwrap();
+    info_there["run"] = json!("../../evil");
+    std::fs::write(&info, info_there.to_string()).unwrap();
+    refused(&made_up);
     // A plain name may still be a link.
     let made_up = MadeUp::new(experiment(three_agents(), 1), 490.0);
     let video = made_up.trial("reinforce--s0", "after.mp4");

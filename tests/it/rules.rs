@@ -37,14 +37,13 @@ fn a_discrete_observation_is_a_whole_number() {
     let played = actions("if obs == 0 { 2 } else { 1 }", "FrozenLake-v1");
     assert_eq!(played[0], 2, "every episode begins in state 0");
     assert!(played.contains(&json!(1)), "and goes on elsewhere: {played:?}");
-    assert_eq!(actions("switch obs { 0 => 2, _ => 1 }", "FrozenLake-v1"), played);
     assert_eq!(actions("obs % 2", "CliffWalking-v0")[0], 0, "state 36");
 }
 
 #[test]
 fn parts_of_a_composite_discrete_observation_are_whole_numbers() {
-    let by_switch = "switch obs[2] { 0 => 0, 1 => 1, _ => 7 }";
-    assert!(!actions(by_switch, "Blackjack-v1").is_empty());
+    let ace = "if obs[2] == 0 { 0 } else if obs[2] == 1 { 1 } else { 7 }";
+    assert!(!actions(ace, "Blackjack-v1").is_empty());
 }
 
 #[test]
@@ -86,6 +85,7 @@ fn rules_reach_nothing_outside() {
         ("sleep", "sleep(1); 1"),
         ("timestamp", "timestamp(); 1"),
         ("exit", "exit(1)"),
+        ("switch", "switch obs { \"a\" => 2, _ => 1 }"),
     ] {
         let message = refused(rule, "FrozenLake-v1");
         let told = format!("`{word}` is not available in rules");

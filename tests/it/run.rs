@@ -694,10 +694,19 @@ fn a_trial_that_takes_too_long_is_killed_and_said_so() {
     let path = directory.path().to_str().unwrap();
     let mut arguments = vec!["run", "experiments/smoke.json", "--output", path];
     arguments.extend(LONG);
-    arguments.extend(["--set", "trial_timeout_seconds=0.5"]);
+    arguments.extend(["--set", "trial_timeout_seconds=2"]);
     let (code, stderr) = failure(&arguments);
     assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("killed after 0.5 seconds"), "{stderr}");
+    assert!(stderr.contains("killed after 2 seconds"), "{stderr}");
+    // What it did before is known.
+    let run = trial_of(directory.path()).ancestors().nth(2).unwrap().to_owned();
+    let summary = std::fs::read_to_string(run.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let agents = summary["agents"].as_array().unwrap();
+    let learner = agents.iter().find(|agent| agent["name"] == "reinforce").unwrap();
+    let seed = &learner["seeds"][0];
+    assert!(seed["before_returns"][0].is_number(), "{seed}");
+    assert!(seed["steps"].as_u64() > Some(0), "{seed}");
 }
 
 #[test]
@@ -751,7 +760,8 @@ fn a_finished_trial_without_its_event_log_is_run_again() {
     let before = without_notes(&run);
     let log = run.join("trials/reinforce--s0/events.jsonl");
     let text = std::fs::read(&log).unwrap();
-    for damaged in [None, Some(&text[..text.len() / 2])] {
+    let line = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for damaged in [None, Some(&text[..text.len() / 2]), Some(&text[..line]), Some(&[])] {
         std::fs::remove_file(&log).unwrap();
         if let Some(damaged) = damaged {
             std::fs::write(&log, damaged).unwrap();
