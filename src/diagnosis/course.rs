@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::record::StopReason;
-use crate::results::{Curve, PolicyKind, RunData, SeedSummary, Trial};
+use crate::results::{Curve, PolicyKind, RunData, Trial};
 use crate::stats;
 
 /// A trial that learns has come this far from where it started to its aim.
@@ -60,33 +60,13 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// How far a return lies on the way from the start to the aim; nothing where there is no aim above the start.
-    pub(super) fn progress(&self, value: f64) -> Option<f64> {
-        let aim = self.aim.filter(|aim| *aim > self.start)?;
-        Some((value - self.start) / (aim - self.start))
-    }
-
-    /// Whether a return says that the agent has learned.
-    pub(super) fn is_learned(&self, value: f64) -> bool {
-        match (self.progress(value), self.aim) {
-            (Some(progress), _) => progress >= HALF_WAY,
-            (None, Some(aim)) => value >= aim,
-            (None, None) => value > self.start + CLEARLY_ABOVE * self.start_scatter,
-        }
-    }
-
     /// Whether it learns.
     pub(super) fn learns(&self) -> bool {
-        self.is_learned(self.end)
-    }
-
-    /// The best mean return that it ever had, over a whole window of training episodes or in an evaluation.
-    pub(super) fn best(&self) -> Option<f64> {
-        let SeedSummary { curve, evaluations, .. } = self.trial.summary();
-        let window = self.trial.plan.settings.return_window() as u64;
-        let training = curve.episodes.iter().zip(&curve.returns);
-        let whole = training.filter(|(episodes, _)| **episodes >= window).map(|(_, mean)| *mean);
-        whole.chain(evaluations.returns.iter().copied()).max_by(f64::total_cmp)
+        match self.aim {
+            Some(aim) if aim > self.start => self.end - self.start >= HALF_WAY * (aim - self.start),
+            Some(aim) => self.end >= aim,
+            None => self.end > self.start + CLEARLY_ABOVE * self.start_scatter,
+        }
     }
 
     /// The hyperparameters of its algorithm, defaults included; nothing of trainings elsewhere.

@@ -19,9 +19,6 @@ use crate::results::{RunData, is_quick};
 /// So many findings of an agent are told; what comes first explains most.
 const MOST: usize = 2;
 
-/// Where two groups of seeds are looked for, there are so many at least.
-const ENOUGH_SEEDS: usize = 6;
-
 /// Why an agent does not learn, as far as its runs tell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
@@ -110,7 +107,7 @@ impl Diagnosis {
     fn add(&mut self, agent: String, courses: &[Course]) {
         let seen: Vec<Vec<Seen>> = courses.iter().map(signs::seen).collect();
         let of = courses.len();
-        let mut told: Vec<Finding> = SIGNS
+        let told = SIGNS
             .iter()
             .filter_map(|sign| {
                 let here: Vec<&Seen> = seen
@@ -130,10 +127,7 @@ impl Diagnosis {
                     advice: sign.advice.into(),
                 })
             })
-            .take(MOST)
-            .collect();
-        let ends = courses.iter().map(|course| (course.end, course.learns())).collect();
-        told.extend(two_groups(&agent, ends));
+            .take(MOST);
         self.findings.extend(told);
         self.trials.extend(courses.iter().zip(seen).map(|(course, seen)| TrialDiagnosis {
             trial: course.trial.plan.id.clone(),
@@ -145,56 +139,5 @@ impl Diagnosis {
             learns: course.learns(),
             signs: seen.into_iter().map(|seen| (seen.sign.name, seen.evidence)).collect(),
         }));
-    }
-}
-
-/// That the seeds of an agent end in two groups, by each seed's mean return and whether it learns: some learn, the others do
-/// not, and nothing lies between.
-fn two_groups(agent: &str, mut ends: Vec<(f64, bool)>) -> Option<Finding> {
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let gap = |index: &usize| ends[*index].0 - ends[index - 1].0;
-    let split = (1..ends.len()).max_by(|a, b| gap(a).total_cmp(&gap(b)))?;
-    let (low, high) = ends.split_at(split);
-    let spread = |group: &[(f64, bool)]| group[group.len() - 1].0 - group[0].0;
-    let apart = gap(&split) > spread(low).max(spread(high));
-    let parted = low.iter().all(|(_, learns)| !learns) && high.iter().all(|(_, learns)| *learns);
-    if ends.len() < ENOUGH_SEEDS || low.len() < 2 || high.len() < 2 || !apart || !parted {
-        return None;
-    }
-    let range = |group: &[(f64, bool)]| {
-        format!("{} to {}", format::number(group[0].0), format::number(group[group.len() - 1].0))
-    };
-    Some(Finding {
-        name: "two-groups",
-        agent: agent.into(),
-        seeds: low.len(),
-        of: ends.len(),
-        what: "it fails altogether on some seeds and learns on the others".into(),
-        evidence: format!("returns of {} and of {}", range(low), range(high)),
-        advice: "A mean over these seeds describes neither group: report both, and make learning steadier with a smaller \
-                 `learning_rate`, more episodes an update or a bonus for entropy."
-            .into(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::two_groups;
-
-    #[test]
-    fn seeds_that_part_into_two_groups_are_told_and_others_are_not() {
-        let of =
-            |ends: &[f64]| two_groups("a", ends.iter().map(|end| (*end, *end > 250.0)).collect());
-        let parted = of(&[9.0, 500.0, 480.0, 11.0, 10.0, 500.0]).expect("two groups");
-        assert_eq!((parted.seeds, parted.of), (3, 6));
-        assert_eq!(parted.evidence, "returns of 9 to 11 and of 480 to 500");
-        assert_eq!(of(&[9.0, 100.0, 200.0, 300.0, 400.0, 500.0]), None, "evenly spread");
-        assert_eq!(
-            of(&[9.0, 480.0, 490.0, 500.0, 495.0, 485.0]),
-            None,
-            "one that fails is no group"
-        );
-        assert_eq!(of(&[9.0, 500.0, 10.0, 490.0]), None, "too few seeds");
-        assert_eq!(of(&[9.0, 11.0, 10.0, 100.0, 101.0, 102.0]), None, "none of them learns");
     }
 }

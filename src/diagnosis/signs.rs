@@ -56,7 +56,6 @@ pub(super) const SIGNS: &[Sign] = &[
             "weights-at-rest",
             "target-at-rest",
             "entropy-kept",
-            "values-unexplained",
             "only-time-limit",
             "still-rising",
             "worse-than-random",
@@ -67,25 +66,14 @@ pub(super) const SIGNS: &[Sign] = &[
         name: "weights-at-rest",
         what: "all steps of the optimiser together could hardly move the weights",
         advice: "Try a larger `learning_rate`, or train for longer.",
-        explains: &[
-            "target-at-rest",
-            "entropy-kept",
-            "values-unexplained",
-            "only-time-limit",
-            "worse-than-random",
-        ],
+        explains: &["target-at-rest", "entropy-kept", "only-time-limit", "worse-than-random"],
         look: weights_at_rest,
     },
     Sign {
         name: "replay-short",
         what: "the replay memory holds only what happened last",
         advice: "Try a larger `buffer_size`: a tenth of the schedule's steps or more.",
-        explains: &[
-            "values-exploding",
-            "values-unexplained",
-            "only-time-limit",
-            "worse-than-random",
-        ],
+        explains: &["values-exploding", "only-time-limit", "worse-than-random"],
         look: replay_short,
     },
     Sign {
@@ -99,7 +87,7 @@ pub(super) const SIGNS: &[Sign] = &[
         name: "horizon-short",
         what: "`gamma` makes it look only a few steps ahead in episodes that are long",
         advice: "Try 0.99: rewards count over 1 / (1 − gamma) steps.",
-        explains: &["values-unexplained", "only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit", "worse-than-random"],
         look: horizon_short,
     },
     Sign {
@@ -107,12 +95,7 @@ pub(super) const SIGNS: &[Sign] = &[
         what: "the values to learn are far from unit scale",
         advice: "Try `normalize_rewards` where the algorithm has it, or `environment.wrappers.reward_scale`, so that the \
                  discounted return is between 1 and 1,000.",
-        explains: &[
-            "values-exploding",
-            "values-unexplained",
-            "only-time-limit",
-            "worse-than-random",
-        ],
+        explains: &["values-exploding", "only-time-limit", "worse-than-random"],
         look: reward_scale,
     },
     Sign {
@@ -126,14 +109,14 @@ pub(super) const SIGNS: &[Sign] = &[
         name: "policy-jumps",
         what: "an update changes the policy far more than its clipping allows for",
         advice: "Try a smaller `learning_rate`, fewer `n_epochs`, a `clip_range` of 0.2, or set `target_kl`.",
-        explains: &["entropy-gone", "values-unexplained", "only-time-limit", "worse-than-random"],
+        explains: &["entropy-gone", "only-time-limit", "worse-than-random"],
         look: policy_jumps,
     },
     Sign {
         name: "entropy-gone",
         what: "the policy stopped exploring early on, before it had learned",
         advice: "Try a smaller `learning_rate`, or a larger `ent_coef`.",
-        explains: &["values-unexplained", "only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit", "worse-than-random"],
         look: entropy_gone,
     },
     Sign {
@@ -145,19 +128,11 @@ pub(super) const SIGNS: &[Sign] = &[
     },
     Sign {
         name: "only-time-limit",
-        what: "every episode ends by the time limit, and no return is any better than the first ones",
+        what: "every episode ends by the time limit with the same return, which tells good actions from bad ones nowhere",
         advice: "The reward may be too rare to be found: explore for longer (`ent_coef`, `exploration_fraction`, action \
                  noise, `use_sde`), shape the reward, or begin with a policy that finds it (`initial_policy`).",
-        explains: &["values-unexplained", "worse-than-random"],
+        explains: &["worse-than-random"],
         look: only_time_limit,
-    },
-    Sign {
-        name: "fell-back",
-        what: "it had learned, and lost it again",
-        advice: "Keep the best policy (`evaluate_every`), let the `learning_rate` fall ({ \"linear\": … }), or take smaller \
-                 steps.",
-        explains: &["worse-than-random", "still-rising"],
-        look: fell_back,
     },
     Sign {
         name: "still-rising",
@@ -165,13 +140,6 @@ pub(super) const SIGNS: &[Sign] = &[
         advice: "Train for longer: `rushes run FILE --resume=RUN --set …steps=…` goes on where it ended.",
         explains: &[],
         look: still_rising,
-    },
-    Sign {
-        name: "values-unexplained",
-        what: "the value function explains nothing of the returns",
-        advice: "Try a larger `vf_coef` or network, `normalize_rewards`, or observations that tell how an episode stands.",
-        explains: &["worse-than-random"],
-        look: values_unexplained,
     },
     Sign {
         name: "worse-than-random",
@@ -334,56 +302,39 @@ fn entropy_kept(course: &Course) -> Option<(f64, String)> {
 
 fn only_time_limit(course: &Course) -> Option<(f64, String)> {
     let (cut, all) = (course.trial.truncated, course.trial.progress.episodes);
-    let no_better = course.end <= course.start + course.start_scatter;
-    (all > 0 && cut as f64 >= 0.99 * all as f64 && no_better).then(|| {
-        let evidence =
-            format!("{} of {} training episodes", format::count(cut), format::count(all));
+    let returns = &course.trial.returns.returns;
+    let (low, high) =
+        (returns.iter().copied().reduce(f64::min)?, returns.iter().copied().reduce(f64::max)?);
+    let same = high - low <= 0.01 * low.abs().max(high.abs());
+    (all > 0 && cut as f64 >= 0.99 * all as f64 && same).then(|| {
+        let evidence = format!(
+            "{} of {} training episodes, with returns of {} to {}",
+            format::count(cut),
+            format::count(all),
+            format::number(low),
+            format::number(high)
+        );
         (all as f64, evidence)
     })
 }
 
-fn fell_back(course: &Course) -> Option<(f64, String)> {
-    let best = course.best()?;
-    let lost = match (course.progress(best), course.progress(course.end)) {
-        (Some(best), Some(end)) => best >= 0.5 && end < 0.5 * best,
-        _ => course.is_learned(best),
-    };
-    lost.then(|| {
-        let evidence = format!(
-            "a mean return of {} at its best, {} at the end",
-            format::number(best),
-            format::number(course.end)
-        );
-        (best - course.end, evidence)
-    })
-}
-
 fn still_rising(course: &Course) -> Option<(f64, String)> {
-    let returns = &course.trial.returns;
-    let last = *returns.steps.last()? as f64;
-    let part = |from: f64, to: f64| -> Vec<f64> {
-        let points = returns.steps.iter().zip(&returns.returns);
-        let share = |step: u64| step as f64 / last;
-        points.filter(|(step, _)| (from..=to).contains(&share(**step))).map(|(_, r)| *r).collect()
+    let returns = &course.trial.returns.returns;
+    let part = |from: f64, to: f64| {
+        let at = |share: f64| (share * returns.len() as f64) as usize;
+        &returns[at(from)..at(to)]
     };
-    let (first, middle, end) = (part(0.0, 0.25), part(0.5, 0.75), part(0.8, 1.0));
+    let (first, middle, end) = (part(0.0, 0.2), part(0.33, 0.67), part(0.75, 1.0));
     let error = |values: &[f64]| Some(stats::sample_std(values)? / (values.len() as f64).sqrt());
-    let [a, b, c] = [stats::mean(&first)?, stats::mean(&middle)?, stats::mean(&end)?];
-    let doubt = error(&middle)?.hypot(error(&end)?);
-    (c - b > 3.0 * doubt && c - b > 0.15 * (c - a) && c > a).then(|| {
+    let [a, b, c] = [stats::mean(first)?, stats::mean(middle)?, stats::mean(end)?];
+    let doubt = error(middle)?.hypot(error(end)?);
+    (c - b > 2.0 * doubt && c - b > 0.2 * (c - a) && c > a).then(|| {
         let evidence = format!(
-            "training returns of {} in the third quarter and {} in the last fifth",
+            "training returns of {} in the middle and {} at the end",
             format::number(b),
             format::number(c)
         );
         ((c - b) / doubt, evidence)
-    })
-}
-
-fn values_unexplained(course: &Course) -> Option<(f64, String)> {
-    let explained = course.metric_mean("explained_variance", 0.3, 1.0)?;
-    (explained < 0.05).then(|| {
-        (-explained, format!("an explained variance of {} on average", format::number(explained)))
     })
 }
 
