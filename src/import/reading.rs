@@ -59,20 +59,18 @@ impl Files {
         let real_root = std::fs::canonicalize(root)?;
         let mut fits = false;
         for entry in WalkDir::new(root).follow_links(true).sort_by_file_name() {
-            let path = match &entry {
-                Ok(entry) => entry.path(),
-                // A link to a folder around it, or to nothing.
-                Err(error) if error.path().is_some_and(Path::is_symlink) => {
-                    let paths = error.path().map(Path::to_owned);
-                    self.left_out
-                        .add("they are links around their own folder, or to nothing", paths);
-                    continue;
-                }
-                Err(_) => {
-                    entry?;
-                    continue;
-                }
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => match error.path().filter(|path| path.is_symlink()) {
+                    Some(link) => {
+                        let why = "they are links around their own folder, or to nothing";
+                        self.left_out.add(why, [link.to_owned()]);
+                        continue;
+                    }
+                    None => return Err(error.into()),
+                },
             };
+            let path = entry.path();
             let Some(kind) = Kind::of(path).filter(|_| path.is_file()) else { continue };
             let below = path.strip_prefix(root).unwrap_or(path);
             let real = std::fs::canonicalize(path)?;

@@ -387,7 +387,7 @@ mod tests {
             ("seed,step,return\n0.5,10,1\n", "column `seed`: expected a whole number as seed"),
             ("step,return\n1\n2,3\n", "t.csv: line 2: expected 2 fields"),
         ] {
-            let error = trainings(text).expect_err(text).to_string();
+            let error = format!("{:#}", trainings(text).expect_err(text));
             assert!(error.contains(expected), "{error}");
         }
         // What is not about returns need not be whole.
