@@ -120,6 +120,14 @@ fn joined(kind: Kind, pieces: Vec<Piece>) -> anyhow::Result<Source> {
             .context("a file was read"),
         Kind::EventFile => one_after_another(pieces).context("a file was read"),
         _ => {
+            let first = pieces.first().map(|piece| &piece.path);
+            let once = pieces.iter().filter(|piece| Some(&piece.path) == first).count() == 1;
+            anyhow::ensure!(
+                once,
+                "{}: some of its trainings are the same when agents or environments are called otherwise; leave out \
+                 --agent or --environment",
+                pieces[0].path.display()
+            );
             anyhow::ensure!(
                 pieces.len() == 1,
                 "{} and {} are of the same training; leave one of them out, or tell them apart by a pattern in quotes, \

@@ -648,6 +648,8 @@ fn environments_of_one_directory_name_are_refused() {
     put(here, "t.csv", "env,seed,step,return\na/b,1,10,1\na b,1,10,1\n");
     let message = refused(here, &["t.csv"]);
     assert!(message.contains("would both be called a_b"), "{message}");
+    let message = refused(here, &["t.csv", "--environment", "c"]);
+    assert!(message.contains("t.csv: some of its trainings are the same"), "{message}");
 }
 
 /// The report and the gate say of a run only what is known of it.
