@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use clap::builder::NonEmptyStringValueParser;
 use indexmap::IndexMap;
 
 use super::making::Making;
 use super::run;
 use crate::console::{self, printable};
 use crate::exit::Exit;
+use crate::experiment::ScoreSpec;
 use crate::format;
 use crate::import::{self, Found, Imported, Request, Training};
 
@@ -23,10 +25,10 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// What the agent is called, whatever the paths say.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     agent: Option<String>,
     /// The environment's id, whatever paths and files say.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     environment: Option<String>,
     /// The column, or TensorBoard's scalar, that the returns are taken of.
     #[arg(long, value_name = "NAME")]
@@ -38,6 +40,10 @@ pub(super) struct Args {
     /// where there is none, of the last 100 training returns (of a tenth of them, where there are fewer than a thousand).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     last: Option<u32>,
+    /// What the returns of an environment are normalised by, for the figures over several: the mean return of a random policy
+    /// and the one that counts as 1.
+    #[arg(long = "score", value_name = "ID=RANDOM:REFERENCE", value_parser = score)]
+    scores: Vec<(String, ScoreSpec)>,
     /// What the experiment is called; the folder's name by default.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -70,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     for note in &found.notes {
         console::message(format_args!("note: {}", printable(note)));
     }
-    let plan = found.plan(args.name.as_deref(), args.same)?;
+    let plan = found.plan(args.name.as_deref(), args.same, &args.scores)?;
     let baseline = args.making.baseline(&plan.experiment.task())?;
     if args.dry_run {
         return Ok(Exit::Success);
@@ -78,6 +84,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let Imported { dir, warnings } =
         import::write(&found, plan, &args.making.output, args.label.clone())?;
     args.making.conclude(&dir, baseline.as_ref(), &warnings, 0)
+}
+
+/// An environment's id, and what its returns are normalised by.
+fn score(text: &str) -> Result<(String, ScoreSpec), String> {
+    let read = || {
+        let (id, range) = text.rsplit_once('=')?;
+        let (random, reference) = range.split_once(':')?;
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
+        let (random, reference) = (number(random)?, number(reference)?);
+        (random < reference).then(|| {
+            (id.to_owned(), ScoreSpec { random: Some(random), reference: Some(reference) })
+        })
+    };
+    read()
+        .ok_or_else(|| "expected for example CartPole-v1=22:475, the random policy's first".into())
 }
 
 /// A line for each training, and one for each of its files.
@@ -122,7 +143,10 @@ fn sources(training: &Training) -> String {
         folders.entry(folder).or_default().push(name);
     }
     let files: Vec<String> = (folders.iter())
-        .map(|(folder, names)| format!("{}/: {}", folder.display(), names.join(", ")))
+        .map(|(folder, names)| match folder.as_os_str().is_empty() {
+            true => names.join(", "),
+            false => format!("{}/: {}", folder.display(), names.join(", ")),
+        })
         .collect();
     let programs: Vec<&str> = training.programs.iter().copied().collect();
     format!("  {} ({})\n", printable(&files.join("; ")), programs.join(", "))

@@ -1,17 +1,20 @@
 //! The run directory of imported trainings.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err as fs;
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Found, Training, films};
+use super::training::{EvaluationPoint, Training};
+use super::{Found, films};
+use crate::env::names;
 use crate::experiment::{
     AgentSpec, CheckSpec, EnvironmentSpec, FinalScore, ImportedSpec, Plan, Question, RecordingSpec,
-    ScheduleSpec, Seeds, Spec, TrialPlan, plain, window,
+    ScheduleSpec, ScoreSpec, Seeds, Spec, TrialPlan, plain, window,
 };
 use crate::policy::PolicySpec;
 use crate::record::{
@@ -47,23 +50,29 @@ pub fn write(
                 .with_context(|| format!("failed to write {}", trial.id))?;
         }
         dir.write_plan(&plan)?;
-        dir.write_info(&info(&dir, label))
+        dir.write_info(&info(&dir, label))?;
+        warnings.extend(close_whole(&dir)?);
+        Ok(())
     };
     if let Err(error) = fill() {
         let _ = fs::remove_dir_all(dir.path());
         return Err(error);
     }
-    warnings.extend(close_whole(&dir)?);
     Ok(Imported { dir, warnings })
 }
 
 impl Found {
     /// The plan that would have led to these trainings, one trial for each of them, in their order: of an experiment that is
-    /// called `name`, and checked for sameness where that is asked.
+    /// called `name`, checked for sameness where that is asked, and whose returns `scores` normalise, by environments' ids.
     ///
     /// # Errors
-    /// Fails if the experiment cannot be called so.
-    pub fn plan(&self, name: Option<&str>, same: bool) -> anyhow::Result<Plan> {
+    /// Fails if the experiment cannot be called so, or there is no such suite.
+    pub fn plan(
+        &self,
+        name: Option<&str>,
+        same: bool,
+        scores: &[(String, ScoreSpec)],
+    ) -> anyhow::Result<Plan> {
         let question = if same { Question::Same } else { Question::default() };
         let check = CheckSpec { question, ..CheckSpec::default() };
         let name = match name {
@@ -76,31 +85,58 @@ impl Found {
             }
             None => plain(&self.name),
         };
-        plan(&self.trainings, name, check)
+        let ids: BTreeSet<&str> =
+            self.trainings.iter().map(|one| one.environment.as_str()).collect();
+        for (id, _) in scores {
+            anyhow::ensure!(
+                ids.len() > 1 && ids.contains(id.as_str()),
+                "--score {id}: expected one of several environments, found {}",
+                names::list(&ids.iter().collect::<Vec<_>>())
+            );
+        }
+        let scores = scores.iter().map(|(id, score)| (plain(id), *score)).collect();
+        plan(&self.trainings, name, check, scores)
     }
 }
 
-fn plan(trainings: &[Training], name: String, check: CheckSpec) -> anyhow::Result<Plan> {
+fn plan(
+    trainings: &[Training],
+    name: String,
+    check: CheckSpec,
+    scores: IndexMap<String, ScoreSpec>,
+) -> anyhow::Result<Plan> {
     let mut environments: IndexMap<String, EnvironmentSpec> = IndexMap::new();
     let mut agents: IndexMap<String, AgentSpec> = IndexMap::new();
     for training in trainings {
-        environments
-            .insert(plain(&training.environment), EnvironmentSpec::named(&training.environment));
-        agents.entry(training.agent.clone()).or_insert_with(|| agent(trainings, &training.agent));
+        let id = &training.environment;
+        let before = environments.insert(plain(id), EnvironmentSpec::named(id));
+        if let Some(other) = before.filter(|other| other.id != *id) {
+            anyhow::bail!(
+                "the environments {} and {} would both be called {} in the run; import them apart, or say another id with \
+                 --environment",
+                names::short(&other.id),
+                names::short(id),
+                plain(id)
+            );
+        }
+        agents.entry(training.agent.clone()).or_insert_with(|| agent(own(trainings, training)));
     }
     let mut seeds: Vec<u64> = trainings.iter().map(|training| training.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
     let is_suite = environments.len() > 1;
     if is_suite {
-        // Whoever was not trained in an environment does not play there.
+        // Whoever was not trained in an environment does not play there; each has its own scores.
         for (agent, settings) in &mut agents {
             for (name, environment) in &environments {
                 let of = |training: &&Training| {
                     training.agent == *agent && training.environment == environment.id
                 };
-                if trainings.iter().find(of).is_none() {
-                    settings.environments.insert(name.clone(), Value::Null);
+                let there = trainings.iter().find(of);
+                let imported = there.map(|training| imported(own(trainings, training)));
+                if imported != settings.imported {
+                    let patch = imported.map_or(Value::Null, |own| json!({ "imported": own }));
+                    settings.environments.insert(name.clone(), patch);
                 }
             }
         }
@@ -115,7 +151,7 @@ fn plan(trainings: &[Training], name: String, check: CheckSpec) -> anyhow::Resul
         description: String::new(),
         environment,
         environments: if is_suite { environments } else { IndexMap::new() },
-        scores: IndexMap::new(),
+        scores,
         seeds: Seeds::from(seeds),
         agents,
         evaluation: Default::default(),
@@ -141,29 +177,40 @@ fn plan(trainings: &[Training], name: String, check: CheckSpec) -> anyhow::Resul
     Ok(Plan { trials, ..plan })
 }
 
-fn agent(trainings: &[Training], name: &str) -> AgentSpec {
-    let own = || trainings.iter().filter(|training| training.agent == name);
-    let fewest = own().map(Training::returns).min().unwrap_or(0);
-    let means = own().any(Training::means);
-    let mut programs: Vec<&str> =
-        own().flat_map(|training| training.programs.iter().copied()).collect();
-    programs.sort_unstable();
-    programs.dedup();
+/// The trainings of an agent in an environment, those of `training`.
+fn own<'t>(
+    trainings: &'t [Training],
+    training: &'t Training,
+) -> impl Iterator<Item = &'t Training> + Clone {
+    let key = |one: &'t Training| (&one.environment, &one.agent);
+    trainings.iter().filter(move |one| key(one) == key(training))
+}
+
+fn agent<'t>(own: impl Iterator<Item = &'t Training> + Clone) -> AgentSpec {
     AgentSpec {
         policy: PolicySpec::Trainers,
         training: None,
         trainer: None,
-        imported: Some(ImportedSpec {
-            program: programs.join(", "),
-            means,
-            final_score: own().map(|training| training.score).next().unwrap_or_default(),
-            schedule: ScheduleSpec {
-                steps: own().map(Training::steps).max().filter(|steps| *steps > 0),
-                ..ScheduleSpec::default()
-            },
-            window: if means { 1 } else { window(fewest) },
-        }),
+        imported: Some(imported(own)),
         environments: IndexMap::new(),
+    }
+}
+
+fn imported<'t>(own: impl Iterator<Item = &'t Training> + Clone) -> ImportedSpec {
+    let returns = own.clone().map(Training::returns);
+    let fewest = returns.filter(|returns| *returns > 0).min().unwrap_or(0);
+    let means = own.clone().any(Training::means);
+    let programs: BTreeSet<&str> =
+        own.clone().flat_map(|training| training.programs.iter().copied()).collect();
+    ImportedSpec {
+        program: programs.into_iter().collect::<Vec<_>>().join(", "),
+        means,
+        final_score: own.clone().map(|training| training.score).next().unwrap_or_default(),
+        schedule: ScheduleSpec {
+            steps: own.map(Training::steps).max().filter(|steps| *steps > 0),
+            ..ScheduleSpec::default()
+        },
+        window: if means { 1 } else { window(fewest) },
     }
 }
 
@@ -260,7 +307,7 @@ fn records(training: &Training) -> Vec<Record> {
     records
 }
 
-fn evaluated(evaluation: &super::EvaluationPoint) -> Event {
+fn evaluated(evaluation: &EvaluationPoint) -> Event {
     let (returns, lengths) = (evaluation.returns.clone(), evaluation.lengths.clone());
     Event::Evaluation { returns, lengths, cut: Vec::new() }
 }

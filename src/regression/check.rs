@@ -604,15 +604,17 @@ fn notes(baseline: &Scores, run: &Scores, rule: &CheckSpec) -> Vec<String> {
             baseline.experiment, run.experiment
         ));
     }
+    // What other programs were told, and their versions, are not known.
+    let told = [baseline, run].iter().all(|side| !side.is_imported());
     let (before, now) = (&baseline.recorded, &run.recorded);
-    if before.settings_hash != now.settings_hash {
+    if told && before.settings_hash != now.settings_hash {
         notes.push(format!(
             "the experiment has changed since the baseline was written: its settings hash was {}, now {}",
             before.settings_hash, now.settings_hash
         ));
     }
     let names: BTreeSet<_> = before.versions.keys().chain(now.versions.keys()).collect();
-    for name in names {
+    for name in names.into_iter().filter(|_| told) {
         let version = |recorded: &Recorded| {
             recorded.versions.get(name).map_or("absent", String::as_str).to_owned()
         };

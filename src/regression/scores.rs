@@ -165,6 +165,11 @@ impl AgentScores {
 }
 
 impl Scores {
+    /// Whether other programs trained the agents.
+    pub(super) fn is_imported(&self) -> bool {
+        self.agents.values().any(|agent| agent.policy == PolicyKind::Imported)
+    }
+
     /// The scores of a run. Areas reach as far as those of `reference`, if there is one, and are taken of the same kind of
     /// curve, so that runs of different length and with other evaluations compare like with like.
     pub fn from_summary(summary: &Summary, reference: Option<&Scores>) -> Self {

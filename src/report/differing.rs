@@ -24,9 +24,12 @@ impl Difference {
     }
 }
 
-/// The settings of an experiment without those of its agents.
+/// The settings of an experiment without those of its agents: what is known of them, where other programs trained.
 pub(super) fn experiment(run: &RunData) -> Value {
     let spec = &run.plan.experiment;
+    if run.plan.is_imported() {
+        return json!({ "environment": spec.environment, "check": spec.check });
+    }
     let seeds: Vec<String> = spec.seeds.all.iter().map(ToString::to_string).collect();
     json!({
         "environment": spec.environment,
@@ -42,7 +45,8 @@ pub(super) fn experiment(run: &RunData) -> Value {
 /// The settings of an agent: those of its best sample, where it was searched for.
 pub(super) fn agent(run: &RunData, name: &str) -> Value {
     let sample = run.trials_of(name).next().map(|trial| &trial.plan.settings);
-    json!(sample.or_else(|| run.plan.experiment.agents.get(name)))
+    let settings = sample.or_else(|| run.plan.experiment.agents.get(name));
+    json!(settings.filter(|settings| settings.imported.is_none()))
 }
 
 /// All settings that an agent was trained and evaluated under: its own, with its experiment's beside them.

@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 use super::block::{Cell, LegendEntry};
 use super::chart::Rule;
 use super::past::Past;
-use crate::experiment::qualified;
+use crate::experiment::{ImportedSpec, qualified};
 use crate::format;
 use crate::regression::Decision;
 use crate::results::suite::SuiteScores;
@@ -218,6 +218,30 @@ impl Report {
     /// The summary of a series.
     pub(super) fn summary(&self, series: &Series) -> &AgentSummary {
         &self.runs[series.run].summary.agents[series.agent]
+    }
+
+    /// What is known of a series that another program trained.
+    pub(super) fn imported(&self, series: &Series) -> Option<&ImportedSpec> {
+        let agents = &self.runs[series.run].plan.experiment.agents;
+        agents.get(&series.name)?.imported.as_ref()
+    }
+
+    /// Whether all scores are of evaluations.
+    pub(super) fn is_evaluated(&self) -> bool {
+        self.series.iter().all(|series| self.summary(series).final_score.is_evaluation())
+    }
+
+    /// What the scores are of.
+    pub(super) fn scored(&self) -> &'static str {
+        let of_training = |series: &Series| !self.summary(series).final_score.is_evaluation();
+        match (self.is_evaluated(), self.series.iter().all(of_training)) {
+            (true, _) if self.series.iter().all(|series| self.imported(series).is_some()) => {
+                "the last evaluation"
+            }
+            (true, _) => "the evaluation after training",
+            (_, true) => "the last training returns",
+            _ => "the last evaluation, or of the last training returns",
+        }
     }
 
     /// The trials of a series.

@@ -177,6 +177,11 @@ impl SavedAgent {
             "{} was trained by a script, which alone knows its policy",
             plan.agent
         );
+        anyhow::ensure!(
+            plan.settings.imported.is_none(),
+            "{} was imported: its results are known here, its policy is not",
+            plan.agent
+        );
         let file = evaluated(trial, &plan.evaluation);
         let learned = match plan.settings.training {
             Some(_) if trial.finished() && file.exists() => Self::from_file(&file)?.learned,

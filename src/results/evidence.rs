@@ -1,7 +1,9 @@
 //! Weak evidence: where a run's figures rest on too little.
 
-use super::{SeedSummary, Summary};
+use super::{AgentSummary, PolicyKind, SeedSummary, Summary};
+use crate::format;
 use crate::record::{Outcome, RunInfo, StopReason};
+use crate::stats;
 
 /// So many evaluation episodes a seed are few.
 const FEW_EPISODES: usize = 5;
@@ -20,7 +22,7 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
         let evaluated = seeds().filter(|seed| seed.final_lengths.len() == seed.final_returns.len());
         let episodes = evaluated.map(|seed| seed.final_returns.len()).filter(|n| *n > 0).min();
         if let Some(few) = episodes.filter(|n| *n <= FEW_EPISODES) {
-            weak.push(format!("evaluations of only {}", crate::format::plural(few, "episode")));
+            weak.push(format!("evaluations of only {}", format::plural(few, "episode")));
         }
     }
     let all = seeds().count();
@@ -30,12 +32,37 @@ pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
         weak.push(format!("{failed} of {all} trials failed{others}"));
     }
     weak.extend(ended_early(summary));
+    weak.extend(summary.agents.iter().filter_map(shorter));
     weak
 }
 
 /// Whether the run was one by `--quick`.
 pub fn is_quick(info: &RunInfo) -> bool {
     info.command.iter().any(|word| word == "--quick")
+}
+
+/// The steps that trainings of one agent in one environment should at least have come to, nine tenths of their median, where
+/// some did not: one that was killed looks like one that is over.
+pub fn cut_short(steps: &[u64]) -> Option<u64> {
+    let reached: Vec<f64> = steps.iter().map(|steps| *steps as f64).collect();
+    let least = (stats::median(&reached)? * 0.9).ceil() as u64;
+    steps.iter().any(|steps| *steps < least).then_some(least)
+}
+
+/// That imported trainings of an agent ended long before its others.
+fn shorter(agent: &AgentSummary) -> Option<String> {
+    if agent.policy != PolicyKind::Imported {
+        return None;
+    }
+    let steps: Vec<u64> = agent.seeds.iter().map(|seed| seed.progress.steps).collect();
+    let least = cut_short(&steps)?;
+    let short = steps.iter().filter(|steps| **steps < least).count();
+    Some(format!(
+        "{short} of {} trainings of {} ended before {} steps, nine tenths of what half of them reached",
+        steps.len(),
+        agent.name,
+        format::count(least)
+    ))
 }
 
 /// That trainings were shorter than their schedules, where some were: the user ended them, or a schedule was lengthened

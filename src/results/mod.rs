@@ -19,7 +19,7 @@ mod summary;
 mod trial;
 
 pub use agent::{PlayingAgent, SavedAgent, SavedNetwork, trial_of};
-pub use evidence::{ended_early, is_quick, weak_evidence};
+pub use evidence::{cut_short, ended_early, is_quick, weak_evidence};
 pub use initial::take_over;
 pub use opening::Opening;
 pub use progress::{RunProgress, TrialProgress};

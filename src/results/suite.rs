@@ -151,7 +151,7 @@ impl SuiteScores {
         let ranges: Option<Vec<ScoreRange>> =
             environments.iter().map(SuiteEnvironment::range).collect();
         let mut notes: Vec<String> =
-            environments.iter().filter_map(SuiteEnvironment::note).collect();
+            environments.iter().filter_map(|one| one.note(experiment)).collect();
         let mut agents = Vec::new();
         for name in experiment.agents.keys() {
             let found: Vec<_> = environments.iter().map(|one| find(&one.name, name)).collect();
@@ -201,18 +201,24 @@ impl SuiteEnvironment {
     }
 
     /// What is missing of its range.
-    fn note(&self) -> Option<String> {
+    fn note(&self, experiment: &Spec) -> Option<String> {
         let name = &self.name;
+        let imported = experiment.agents.values().all(|agent| agent.imported.is_some());
+        let give = |field: &str| match imported {
+            true => format!("give `--score {name}=RANDOM:REFERENCE` when importing"),
+            false => format!("give `scores.{name}{field}`"),
+        };
         let what = match (self.random, self.reference, self.range()) {
             (_, _, Some(_)) => return None,
             (None, _, _) => {
-                format!("no random agent was evaluated in {name}: give `scores.{name}.random`")
+                format!("no random agent was evaluated in {name}: {}", give(".random"))
             }
             (_, None, _) => {
-                format!("{name} has no reward threshold: give `scores.{name}.reference`")
+                format!("{name} has no reward threshold: {}", give(".reference"))
             }
             _ => format!(
-                "the reference in {name} is not above what a random policy earns: give `scores.{name}`"
+                "the reference in {name} is not above what a random policy earns: {}",
+                give("")
             ),
         };
         Some(format!("no figures over all environments: {what}"))

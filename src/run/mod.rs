@@ -217,9 +217,9 @@ impl Run {
 /// # Errors
 /// Fails if a file of the run cannot be read or written.
 pub fn close_whole(dir: &RunDir) -> anyhow::Result<Vec<String>> {
-    let latest = dir.mark_latest().err().map(|error| format!("{error:#}"));
     let results = RunData::read(dir)?;
     results.write()?;
+    let latest = dir.mark_latest().err().map(|error| format!("{error:#}"));
     Ok(latest.into_iter().chain(not_recorded(dir, &results.summary)).collect())
 }
 

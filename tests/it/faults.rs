@@ -238,3 +238,34 @@ fn every_write_may_fail_once() {
         problems.join("\n")
     );
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_import_is_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let laboratory = Laboratory::new(folder.path());
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/data/sb3/ppo");
+    for file in ["trials/ppo--s0/result.json", "plan.json", "run.json", "summary.json"] {
+        let output = laboratory.folder.join("imported");
+        let count = laboratory.folder.join(format!("{}.count", file.replace('/', "-")));
+        let mut import = rushes(&["import", "--name", "faults", "--output"]);
+        let disturbed = import
+            .arg(&output)
+            .arg(&logs)
+            .env("LD_PRELOAD", &laboratory.library)
+            .env("FAULT_BELOW", format!("{}/", output.display()))
+            .env("FAULT_CALL", "rename")
+            .env("FAULT_PATH", output.join("faults/*").join(file))
+            .env("FAULT_NTH", "1")
+            .env("FAULT_COUNT", &count)
+            .env("FAULT_ERRNO", ENOSPC.to_string())
+            .output()
+            .expect("it runs");
+        let said = stderr(&disturbed);
+        assert_eq!(disturbed.status.code(), Some(2), "{file}: {said}");
+        let name = file.rsplit('/').next().expect("a name");
+        assert!(said.contains(name), "{file}: {said}");
+        let left = std::fs::read_dir(output.join("faults")).expect("the experiment's folder");
+        assert_eq!(left.count(), 0, "{file}: neither a run nor `latest`");
+    }
+}

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use npyz::NpyFile;
 use zip::ZipArchive;
 
-use crate::import::training::{EvaluationPoint, Source, finite, steps};
+use crate::import::training::{EvaluationPoint, Source, finite, whole};
 
 /// An array: its numbers, row by row, and their shape.
 struct Array {
@@ -43,11 +43,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
             let returns = of(&results).into_iter().map(|value| finite(value, "return", place));
             let lengths = lengths.as_ref().map(of).unwrap_or_default();
             Ok(EvaluationPoint {
-                steps: steps(timesteps.numbers[row], place)?,
+                steps: whole(timesteps.numbers[row], "steps", place)?,
                 returns: returns.collect::<anyhow::Result<_>>()?,
                 lengths: lengths
                     .into_iter()
-                    .map(|n| steps(n, place))
+                    .map(|n| whole(n, "length", place))
                     .collect::<anyhow::Result<_>>()?,
             })
         };
@@ -76,7 +76,7 @@ fn array<R: std::io::Read + Seek>(
         "the array `{name}` is not in C order"
     );
     let numbers = match npy.dtype().descr().trim_matches('\'') {
-        descr if descr.ends_with("i8") => whole(npy.into_vec::<i64>().with_context(damaged)?),
+        descr if descr.ends_with("i8") => as_numbers(npy.into_vec::<i64>().with_context(damaged)?),
         descr if descr.ends_with("i4") => {
             npy.into_vec::<i32>().with_context(damaged)?.into_iter().map(f64::from).collect()
         }
@@ -96,6 +96,6 @@ fn array<R: std::io::Read + Seek>(
     Ok(Some(Array { shape, numbers }))
 }
 
-fn whole(numbers: Vec<i64>) -> Vec<f64> {
+fn as_numbers(numbers: Vec<i64>) -> Vec<f64> {
     numbers.into_iter().map(|number| number as f64).collect()
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::env::input;
 use crate::import::layout::Labels;
-use crate::import::training::{Episode, Source, finite, steps};
+use crate::import::training::{Episode, Source, finite, whole};
 
 /// The first line.
 #[derive(Deserialize)]
@@ -28,6 +28,19 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
     let header: Header = serde_json::from_str(header).with_context(|| {
         format!("{} line 1: expected the `#{{\"t_start\": …}}` of Monitor", path.display())
     })?;
+    let mut source = Source {
+        program: "Stable-Baselines3 (Monitor)",
+        labels: Labels {
+            environment: header.env_id.filter(|id| !id.is_empty() && id != "None"),
+            ..Labels::default()
+        },
+        copies: Some(1),
+        started: Some(header.t_start),
+        ..Source::default()
+    };
+    if table.trim().is_empty() {
+        return Ok(source);
+    }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(table.as_bytes());
     let names = reader.headers().with_context(|| format!("{}", path.display()))?.clone();
     let column = |name: &str| {
@@ -36,16 +49,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
         })
     };
     let (r, l, t) = (column("r")?, column("l")?, column("t")?);
-    let mut source = Source {
-        program: "Stable-Baselines3 (Monitor)",
-        labels: Labels {
-            environment: header.env_id.filter(|id| id != "None"),
-            ..Labels::default()
-        },
-        started: Some(header.t_start),
-        ..Source::default()
-    };
-    let mut played = 0;
+    let (mut played, mut before, mut latest) = (0, 0.0, 0.0);
     for record in reader.records() {
         let record = record.with_context(|| format!("{}", path.display()))?;
         let line = record.position().map_or(0, csv::Position::line) + 1;
@@ -63,9 +67,16 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
             anyhow::bail!("{}: expected the numbers r,l,t of an episode", place());
         };
         let r#return = finite(r#return, "return", place)?;
-        let length = steps(length, place)?;
-        played += length;
-        let seconds = Some(finite(seconds, "time", place)?);
+        let length = whole(length, "length", place)?;
+        played = whole((played + length) as f64, "sum of lengths", place)?;
+        let seconds = finite(seconds, "time", place)?;
+        // A training that went on in the same file counts its seconds anew.
+        if seconds < latest - before {
+            before = latest;
+            source.copies = None;
+        }
+        latest = before + seconds;
+        let seconds = Some(latest);
         source.episodes.push(Episode { steps: played, seconds, r#return, length: Some(length) });
     }
     Ok(source)
@@ -80,11 +91,12 @@ fn reader_is_done(table: &str, record: &csv::StringRecord) -> bool {
 /// Makes one training of those of several copies of an environment: episodes in the order in which they ended, steps over
 /// all copies, as Stable-Baselines3's `load_results` does.
 pub(in crate::import) fn together(sources: Vec<Source>) -> Option<Source> {
-    let mut whole = Source::joined(sources)?;
+    let copies = sources.iter().map(|source| source.copies).sum();
+    let mut whole = Source { copies, ..Source::joined(sources)? };
     whole.episodes.sort_by(|a, b| a.seconds.unwrap_or(0.0).total_cmp(&b.seconds.unwrap_or(0.0)));
-    let mut played = 0;
+    let mut played = 0_u64;
     for episode in &mut whole.episodes {
-        played += episode.length.unwrap_or(0);
+        played = played.saturating_add(episode.length.unwrap_or(0));
         episode.steps = played;
     }
     Some(whole)

@@ -54,6 +54,15 @@ const SEED: &[&str] = &["seed", "config/seed"];
 const AGENT: &[&str] = &["agent", "algo", "algorithm", "method"];
 const ENVIRONMENT: &[&str] = &["environment", "env", "env_id", "config/env"];
 
+/// What the user says of the returns of tables and scalars.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::import) struct Wanted<'a> {
+    /// The column or scalar that the returns are taken of.
+    pub(in crate::import) scalar: Option<&'a str>,
+    /// Whether the returns are of evaluations.
+    pub(in crate::import) as_evaluations: bool,
+}
+
 /// What training returns are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Returns {
@@ -79,9 +88,9 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    /// What columns of these names are; `scalar` is the one that the user takes the returns of, `as_evaluations` whether
-    /// they are of evaluations.
-    pub(super) fn of(names: &[&str], scalar: Option<&str>, as_evaluations: bool) -> Self {
+    /// What columns of these names are.
+    pub(super) fn of(names: &[&str], wanted: Wanted<'_>) -> Self {
+        let Wanted { scalar, as_evaluations } = wanted;
         let find = |known: &[&str]| {
             known
                 .iter()
@@ -112,10 +121,28 @@ impl Roles {
         }
     }
 
+    /// Whether each training return is a mean.
+    pub(super) fn means(&self) -> bool {
+        self.training.is_some_and(|(_, returns)| returns == Returns::Means)
+    }
+
     /// Whether there are returns.
     pub(super) fn has_returns(&self) -> bool {
         self.training.is_some() || self.evaluation.is_some()
     }
+}
+
+/// Whether a column is called as one of environment steps.
+pub(super) fn is_steps(name: &str) -> bool {
+    STEPS.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// A note that steps are Weights & Biases' own count, of a column that is called so.
+pub(super) fn counts_calls(steps: &str, place: &str) -> String {
+    format!(
+        "{place}: `{steps}` counts the calls of Weights & Biases' log, which are environment steps only where the program \
+         says so; export `global_step` too, if there is such a metric"
+    )
 }
 
 /// What a scalar of the user's choice is: a name that says so is a mean's.

@@ -1,23 +1,27 @@
 //! TensorBoard's event files: CleanRL's `charts/episodic_return`, Stable-Baselines3's `rollout/ep_rew_mean` and
 //! `eval/mean_reward`, or any scalar that the user names.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::Context as _;
-
-use super::roles::{Returns, Roles};
+use super::Content;
+use super::repeats::Repeats;
+use super::roles::{Roles, Wanted};
 use crate::event_file::{Scalar, Scalars};
-use crate::import::training::{Episode, EvaluationPoint, Source, finite, steps};
+use crate::import::training::{Episode, EvaluationPoint, Source, finite, whole};
 
-/// Reads a file; nothing where it has no scalar that is called as returns are.
+/// What RLlib calls the numbers of an evaluation.
+const RLLIB: &str = "ray/tune/evaluation/";
+
+/// What Ray calls environment steps.
+const RAYS_STEPS: [&str; 2] =
+    ["ray/tune/num_env_steps_sampled_lifetime", "ray/tune/timesteps_total"];
+
+/// Reads a file.
 ///
 /// # Errors
 /// Fails if it cannot be read or is damaged, or a number is none.
-pub(super) fn read(
-    path: &Path,
-    scalar: Option<&str>,
-    as_evaluations: bool,
-) -> anyhow::Result<Option<Source>> {
+pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Content> {
     let Scalars { scalars, cut_off } = Scalars::read(path)?;
     let mut names: Vec<&str> = Vec::new();
     for scalar in &scalars {
@@ -25,9 +29,10 @@ pub(super) fn read(
             names.push(&scalar.tag);
         }
     }
-    let roles = Roles::of(&names, scalar, as_evaluations);
+    let all = names.iter().map(|name| (*name).to_owned()).collect();
+    let roles = Roles::of(&names, wanted);
     if !roles.has_returns() {
-        return Ok(None);
+        return Ok(Content { sources: Vec::new(), names: all });
     }
     let begun = scalars.first().map_or(0.0, |first| first.time);
     let of = |place: Option<usize>| {
@@ -35,7 +40,13 @@ pub(super) fn read(
         scalars.iter().filter(move |scalar| Some(&*scalar.tag) == tag)
     };
     let place = |scalar: &Scalar| format!("{}, scalar `{}`", path.display(), scalar.tag);
-    let at = |scalar: &Scalar| steps(scalar.step as f64, || place(scalar));
+    // Ray numbers its lines, and writes the steps beside what else is in them.
+    let counted = names.iter().position(|name| RAYS_STEPS.contains(name));
+    let counted: HashMap<i64, f64> = of(counted).map(|one| (one.step, one.value)).collect();
+    let at = |scalar: &Scalar| {
+        let counted = counted.get(&scalar.step).filter(|_| scalar.tag.starts_with("ray/tune/"));
+        whole(counted.copied().unwrap_or(scalar.step as f64), "step", || place(scalar))
+    };
     let mut lengths = of(roles.length).peekable();
     let mut episodes = Vec::new();
     for scalar in of(roles.training.map(|(place, _)| place)) {
@@ -45,22 +56,32 @@ pub(super) fn read(
             steps: at(scalar)?,
             seconds: Some(finite(scalar.time - begun, "time", || place(scalar))?),
             r#return: finite(scalar.value, "return", || place(scalar))?,
-            length: length.map(|length| steps(length.value, || place(length))).transpose()?,
+            length: length.map(|n| whole(n.value, "length", || place(n))).transpose()?,
         });
     }
-    let evaluation = |scalar: &Scalar| {
+    let mut evaluations = Vec::new();
+    let is_rllibs = |scalar: &&Scalar| scalar.tag.starts_with(RLLIB);
+    let of_rllib: Vec<_> = scalars.iter().filter(is_rllibs).collect();
+    let tag = roles.evaluation.map(|place| names[place]).filter(|tag| tag.starts_with(RLLIB));
+    let mut repeats = tag.map(Repeats::of);
+    for scalar in of(roles.evaluation) {
+        let beside = of_rllib.iter().filter(|other| other.step == scalar.step);
+        let line = beside.map(|other| (&*other.tag, other.value));
+        if repeats.as_mut().is_some_and(|repeats| repeats.is_one(line)) {
+            continue;
+        }
         let returns = vec![finite(scalar.value, "return", || place(scalar))?];
-        Ok(EvaluationPoint { steps: at(scalar)?, returns, lengths: Vec::new() })
-    };
-    let evaluations = of(roles.evaluation).map(evaluation).collect::<anyhow::Result<Vec<_>>>();
+        evaluations.push(EvaluationPoint { steps: at(scalar)?, returns, lengths: Vec::new() });
+    }
     let cut = || format!("{}: it is cut off; what stands before is read", path.display());
-    Ok(Some(Source {
+    let source = Source {
         program: "TensorBoard",
-        means: roles.training.is_some_and(|(_, kind)| kind == Returns::Means),
+        means: roles.means(),
         episodes,
-        evaluations: evaluations.with_context(|| format!("{}", path.display()))?,
+        evaluations,
         started: Some(begun),
         notes: cut_off.then(cut).into_iter().collect(),
         ..Source::default()
-    }))
+    };
+    Ok(Content { sources: vec![source], names: all })
 }

@@ -26,6 +26,11 @@ impl Section for Comparison {
     }
 
     fn lead(&self, report: &Report) -> String {
+        let is_imported = |series: &Series| report.imported(series).is_some();
+        if report.series.iter().all(is_imported) {
+            return "One against the others. What other programs were told, their logs do not say."
+                .into();
+        }
         if !report.several() {
             return "One agent against the others, and the settings that make the difference."
                 .into();
@@ -82,10 +87,11 @@ fn run_by_run(report: &Report, first_run: usize) -> Option<Block> {
     let columns = [("agent", false), ("first mean", true), ("then", true)];
     (!rows.is_empty()).then(|| {
         Block::Table(Table {
-            caption: "Mean evaluation return over seeds, run by run. P(improvement) is the probability that a random \
-                      seed of the later run does better than one of the first (Mann–Whitney), with its bootstrap \
-                      interval."
-                .into(),
+            caption: format!(
+                "Mean {} over seeds, run by run. P(improvement) is the probability that a random seed of the \
+                 later run does better than one of the first (Mann–Whitney), with its bootstrap interval.",
+                measured(report)
+            ),
             columns: with_difference(&columns),
             rows,
         })
@@ -119,7 +125,9 @@ fn ablation(report: &Report) -> Option<Block> {
     }];
     rows.extend(others.iter().map(|other| {
         let changed = differing::differences(&[base_settings.clone(), settings(other)]);
+        let told = [base, other].iter().all(|series| report.imported(series).is_none());
         let changed = match changed.len() {
+            _ if !told => "not told".to_owned(),
             0 => "nothing".to_owned(),
             1..=MOST_NAMED => {
                 let changes: Vec<_> = changed.iter().map(|one| one.change(0, 1)).collect();
@@ -133,10 +141,12 @@ fn ablation(report: &Report) -> Option<Block> {
     }));
     Some(Block::Table(Table {
         caption: format!(
-            "Ablation: mean evaluation return over seeds of each agent, and its difference from {}. P(improvement) is the \
+            "Ablation: mean {} over seeds of each agent, and its difference from {}. P(improvement) is the \
              probability that a random seed of the agent does better than one of {} (Mann–Whitney), with its bootstrap \
              interval.",
-            base.label, base.label
+            measured(report),
+            base.label,
+            base.label
         ),
         columns: with_difference(&[("agent", false), ("changed", false), ("mean", true)]),
         rows,
@@ -193,6 +203,14 @@ fn settings_table(title: &str, sides: &[String], differences: &[Difference]) -> 
             summary: format!("{title}: {}", format::count(many as u64)),
             blocks: vec![table],
         }),
+    }
+}
+
+/// What the means are of.
+fn measured(report: &Report) -> String {
+    match report.is_evaluated() {
+        true => "evaluation return".to_owned(),
+        false => format!("return of {}", report.scored()),
     }
 }
 

@@ -38,8 +38,12 @@ impl Section for Curves {
     }
 
     fn blocks(&self, report: &Report) -> anyhow::Result<Vec<Block>> {
+        let is_mean =
+            |series: &Series| report.imported(series).is_some_and(|imported| imported.means);
+        let (means, own): (Vec<&Series>, Vec<&Series>) =
+            report.learners().map(|(_, series)| series).partition(|series| is_mean(series));
         let mut windows: Vec<usize> =
-            report.learners().map(|(_, series)| report.summary(series).curve_window).collect();
+            own.iter().map(|series| report.summary(series).curve_window).collect();
         windows.sort_unstable();
         windows.dedup();
         let over = format::list(&windows.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -48,13 +52,25 @@ impl Section for Curves {
             Some(format!(" {}: {short}.", series.label))
         });
         let short: String = short.collect();
+        let of_episodes = match own.is_empty() {
+            true => String::new(),
+            false => format!(
+                "Each point is the mean over the last {over} training episodes, exploration included. Where there are fewer \
+                 yet it is the mean over those, by which no goal and no threshold is reached.{short} "
+            ),
+        };
+        let names = format::list(&means.iter().map(|s| s.label.clone()).collect::<Vec<_>>());
+        let of_means = match means.is_empty() {
+            true => String::new(),
+            false => {
+                format!("Each point of {names} is a mean over episodes, as its program wrote it. ")
+            }
+        };
         let training = Plot {
             id: "training-return".into(),
             title: "Training return".into(),
             caption: format!(
-                "Each point is the mean over the last {over} training episodes, exploration included. Where there \
-                 are fewer yet it is the mean over those, by which no goal and no threshold is reached.{short} A seed \
-                 that stopped early goes on at its last value."
+                "{of_episodes}{of_means}A seed that stopped early goes on at its last value."
             ),
             each: "single episodes",
             ..Plot::default()

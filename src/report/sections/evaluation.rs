@@ -110,9 +110,12 @@ fn table(report: &Report, series: &[(usize, &Series)]) -> Table {
         Row { cells, class: if series.learns { "" } else { "baseline" } }
     });
     Table {
-        caption: "Returns of the evaluation after training. Mean, interquartile mean (IQM) and the bootstrap \
-                  interval of the mean are over seeds, standard deviation and extremes over all episodes."
-            .into(),
+        caption: format!(
+            "Returns of {}. Mean, interquartile mean (IQM) and the bootstrap interval of the mean are over seeds, standard \
+             deviation and extremes over all {}.",
+            report.scored(),
+            if report.is_evaluated() { "episodes" } else { "returns" }
+        ),
         columns,
         rows: rows.collect(),
     }
@@ -152,7 +155,11 @@ fn distribution(report: &Report, series: &[(usize, &Series)]) -> anyhow::Result<
             report.final_returns(series).into_iter().filter(|r| r.is_finite()).collect()
         })
         .collect();
-    let mut x = Axis::around("return of an evaluation episode", returns.iter().flatten().copied());
+    let (of, all) = match report.is_evaluated() {
+        true => ("return of an evaluation episode", "evaluation episodes"),
+        false => ("return", "returns that scores are of"),
+    };
+    let mut x = Axis::around(of, returns.iter().flatten().copied());
     // The last bar needs room to the right of the largest return.
     x.max += (x.max - x.min) / BINS as f64;
     let rows = series.len() as f64;
@@ -210,9 +217,9 @@ fn distribution(report: &Report, series: &[(usize, &Series)]) -> anyhow::Result<
     Ok(Figure {
         id: "return-distribution".into(),
         title: "Distribution of returns".into(),
-        caption: "All evaluation episodes of all seeds; each row is scaled to its own tallest bar. The upright \
-                  line is the median."
-            .into(),
+        caption: format!(
+            "All {all} of all seeds; each row is scaled to its own tallest bar. The upright line is the median."
+        ),
         svgs: chart.svgs(&sizes)?,
         table: Some(Table {
             caption: "Quantiles of the evaluation returns".into(),

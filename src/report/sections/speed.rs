@@ -29,6 +29,7 @@ impl Section for Speed {
         let rows: Vec<Row> = report
             .learners()
             .filter_map(|(_, series)| {
+                let imported = report.imported(series);
                 let seeds: Vec<_> = (report.summary(series).seeds.iter())
                     .filter(|seed| seed.outcome.as_ref().is_some_and(|outcome| !outcome.failed()))
                     .collect();
@@ -43,7 +44,9 @@ impl Section for Speed {
                     cells: vec![
                         series.cell(),
                         median(
-                            seeds.iter().map(|seed| seed.progress.episodes as f64).collect(),
+                            (seeds.iter().filter(|_| imported.is_none_or(|agent| !agent.means)))
+                                .map(|seed| seed.progress.episodes as f64)
+                                .collect(),
                             format::number,
                         ),
                         median(
@@ -51,11 +54,16 @@ impl Section for Speed {
                             format::number,
                         ),
                         median(
-                            seeds.iter().map(|seed| seed.progress.updates as f64).collect(),
+                            (seeds.iter().filter(|_| imported.is_none()))
+                                .map(|seed| seed.progress.updates as f64)
+                                .collect(),
                             format::number,
                         ),
                         median(
-                            seeds.iter().map(|seed| seed.training_seconds).collect(),
+                            // Not all programs tell it.
+                            (seeds.iter().map(|seed| seed.training_seconds))
+                                .filter(|seconds| imported.is_none() || *seconds > 0.0)
+                                .collect(),
                             format::seconds,
                         ),
                         median(

@@ -277,8 +277,7 @@ fn returns(report: &Report, scores: &SuiteScores) -> Table {
         Row { cells, class: if agent.learns { "" } else { "baseline" } }
     });
     Table {
-        caption: "Mean return of the evaluation after training, with the 95 % interval over seeds."
-            .into(),
+        caption: format!("Mean return of {}, with the 95 % interval over seeds.", report.scored()),
         columns,
         rows: rows.collect(),
     }

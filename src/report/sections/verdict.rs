@@ -29,7 +29,7 @@ pub(crate) struct Verdict {
     /// An agent's return each.
     pub figures: Vec<KeyFigure>,
     /// What the figures are.
-    pub figures_note: &'static str,
+    pub figures_note: String,
 }
 
 /// One agent's return.
@@ -116,7 +116,8 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     if let Some(scores) = report.suite_scores().filter(|scores| scores.whole().next().is_some()) {
         let figures = suite_figures(report, scores);
         let figures_note =
-            "Interquartile mean of normalised scores over all environments, and its 95 % interval.";
+            "Interquartile mean of normalised scores over all environments, and its 95 % interval."
+                .to_owned();
         return Verdict { headline, tone, points, figures, figures_note };
     }
     let decimals = format::decimals(scored().flat_map(|series| series.scores.iter().copied()));
@@ -151,7 +152,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         }
     });
     let figures_note =
-        "Mean return of the evaluation after training, and its 95 % interval over seeds.";
+        format!("Mean return of {}, and its 95 % interval over seeds.", report.scored());
     Verdict { headline, tone, points, figures: figures.collect(), figures_note }
 }
 
@@ -433,7 +434,11 @@ fn above(mean: f64, other: f64) -> bool {
 /// Whether the evaluations after training reach the reward threshold; of training the section on it tells.
 fn threshold(report: &Report) -> Option<String> {
     let threshold = report.threshold()?;
-    let aim = format!("the reward threshold of {} when evaluated", format::number(threshold));
+    let by = match report.is_evaluated() {
+        true => "when evaluated".to_owned(),
+        false => format!("by {}", report.scored()),
+    };
+    let aim = format!("the reward threshold of {} {by}", format::number(threshold));
     let learned: Vec<&Series> =
         report.learners().map(|(_, series)| series).filter(|s| !s.scores.is_empty()).collect();
     if let [series] = learned[..] {
