@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::record::StopReason;
-use crate::results::{Curve, PolicyKind, RunData, Trial};
+use crate::results::{Curve, RunData, Trial};
 use crate::stats;
 
 /// A trial that learns has come this far from where it started to its aim.
@@ -23,8 +23,6 @@ pub(super) struct Course<'a> {
     pub(super) end: f64,
     /// What counts as learned.
     pub(super) aim: Option<f64>,
-    /// The returns of random agents in the same environment.
-    pub(super) random: Vec<f64>,
     /// The environment's time limit in steps.
     pub(super) time_limit: Option<f64>,
 }
@@ -43,17 +41,12 @@ impl<'a> Course<'a> {
         let before =
             if summary.before_returns.is_empty() { first } else { &summary.before_returns };
         let goal = part.summary.agents.iter().find(|agent| agent.name == trial.plan.agent)?.goal;
-        let random = part.summary.agents.iter().filter(|agent| agent.policy == PolicyKind::Random);
         Some(Self {
             trial,
             start: stats::mean(before)?,
             start_scatter: stats::sample_std(before).unwrap_or(0.0),
             end: stats::mean(&summary.final_returns).or_else(|| trial.recent_return())?,
             aim: goal.map(|goal| goal.r#return).or(part.summary.reward_threshold),
-            random: random
-                .flat_map(|agent| &agent.seeds)
-                .flat_map(|seed| seed.final_returns.iter().copied())
-                .collect(),
             time_limit: (trial.plan.environment.max_episode_steps)
                 .or(part.env.as_ref().and_then(|env| env.max_episode_steps))
                 .map(f64::from),

@@ -58,7 +58,6 @@ pub(super) const SIGNS: &[Sign] = &[
             "entropy-kept",
             "only-time-limit",
             "still-rising",
-            "worse-than-random",
         ],
         look: few_updates,
     },
@@ -66,28 +65,28 @@ pub(super) const SIGNS: &[Sign] = &[
         name: "weights-at-rest",
         what: "all steps of the optimiser together could hardly move the weights",
         advice: "Try a larger `learning_rate`, or train for longer.",
-        explains: &["target-at-rest", "entropy-kept", "only-time-limit", "worse-than-random"],
+        explains: &["target-at-rest", "entropy-kept", "only-time-limit"],
         look: weights_at_rest,
     },
     Sign {
         name: "replay-short",
         what: "the replay memory holds only what happened last",
         advice: "Try a larger `buffer_size`: a tenth of the schedule's steps or more.",
-        explains: &["values-exploding", "only-time-limit", "worse-than-random"],
+        explains: &["values-exploding", "only-time-limit"],
         look: replay_short,
     },
     Sign {
         name: "target-at-rest",
         what: "the target networks were hardly ever updated, so that values look one step ahead",
         advice: "Try a smaller `target_update_interval` or a larger `tau`.",
-        explains: &["only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit"],
         look: target_at_rest,
     },
     Sign {
         name: "horizon-short",
         what: "`gamma` makes it look only a few steps ahead in episodes that are long",
         advice: "Try 0.99: rewards count over 1 / (1 − gamma) steps.",
-        explains: &["only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit"],
         look: horizon_short,
     },
     Sign {
@@ -95,35 +94,35 @@ pub(super) const SIGNS: &[Sign] = &[
         what: "the values to learn are far from unit scale",
         advice: "Try `normalize_rewards` where the algorithm has it, or `environment.wrappers.reward_scale`, so that the \
                  discounted return is between 1 and 1,000.",
-        explains: &["values-exploding", "only-time-limit", "worse-than-random"],
+        explains: &["values-exploding", "only-time-limit"],
         look: reward_scale,
     },
     Sign {
         name: "values-exploding",
         what: "the learned values are far larger than any return can be",
         advice: "Try a smaller `learning_rate`, and targets that follow more slowly (`tau`, `target_update_interval`).",
-        explains: &["only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit"],
         look: values_exploding,
     },
     Sign {
         name: "policy-jumps",
         what: "an update changes the policy far more than its clipping allows for",
         advice: "Try a smaller `learning_rate`, fewer `n_epochs`, a `clip_range` of 0.2, or set `target_kl`.",
-        explains: &["entropy-gone", "only-time-limit", "worse-than-random"],
+        explains: &["entropy-gone", "only-time-limit"],
         look: policy_jumps,
     },
     Sign {
         name: "entropy-gone",
         what: "the policy stopped exploring early on, before it had learned",
         advice: "Try a smaller `learning_rate`, or a larger `ent_coef`.",
-        explains: &["only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit"],
         look: entropy_gone,
     },
     Sign {
         name: "entropy-kept",
         what: "the policy is still as random as before training",
         advice: "Try a smaller `ent_coef`, or a larger `learning_rate`.",
-        explains: &["only-time-limit", "worse-than-random"],
+        explains: &["only-time-limit"],
         look: entropy_kept,
     },
     Sign {
@@ -131,7 +130,7 @@ pub(super) const SIGNS: &[Sign] = &[
         what: "every episode ends by the time limit with the same return, which tells good actions from bad ones nowhere",
         advice: "The reward may be too rare to be found: explore for longer (`ent_coef`, `exploration_fraction`, action \
                  noise, `use_sde`), shape the reward, or begin with a policy that finds it (`initial_policy`).",
-        explains: &["worse-than-random"],
+        explains: &[],
         look: only_time_limit,
     },
     Sign {
@@ -140,13 +139,6 @@ pub(super) const SIGNS: &[Sign] = &[
         advice: "Train for longer: `rushes run FILE --resume=RUN --set …steps=…` goes on where it ended.",
         explains: &[],
         look: still_rising,
-    },
-    Sign {
-        name: "worse-than-random",
-        what: "the trained policy does worse than a random one",
-        advice: "Something drives learning the wrong way: look at the sign of rewards, and at the films.",
-        explains: &[],
-        look: worse_than_random,
     },
 ];
 
@@ -335,24 +327,5 @@ fn still_rising(course: &Course) -> Option<(f64, String)> {
             format::number(c)
         );
         ((c - b) / doubt, evidence)
-    })
-}
-
-fn worse_than_random(course: &Course) -> Option<(f64, String)> {
-    let (random, scatter) = match stats::mean(&course.random) {
-        Some(random) => (random, stats::sample_std(&course.random)?),
-        None => (course.start, course.start_scatter),
-    };
-    let ends = &course.trial.summary().final_returns;
-    let own = stats::sample_std(ends)?;
-    let doubt = (own / (ends.len() as f64).sqrt())
-        .hypot(scatter / (course.random.len().max(ends.len()) as f64).sqrt());
-    (course.end < random - 3.0 * doubt && course.end < random).then(|| {
-        let evidence = format!(
-            "a mean return of {}, {} of random actions",
-            format::number(course.end),
-            format::number(random)
-        );
-        (random - course.end, evidence)
     })
 }

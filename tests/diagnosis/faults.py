@@ -249,14 +249,4 @@ FAULTS = [
             "ppo MountainCar-v0": {"clip_range": 100.0, "n_epochs": 40, "learning_rate": 0.01},
         },
     ),
-    (
-        "rewards turned round",
-        {"worse-than-random"},
-        {
-            "ppo CartPole-v1": {".reward_scale": -1.0},
-            "a2c CartPole-v1": {".reward_scale": -1.0},
-            "sac Pendulum-v1": {".reward_scale": -1.0},
-            "td3 Pendulum-v1": {".reward_scale": -1.0},
-        },
-    ),
 ]
