@@ -476,7 +476,12 @@ impl Cluster<'_> {
                 }
             }
             Some(TrialStatus::Died) if outcome.is_none() => {}
-            Some(TrialStatus::Died) => self.stop(trial, TrialStatus::Died),
+            Some(TrialStatus::Died) => {
+                if let Some(cause) = outcome.as_ref().and_then(|result| result.outcome.error()) {
+                    self.observer.died(trial.plan, cause);
+                }
+                self.stop(trial, TrialStatus::Died);
+            }
             Some(TrialStatus::Paused) => self.stop(trial, TrialStatus::Paused),
             Some(TrialStatus::LeftOut) => self.stop(trial, TrialStatus::LeftOut),
             Some(TrialStatus::Interrupted) if request.is_some() => {
