@@ -30,7 +30,7 @@ pub fn print(text: impl Display) -> anyhow::Result<()> {
 pub struct Output(BufWriter<StdoutLock<'static>>);
 
 /// Says where what an I/O error tells happened.
-fn at_output(error: io::Error) -> io::Error {
+pub(crate) fn at_output(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("failed to write to standard output: {error}"))
 }
 

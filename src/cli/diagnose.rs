@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     for finding in &diagnosis.findings {
-        console::print(console::printable(&finding.sentence()))?;
+        console::print(finding.sentence())?;
     }
     if diagnosis.findings.is_empty() {
         let learn = diagnosis.trials.iter().filter(|trial| trial.learns).count();

@@ -174,7 +174,7 @@ fn no_command(error: &clap::Error) -> Exit {
     }
     match error.print().and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            console::message(format_args!("error: failed to write to standard output: {error}"));
+            console::message(format_args!("error: {}", console::at_output(error)));
             Exit::Input
         }
         _ => Exit::Success,

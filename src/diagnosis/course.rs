@@ -47,9 +47,11 @@ impl<'a> Course<'a> {
             start_scatter: stats::sample_std(before).unwrap_or(0.0),
             end: stats::mean(&summary.final_returns).or_else(|| trial.recent_return())?,
             aim: goal.map(|goal| goal.r#return).or(part.summary.reward_threshold),
-            time_limit: (trial.plan.environment.max_episode_steps)
-                .or(part.env.as_ref().and_then(|env| env.max_episode_steps))
-                .map(f64::from),
+            time_limit: match &part.env {
+                Some(env) => trial.plan.environment.time_limit(env),
+                None => trial.plan.environment.max_episode_steps,
+            }
+            .map(f64::from),
         })
     }
 

@@ -9,6 +9,8 @@
 mod course;
 mod signs;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use self::course::Course;
@@ -88,11 +90,16 @@ impl Diagnosis {
         if run.info.as_ref().is_some_and(is_quick) {
             return Ok(all);
         }
-        for part in run.parts()? {
+        // Of a run that is no suite, nothing is copied: it may have thousands of trials.
+        let parts = match run.plan.experiment.is_suite() {
+            true => Cow::Owned(run.parts()?),
+            false => Cow::Borrowed(std::slice::from_ref(run)),
+        };
+        for part in parts.iter() {
             for agent in part.summary.agents.iter().filter(|agent| agent.learns) {
                 let courses: Vec<_> = part
                     .trials_of(&agent.name)
-                    .filter_map(|trial| Course::of(&part, trial))
+                    .filter_map(|trial| Course::of(part, trial))
                     .collect();
                 let name = match &part.environment_name {
                     Some(environment) => format!("{environment}/{}", agent.name),
@@ -107,6 +114,7 @@ impl Diagnosis {
     fn add(&mut self, agent: String, courses: &[Course]) {
         let seen: Vec<Vec<Seen>> = courses.iter().map(signs::seen).collect();
         let of = courses.len();
+        let failing = courses.iter().filter(|course| !course.learns()).count();
         let told = SIGNS
             .iter()
             .filter_map(|sign| {
@@ -114,7 +122,6 @@ impl Diagnosis {
                     .iter()
                     .filter_map(|seen| seen.iter().find(|s| s.sign.name == sign.name))
                     .collect();
-                let failing = courses.iter().filter(|course| !course.learns()).count();
                 let plainest = here.iter().max_by(|a, b| a.strength.total_cmp(&b.strength))?;
                 // A sign on a few of many seeds that do not learn explains little.
                 (2 * here.len() > failing).then(|| Finding {

@@ -58,12 +58,12 @@ pub(super) fn choose(
             ));
         }
         let steps: Vec<u64> = trainings.iter().map(|training| training.steps()).collect();
-        if let Some(most) = results::cut_short(&steps) {
-            let short = seeds(&|training| training.steps() < most);
+        if let Some(least) = results::cut_short(&steps) {
+            let short = seeds(&|training| training.steps() < least);
             notes.push(format!(
                 "{place}: seed {short} ends before {} steps, which is 90 % of what half of the seeds reach; leave it out if \
                  its training was killed",
-                format::count(most)
+                format::count(least)
             ));
         }
         for training in trainings {
