@@ -59,12 +59,8 @@ async function main() {
     await page.locator("#training-return .tools button", { hasText: "log x" }).click();
     await page.locator("#diagnostics [data-toggle-series]").first().click();
     await page.locator("[data-player]").waitFor();
-    const setTime = (at) => page.locator("[data-action=scrub]").evaluate((scrub, to) => {
-      scrub.value = String(to);
-      scrub.dispatchEvent(new Event("input", { bubbles: true }));
-    }, at);
-    await setTime(0.2);
-    await page.locator("#learning").evaluate((section) => scrollTo({ top: section.getBoundingClientRect().top + scrollY - 40, behavior: "instant" }));
+    await scrub(page, "0.2");
+    await page.evaluate(() => scrollTo({ top: document.querySelector("#learning").getBoundingClientRect().top + scrollY - 40, behavior: "instant" }));
     const state = () => page.evaluate(() => ({
       "the place that was scrolled to": document.querySelector("#learning").getBoundingClientRect().top,
       "the axis that was chosen": document.querySelector("#training-return [data-axis='1']").getAttribute("aria-pressed"),
@@ -150,10 +146,9 @@ async function followed(page, run) {
 // A video that plays goes on playing over a news or two.
 async function checkPlaying(page) {
   const place = await page.locator("[data-action=scrub]").inputValue();
-  await page.locator("[data-action=speed]").evaluate((speed) => { speed.value = "0.1"; });
+  await page.evaluate(() => { document.querySelector("[data-action=speed]").value = "0.1"; });
   // A click of the test's would scroll.
-  const press = () => page.locator("[data-action=play]").evaluate((button) => button.click());
-  await press();
+  await page.evaluate(() => document.querySelector("[data-action=play]").click());
   const time = () => page.locator("video.take").evaluateAll((videos) => Math.max(...videos.map((video) => video.currentTime)));
   const news = () => page.locator("[data-written]").getAttribute("data-written");
   const [start, was] = [await time(), await news()];
@@ -161,10 +156,17 @@ async function checkPlaying(page) {
   await page.waitForTimeout(300);
   if (!((await time()) > start)) find("a video that plays stops when there is news");
   // A short film has come to its end by itself.
-  await page.locator("[data-action=play]").evaluate((button) => { if (button.getAttribute("aria-label") === "Pause") button.click(); });
-  await page.locator("[data-action=scrub]").evaluate((scrub, at) => {
-    scrub.value = at;
-    scrub.dispatchEvent(new Event("input", { bubbles: true }));
+  await page.evaluate(() => document.querySelector("[data-action=play][aria-label=Pause]")?.click());
+  await scrub(page, place);
+}
+
+// Moves the player to a place. The page may replace an element between the moment in which a locator finds it and the one in
+// which it is used, so that what changes the page finds and uses its elements at once, here and elsewhere in this file.
+function scrub(page, place) {
+  return page.evaluate((to) => {
+    const control = document.querySelector("[data-action=scrub]");
+    control.value = to;
+    control.dispatchEvent(new Event("input", { bubbles: true }));
   }, place);
 }
 

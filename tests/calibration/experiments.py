@@ -52,7 +52,7 @@ EXPERIMENTS = {
                 "gae_lambda": 0.98,
                 "ent_coef": 0.01,
             },
-            steps=100_000,
+            steps=40_000,
         ),
     ),
     "q-learning-taxi": experiment(
