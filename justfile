@@ -136,16 +136,16 @@ schema: _ready
     @mv target/experiment.schema.json schemas/experiment.schema.json
     @mv target/reference.md docs/reference.md
 
-# Builds target/wheels/rushes-*.whl: the package for Python, the program, and the modules that scripts of one's own import.
-wheel: _ready
-    @./bootstrap --wheel
-    cargo build --release --package rushes {{ quiet }}
-    @mkdir -p target/wheel/rushes.data/scripts target/wheel/rushes.data/purelib
-    @cp target/release/rushes target/wheel/rushes.data/scripts/rushes
-    @strip target/wheel/rushes.data/scripts/rushes
-    @cp assets/python/rushes_trainer.py crates/rushes-external/python/rushes_policy.py target/wheel/rushes.data/purelib
-    @rm -f target/wheels/rushes-*.whl
-    .deps/wheel-venv/bin/maturin build --release --locked --compression-level 9 --out target/wheels
+# Builds target/wheels/rushes-*.whl: the package for Python, the program, and the modules that scripts of one's own import;
+# `just wheel aarch64-unknown-linux-gnu` builds it for another system.
+wheel *TARGET: _ready
+    @./bootstrap {{ if env("RUSHES_PROFILE", "dist") == "dist" { "--dist" } else { "--wheel" } }}
+    @dist/build wheel "$@"
+
+# Builds target/archives/rushes-*.tar.gz, a release: program, manual pages, completions, licences of all that is linked; and its SBOM.
+dist *TARGET: _ready
+    @./bootstrap --dist
+    @dist/build archive "$@"
 
 # Installs the wheel into a fresh virtual environment outside of this checkout and runs python/tests there; ARGS go to pytest.
 test-wheel *ARGS: wheel
