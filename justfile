@@ -136,13 +136,12 @@ schema: _ready
     @mv target/experiment.schema.json schemas/experiment.schema.json
     @mv target/reference.md docs/reference.md
 
-# Builds target/wheels/rushes-*.whl: the package for Python, the program, and the modules that scripts of one's own import;
-# `just wheel aarch64-unknown-linux-gnu` builds it for another system.
+# Builds the wheel for Python in target/wheels, for this machine's system or another: `just wheel aarch64-unknown-linux-gnu`.
 wheel *TARGET: _ready
     @./bootstrap {{ if env("RUSHES_PROFILE", "dist") == "dist" { "--dist" } else { "--wheel" } }}
     @dist/build wheel "$@"
 
-# Builds target/archives/rushes-*.tar.gz, a release: program, manual pages, completions, licences of all that is linked; and its SBOM.
+# Builds a release archive in target/archives, and its bill of materials; `just dist aarch64-unknown-linux-gnu` after `just dist`.
 dist *TARGET: _ready
     @./bootstrap --dist
     @dist/build archive "$@"
