@@ -1,5 +1,8 @@
 //! What every algorithm promises, over the table of algorithms and their options.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde_json::json;
 
 use super::*;
@@ -7,7 +10,7 @@ use crate::env::episode::{self, View};
 use crate::env::{Mode, Policy, Situation};
 use crate::experiment::EnvironmentSpec;
 use crate::experiment::{AlgorithmSpec, ScheduleSpec};
-use crate::nn::Tensors;
+use crate::nn::{self, Tensors};
 use crate::policy::PolicySpec;
 use crate::rng::{Purpose, stream};
 use crate::training::{MetricMeans, TrialError, World};
@@ -356,6 +359,23 @@ fn the_number_of_threads_changes_nothing() {
             (learned, world.progress(), world.take_finished())
         };
         assert_eq!(on(1), on(3), "{:?}", case.algorithm);
+    }
+}
+
+/// Every instruction set that multiplies and adds with one rounding learns the same bits.
+#[test]
+fn the_processors_instruction_set_changes_nothing() {
+    for case in cases() {
+        let learned = RefCell::new(HashMap::new());
+        nn::on_every_level(|_| {
+            let (mut algorithm, mut world) = start(&case, 5);
+            world.restart(0, Default::default()).expect("a fresh start");
+            algorithm.restart();
+            let now = run(&mut *algorithm, &mut world);
+            let mut learned = learned.borrow_mut();
+            let before = learned.entry(nn::arithmetic()).or_insert_with(|| now.clone());
+            assert_eq!(*before, now, "{:?}", case.algorithm);
+        });
     }
 }
 

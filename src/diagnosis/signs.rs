@@ -136,7 +136,7 @@ pub(super) const SIGNS: &[Sign] = &[
     Sign {
         name: "still-rising",
         what: "returns were still rising when the schedule ended",
-        advice: "Train for longer: `rushes run FILE --resume=RUN --set …steps=…` goes on where it ended.",
+        advice: "Train for longer: `rushes run FILE --resume=RUN --set …steps=…` goes on where a run of rushes' own ended.",
         explains: &[],
         look: still_rising,
     },
