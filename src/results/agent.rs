@@ -33,7 +33,8 @@ pub struct SavedAgent {
     pub trial_seed: u64,
     /// How its trial evaluated it.
     pub evaluation: EvaluationSpec,
-    settings: AgentSpec,
+    /// Its policy and how it learned.
+    pub settings: AgentSpec,
     /// What it learned, where it did.
     learned: Option<Learned>,
 }
