@@ -459,7 +459,7 @@ pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
             trial.sample == search.and_then(|search| search.shown(&trial.agent))
         });
     }
-    let mut agents: Vec<_> = trials.iter().map(TrialPlan::agent_name).collect();
+    let mut agents: Vec<_> = trials.iter().map(|trial| trial.agent_name()).collect();
     agents.dedup();
     let listed = agents.join(", ");
     let Some(agent) = agent else {
