@@ -91,7 +91,21 @@ fn cases() -> Vec<Case> {
         environment: super::echo::environment(actions),
         ..case("CartPole-v1", neural.clone(), algorithm)
     };
+    let masked = json!({ "type": "neural", "hidden": [16], "action_mask": true });
+    let doors = |several: bool, algorithm: serde_json::Value| Case {
+        environment: super::doors::environment(several),
+        ..case("CartPole-v1", masked.clone(), algorithm)
+    };
     vec![
+        doors(true, ppo(shared.clone())),
+        doors(false, json!({ "name": "a2c", "n_envs": 2 })),
+        doors(false, rainbow.clone()),
+        case("Taxi-v3", masked.clone(), dqn.clone()),
+        case(
+            "Taxi-v3",
+            json!({ "type": "tabular", "action_mask": true }),
+            json!({ "name": "q_learning" }),
+        ),
         echo("multi_discrete", ppo(normalised.clone())),
         echo("multi_binary", json!({ "name": "a2c", "n_envs": 2 })),
         echo("dict", json!({ "name": "reinforce" })),

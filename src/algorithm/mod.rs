@@ -15,6 +15,8 @@ mod cem;
 mod collection;
 #[cfg(test)]
 mod contract_tests;
+#[cfg(test)]
+mod doors;
 mod dqn;
 #[cfg(test)]
 mod echo;

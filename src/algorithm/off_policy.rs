@@ -119,6 +119,7 @@ pub(super) fn step(
             action,
             reward: envs.rewards()[i],
             next_observation: envs.final_observation(i).unwrap_or(envs.observation(i)),
+            next_mask: envs.next_action_mask(i).unwrap_or_default(),
             terminated: envs.terminated()[i],
             truncated: envs.truncated()[i],
         });
@@ -239,6 +240,7 @@ impl ExplorerConfig {
             observation_len: observations.len(),
             observation_storage: storage(observations),
             action_len: actions.len(),
+            mask_len: 0,
             n_steps: self.n_steps,
             gamma: self.gamma,
             priorities: None,

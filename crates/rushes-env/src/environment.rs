@@ -1,5 +1,6 @@
 //! The trait of environments, and how they fail.
 
+use crate::action_mask;
 use crate::draw::Canvas;
 use crate::meaning::Meaning;
 use crate::option_file::OptionFile;
@@ -66,6 +67,9 @@ pub enum EnvError {
     /// A step, an observation or a drawing before the first [`Env::reset`].
     #[error("the environment was never reset")]
     NeverReset,
+    /// Only valid actions are to be taken, and the environment does not tell which those are.
+    #[error("expected an action mask of the environment, found {0}")]
+    ActionMask(String),
     /// The physics engine refused to go on.
     #[error("the physics engine failed: {0}")]
     Physics(String),
@@ -201,6 +205,14 @@ pub trait Env {
     /// The `info` of the last reset or step; empty for most environments.
     fn info(&self) -> Info {
         Info::new()
+    }
+
+    /// Which actions are valid in the present state: a flag for each value of a discrete action, of an action of several
+    /// parts those of each part, one part after another; `None` where the environment does not tell. By default
+    /// `action_mask` of [`Env::info`]. An environment of this process that tells masks tells one before the first reset
+    /// too. Whoever depends on masks asks [`crate::valid_actions`], which checks them.
+    fn action_mask(&self) -> Option<Vec<bool>> {
+        action_mask::of_info(&self.info())
     }
 
     /// What recordings compare beside observations; empty for most environments.

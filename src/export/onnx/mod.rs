@@ -43,6 +43,11 @@ fn model(agent: &SavedAgent) -> anyhow::Result<Model> {
             agent.name
         );
     };
+    anyhow::ensure!(
+        !agent.masks_actions(),
+        "{} takes valid actions only, and a model of ONNX sees an observation without their mask",
+        agent.name
+    );
     let mut exporter = Exporter::new(&network)?;
     let features = exporter.features()?;
     let outputs = exporter.network(&features)?;
