@@ -124,17 +124,25 @@ class Policy:
             case {"type": "action_values"}:
                 # Where the state's value is an output of its own, it is the last one and the same for all actions.
                 return outputs[:, : self.action_space.n].argmax(axis=1)
+            case {"type": "action_quantiles"}:
+                return self._values(outputs).argmax(axis=1)
             case {"type": "squashed"}:
                 low, high = self.action_space.low.ravel(), self.action_space.high.ravel()
                 squashed = np.tanh(outputs[:, : low.size]).astype(np.float32)
                 return self._shaped(np.clip(low + 0.5 * (squashed + 1) * (high - low), low, high))
         raise RushesError(f"{self.agent} acts by {self._readout}, which this package does not know")
 
+    def _values(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """The means of each action's quantiles: the first ones of all actions come first."""
+        return outputs.reshape(len(outputs), -1, int(self.action_space.n)).mean(axis=1)
+
     def _valid(self, outputs: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[Any]:
         """Outputs of invalid actions become -1e8, as in the program."""
         match self._readout:
             case {"type": "distribution", "head": {"type": "categorical"}} | {"type": "action_values"}:
                 return np.where(masks, outputs[:, : masks.shape[1]], -1e8)
+            case {"type": "action_quantiles", "quantiles": quantiles}:
+                return np.tile(np.where(masks, self._values(outputs), -1e8), quantiles)
             case {"type": "distribution", "head": {"type": "bernoulli"}}:  # The logit is that of action 0.
                 only = masks[:, :1].astype(outputs.dtype) - masks[:, 1:]
                 return np.where(only == 0, outputs[:, :1], 1e8 * only)

@@ -49,6 +49,8 @@ fn cases() -> Vec<Case> {
     let rainbow = json!({ "name": "dqn", "n_envs": 2, "learning_starts": 20, "buffer_size": 90,
         "target_update_interval": 10, "gradient_steps": -1, "double_q": true, "dueling": true,
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
+    let quantiles = json!({ "name": "qr_dqn", "learning_starts": 20, "buffer_size": 90, "n_quantiles": 7,
+        "target_update_interval": 10, "batch_size": 8, "n_steps": 2, "double_q": true });
     let linear = json!({ "type": "neural", "hidden": [] });
     let cem = json!({ "name": "cem", "population_size": 6, "threads": 2 });
     let es = json!({ "name": "openai_es", "pairs": 2, "normalize_observations": true });
@@ -100,6 +102,9 @@ fn cases() -> Vec<Case> {
         doors(true, ppo(shared.clone())),
         doors(false, json!({ "name": "a2c", "n_envs": 2 })),
         doors(false, rainbow.clone()),
+        doors(false, quantiles.clone()),
+        case("CartPole-v1", double.clone(), quantiles.clone()),
+        case("MountainCar-v0", dropping.clone(), quantiles),
         case("Taxi-v3", masked.clone(), dqn.clone()),
         case(
             "Taxi-v3",

@@ -155,7 +155,7 @@ fn masks_are_refused_where_nobody_tells_or_heeds_them() {
             doors(),
             "reinforce",
             Some(
-                "reinforce learns without masks of actions; use a2c, dqn, q_learning, ppo",
+                "reinforce learns without masks of actions; use a2c, dqn, qr_dqn, q_learning, ppo",
             ),
         ),
         (echo, "ppo", Some("this environment tells no `action_mask` in its `info`: leave it out")),

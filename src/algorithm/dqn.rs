@@ -394,7 +394,7 @@ impl DqnConfig {
     }
 }
 
-/// DQN at work, with the valuation `V`.
+/// DQN at work, with the valuation `V` (QR-DQN brings another).
 pub(super) struct Dqn<T: Scalar, V> {
     config: DqnConfig,
     schedule: ScheduleSpec,

@@ -30,6 +30,7 @@ mod population;
 mod ppo;
 mod prediction;
 mod q_learning;
+mod qr_dqn;
 mod reinforce;
 mod sac;
 mod table;

@@ -17,6 +17,7 @@ use super::model_free_planning::ModelFreePlanningSpec;
 use super::openai_es::OpenAiEsSpec;
 use super::ppo::PpoSpec;
 use super::q_learning::QLearningSpec;
+use super::qr_dqn::QrDqnSpec;
 use super::reinforce::ReinforceSpec;
 use super::sac::SacSpec;
 use super::td3::Td3Spec;
@@ -43,6 +44,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<DqnSpec>(
             "dqn",
             "Deep Q-learning (Mnih et al., 2015), as Stable-Baselines3 has it, with the usual extensions.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<QrDqnSpec>(
+            "qr_dqn",
+            "DQN with quantile regression (Dabney et al., 2018), as Stable-Baselines3's contrib package has it.",
         )
     },
     || {

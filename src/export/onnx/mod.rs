@@ -381,6 +381,16 @@ impl<'a> Exporter<'a> {
                 self.graph.output(&values, "q_values", self.dtype, &[actions], "of each action");
                 self.choice(&values);
             }
+            Readout::ActionQuantiles { quantiles } => {
+                let Space::Discrete { n: actions } = self.network.action_space else {
+                    anyhow::bail!("values of actions of a space that is not discrete");
+                };
+                let rows = self.reshape(outputs, "quantiles", &[*quantiles, actions]);
+                let axes = [("axes", Argument::Ints(vec![1])), ("keepdims", Argument::Int(0))];
+                let values = self.graph.apply("ReduceMean", &[&rows], &axes);
+                self.graph.output(&values, "q_values", self.dtype, &[actions], "of each action");
+                self.choice(&values);
+            }
             Readout::Squashed => {
                 let (low, high) = self.bounds()?;
                 let dimensions = self.network.action_space.len();
