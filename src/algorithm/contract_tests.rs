@@ -51,6 +51,8 @@ fn cases() -> Vec<Case> {
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
     let quantiles = json!({ "name": "qr_dqn", "learning_starts": 20, "buffer_size": 90, "n_quantiles": 7,
         "target_update_interval": 10, "batch_size": 8, "n_steps": 2, "double_q": true });
+    let ars = json!({ "name": "ars", "n_delta": 3, "n_top": 2, "threads": 2, "alive_bonus_offset": 0.5,
+        "normalize_observations": true, "delta_std": { "linear": 0.1 } });
     let linear = json!({ "type": "neural", "hidden": [] });
     let cem = json!({ "name": "cem", "population_size": 6, "threads": 2 });
     let es = json!({ "name": "openai_es", "pairs": 2, "normalize_observations": true });
@@ -117,6 +119,7 @@ fn cases() -> Vec<Case> {
         echo("dict", cem.clone()),
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
+        case("CartPole-v1", linear.clone(), ars),
         case("Pendulum-v1", linear, es.clone()),
         case("LunarLanderContinuous-v3", double.clone(), es),
         case("CartPole-v1", neural.clone(), model_free.clone()),

@@ -167,7 +167,7 @@ fn masks_are_refused_where_nobody_tells_or_heeds_them() {
         (
             of(json!({ "id": "Pendulum-v1" })),
             "ppo",
-            Some("a mask chooses among discrete actions, and there are Box(-2, 2, (1,), float32)"),
+            Some("a mask chooses among discrete actions, and there are Box(-2, 2, [1])"),
         ),
     ] {
         let policy: PolicySpec = serde_json::from_value(neural()).expect("a policy");

@@ -198,7 +198,7 @@ fn algorithms_that_cannot_are_refused_with_those_that_can() {
             assert!(found.is_empty(), "{found:?}");
         } else {
             let expected = format!(
-                "training.algorithm.name: {name} cannot act in MultiBinary(3); use reinforce, a2c, ppo, cem, openai_es"
+                "training.algorithm.name: {name} cannot act in MultiBinary(3); use reinforce, a2c, ppo, cem, openai_es, ars"
             );
             assert_eq!(found, [expected]);
         }

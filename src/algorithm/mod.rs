@@ -11,6 +11,7 @@
 //! their defaults.
 
 mod a2c;
+mod ars;
 mod cem;
 mod collection;
 #[cfg(test)]

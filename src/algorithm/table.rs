@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::a2c::A2cSpec;
+use super::ars::ArsSpec;
 use super::cem::CemSpec;
 use super::dqn::DqnSpec;
 use super::interface::AlgorithmSettings;
@@ -74,6 +75,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<OpenAiEsSpec>(
             "openai_es",
             "Evolution strategies (Salimans et al., 2017): mirrored samples, centred ranks, Adam.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<ArsSpec>(
+            "ars",
+            "Augmented random search (Mania et al., 2018), as Stable-Baselines3's contrib package has it.",
         )
     },
     || {

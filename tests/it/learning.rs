@@ -181,6 +181,15 @@ cases! {
         untrained_below: 30.0,
         reaches: 200.0,
     };
+    ars_learns("ars") = Case {
+        environment: cartpole(),
+        policy: neural(&[], "relu"),
+        algorithm: json!({ "name": "ars" }),
+        schedule: json!({ "steps": 100_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 200.0,
+    };
     /// Seeds 0 to 5 reached -139 to -141. Random actions return about -1200.
     sac_learns("sac") = Case {
         environment: pendulum(),
