@@ -105,7 +105,7 @@ fn masks_of_actions_come_from_another_process_too() {
             (name, returns.filter(|returns| returns.iter().any(|value| !value.is_null())).collect())
         });
         let trials: Vec<(String, Vec<[Value; 2]>)> = trials.collect();
-        assert!(trials.iter().all(|(_, returns)| returns.len() > 10), "{trials:?}");
+        assert!(trials.iter().all(|(_, returns)| returns.len() > 5), "{trials:?}");
         trials
     };
     let ours = learned(json!({ "id": "Taxi-v3" }));
