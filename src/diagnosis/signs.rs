@@ -156,7 +156,7 @@ fn few_updates(course: &Course) -> Option<(f64, String)> {
 }
 
 fn is_tabular(course: &Course) -> bool {
-    matches!(course.trial.plan.settings.policy, crate::policy::PolicySpec::Tabular {})
+    matches!(course.trial.plan.settings.policy, crate::policy::PolicySpec::Tabular(_))
 }
 
 /// Adam moves a weight by about its step size at a time, and fresh weights are about a tenth.

@@ -544,7 +544,7 @@ pub struct RecordingSpec {
     pub episodes: u32,
     /// Which episodes of training themselves are filmed, with exploration, counted from 0 over all copies of the
     /// environment. Where it has several, the first one is filmed: its next whole episode. Of algorithms that judge many
-    /// policies by whole episodes (`cem`, `openai_es`) it is the next generation's first one, played again for the film.
+    /// policies by whole episodes (`cem`, `openai_es`, `ars`) it is the next generation's first one, played again for the film.
     /// Training scripts have none to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingFilms>,

@@ -233,6 +233,11 @@ impl SavedAgent {
         matches!(self.settings.policy, PolicySpec::Planning(_))
     }
 
+    /// Whether it only takes actions that the environment's mask allows.
+    pub fn masks_actions(&self) -> bool {
+        self.settings.policy.masks_actions()
+    }
+
     /// Environment steps that it was trained for; `None` for one that does not learn.
     pub fn trained_steps(&self) -> Option<u64> {
         self.learned.as_ref().map(|learned| learned.progress.steps)

@@ -312,7 +312,7 @@ fn agent_summary(
             PolicySpec::Random {} => PolicyKind::Random,
             PolicySpec::HardCoded(_) => PolicyKind::HardCoded,
             PolicySpec::Neural(_) => PolicyKind::Neural,
-            PolicySpec::Tabular {} => PolicyKind::Tabular,
+            PolicySpec::Tabular(_) => PolicyKind::Tabular,
             PolicySpec::Planning(_) => PolicyKind::Planning,
             PolicySpec::External(_) => PolicyKind::External,
             PolicySpec::Trainers if agent.imported.is_some() => PolicyKind::Imported,
