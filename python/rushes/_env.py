@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from . import _rushes, _spec
 
 
-class Env(gymnasium.Env):
+class Env(gymnasium.Env[Any, Any]):
     """One environment without a time limit; `gymnasium.make` adds its registered one.
 
     Args:
@@ -35,6 +37,7 @@ class Env(gymnasium.Env):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": card["render_fps"]}
         self.render_mode = render_mode
         self._seeded = False
+        self._convert: Callable[[NDArray[Any]], Any] | None
         match self.observation_space:
             case spaces.Box(shape=shape) if len(shape) != 1:
                 self._convert = lambda flat: flat.reshape(shape)
@@ -64,7 +67,7 @@ class Env(gymnasium.Env):
         observation, *rest = self._native.step(action)
         return (self._convert(observation), *rest)
 
-    def render(self) -> np.ndarray | None:
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]  # Gymnasium leaves it open.
         """The picture of the present state, uint8 of height × width × 3; `None` without a render mode."""
         if self.render_mode is None:
             gymnasium.logger.warn("render was called without a render mode: make the environment with render_mode='rgb_array'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "leaky_relu": lambda x: np.maximum(x, x.dtype.type(0.01) * x),
@@ -47,8 +48,8 @@ class Policy:
     #: The agent's name.
     agent: str
     #: Of one observation and one action.
-    observation_space: spaces.Space
-    action_space: spaces.Space
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
     #: The network's modules, as `rushes play --network --json` tells them.
     layers: list[dict[str, Any]]
     #: The learned numbers by the names of docs/interop.md: `0.weight`, `0.bias`, …
@@ -80,7 +81,8 @@ class Policy:
     def features(self, observation: Any) -> NDArray[Any]:
         """The flat numbers that the network sees of one observation: discrete ones one-hot, bytes from 0 to 1, others
         normalised where the policy learned so."""
-        flat = flatten(self.observation_space, observation).astype(np.float32) / self._divisor
+        numbers: Any = flatten(self.observation_space, observation)
+        flat = numbers.astype(np.float32) / self._divisor
         if "observations.mean" in self.tensors:
             mean, variance = (self.tensors[f"observations.{part}"].astype(np.float64) for part in ("mean", "variance"))
             flat = np.clip((flat - mean) / np.sqrt(variance + _EPSILON), -_CLIP, _CLIP).astype(np.float32)
@@ -90,11 +92,11 @@ class Policy:
         """The network's outputs, one row for each row of `features`: logits, means or values of actions."""
         x = _picture(features, self.observation_space) if self._convolutional else features
         for module, layer in enumerate(self.layers):
-            weight, bias = (self.tensors.get(f"{module}.{part}") for part in ("weight", "bias"))
             match layer["type"]:
                 case "linear":
-                    x = x @ weight.T + bias
+                    x = x @ self.tensors[f"{module}.weight"].T + self.tensors[f"{module}.bias"]
                 case "convolution":
+                    weight, bias = self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"]
                     windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
                     stride = layer["stride"]
                     sums = np.tensordot(windows[:, :, ::stride, ::stride], weight, ([1, 4, 5], [1, 2, 3]))
@@ -111,23 +113,24 @@ class Policy:
             outputs = self._valid(outputs, np.asarray(action_masks, bool))
         elif self._masked:
             raise RushesError(f"{self.agent} takes valid actions only: give it the action_mask of info")
+        space: Any = self.action_space
         match self._readout:
             case {"type": "distribution", "head": {"type": "categorical", "nvec": nvec}}:
                 parts = np.split(outputs[:, : sum(nvec)], np.cumsum(nvec)[:-1], axis=1)
                 best = np.stack([part.argmax(axis=1) for part in parts], axis=1)
-                return best[:, 0] if isinstance(self.action_space, spaces.Discrete) else best
+                return best[:, 0] if isinstance(space, spaces.Discrete) else best
             case {"type": "distribution", "head": {"type": "bernoulli"}}:
                 return (outputs[:, 0] < 0).astype(np.int64)  # The logit is that of action 0.
             case {"type": "distribution", "head": {"type": "gaussian"}}:
-                mean = outputs[:, : math.prod(self.action_space.shape)].astype(np.float32)
-                return self._shaped(np.clip(mean, self.action_space.low.ravel(), self.action_space.high.ravel()))
+                mean = outputs[:, : math.prod(space.shape)].astype(np.float32)
+                return self._shaped(np.clip(mean, space.low.ravel(), space.high.ravel()))
             case {"type": "action_values"}:
                 # Where the state's value is an output of its own, it is the last one and the same for all actions.
-                return outputs[:, : self.action_space.n].argmax(axis=1)
+                return outputs[:, : space.n].argmax(axis=1)
             case {"type": "action_quantiles"}:
                 return self._values(outputs).argmax(axis=1)
             case {"type": "squashed"}:
-                low, high = self.action_space.low.ravel(), self.action_space.high.ravel()
+                low, high = space.low.ravel(), space.high.ravel()
                 squashed = np.tanh(outputs[:, : low.size]).astype(np.float32)
                 return self._shaped(np.clip(low + 0.5 * (squashed + 1) * (high - low), low, high))
         raise RushesError(f"{self.agent} acts by {self._readout}, which this package does not know")
@@ -192,13 +195,13 @@ class Policy:
         return self.layers[0]["type"] == "convolution"
 
     def _shaped(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return rows.reshape(len(rows), *self.action_space.shape)
+        return rows.reshape(len(rows), *(self.action_space.shape or ()))
 
     def __repr__(self) -> str:
         return f"<Policy of {self.agent}: {self.observation_space} → {self.action_space}>"
 
 
-def _divisor(space: spaces.Space) -> NDArray[np.float32]:
+def _divisor(space: spaces.Space[Any]) -> NDArray[np.float32]:
     """What the numbers of a flat observation are divided by: bytes by 255."""
     match space:
         case spaces.Dict():
@@ -209,7 +212,7 @@ def _divisor(space: spaces.Space) -> NDArray[np.float32]:
             return np.full(spaces.flatdim(space), 255.0 if space.dtype == np.uint8 and isinstance(space, spaces.Box) else 1.0, np.float32)
 
 
-def _picture(rows: Any, space: spaces.Space) -> Any:
+def _picture(rows: Any, space: spaces.Space[Any]) -> Any:
     """Rows of arrays or tensors as pictures with channels first; a last dimension of 1, 3 or 4 is the channels."""
     shape = space.shape
     assert shape is not None
@@ -229,7 +232,7 @@ def _read(path: pathlib.Path) -> dict[str, NDArray[Any]]:
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
-    types = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+    types: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
     return {
         name: np.frombuffer(data[start + at["data_offsets"][0] : start + at["data_offsets"][1]], types[at["dtype"]])
         .reshape(at["shape"])

@@ -89,7 +89,7 @@ def options_json(card: dict[str, Any], options: dict[str, Any]) -> str:
     return json.dumps(options, default=plain)
 
 
-def space(description: dict[str, Any]) -> spaces.Space:
+def space(description: dict[str, Any]) -> spaces.Space[Any]:
     """A space from its description by the extension module."""
     match description["type"]:
         case "discrete":

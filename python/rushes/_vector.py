@@ -10,11 +10,12 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
 
 from . import _rushes, _spec
 
 
-class VectorEnv(gymnasium.vector.VectorEnv):
+class VectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
     """`num_envs` copies of an environment, each as `gymnasium.make` would make it, stepped together.
 
     Args:
@@ -65,17 +66,18 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.render_mode = render_mode
         self.copy = copy
         rows = self._native.rows
+        self._observations: Any
         match self.single_observation_space:
             case spaces.Discrete():
                 self._observations = rows[:, 0]
             case spaces.Tuple():
                 self._observations = tuple(rows.T)
             case space:
-                self._observations = rows.reshape(num_envs, *space.shape)
+                self._observations = rows.reshape(num_envs, *(space.shape or ()))
         self._seeds: list[int] | None = None
 
     @property
-    def np_random_seed(self) -> tuple[int, ...]:
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]  # As SyncVectorEnv.
         """The seeds of the copies' random streams, drawn by the first reset where none were given."""
         if self._seeds is None:
             self._seeds = [_spec.fresh_seed() for _ in range(self.num_envs)]
@@ -106,7 +108,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
                 raise ValueError(f"seed has {len(given)} entries, expected one for each of the {self.num_envs} copies")
         started = self._seeds is not None
         self._seeds = [old if new is None else new for old, new in zip(self.np_random_seed, given)]
-        seeds = given if started else self._seeds
+        seeds: list[int | None] = given if started else list(self._seeds)
         infos: dict[str, Any] = {}
         for i, info in self._native.reset(seeds, mask.tolist()):
             infos = self._add_info(infos, info, i)
@@ -118,8 +120,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         Returns observations, rewards (float64), terminations and truncations (bool), each with one row a copy, and
         infos with a mask beside each.
         """
-        if self._disabled and any(over := self._native.over()):
-            raise ValueError(f"the episodes of copies {np.flatnonzero(over).tolist()} are over: reset them by `reset_mask`")
+        if self._disabled and any(ended_before := self._native.over()):
+            raise ValueError(f"the episodes of copies {np.flatnonzero(ended_before).tolist()} are over: reset them by `reset_mask`")
         # A reset within the step writes into the arrays, too.
         copy = self.copy or self._same_step
         rewards, terminated, truncated, ended, told = self._native.step(actions, self._next_step, copy)
@@ -128,7 +130,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             over = terminated | truncated
             last, final = dict(told), self._observed(always=True)
             told = [(i, info) for i, info in told if not over[i]]
-            for i in np.flatnonzero(over):
+            for i in np.flatnonzero(over).tolist():
                 info = {"final_obs": self._row(final, i), "final_info": last.get(i, {})}
                 infos = self._add_info(infos, info, i)
             told += self._native.reset([None] * self.num_envs, over.tolist())
@@ -136,7 +138,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             infos = self._add_info(infos, info, i)
         return self._observed(), rewards, terminated, truncated, infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]  # Gymnasium leaves it open.
         """The pictures of all copies, each uint8 of height × width × 3; `None` without a render mode."""
         if self.render_mode is None:
             gymnasium.logger.warn("render was called without a render mode: make the environments with render_mode='rgb_array'")

@@ -18,10 +18,13 @@ import traceback
 
 import numpy as np
 
-# The protocol's channel is moved away at once: whatever is printed from here on goes to standard error.
-_down, _up = os.dup(0), os.dup(1)
-os.dup2(2, 1)
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+# Where rushes started this program, the protocol's channel is moved away at once: whatever is printed from here on, while a
+# policy is loaded too, goes to standard error. Anyone else who imports this keeps standard input and output.
+_down = _up = None
+if os.environ.pop("RUSHES_POLICY", None):
+    _down, _up = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
 options = {}
 """`policy.options` of the experiment, once `serve` has begun."""
@@ -34,6 +37,11 @@ def serve(act, begin=None):
     action is asked for or a sample. `begin(seed)`, if given, is called before the first action of each episode; `random` and
     `numpy.random` are seeded then in any case.
     """
+    if _down is None or _up is None:
+        raise RuntimeError(
+            "nobody asks for actions here: name this script in an experiment, "
+            '"policy": {"type": "external", "command": ["python", "agent.py"]}, and let rushes start it'
+        )
     lines = os.fdopen(_down, "rb", buffering=0)
 
     def tell(message):

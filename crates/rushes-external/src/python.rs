@@ -9,7 +9,8 @@ use crate::process::Failure;
 /// The files by their names.
 const FILES: &[(&str, &str)] = &[("rushes_policy.py", include_str!("../python/rushes_policy.py"))];
 
-/// What to add to a program's environment variables so that Python finds our files: `PYTHONPATH`.
+/// What to add to the environment variables of a policy's program: `PYTHONPATH`, so that Python finds our files, and
+/// `RUSHES_POLICY`, by which `rushes_policy` knows that its standard input and output are the protocol's.
 ///
 /// # Errors
 /// Fails if they cannot be written.
@@ -25,7 +26,7 @@ pub fn variables() -> Result<Vec<(OsString, OsString)>, Failure> {
     let known = std::env::split_paths(&known).filter(|path| !path.as_os_str().is_empty());
     let path = std::env::join_paths(std::iter::once(folder).chain(known))
         .map_err(|error| Failure::new(format!("PYTHONPATH cannot be extended: {error}")))?;
-    Ok(vec![("PYTHONPATH".into(), path)])
+    Ok(vec![("PYTHONPATH".into(), path), ("RUSHES_POLICY".into(), "1".into())])
 }
 
 /// `$XDG_CACHE_HOME/rushes/python-VERSION`, else below `~/.cache`, else below the folder of temporary files.
