@@ -137,7 +137,8 @@ class Policy:
 
     def _values(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """The means of each action's quantiles: the first ones of all actions come first."""
-        return outputs.reshape(len(outputs), -1, int(self.action_space.n)).mean(axis=1)
+        space: Any = self.action_space
+        return outputs.reshape(len(outputs), -1, int(space.n)).mean(axis=1)
 
     def _valid(self, outputs: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[Any]:
         """Outputs of invalid actions become -1e8, as in the program."""
