@@ -40,7 +40,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     for weak in results::weak_evidence(&summary, run.info().ok().as_ref()) {
         console::message(format_args!("warning: weak evidence to compare with: {weak}"));
     }
-    let ended = plan.filter(|plan| plan.looks > 0 && plan.looks < plan.experiment.seeds.looks().len());
+    let ended =
+        plan.filter(|plan| plan.looks > 0 && plan.looks < plan.experiment.seeds.looks().len());
     if let Some(plan) = ended {
         console::message(format_args!(
             "warning: the gate ended this run after {} of {} seeds, as soon as they gave an answer: scores that do so are \

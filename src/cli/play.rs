@@ -272,8 +272,7 @@ fn play(
                     Ok(audience.watch(&mut view, out)?)
                 };
                 let mut chance = cast.chance(seed);
-                let played =
-                    episode::play(env, policy, mode, &mut chance, seed, max_steps, watch)?;
+                let played = episode::play(env, policy, mode, &mut chance, seed, max_steps, watch)?;
                 if let Some(dataset) = &mut dataset {
                     dataset.end(seed, &played)?;
                 }

@@ -87,7 +87,9 @@ fn field(
 ) -> Result<TypePtr, ParquetError> {
     let byte = |is_signed| Some(LogicalType::integer(8, is_signed));
     let numbers = || {
-        elements.chunks_exact(len).flat_map(|element| element[offset..offset + space.len()].iter().copied())
+        elements
+            .chunks_exact(len)
+            .flat_map(|element| element[offset..offset + space.len()].iter().copied())
     };
     let (physical, logical, numbers) = match space {
         Space::Tuple { .. } | Space::Dict { .. } => {
@@ -106,12 +108,16 @@ fn field(
         Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
             (Physical::INT64, None, Numbers::Int64(numbers().map(|number| number as i64).collect()))
         }
-        Space::MultiBinary { .. } => {
-            (Physical::INT32, byte(true), Numbers::Int32(numbers().map(|number| number as i32).collect()))
-        }
-        Space::Box { dtype: Dtype::Uint8, .. } => {
-            (Physical::INT32, byte(false), Numbers::Int32(numbers().map(|number| number as i32).collect()))
-        }
+        Space::MultiBinary { .. } => (
+            Physical::INT32,
+            byte(true),
+            Numbers::Int32(numbers().map(|number| number as i32).collect()),
+        ),
+        Space::Box { dtype: Dtype::Uint8, .. } => (
+            Physical::INT32,
+            byte(false),
+            Numbers::Int32(numbers().map(|number| number as i32).collect()),
+        ),
         Space::Box { dtype: Dtype::Float32, .. } => {
             (Physical::FLOAT, None, Numbers::Float(numbers().collect()))
         }

@@ -12,7 +12,8 @@ pub(super) fn minari(space: &Space) -> String {
         }
         Space::MultiDiscrete { nvec } => {
             let start = vec![0; nvec.len()];
-            json!({ "type": "MultiDiscrete", "dtype": "int64", "nvec": nvec, "start": start }).to_string()
+            json!({ "type": "MultiDiscrete", "dtype": "int64", "nvec": nvec, "start": start })
+                .to_string()
         }
         Space::MultiBinary { n } => json!({ "type": "MultiBinary", "n": n }).to_string(),
         Space::Tuple { spaces } => {
@@ -20,7 +21,8 @@ pub(super) fn minari(space: &Space) -> String {
             format!(r#"{{"type": "Tuple", "subspaces": [{parts}]}}"#)
         }
         Space::Dict { spaces } => {
-            let part = |(name, space): (&String, &Space)| format!("{}: {}", json!(name), minari(space));
+            let part =
+                |(name, space): (&String, &Space)| format!("{}: {}", json!(name), minari(space));
             let parts = spaces.iter().map(part).collect::<Vec<_>>().join(", ");
             format!(r#"{{"type": "Dict", "subspaces": {{{parts}}}}}"#)
         }

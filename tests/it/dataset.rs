@@ -38,18 +38,31 @@ fn minari_reads_what_was_played() {
     for (id, action_space) in spaces {
         let dataset = folder.path().join(id);
         let place = dataset.to_str().unwrap();
-        let words = ["play", "--random", "--env", id, "--episodes", "2", "--seed", "7", "--max-steps", "30"];
+        let words = [
+            "play",
+            "--random",
+            "--env",
+            id,
+            "--episodes",
+            "2",
+            "--seed",
+            "7",
+            "--max-steps",
+            "30",
+        ];
         let played = output(&[&words[..], &["--print", "--json", "--dataset", place]].concat());
         assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
         let told = String::from_utf8(played.stdout).unwrap();
-        let steps: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let steps: Vec<Value> =
+            told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let read = minari(&dataset);
         assert_eq!(read["spaces"][1], action_space);
         assert_eq!(read["seeds"], json!([7, 8]));
         assert_eq!(read["environment"][0], format!("rushes/{id}"));
         assert_eq!(read["id"], format!("rushes/{id}/random-v0"));
         for (number, episode) in read["episodes"].as_array().unwrap().iter().enumerate() {
-            let own: Vec<&Value> = steps.iter().filter(|step| step["episode"] == json!(number + 1)).collect();
+            let own: Vec<&Value> =
+                steps.iter().filter(|step| step["episode"] == json!(number + 1)).collect();
             let column = |name: &str, first: usize| -> Vec<Vec<f64>> {
                 own[first..].iter().map(|step| flat(&step[name])).collect()
             };
@@ -58,7 +71,9 @@ fn minari_reads_what_was_played() {
             };
             let same = |found: Vec<Vec<f64>>, expected: Vec<Vec<f64>>| {
                 let exact = |rows: Vec<Vec<f64>>| -> Vec<Vec<f32>> {
-                    rows.into_iter().map(|row| row.into_iter().map(|x| x as f32).collect()).collect()
+                    rows.into_iter()
+                        .map(|row| row.into_iter().map(|x| x as f32).collect())
+                        .collect()
                 };
                 assert!(exact(found) == exact(expected), "{id}");
             };
@@ -69,9 +84,18 @@ fn minari_reads_what_was_played() {
             let ends = |name: &str| episode[name].as_array().unwrap().clone();
             assert_eq!(ends("terminations").last().unwrap(), &last["terminated"], "{id}");
             // An episode that was cut short is one that somebody outside of it ended.
-            assert_eq!(ends("truncations").last().unwrap(), &json!(last["terminated"] == false), "{id}");
+            assert_eq!(
+                ends("truncations").last().unwrap(),
+                &json!(last["terminated"] == false),
+                "{id}"
+            );
             let inner = ends("terminations").len() - 1;
-            assert!(ends("truncations")[..inner].iter().chain(&ends("terminations")[..inner]).all(|end| end == false));
+            assert!(
+                ends("truncations")[..inner]
+                    .iter()
+                    .chain(&ends("terminations")[..inner])
+                    .all(|end| end == false)
+            );
         }
         // What is there is not written over.
         let again = output(&[&words[..], &["--dataset", place]].concat());
@@ -90,7 +114,10 @@ fn every_trial_of_a_run_writes_its_dataset() {
     for (trial, dataset) in trials.iter().zip(&read) {
         assert_eq!(dataset["id"], format!("rushes/{trial}-v0"));
         assert_eq!(dataset["episodes"].as_array().unwrap().len(), 3);
-        assert_eq!(dataset["environment"], json!(["rushes/CartPole-v1", { "id": "CartPole-v1" }, 500]));
+        assert_eq!(
+            dataset["environment"],
+            json!(["rushes/CartPole-v1", { "id": "CartPole-v1" }, 500])
+        );
         assert_eq!(dataset["seeds"], read[0]["seeds"]);
     }
     // They begin in the same places, which no evaluation does.

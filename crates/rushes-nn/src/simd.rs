@@ -129,7 +129,6 @@ pub(crate) struct Baseline;
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<T, const N: usize>([T; N]);
 
-
 macro_rules! portable {
     ($scalar:ty, $lanes:literal) => {
         impl Vector<$scalar> for Portable<$scalar, $lanes> {
