@@ -29,6 +29,8 @@ pub mod training;
 #[doc(hidden)]
 pub mod console;
 #[doc(hidden)]
+pub mod dataset;
+#[doc(hidden)]
 pub mod diagnosis;
 #[doc(hidden)]
 pub mod event_file;

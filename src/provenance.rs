@@ -15,12 +15,28 @@ pub fn versions() -> IndexMap<String, String> {
     let mut versions = IndexMap::from([
         ("rushes".into(), env!("CARGO_PKG_VERSION").into()),
         ("rustc".into(), env!("RUSHES_RUSTC_VERSION").into()),
+        ("arithmetic".into(), nn::arithmetic().into()),
     ]);
+    versions.extend(c_library().map(|version| ("c library".into(), version)));
     for engine in nn::engines() {
         versions.extend(engine.library().map(|(name, version)| (name.into(), version.into())));
     }
     versions.extend(crate::video::ffmpeg_version().map(|version| ("ffmpeg".into(), version)));
     versions
+}
+
+/// The C library that this program runs on, whose sines and powers are those of environments.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn c_library() -> Option<String> {
+    // SAFETY: it gives a constant string, which lives as long as the process.
+    let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+    Some(format!("glibc {}", version.to_str().ok()?))
+}
+
+/// The C library that this program runs on; others tell no version.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn c_library() -> Option<String> {
+    None
 }
 
 /// What `program`, another `rushes`, says of its own versions.

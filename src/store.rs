@@ -354,6 +354,11 @@ impl TrialDir {
         self.path.join("dataset.safetensors")
     }
 
+    /// What the final policy played for other programs to learn from, where that was asked for: a folder.
+    pub fn minari(&self) -> PathBuf {
+        self.path.join("minari")
+    }
+
     /// The policy of this content that training begins with, which the trial's run has.
     ///
     /// # Errors

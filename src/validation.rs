@@ -480,7 +480,7 @@ fn agent_problems(
         (PolicySpec::HardCoded(policy), _) => {
             problems.extend(rule_problem(policy, spec, env_spec));
         }
-        (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular {}), Some(training)) => {
+        (policy @ (PolicySpec::Neural(_) | PolicySpec::Tabular(_)), Some(training)) => {
             problems.extend(extreme_numbers(&training.algorithm.settings));
             // What the algorithm learns from is what the policy sees, once that is possible.
             if let (true, Ok((_, seen))) = (problems.is_empty(), spec.environment.build(policy)) {
@@ -497,13 +497,13 @@ fn agent_problems(
         (
             PolicySpec::Random {}
             | PolicySpec::Neural(_)
-            | PolicySpec::Tabular {}
+            | PolicySpec::Tabular(_)
             | PolicySpec::External(_),
             _,
         ) => {}
     }
     match (&agent.policy, &agent.training) {
-        (PolicySpec::Neural(_) | PolicySpec::Tabular {}, Some(training)) => {
+        (PolicySpec::Neural(_) | PolicySpec::Tabular(_), Some(training)) => {
             let found = schedule_problems(&training.schedule, env_spec);
             problems.extend(found.into_iter().map(|problem| problem.below(&["training"])));
             if spec.evaluation.policy == KeptPolicy::Best
@@ -515,7 +515,7 @@ fn agent_problems(
                 ));
             }
         }
-        (PolicySpec::Neural(_) | PolicySpec::Tabular {}, None) => problems.push(Problem::new(
+        (PolicySpec::Neural(_) | PolicySpec::Tabular(_), None) => problems.push(Problem::new(
             &["policy"],
             "a policy that learns needs `training`; it is filmed and evaluated before it as well",
         )),

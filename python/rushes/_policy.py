@@ -60,20 +60,23 @@ class Policy:
         self.observation_space = _spec.space(described["observation_space"])
         self.action_space = _spec.space(described["action_space"])
         self._readout = described["readout"]
+        self._masked = described.get("action_mask", False)
         self._divisor = _divisor(self.observation_space)
 
-    def __call__(self, observation: Any) -> Any:
-        """The best action for one observation, as `env.step` takes it."""
-        action = self.actions(self.network(self.features(observation)[None]))[0]
+    def __call__(self, observation: Any, action_mask: Any = None) -> Any:
+        """The best action for one observation, as `env.step` takes it. A policy that was trained with `action_mask` needs
+        `info["action_mask"]`."""
+        masks = None if action_mask is None else np.hstack(action_mask)[None]
+        action = self.actions(self.network(self.features(observation)[None]), masks)[0]
         return int(action) if isinstance(self.action_space, spaces.Discrete) else action
 
-    def many(self, observations: Any) -> NDArray[Any]:
-        """The best actions for observations of a vector environment, one row a copy."""
+    def many(self, observations: Any, action_masks: Any = None) -> NDArray[Any]:
+        """The best actions for observations of a vector environment, one row a copy, with as many rows of masks."""
         part = observations
         while isinstance(part, (tuple, dict)):
             part = next(iter(part.values() if isinstance(part, dict) else part))
         each = iterate(batch_space(self.observation_space, len(part)), observations)
-        return self.actions(self.network(np.stack([self.features(one) for one in each])))
+        return self.actions(self.network(np.stack([self.features(one) for one in each])), action_masks)
 
     def features(self, observation: Any) -> NDArray[Any]:
         """The flat numbers that the network sees of one observation: discrete ones one-hot, bytes from 0 to 1, others
@@ -104,8 +107,12 @@ class Policy:
                     x = _ACTIVATIONS[layer["function"]](x)
         return x
 
-    def actions(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """The best actions by the network's outputs, one row each."""
+    def actions(self, outputs: NDArray[Any], action_masks: Any = None) -> NDArray[Any]:
+        """The best actions by the network's outputs, one row each, of those that rows of masks allow."""
+        if action_masks is not None:
+            outputs = self._valid(outputs, np.asarray(action_masks, bool))
+        elif self._masked:
+            raise RushesError(f"{self.agent} takes valid actions only: give it the action_mask of info")
         space: Any = self.action_space
         match self._readout:
             case {"type": "distribution", "head": {"type": "categorical", "nvec": nvec}}:
@@ -120,11 +127,30 @@ class Policy:
             case {"type": "action_values"}:
                 # Where the state's value is an output of its own, it is the last one and the same for all actions.
                 return outputs[:, : space.n].argmax(axis=1)
+            case {"type": "action_quantiles"}:
+                return self._values(outputs).argmax(axis=1)
             case {"type": "squashed"}:
                 low, high = space.low.ravel(), space.high.ravel()
                 squashed = np.tanh(outputs[:, : low.size]).astype(np.float32)
                 return self._shaped(np.clip(low + 0.5 * (squashed + 1) * (high - low), low, high))
         raise RushesError(f"{self.agent} acts by {self._readout}, which this package does not know")
+
+    def _values(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """The means of each action's quantiles: the first ones of all actions come first."""
+        space: Any = self.action_space
+        return outputs.reshape(len(outputs), -1, int(space.n)).mean(axis=1)
+
+    def _valid(self, outputs: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[Any]:
+        """Outputs of invalid actions become -1e8, as in the program."""
+        match self._readout:
+            case {"type": "distribution", "head": {"type": "categorical"}} | {"type": "action_values"}:
+                return np.where(masks, outputs[:, : masks.shape[1]], -1e8)
+            case {"type": "action_quantiles", "quantiles": quantiles}:
+                return np.tile(np.where(masks, self._values(outputs), -1e8), quantiles)
+            case {"type": "distribution", "head": {"type": "bernoulli"}}:  # The logit is that of action 0.
+                only = masks[:, :1].astype(outputs.dtype) - masks[:, 1:]
+                return np.where(only == 0, outputs[:, :1], 1e8 * only)
+        raise RushesError(f"{self.agent} has continuous actions, which have no mask")
 
     def to_torch(self) -> torch.nn.Sequential:
         """The network as a module of PyTorch, from rows of :meth:`features` to outputs, for :meth:`actions`; needs torch."""

@@ -202,6 +202,28 @@ def test_convolutions_see_pictures_with_channels_first():
     assert policy(picture) == outputs.argmax()
 
 
+def test_masked_policies_take_valid_actions():
+    tensors = {"0.weight": np.array([[3.0], [2.0], [1.0], [5.0]]), "0.bias": np.zeros(4)}
+    box = {"type": "box", "dtype": "float32", "low": 0, "high": 1, "shape": [1]}
+    described = {"agent": "a", "observation_space": box, "layers": [{"type": "linear"}], "action_mask": True}
+
+    def policy(space, head):
+        readout = {"type": "distribution", "head": head, "log_std": []}
+        return Policy(described | {"action_space": space, "readout": readout}, tensors)
+
+    values = described | {"readout": {"type": "action_values", "dueling": True}}
+    discrete = Policy(values | {"action_space": {"type": "discrete", "n": 3}}, tensors)
+    observation = np.ones(1, np.float32)
+    assert discrete(observation, [0, 1, 1]) == 1
+    assert discrete.many([observation] * 2, [[1, 1, 1], [0, 0, 1]]).tolist() == [0, 2]
+    several = policy({"type": "multi_discrete", "nvec": [2, 2]}, {"type": "categorical", "nvec": [2, 2]})
+    assert several(observation, ([0, 1], [1, 0])).tolist() == [1, 0]
+    sigmoid = policy({"type": "discrete", "n": 2}, {"type": "bernoulli"})
+    assert [sigmoid(observation, mask) for mask in ([1, 1], [1, 0], [0, 1])] == [0, 0, 1]
+    with pytest.raises(rushes.RushesError, match="give it the action_mask of info"):
+        discrete(observation)
+
+
 def test_policies_become_modules_of_torch(cartpole):
     torch = pytest.importorskip("torch")
     policy = cartpole.policy("reinforce")

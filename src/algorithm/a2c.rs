@@ -109,6 +109,10 @@ impl AlgorithmSettings for A2cSpec {
         true
     }
 
+    fn masks_actions(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         has_head(actions)
     }

@@ -101,6 +101,7 @@ impl CollectorConfig {
             observation_len: observations.len(),
             observation_storage: storage(observations),
             action_len: actions.len(),
+            mask_len: 0,
             n_steps: self.n_steps,
             gamma: self.gamma,
             priorities: None,
@@ -178,6 +179,7 @@ impl Collector {
                 action: &self.action,
                 reward: envs.rewards()[0],
                 next_observation: envs.final_observation(0).unwrap_or(envs.observation(0)),
+                next_mask: &[],
                 terminated: envs.terminated()[0],
                 truncated: envs.truncated()[0],
             });

@@ -1,5 +1,8 @@
 //! What every algorithm promises, over the table of algorithms and their options.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde_json::json;
 
 use super::*;
@@ -7,7 +10,7 @@ use crate::env::episode::{self, View};
 use crate::env::{Mode, Policy, Situation};
 use crate::experiment::EnvironmentSpec;
 use crate::experiment::{AlgorithmSpec, ScheduleSpec};
-use crate::nn::Tensors;
+use crate::nn::{self, Tensors};
 use crate::policy::PolicySpec;
 use crate::rng::{Purpose, stream};
 use crate::training::{MetricMeans, TrialError, World};
@@ -49,6 +52,10 @@ fn cases() -> Vec<Case> {
     let rainbow = json!({ "name": "dqn", "n_envs": 2, "learning_starts": 20, "buffer_size": 90,
         "target_update_interval": 10, "gradient_steps": -1, "double_q": true, "dueling": true,
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
+    let quantiles = json!({ "name": "qr_dqn", "learning_starts": 20, "buffer_size": 90, "n_quantiles": 7,
+        "target_update_interval": 10, "batch_size": 8, "n_steps": 2, "double_q": true });
+    let ars = json!({ "name": "ars", "n_delta": 3, "n_top": 2, "threads": 2, "alive_bonus_offset": 0.5,
+        "normalize_observations": true, "delta_std": { "linear": 0.1 } });
     let linear = json!({ "type": "neural", "hidden": [] });
     let cem = json!({ "name": "cem", "population_size": 6, "threads": 2 });
     let es = json!({ "name": "openai_es", "pairs": 2, "normalize_observations": true });
@@ -91,13 +98,31 @@ fn cases() -> Vec<Case> {
         environment: super::echo::environment(actions),
         ..case("CartPole-v1", neural.clone(), algorithm)
     };
+    let masked = json!({ "type": "neural", "hidden": [16], "action_mask": true });
+    let doors = |several: bool, algorithm: serde_json::Value| Case {
+        environment: super::doors::environment(several),
+        ..case("CartPole-v1", masked.clone(), algorithm)
+    };
     vec![
+        doors(true, ppo(shared.clone())),
+        doors(false, json!({ "name": "a2c", "n_envs": 2 })),
+        doors(false, rainbow.clone()),
+        doors(false, quantiles.clone()),
+        case("CartPole-v1", double.clone(), quantiles.clone()),
+        case("MountainCar-v0", dropping.clone(), quantiles),
+        case("Taxi-v3", masked.clone(), dqn.clone()),
+        case(
+            "Taxi-v3",
+            json!({ "type": "tabular", "action_mask": true }),
+            json!({ "name": "q_learning" }),
+        ),
         echo("multi_discrete", ppo(normalised.clone())),
         echo("multi_binary", json!({ "name": "a2c", "n_envs": 2 })),
         echo("dict", json!({ "name": "reinforce" })),
         echo("dict", cem.clone()),
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
+        case("CartPole-v1", linear.clone(), ars),
         case("Pendulum-v1", linear, es.clone()),
         case("LunarLanderContinuous-v3", double.clone(), es),
         case("CartPole-v1", neural.clone(), model_free.clone()),
@@ -356,6 +381,23 @@ fn the_number_of_threads_changes_nothing() {
             (learned, world.progress(), world.take_finished())
         };
         assert_eq!(on(1), on(3), "{:?}", case.algorithm);
+    }
+}
+
+/// Every instruction set that multiplies and adds with one rounding learns the same bits.
+#[test]
+fn the_processors_instruction_set_changes_nothing() {
+    for case in cases() {
+        let learned = RefCell::new(HashMap::new());
+        nn::on_every_level(|_| {
+            let (mut algorithm, mut world) = start(&case, 5);
+            world.restart(0, Default::default()).expect("a fresh start");
+            algorithm.restart();
+            let now = run(&mut *algorithm, &mut world);
+            let mut learned = learned.borrow_mut();
+            let before = learned.entry(nn::arithmetic()).or_insert_with(|| now.clone());
+            assert_eq!(*before, now, "{:?}", case.algorithm);
+        });
     }
 }
 

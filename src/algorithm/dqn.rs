@@ -9,11 +9,11 @@
 use super::interface::{
     Algorithm, AlgorithmSettings, Initial, Setup, by_precision, report, storage,
 };
-use super::off_policy::{self, off_policy_settings};
+use super::off_policy;
 use crate::env::{Assessment, Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
-use crate::nn::heads::argmax;
-use crate::nn::random::{below, uniform};
+use crate::nn::heads::{argmax, masked_argmax};
+use crate::nn::random::{below, one_of, uniform};
 use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
     Head, Network, Optimiser, OptimiserConfig, Scalar, StateError, Tensors, clip_gradient_norm,
@@ -23,21 +23,55 @@ use crate::rng::{Purpose, Rng, stream};
 use crate::training::annealed::{self, Annealed};
 use crate::training::{MetricMeans, TrialError, World};
 
-off_policy_settings! {
+/// Declares the hyperparameters of DQN, or of an algorithm that is DQN with another valuation: those of
+/// [`off_policy_settings`], how the target network follows and how it explores, and its own.
+macro_rules! dqn_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $crate::algorithm::off_policy::off_policy_settings! {
+            $(#[$attribute])*
+            pub struct $name {
+                /// Environment steps between two updates of the target network.
+                #[schemars(range(min = 1))]
+                pub target_update_interval: u64,
+                /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
+                #[schemars(range(min = 0.0, max = 1.0))]
+                pub exploration_fraction: f64,
+                /// ε at the start.
+                #[schemars(range(min = 0.0, max = 1.0))]
+                pub exploration_initial_eps: f64,
+                /// ε after it fell.
+                #[schemars(range(min = 0.0, max = 1.0))]
+                pub exploration_final_eps: f64,
+                $($own)*
+            }
+        }
+
+        impl $name {
+            fn with(&self, update: $crate::algorithm::dqn::UpdateConfig) -> $crate::algorithm::dqn::DqnConfig {
+                $crate::algorithm::dqn::DqnConfig {
+                    n_envs: self.n_envs,
+                    learning_rate: self.learning_rate,
+                    buffer_size: self.buffer_size,
+                    learning_starts: self.learning_starts,
+                    batch_size: self.batch_size,
+                    tau: self.tau,
+                    gamma: self.gamma,
+                    train_freq: self.train_freq,
+                    gradient_steps: self.gradient_steps,
+                    target_update_interval: self.target_update_interval,
+                    exploration_fraction: self.exploration_fraction,
+                    exploration_eps: (self.exploration_initial_eps, self.exploration_final_eps),
+                    update,
+                }
+            }
+        }
+    };
+}
+pub(super) use dqn_settings;
+
+dqn_settings! {
     /// Hyperparameters of DQN.
     pub struct DqnSpec {
-        /// Environment steps between two updates of the target network.
-        #[schemars(range(min = 1))]
-        pub target_update_interval: u64,
-        /// The share of the schedule's `steps` (or `episodes`) over which ε falls.
-        #[schemars(range(min = 0.0, max = 1.0))]
-        pub exploration_fraction: f64,
-        /// ε at the start.
-        #[schemars(range(min = 0.0, max = 1.0))]
-        pub exploration_initial_eps: f64,
-        /// ε after it fell.
-        #[schemars(range(min = 0.0, max = 1.0))]
-        pub exploration_final_eps: f64,
         /// The gradient's norm is cut to this.
         #[schemars(extend("exclusiveMinimum" = 0.0))]
         pub max_grad_norm: f64,
@@ -91,50 +125,30 @@ impl Default for DqnSpec {
 }
 
 impl DqnSpec {
-    /// The replay memory's shape.
-    fn replay(&self, schedule: &ScheduleSpec, observations: &Space) -> ReplayConfig {
-        let collected = annealed::most_samples(schedule, self.train_freq * self.n_envs);
+    fn dqn(&self) -> DqnConfig {
         let priorities = Priorities {
             alpha: self.prioritized_replay_alpha,
             epsilon: self.prioritized_replay_eps,
         };
-        ReplayConfig {
-            capacity: self.buffer_size.min(collected),
-            environments: self.n_envs,
-            observation_len: observations.len(),
-            observation_storage: storage(observations),
-            action_len: 1,
+        self.with(UpdateConfig {
+            max_grad_norm: self.max_grad_norm,
+            double_q: self.double_q,
             n_steps: self.n_steps,
-            gamma: self.gamma,
             priorities: self.prioritized_replay.then_some(priorities),
-        }
+            beta0: self.prioritized_replay_beta0,
+            adam: OptimiserConfig::ADAM,
+        })
     }
 
-    /// A fresh policy for `setup`.
-    fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<ValuePolicy<T>> {
+    fn valuation(&self, setup: &Setup<'_>) -> ActionValues {
         let actions = setup.action_space.discrete().unwrap_or(1);
-        let outputs = actions + usize::from(self.dueling);
-        let network = setup.build_network(outputs, Initial::PYTORCH, 0)?;
-        let head = Head::categorical(actions);
-        let (observations, actions) = (setup.observation_space, setup.action_space);
-        Ok(ValuePolicy(NetworkPolicy::new(network, head, observations, actions)))
-    }
-
-    /// ε when `remaining` of the training is left.
-    fn exploration_rate(&self, remaining: f64) -> f64 {
-        let (from, to) = (self.exploration_initial_eps, self.exploration_final_eps);
-        let done = 1.0 - remaining;
-        if done >= self.exploration_fraction {
-            to
-        } else {
-            from + (to - from) * done / self.exploration_fraction
-        }
+        ActionValues { actions, dueling: self.dueling }
     }
 }
 
 impl AlgorithmSettings for DqnSpec {
-    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, _: &Space) -> u64 {
-        self.replay(schedule, observations).bytes_while_saved()
+    fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
+        self.dqn().memory_bytes(schedule, observations, actions)
     }
 
     fn environments(&self) -> usize {
@@ -145,85 +159,247 @@ impl AlgorithmSettings for DqnSpec {
         true
     }
 
+    fn masks_actions(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         actions.discrete().is_some()
     }
 
     fn problems(&self, policy: &PolicySpec, schedule: &ScheduleSpec, _: &dyn Env) -> Vec<Problem> {
-        let mut problems =
-            annealed::problems(&[("learning_rate", Some(self.learning_rate))], schedule);
-        if !annealed::is_bounded(schedule) {
-            problems.push(Problem::new(
-                &["training", "schedule"],
-                "dqn explores less and less over the schedule's `steps` or `episodes`: set one of them",
-            ));
-        }
-        if policy.head() == Some(HeadSpec::Sigmoid) {
-            let message = "dqn has one value for each action: leave `head` out";
-            problems.push(Problem::new(&["policy", "head"], message));
-        }
-        problems
+        problems("dqn", self.learning_rate, policy, schedule)
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
-        by_precision!(setup, T => self.policy::<T>(setup)?)
+        by_precision!(setup, T => ValuePolicy::<T, _>::new(self.valuation(setup), setup)?)
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        by_precision!(setup, T => Dqn::<T>::new(self.clone(), setup)?)
+        by_precision!(setup, T => Dqn::<T, _>::new(self.dqn(), self.valuation(setup), setup)?)
     }
 }
 
-/// Acts by the greatest action value; exploring is the algorithm's business.
-struct ValuePolicy<T: Scalar>(NetworkPolicy<T>);
+/// What makes an algorithm of this loop impossible with this policy, step size and schedule.
+pub(super) fn problems(
+    name: &str,
+    learning_rate: Annealed,
+    policy: &PolicySpec,
+    schedule: &ScheduleSpec,
+) -> Vec<Problem> {
+    let mut problems = annealed::problems(&[("learning_rate", Some(learning_rate))], schedule);
+    if !annealed::is_bounded(schedule) {
+        let message = format!(
+            "{name} explores less and less over the schedule's `steps` or `episodes`: set one of them"
+        );
+        problems.push(Problem::new(&["training", "schedule"], message));
+    }
+    if policy.head() == Some(HeadSpec::Sigmoid) {
+        let message = format!("{name} has values of each action: leave `head` out");
+        problems.push(Problem::new(&["policy", "head"], message));
+    }
+    problems
+}
 
-impl<T: Scalar> Policy for ValuePolicy<T> {
+/// What the outputs of a network say about the values of actions, and the loss at them.
+pub(super) trait Valuation<T: Scalar>: Copy + 'static {
+    /// How many actions there are.
+    fn actions(&self) -> usize;
+
+    /// Outputs of the network.
+    fn outputs(&self) -> usize;
+
+    /// Turns rows of the network's outputs, in place, into what the other functions take.
+    fn combine(&self, _outputs: &mut [T]) {}
+
+    /// Writes the value of each action by one row; by one that was not combined, numbers in the same order.
+    fn values(&self, row: &[T], values: &mut [T]);
+
+    /// Appends what may be earned after `action`, by one row: as many numbers as [`Valuation::loss`] takes targets of each.
+    fn returns(&self, row: &[T], action: usize, returns: &mut Vec<T>);
+
+    /// The loss between the rows' values of the `actions` taken and their `targets`, weighted row by row, with its
+    /// gradient at the network's outputs and the rows' errors, by whose size they are replayed.
+    fn loss(
+        &self,
+        rows: &[T],
+        actions: &[f32],
+        targets: &[T],
+        weights: &[f32],
+        gradients: &mut [T],
+        errors: &mut Vec<T>,
+    ) -> f64;
+
+    /// How programs act by the network.
+    fn readout(&self) -> Readout;
+}
+
+/// Acts by the greatest action value; exploring is the algorithm's business.
+pub(super) struct ValuePolicy<T: Scalar, V> {
+    network: NetworkPolicy<T>,
+    valuation: V,
+    values: Vec<T>,
+}
+
+impl<T: Scalar, V: Valuation<T>> ValuePolicy<T, V> {
+    /// A fresh policy for `setup`.
+    ///
+    /// # Errors
+    /// Fails if the engine or the device cannot be had.
+    pub(super) fn new(valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let network = setup.build_network(valuation.outputs(), Initial::PYTORCH, 0)?;
+        let head = Head::categorical(valuation.actions());
+        let (observations, actions) = (setup.observation_space, setup.action_space);
+        let network = NetworkPolicy::new(network, head, observations, actions);
+        Ok(Self {
+            network: network.masked(setup.policy.masks_actions()),
+            values: vec![T::zero(); valuation.actions()],
+            valuation,
+        })
+    }
+}
+
+impl<T: Scalar, V: Valuation<T>> Policy for ValuePolicy<T, V> {
     fn act(
         &mut self,
         situation: Situation<'_>,
         _: Mode,
-        rng: &mut Rng,
+        _: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        self.0.act(situation, Mode::Greedy, rng, action)
+        let outputs = self.network.predict_finite(situation)?;
+        self.valuation.values(outputs, &mut self.values);
+        let mask = self.network.valid_actions(situation)?;
+        action[0] = best(&self.values, mask.as_deref()) as f32;
+        Ok(())
     }
 
     fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
-        let actions = self.0.head.outputs();
-        let mut outputs = self.0.predict(situation.observation).to_vec();
-        let dueling = outputs.len() > actions;
-        ActionValues { actions, dueling }.combine(&mut outputs);
-        let q_values = outputs[..actions].iter().map(|value| value.as_f64()).collect();
+        let mut outputs = self.network.predict(situation.observation).to_vec();
+        self.valuation.combine(&mut outputs);
+        self.valuation.values(&outputs, &mut self.values);
+        let q_values = self.values.iter().map(|value| value.as_f64()).collect();
         Some(Assessment { q_values, ..Assessment::default() })
     }
 }
 
-impl<T: Scalar> LearnedPolicy for ValuePolicy<T> {
+impl<T: Scalar, V: Valuation<T>> LearnedPolicy for ValuePolicy<T, V> {
     fn save(&self, state: &mut Tensors) {
-        self.0.save(state);
+        self.network.save(state);
     }
 
     fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
-        self.0.load(state)
+        self.network.load(state)
     }
 
     fn engine(&self) -> String {
-        self.0.engine()
+        self.network.engine()
     }
 
     fn readout(&self) -> Option<Readout> {
-        Some(Readout::ActionValues { dueling: self.0.network.outputs() > self.0.head.outputs() })
+        Some(self.valuation.readout())
     }
 }
 
-/// DQN at work.
-pub(super) struct Dqn<T: Scalar> {
-    spec: DqnSpec,
+/// What a [`Dqn`] is built from, beside the agent's network.
+#[derive(Debug, Clone)]
+pub(super) struct DqnConfig {
+    /// How many copies of the environment act.
+    pub n_envs: usize,
+    /// Step size of Adam.
+    pub learning_rate: Annealed,
+    /// Experiences that the replay memory holds at most.
+    pub buffer_size: usize,
+    /// Random steps at first.
+    pub learning_starts: u64,
+    /// Steps in a minibatch.
+    pub batch_size: usize,
+    /// How far the target network moves at each of its updates.
+    pub tau: f64,
+    /// The discount factor.
+    pub gamma: f64,
+    /// Steps in each environment between updates.
+    pub train_freq: usize,
+    /// See [`off_policy::gradient_steps`].
+    pub gradient_steps: i64,
+    /// Environment steps between two updates of the target network.
+    pub target_update_interval: u64,
+    /// The share of the training over which ε falls.
+    pub exploration_fraction: f64,
+    /// ε before and after it.
+    pub exploration_eps: (f64, f64),
+    /// What a gradient step is.
+    pub update: UpdateConfig,
+}
+
+/// What a gradient step of a [`Dqn`] is.
+#[derive(Debug, Clone)]
+pub(super) struct UpdateConfig {
+    /// The gradient's norm is cut to this; infinity for no limit.
+    pub max_grad_norm: f64,
+    /// Whether the network chooses the next action, and the target network only values it.
+    pub double_q: bool,
+    /// Steps that a sampled experience spans.
+    pub n_steps: usize,
+    /// Prioritised sampling, or `None` for uniform.
+    pub priorities: Option<Priorities>,
+    /// How far importance weights make up for it at first.
+    pub beta0: f64,
+    /// The optimiser.
+    pub adam: OptimiserConfig,
+}
+
+impl DqnConfig {
+    /// The replay memory's shape.
+    fn replay(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        mask_len: usize,
+    ) -> ReplayConfig {
+        let collected = annealed::most_samples(schedule, self.train_freq * self.n_envs);
+        ReplayConfig {
+            capacity: self.buffer_size.min(collected),
+            environments: self.n_envs,
+            observation_len: observations.len(),
+            observation_storage: storage(observations),
+            action_len: 1,
+            mask_len,
+            n_steps: self.update.n_steps,
+            gamma: self.gamma,
+            priorities: self.update.priorities,
+        }
+    }
+
+    /// The most bytes that the replay memory takes, masks included whether or not the policy asks for them.
+    pub(super) fn memory_bytes(
+        &self,
+        schedule: &ScheduleSpec,
+        observations: &Space,
+        actions: &Space,
+    ) -> u64 {
+        let mask_len = actions.discrete().unwrap_or(0);
+        self.replay(schedule, observations, mask_len).bytes_while_saved()
+    }
+
+    /// ε when `remaining` of the training is left.
+    fn exploration_rate(&self, remaining: f64) -> f64 {
+        let (from, to) = self.exploration_eps;
+        let done = 1.0 - remaining;
+        if done >= self.exploration_fraction {
+            to
+        } else {
+            from + (to - from) * done / self.exploration_fraction
+        }
+    }
+}
+
+/// DQN at work, with the valuation `V` (QR-DQN brings another).
+pub(super) struct Dqn<T: Scalar, V> {
+    config: DqnConfig,
     schedule: ScheduleSpec,
-    /// The network: advantages first and the state's value last where it is dueling, else action values.
-    policy: ValuePolicy<T>,
+    policy: ValuePolicy<T, V>,
     target: Box<dyn Network<T>>,
-    actions: usize,
     observation_space: Space,
     optimiser: Optimiser<T>,
     replay: Replay,
@@ -248,21 +424,26 @@ struct Scratch<T> {
     gradients: Vec<T>,
     targets: Vec<T>,
     errors: Vec<T>,
+    values: Vec<T>,
     chosen: Vec<f32>,
 }
 
-impl<T: Scalar> Dqn<T> {
-    fn new(spec: DqnSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let policy = spec.policy::<T>(setup)?;
-        let parameters = policy.0.network.parameters().len();
+impl<T: Scalar, V: Valuation<T>> Dqn<T, V> {
+    /// A fresh agent.
+    ///
+    /// # Errors
+    /// Fails if the engine or the device cannot be had, or the memory for the samples.
+    pub(super) fn new(config: DqnConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let policy = ValuePolicy::<T, V>::new(valuation, setup)?;
+        let parameters = policy.network.network.parameters().len();
+        let replay = config.replay(setup.schedule, setup.observation_space, setup.mask_len());
         Ok(Self {
-            replay: Replay::new(spec.replay(setup.schedule, setup.observation_space))?,
-            actions: policy.0.head.outputs(),
+            replay: Replay::new(replay)?,
             policy,
             // The target network begins as a copy.
-            target: spec.policy(setup)?.0.network,
+            target: ValuePolicy::new(valuation, setup)?.network.network,
             observation_space: setup.observation_space.clone(),
-            optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
+            optimiser: Optimiser::new(config.update.adam, parameters),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             sampling: stream(setup.seed, Purpose::Minibatch, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
@@ -271,52 +452,62 @@ impl<T: Scalar> Dqn<T> {
             batch: replay::Batch::default(),
             scratch: Scratch::default(),
             schedule: setup.schedule.clone(),
-            spec,
+            config,
         })
     }
 
     /// One step in every environment, into the replay memory.
     fn step(&mut self, world: &mut World) -> Result<(), TrialError> {
         let progress = world.progress();
-        let epsilon = if progress.steps < self.spec.learning_starts {
+        let epsilon = if progress.steps < self.config.learning_starts {
             1.0
         } else {
-            self.spec.exploration_rate(annealed::remaining(&self.schedule, progress))
+            self.config.exploration_rate(annealed::remaining(&self.schedule, progress))
         };
-        let Scratch { features, outputs, chosen, .. } = &mut self.scratch;
-        let copies = self.spec.n_envs;
-        let network = &mut self.policy.0.network;
+        let Scratch { features, outputs, values, chosen, .. } = &mut self.scratch;
+        let copies = self.config.n_envs;
+        let ValuePolicy { network: NetworkPolicy { network, .. }, valuation, .. } =
+            &mut self.policy;
         self.observation_space.encode_all(world.envs().observations(), features);
         outputs.resize(copies * network.outputs(), T::zero());
         network.forward(features, copies, outputs);
         chosen.clear();
-        for row in outputs.chunks_exact(network.outputs()) {
+        let actions = valuation.actions();
+        values.resize(actions, T::zero());
+        let masks = world.envs().action_masks();
+        for (copy, row) in outputs.chunks_exact(network.outputs()).enumerate() {
+            let mask = masks.map(|masks| &masks[copy * actions..(copy + 1) * actions]);
             // Two draws whatever happens, so that the stream does not depend on ε.
-            let (explores, random) = (
-                uniform(&mut self.exploration) < epsilon,
-                below(&mut self.exploration, self.actions),
-            );
-            let action = if explores { random } else { argmax(&row[..self.actions]) };
+            let rng = &mut self.exploration;
+            let explores = uniform(rng) < epsilon;
+            let random = match mask {
+                None => below(rng, actions),
+                Some(mask) => one_of(rng, mask),
+            };
+            valuation.values(row, values);
+            let action = if explores { random } else { best(values, mask) };
             chosen.push(action as f32);
         }
         off_policy::step(world, &mut self.replay, chosen, chosen, &mut self.before)?;
         self.calls += 1;
-        let interval = (self.spec.target_update_interval / copies as u64).max(1);
+        let interval = (self.config.target_update_interval / copies as u64).max(1);
         if self.calls.is_multiple_of(interval) {
-            off_policy::follow(&mut *self.target, &*self.policy.0.network, self.spec.tau);
+            let network = &*self.policy.network.network;
+            off_policy::follow(&mut *self.target, network, self.config.tau);
         }
         Ok(())
     }
 
     /// One step of Adam on a minibatch.
     fn learn(&mut self, remaining: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        let beta0 = self.spec.prioritized_replay_beta0;
+        let beta0 = self.config.update.beta0;
         let beta = beta0 + (1.0 - beta0) * (1.0 - remaining);
-        let rows = self.spec.batch_size;
+        let rows = self.config.batch_size;
         self.replay.sample(rows, beta, &mut self.sampling, &mut self.batch);
         let scratch = &mut self.scratch;
-        let network = &mut self.policy.0.network;
-        let width = network.outputs();
+        let ValuePolicy { network: NetworkPolicy { network, .. }, valuation, .. } =
+            &mut self.policy;
+        let (width, actions) = (network.outputs(), valuation.actions());
         let space = &self.observation_space;
         space.encode_all(&self.batch.observations, &mut scratch.features);
         space.encode_all(&self.batch.next_observations, &mut scratch.next_features);
@@ -328,25 +519,32 @@ impl<T: Scalar> Dqn<T> {
         ] {
             buffer.resize(rows * width, T::zero());
         }
-        let values = ActionValues { actions: self.actions, dueling: self.spec.dueling };
         self.target.forward(&scratch.next_features, rows, &mut scratch.next_target);
-        values.combine(&mut scratch.next_target);
-        if self.spec.double_q {
+        valuation.combine(&mut scratch.next_target);
+        if self.config.update.double_q {
             network.forward(&scratch.next_features, rows, &mut scratch.next_outputs);
-            values.combine(&mut scratch.next_outputs);
+            valuation.combine(&mut scratch.next_outputs);
         } else {
             scratch.next_outputs.copy_from_slice(&scratch.next_target);
         }
         scratch.targets.clear();
+        scratch.values.resize(actions, T::zero());
         for i in 0..rows {
-            let row = i * width..i * width + self.actions;
-            let best = argmax(&scratch.next_outputs[row.clone()]);
-            let following = T::of_f32(self.batch.discounts[i]) * scratch.next_target[row][best];
-            scratch.targets.push(T::of_f32(self.batch.rewards[i]) + following);
+            let row = i * width..(i + 1) * width;
+            let masks = &self.batch.next_masks;
+            let mask = (!masks.is_empty()).then(|| &masks[i * actions..(i + 1) * actions]);
+            valuation.values(&scratch.next_outputs[row.clone()], &mut scratch.values);
+            let best = best(&scratch.values, mask);
+            let first = scratch.targets.len();
+            valuation.returns(&scratch.next_target[row], best, &mut scratch.targets);
+            let (reward, discount) =
+                (T::of_f32(self.batch.rewards[i]), T::of_f32(self.batch.discounts[i]));
+            let own = scratch.targets[first..].iter_mut();
+            own.for_each(|following| *following = reward + discount * *following);
         }
         network.forward_train(&scratch.features, rows, &mut self.dropout, &mut scratch.outputs);
-        values.combine(&mut scratch.outputs);
-        let loss = values.loss(
+        valuation.combine(&mut scratch.outputs);
+        let loss = valuation.loss(
             &scratch.outputs,
             &self.batch.actions,
             &scratch.targets,
@@ -359,17 +557,25 @@ impl<T: Scalar> Dqn<T> {
         let errors = scratch.errors.iter().map(|error| error.as_f64());
         self.replay.update_priorities(&self.batch.indices, errors);
         let mut parts = [network.parameters_and_gradients()];
-        let gradient_norm = clip_gradient_norm(&mut parts, self.spec.max_grad_norm);
+        let gradient_norm = clip_gradient_norm(&mut parts, self.config.update.max_grad_norm);
         let taken = scratch.outputs.chunks_exact(width).zip(&self.batch.actions);
-        let q_value =
-            taken.map(|(row, &action)| row[action as usize].as_f64()).sum::<f64>() / rows as f64;
+        let taken = taken.map(|(row, &action)| {
+            valuation.values(row, &mut scratch.values);
+            scratch.values[action as usize].as_f64()
+        });
+        let q_value = taken.sum::<f64>() / rows as f64;
         report(metrics, &[("loss", loss), ("q_value", q_value), ("gradient_norm", gradient_norm)])?;
-        self.optimiser.step(self.spec.learning_rate.at(remaining), &mut parts);
+        self.optimiser.step(self.config.learning_rate.at(remaining), &mut parts);
         Ok(())
     }
 }
 
-/// How outputs become action values, and the loss at them.
+/// The action of the greatest value, of those that `mask` allows where there is one.
+fn best<T: Scalar>(values: &[T], mask: Option<&[bool]>) -> usize {
+    mask.map_or_else(|| argmax(values), |mask| masked_argmax(values, mask))
+}
+
+/// DQN's valuation: one value for each action.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ActionValues {
     /// How many actions.
@@ -378,29 +584,39 @@ pub(super) struct ActionValues {
     pub dueling: bool,
 }
 
-impl ActionValues {
-    fn width(self) -> usize {
+impl<T: Scalar> Valuation<T> for ActionValues {
+    fn actions(&self) -> usize {
+        self.actions
+    }
+
+    fn outputs(&self) -> usize {
         self.actions + usize::from(self.dueling)
     }
 
-    /// Turns advantages into action values, in place: `Q = V + A - mean(A)`.
-    pub(super) fn combine<T: Scalar>(self, outputs: &mut [T]) {
+    /// Advantages become action values: `Q = V + A - mean(A)`.
+    fn combine(&self, outputs: &mut [T]) {
         if !self.dueling {
             return;
         }
         let n = T::of(self.actions as f64);
-        for row in outputs.chunks_exact_mut(self.width()) {
+        for row in outputs.chunks_exact_mut(self.actions + 1) {
             let (advantages, value) = row.split_at_mut(self.actions);
             let shift = value[0] - advantages.iter().copied().sum::<T>() / n;
             advantages.iter_mut().for_each(|advantage| *advantage += shift);
         }
     }
 
-    /// The weighted mean of the Huber losses (threshold 1) between the values of the `actions` taken and
-    /// their `targets`, its gradient at the network's outputs, and the errors, value minus target.
-    /// `values` are the outputs after [`ActionValues::combine`].
-    pub(super) fn loss<T: Scalar>(
-        self,
+    fn values(&self, row: &[T], values: &mut [T]) {
+        values.copy_from_slice(&row[..self.actions]);
+    }
+
+    fn returns(&self, row: &[T], action: usize, returns: &mut Vec<T>) {
+        returns.push(row[action]);
+    }
+
+    /// The weighted mean of the Huber losses (threshold 1); the errors are value minus target.
+    fn loss(
+        &self,
         values: &[T],
         actions: &[f32],
         targets: &[T],
@@ -413,7 +629,8 @@ impl ActionValues {
         let mut sum = T::zero();
         errors.clear();
         gradients.fill(T::zero());
-        let rows = values.chunks_exact(self.width()).zip(gradients.chunks_exact_mut(self.width()));
+        let width = self.actions + usize::from(self.dueling);
+        let rows = values.chunks_exact(width).zip(gradients.chunks_exact_mut(width));
         for (i, (row, gradient)) in rows.enumerate() {
             let action = actions[i] as usize;
             let error = row[action] - targets[i];
@@ -431,22 +648,26 @@ impl ActionValues {
         }
         sum.as_f64()
     }
+
+    fn readout(&self) -> Readout {
+        Readout::ActionValues { dueling: self.dueling }
+    }
 }
 
-impl<T: Scalar> Algorithm for Dqn<T> {
+impl<T: Scalar, V: Valuation<T>> Algorithm for Dqn<T, V> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        for _ in 0..self.spec.train_freq {
+        for _ in 0..self.config.train_freq {
             self.step(world)?;
         }
         let progress = world.progress();
         let remaining = annealed::remaining(&self.schedule, progress);
-        metrics.add("exploration_rate", self.spec.exploration_rate(remaining));
-        if progress.steps > self.spec.learning_starts {
-            let DqnSpec { gradient_steps, train_freq, n_envs, .. } = self.spec;
+        metrics.add("exploration_rate", self.config.exploration_rate(remaining));
+        if progress.steps > self.config.learning_starts {
+            let DqnConfig { gradient_steps, train_freq, n_envs, .. } = self.config;
             for _ in 0..off_policy::gradient_steps(gradient_steps, train_freq, n_envs) {
                 self.learn(remaining, metrics)?;
             }
-            metrics.add("learning_rate", self.spec.learning_rate.at(remaining));
+            metrics.add("learning_rate", self.config.learning_rate.at(remaining));
             world.count_update();
         }
         Ok(())
@@ -466,7 +687,7 @@ impl<T: Scalar> Algorithm for Dqn<T> {
 
     fn start_from(&mut self, policy: &Tensors) -> anyhow::Result<()> {
         self.policy.load(policy)?;
-        off_policy::follow(&mut *self.target, &*self.policy.0.network, 1.0);
+        off_policy::follow(&mut *self.target, &*self.policy.network.network, 1.0);
         Ok(())
     }
 
@@ -514,7 +735,7 @@ mod tests {
         let mut rng = stream(2, Purpose::Exploration, 0);
         let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| normal(&mut rng)).collect() };
         Case {
-            outputs: draw(ROWS * values.width()),
+            outputs: draw(ROWS * Valuation::<f64>::outputs(&values)),
             actions: (0..ROWS).map(|i| (i % values.actions) as f32).collect(),
             targets: draw(ROWS),
             weights: draw(ROWS).iter().map(|x| x.abs() as f32).collect(),
@@ -582,7 +803,7 @@ mod tests {
 
     #[test]
     fn exploration_falls_over_its_fraction_and_stays() {
-        let spec = DqnSpec { exploration_fraction: 0.2, ..DqnSpec::default() };
+        let spec = DqnSpec { exploration_fraction: 0.2, ..DqnSpec::default() }.dqn();
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} is not {b}");
         close(spec.exploration_rate(1.0), 1.0);
         close(spec.exploration_rate(0.9), 0.525);

@@ -130,7 +130,16 @@ impl<'a> Setup<'a> {
     ) -> anyhow::Result<NetworkPolicy<T>> {
         let head = self.head()?;
         let network = self.build_network(head.outputs(), initial, 0)?;
-        Ok(NetworkPolicy::new(network, head, self.observation_space, self.action_space))
+        let policy = NetworkPolicy::new(network, head, self.observation_space, self.action_space);
+        Ok(policy.masked(self.policy.masks_actions()))
+    }
+
+    /// Flags of a mask of actions, where the policy takes only valid ones; else 0.
+    pub(super) fn mask_len(&self) -> usize {
+        match self.policy.masks_actions() {
+            true => self.action_space.discrete_parts().unwrap_or_default().iter().sum(),
+            false => 0,
+        }
     }
 
     /// A fresh network of the agent's shape from observations to `outputs`, and the engine that computes it.
@@ -207,6 +216,11 @@ pub trait AlgorithmSettings {
 
     /// Whether its networks may have convolutions.
     fn convolutional(&self) -> bool {
+        false
+    }
+
+    /// Whether it learns by valid actions only where the policy's `action_mask` asks for it.
+    fn masks_actions(&self) -> bool {
         false
     }
 

@@ -11,10 +11,13 @@
 //! their defaults.
 
 mod a2c;
+mod ars;
 mod cem;
 mod collection;
 #[cfg(test)]
 mod contract_tests;
+#[cfg(test)]
+mod doors;
 mod dqn;
 #[cfg(test)]
 mod echo;
@@ -28,6 +31,7 @@ mod population;
 mod ppo;
 mod prediction;
 mod q_learning;
+mod qr_dqn;
 mod reinforce;
 mod sac;
 mod table;

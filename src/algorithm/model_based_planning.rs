@@ -465,6 +465,7 @@ mod tests {
                 action: &action,
                 reward: -f64::from((next - 1.0).abs()),
                 next_observation: &[next],
+                next_mask: &[],
                 terminated: false,
                 truncated: true,
             });

@@ -391,6 +391,7 @@ mod tests {
                 action: &[(i % 3) as f32],
                 reward: f64::from(1 << i),
                 next_observation: &[9.0],
+                next_mask: &[],
                 terminated,
                 truncated,
             });
@@ -434,6 +435,7 @@ mod tests {
                 action: &[-0.5],
                 reward,
                 next_observation: &[0.0],
+                next_mask: &[],
                 terminated: i == 0,
                 truncated: i == 1,
             });

@@ -119,6 +119,7 @@ pub(super) fn step(
             action,
             reward: envs.rewards()[i],
             next_observation: envs.final_observation(i).unwrap_or(envs.observation(i)),
+            next_mask: envs.next_action_mask(i).unwrap_or_default(),
             terminated: envs.terminated()[i],
             truncated: envs.truncated()[i],
         });
@@ -195,6 +196,28 @@ pub(super) fn problems(
     problems
 }
 
+/// The level of quantile number `i` of `count`: the middle of its share of the distribution.
+pub(super) fn quantile_level<T: Scalar>(i: usize, count: usize) -> T {
+    T::of((i as f64 + 0.5) / count as f64)
+}
+
+/// The sum of the quantile Huber losses (threshold 1; Dabney et al., "Distributional reinforcement learning with quantile
+/// regression", 2018) of a quantile of this level and each of `targets`, and its derivative at the quantile.
+#[inline]
+pub(super) fn quantile_huber<T: Scalar>(quantile: T, level: T, targets: &[T]) -> (T, T) {
+    let (half, one) = (T::of(0.5), T::one());
+    let (mut loss, mut slope) = (T::zero(), T::zero());
+    for &target in targets {
+        let error = target - quantile;
+        let weight = if error < T::zero() { one - level } else { level };
+        let bounded = error.max(-one).min(one);
+        // 0.5 e² within the threshold, |e| - 0.5 beyond: both are b (e - 0.5 b).
+        loss += weight * bounded * (error - half * bounded);
+        slope -= weight * bounded;
+    }
+    (loss, slope)
+}
+
 /// How many gradient steps an update makes: as many as there were environment steps where the `setting` is
 /// negative.
 pub(super) fn gradient_steps(setting: i64, train_freq: usize, n_envs: usize) -> u64 {
@@ -239,6 +262,7 @@ impl ExplorerConfig {
             observation_len: observations.len(),
             observation_storage: storage(observations),
             action_len: actions.len(),
+            mask_len: 0,
             n_steps: self.n_steps,
             gamma: self.gamma,
             priorities: None,

@@ -46,7 +46,8 @@ impl ActorCriticConfig {
             setup.build_network(head.outputs(), orthogonal(ACTOR_GAIN), 0)?
         };
         let mut policy =
-            NetworkPolicy::new(network, head, setup.observation_space, setup.action_space);
+            NetworkPolicy::new(network, head, setup.observation_space, setup.action_space)
+                .masked(setup.policy.masks_actions());
         if !self.shared_trunk {
             policy.critic = Some(setup.build_network(1, orthogonal(1.0), 1)?.0);
         }
@@ -98,6 +99,8 @@ pub(super) struct Rollout<T> {
     seen: Stored,
     /// The actions drawn, before they were cut to the action space.
     pub actions: Vec<f32>,
+    /// Which actions were valid, where the policy is masked: a row of flags a step.
+    masks: Vec<bool>,
     /// Their log-probabilities then.
     pub log_probs: Vec<T>,
     /// The critic's values then.
@@ -124,6 +127,7 @@ impl<T: Scalar> Rollout<T> {
     fn clear(&mut self) {
         self.seen.clear();
         self.actions.clear();
+        self.masks.clear();
         self.log_probs.clear();
         self.rewards.clear();
         self.terminated.clear();
@@ -153,6 +157,8 @@ pub(super) struct Minibatch<T> {
     pub features: Vec<f32>,
     /// Actions taken.
     pub actions: Vec<f32>,
+    /// Which actions were valid, where the policy is masked.
+    pub masks: Vec<bool>,
     /// Their log-probabilities when they were taken.
     pub old_log_probs: Vec<T>,
     /// The critic's values then.
@@ -188,6 +194,7 @@ impl<T: Scalar> Minibatch<T> {
         }
         let total = rollout.rows();
         copy(&rollout.actions, rows, total, &mut self.actions);
+        copy(&rollout.masks, rows, total, &mut self.masks);
         copy(&rollout.log_probs, rows, total, &mut self.old_log_probs);
         copy(&rollout.values, rows, total, &mut self.old_values);
         copy(&rollout.advantages, rows, total, &mut self.advantages);
@@ -337,6 +344,10 @@ impl<T: Scalar> ActorCritic<T> {
             let (what, metrics) = ("the actor's output".into(), Default::default());
             return Err(TrialError::NotFinite { what, metrics });
         }
+        if let Some(masks) = world.envs().action_masks() {
+            mask_rows(head, &mut self.outputs, width, masks);
+            rollout.masks.extend_from_slice(masks);
+        }
         let first = rollout.actions.len();
         rollout.actions.resize(first + copies * head.action_len(), 0.0);
         let actions = &mut rollout.actions[first..];
@@ -477,6 +488,9 @@ impl<T: Scalar> ActorCritic<T> {
                 }
             }
         }
+        if self.policy.masked {
+            mask_rows(&self.policy.head, &mut batch.outputs, outputs, &batch.masks);
+        }
     }
 
     /// The log standard deviations with the place for their gradient, zeroed.
@@ -556,6 +570,15 @@ impl<T: Scalar> ActorCritic<T> {
         self.exploration = state.rng("exploration")?;
         self.dropout = state.rng("dropout")?;
         Ok(())
+    }
+}
+
+/// [`Head::mask`] of rows of `width` outputs, the head's first, by as many rows of flags.
+fn mask_rows<T: Scalar>(head: &Head, outputs: &mut [T], width: usize, masks: &[bool]) {
+    let rows = outputs.len() / width;
+    let masks = masks.chunks_exact(masks.len() / rows);
+    for (row, mask) in outputs.chunks_exact_mut(width).zip(masks) {
+        head.mask(&mut row[..head.outputs()], mask);
     }
 }
 
@@ -650,6 +673,7 @@ pub(super) mod tests {
                 Head::Bernoulli => (0..rows).map(|i| (i % 2) as f32).collect(),
             },
             features: Vec::new(),
+            masks: Vec::new(),
         };
         for i in 0..rows {
             let outputs = &batch.outputs[i * width..(i + 1) * width];

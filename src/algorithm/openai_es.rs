@@ -64,6 +64,7 @@ impl OpenAiEsSpec {
             episodes: self.episodes_per_candidate,
             threads: self.threads,
             normalize_observations: self.normalize_observations,
+            alive_bonus_offset: 0.0,
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct PopulationConfig {
     pub threads: usize,
     /// Whether observations are normalised by their running moments.
     pub normalize_observations: bool,
+    /// Subtracted from the reward of each step.
+    pub alive_bonus_offset: f64,
 }
 
 impl PopulationConfig {
@@ -201,7 +203,9 @@ impl<T: Scalar> Population<T> {
         let mut fitness = Vec::with_capacity(tries.len());
         for tried in tries {
             let Tried { played, earned, observations } = tried?;
-            fitness.push(earned / played.len() as f64);
+            let steps: f64 = played.iter().map(|episode| f64::from(episode.length)).sum();
+            let offset = self.config.alive_bonus_offset * steps;
+            fitness.push((earned - offset) / played.len() as f64);
             world.count_episodes(&played);
             self.policy.learn_moments(&observations);
         }

@@ -127,6 +127,10 @@ impl AlgorithmSettings for PpoSpec {
         true
     }
 
+    fn masks_actions(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         has_head(actions)
     }

@@ -2,16 +2,21 @@
 //! actions.
 //!
 //! Every step moves the value of the action taken towards the reward and the discounted value of the best
-//! next one: `Q(s, a) += learning_rate · (r + gamma · max Q(s', ·) - Q(s, a))`. An iteration is an episode.
+//! next one: `Q(s, a) += learning_rate · (r + gamma · max Q(s', ·) - Q(s, a))`. An iteration is an episode. Under a mask
+//! of actions it explores and looks for the best among the valid ones.
+
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::{Assessment, Env, Mode, Policy, PolicyError, Problem, Situation, Space};
+use crate::env::{
+    Assessment, Env, EnvError, Mode, Policy, PolicyError, Problem, Situation, Space, valid_actions,
+};
 use crate::experiment::ScheduleSpec;
-use crate::nn::heads::argmax;
-use crate::nn::random::{below, uniform};
+use crate::nn::heads::masked_argmax;
+use crate::nn::random::{one_of, uniform};
 use crate::nn::{StateError, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec};
 use crate::rng::{Purpose, Rng, stream};
@@ -49,6 +54,10 @@ impl AlgorithmSettings for QLearningSpec {
         true
     }
 
+    fn masks_actions(&self) -> bool {
+        true
+    }
+
     fn supports(&self, actions: &Space) -> bool {
         actions.discrete().is_some()
     }
@@ -82,6 +91,8 @@ struct TablePolicy {
     /// How many values each part of an observation has.
     sizes: Vec<usize>,
     actions: usize,
+    /// Whether only actions that the environment's mask allows are taken.
+    masked: bool,
     /// Row-major, one row an observation.
     values: Vec<f64>,
 }
@@ -91,7 +102,7 @@ impl TablePolicy {
         let sizes = setup.observation_space.discrete_parts().unwrap_or_default();
         let actions = setup.action_space.discrete().unwrap_or(1);
         let values = vec![spec.initial_value; sizes.iter().product::<usize>() * actions];
-        Self { sizes, actions, values }
+        Self { sizes, actions, masked: setup.policy.masks_actions(), values }
     }
 
     /// The row of an observation.
@@ -102,6 +113,11 @@ impl TablePolicy {
 
     fn row(&self, state: usize) -> &[f64] {
         &self.values[state * self.actions..(state + 1) * self.actions]
+    }
+
+    /// The actions that may be taken: those of `mask`, or all where there is none.
+    fn valid<'a>(&self, mask: Option<&'a [bool]>) -> Cow<'a, [bool]> {
+        mask.map_or_else(|| vec![true; self.actions].into(), Cow::from)
     }
 
     /// Observations and actions.
@@ -118,7 +134,11 @@ impl Policy for TablePolicy {
         _: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        action[0] = argmax(self.row(self.state(situation.observation))) as f32;
+        let failed =
+            |error: EnvError| PolicyError { step: situation.step, message: error.to_string() };
+        let mask = self.masked.then(|| valid_actions(situation.env)).transpose().map_err(failed)?;
+        let row = self.row(self.state(situation.observation));
+        action[0] = masked_argmax(row, &self.valid(mask.as_deref())) as f32;
         Ok(())
     }
 
@@ -161,18 +181,17 @@ impl QLearning {
         }
     }
 
-    /// An action for `state`: random with probability `epsilon`, else one of the best, drawn among equals.
-    fn explore(&mut self, state: usize, epsilon: f64) -> usize {
+    /// A valid action for `state`: random with probability `epsilon`, else one of the best, drawn among equals.
+    fn explore(&mut self, state: usize, valid: &[bool], epsilon: f64) -> usize {
         let rng = &mut self.exploration;
         if uniform(rng) < epsilon {
-            return below(rng, self.policy.actions);
+            return one_of(rng, valid);
         }
         let row = self.policy.row(state);
-        let best = row[argmax(row)];
-        let equals = row.iter().filter(|value| **value == best).count();
-        let chosen = below(rng, equals);
-        let mut best = row.iter().enumerate().filter(|(_, value)| **value == best);
-        best.nth(chosen).map_or(0, |(action, _)| action)
+        let best = row[masked_argmax(row, valid)];
+        let equals: Vec<bool> =
+            row.iter().zip(valid).map(|(&value, &valid)| valid && value == best).collect();
+        one_of(rng, &equals)
     }
 
     /// Moves one value, and returns its error.
@@ -192,7 +211,8 @@ impl Algorithm for QLearning {
         let (mut errors, mut steps) = (0.0, 0.0);
         loop {
             let state = self.policy.state(world.envs().observation(0));
-            let action = self.explore(state, epsilon);
+            let valid = self.policy.valid(world.envs().action_masks());
+            let action = self.explore(state, &valid, epsilon);
             world.step(&[action as f32])?;
             let envs = world.envs();
             let next = envs.final_observation(0).unwrap_or(envs.observation(0));
@@ -200,7 +220,7 @@ impl Algorithm for QLearning {
                 0.0
             } else {
                 let row = self.policy.row(self.policy.state(next));
-                row[argmax(row)]
+                row[masked_argmax(row, &self.policy.valid(envs.next_action_mask(0)))]
             };
             let target = envs.rewards()[0] + self.spec.gamma * following;
             errors += self.learn(state, action, target, learning_rate).abs();
@@ -242,10 +262,11 @@ impl Algorithm for QLearning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::TabularSpec;
 
     fn learner(observation_space: &Space) -> QLearning {
         let setup = Setup {
-            policy: &PolicySpec::Tabular {},
+            policy: &PolicySpec::Tabular(TabularSpec::default()),
             schedule: &ScheduleSpec::default(),
             observation_space,
             action_space: &Space::Discrete { n: 3 },
@@ -276,9 +297,14 @@ mod tests {
         assert_eq!(learner.policy.row(1), [0.0, 0.0, 1.0]);
         assert_eq!(learner.learn(1, 2, 2.0, 0.5), 1.0);
         assert_eq!(learner.policy.row(1), [0.0, 0.0, 1.5]);
-        assert!((0..50).all(|_| learner.explore(1, 0.0) == 2));
-        let drawn: std::collections::BTreeSet<_> =
-            (0..50).map(|_| learner.explore(0, 0.0)).collect();
-        assert_eq!(drawn.len(), 3);
+        assert!((0..50).all(|_| learner.explore(1, &[true; 3], 0.0) == 2));
+        let mut drawn = |state: usize, valid: [bool; 3], epsilon: f64| -> Vec<usize> {
+            let drawn: std::collections::BTreeSet<_> =
+                (0..50).map(|_| learner.explore(state, &valid, epsilon)).collect();
+            drawn.into_iter().collect()
+        };
+        assert_eq!(drawn(0, [true; 3], 0.0), [0, 1, 2]);
+        assert_eq!(drawn(1, [true, true, false], 0.0), [0, 1]);
+        assert_eq!(drawn(1, [false, true, true], 1.0), [1, 2]);
     }
 }

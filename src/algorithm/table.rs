@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::a2c::A2cSpec;
+use super::ars::ArsSpec;
 use super::cem::CemSpec;
 use super::dqn::DqnSpec;
 use super::interface::AlgorithmSettings;
@@ -17,6 +18,7 @@ use super::model_free_planning::ModelFreePlanningSpec;
 use super::openai_es::OpenAiEsSpec;
 use super::ppo::PpoSpec;
 use super::q_learning::QLearningSpec;
+use super::qr_dqn::QrDqnSpec;
 use super::reinforce::ReinforceSpec;
 use super::sac::SacSpec;
 use super::td3::Td3Spec;
@@ -46,6 +48,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         )
     },
     || {
+        AlgorithmEntry::new::<QrDqnSpec>(
+            "qr_dqn",
+            "DQN with quantile regression (Dabney et al., 2018), as Stable-Baselines3's contrib package has it.",
+        )
+    },
+    || {
         AlgorithmEntry::new::<QLearningSpec>(
             "q_learning",
             "Q-learning with a table, for discrete observations (Watkins, 1989).",
@@ -67,6 +75,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<OpenAiEsSpec>(
             "openai_es",
             "Evolution strategies (Salimans et al., 2017): mirrored samples, centred ranks, Adam.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<ArsSpec>(
+            "ars",
+            "Augmented random search (Mania et al., 2018), as Stable-Baselines3's contrib package has it.",
         )
     },
     || {
@@ -211,7 +225,7 @@ pub fn problems(
         }
     };
     let actions = env.action_space();
-    let tabular = matches!(policy, PolicySpec::Tabular {});
+    let tabular = matches!(policy, PolicySpec::Tabular(_));
     if tabular != settings.tabular() {
         let right = if tabular { "neural" } else { "tabular" };
         let message = format!("{} learns a policy of the type {right}", spec.name);
@@ -224,17 +238,39 @@ pub fn problems(
         let message = format!("{} learns networks without convolutions", spec.name);
         return vec![Problem::new(&["policy", "convolutions"], message)];
     }
+    if policy.masks_actions() {
+        // Another process tells its masks when it runs.
+        let message = match settings.masks_actions() {
+            false => {
+                let able = names_of(|settings| settings.masks_actions());
+                Some(format!("{} learns without masks of actions; use {able}", spec.name))
+            }
+            true if actions.discrete_parts().is_none() => {
+                Some(format!("a mask chooses among discrete actions, and there are {actions}"))
+            }
+            true if !env.is_remote() && env.action_mask().is_none() => Some(
+                "this environment tells no `action_mask` in its `info`: leave it out".to_owned(),
+            ),
+            true => None,
+        };
+        if let Some(message) = message {
+            return vec![Problem::new(&["policy", "action_mask"], message)];
+        }
+    }
     if settings.supports(actions) {
         return settings.problems(policy, schedule, env);
     }
-    let able: Vec<_> = all()
-        .iter()
-        .filter(|entry| entry.defaults().supports(actions))
-        .map(|entry| entry.name.clone())
-        .collect();
-    let instead = if able.is_empty() { "no algorithm yet".into() } else { able.join(", ") };
+    let instead = names_of(|settings| settings.supports(actions));
     vec![Problem::new(
         &["training", "algorithm", "name"],
         format!("{} cannot act in {actions}; use {instead}", spec.name),
     )]
+}
+
+/// The algorithms whose default settings are `able`, as a message lists them.
+fn names_of(able: impl Fn(&dyn AlgorithmSettings) -> bool) -> String {
+    let all = all();
+    let able = all.iter().filter(|entry| able(&*entry.defaults()));
+    let names: Vec<_> = able.map(|entry| entry.name.as_str()).collect();
+    if names.is_empty() { "no algorithm yet".into() } else { names.join(", ") }
 }

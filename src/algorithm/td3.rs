@@ -324,6 +324,7 @@ mod tests {
             observation_len: OBSERVATION,
             observation_storage: Default::default(),
             action_len: DIMENSIONS,
+            mask_len: 0,
             n_steps: 1,
             gamma: spec.gamma,
             priorities: None,
@@ -335,6 +336,7 @@ mod tests {
                 action: &memory.action,
                 reward: memory.reward,
                 next_observation: &memory.next,
+                next_mask: &[],
                 terminated: memory.terminated,
                 truncated: memory.truncated,
             });

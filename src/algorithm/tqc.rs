@@ -123,20 +123,12 @@ impl<T: Scalar> Valuation<T> for Quantiles {
     fn loss(&self, rows: usize, outputs: &[T], targets: &[T], gradients: &mut [T]) -> f64 {
         let each = targets.len() / rows;
         let scale = T::of(1.0 / (outputs.len() * each) as f64);
-        let (half, one) = (T::of(0.5), T::one());
         let mut sum = T::zero();
         for (i, (gradient, &quantile)) in gradients.iter_mut().zip(outputs).enumerate() {
             let row = i / self.count % rows;
-            let level = T::of(((i % self.count) as f64 + 0.5) / self.count as f64);
-            let (mut loss, mut slope) = (T::zero(), T::zero());
-            for &target in &targets[row * each..(row + 1) * each] {
-                let error = target - quantile;
-                let weight = if error < T::zero() { one - level } else { level };
-                let bounded = error.max(-one).min(one);
-                // 0.5 e² within the threshold, |e| - 0.5 beyond: both are b (e - 0.5 b).
-                loss += weight * bounded * (error - half * bounded);
-                slope -= weight * bounded;
-            }
+            let level = off_policy::quantile_level(i % self.count, self.count);
+            let targets = &targets[row * each..(row + 1) * each];
+            let (loss, slope) = off_policy::quantile_huber(quantile, level, targets);
             sum += loss;
             *gradient = slope * scale;
         }

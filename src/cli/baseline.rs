@@ -24,7 +24,8 @@ pub(super) struct Args {
 /// Fails if the run cannot be read or is not complete, or the file cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = RunDir::open(&args.run)?;
-    if let Some(shard) = run.plan().ok().and_then(|plan| plan.shard) {
+    let plan = run.plan().ok();
+    if let Some(shard) = plan.as_ref().and_then(|plan| plan.shard) {
         anyhow::bail!(
             "{} is only shard {shard} of an experiment; write the baseline of what `rushes merge` makes of all of them",
             args.run.display()
@@ -38,6 +39,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     scores.write(&args.output)?;
     for weak in results::weak_evidence(&summary, run.info().ok().as_ref()) {
         console::message(format_args!("warning: weak evidence to compare with: {weak}"));
+    }
+    let ended =
+        plan.filter(|plan| plan.looks > 0 && plan.looks < plan.experiment.seeds.looks().len());
+    if let Some(plan) = ended {
+        console::message(format_args!(
+            "warning: the gate ended this run after {} of {} seeds, as soon as they gave an answer: scores that do so are \
+             further from the mean than others; without --check the experiment runs all its seeds",
+            plan.experiment.seeds.looks()[plan.looks - 1],
+            plan.experiment.seeds.all.len(),
+        ));
     }
     let seeds = scores.agents.values().map(|agent| agent.seeds.len()).max().unwrap_or_default();
     let agents = scores.agents.len();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::console;
 use crate::diagnosis::Diagnosis;
 use crate::exit::Exit;
-use crate::results::RunData;
+use crate::results::{RunData, is_quick};
 use crate::store::RunDir;
 
 /// Say why the agents of a run do not learn, as far as its numbers tell.
@@ -27,7 +27,8 @@ pub(super) struct Args {
 /// # Errors
 /// Fails if nothing of the run can be read.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let diagnosis = Diagnosis::of(&RunData::read(&RunDir::open(&args.run)?)?)?;
+    let run = RunData::read(&RunDir::open(&args.run)?)?;
+    let diagnosis = Diagnosis::of(&run)?;
     if args.json {
         console::print(serde_json::to_string_pretty(&diagnosis)?)?;
         return Ok(Exit::Success);
@@ -37,8 +38,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     if diagnosis.findings.is_empty() {
         let learn = diagnosis.trials.iter().filter(|trial| trial.learns).count();
-        let all = diagnosis.trials.len();
-        console::print(format!("{learn} of {all} trials learn; there is no finding"))?;
+        console::print(match diagnosis.trials.len() {
+            _ if run.info.as_ref().is_some_and(is_quick) => {
+                "nothing is looked for in a quick run (`--quick`): its trainings are too short to learn".into()
+            }
+            0 => "there is no trial of an agent that learns which is over".into(),
+            all => format!("{learn} of {all} trials learn; there is no finding"),
+        })?;
     }
     Ok(Exit::Success)
 }

@@ -9,6 +9,7 @@ use super::element::Element;
 use super::environment::Place;
 use super::probe;
 use crate::console::{self, Output};
+use crate::dataset::{DatasetWriter, Facts};
 use crate::env::episode::{self, View};
 use crate::env::{Assessment, Env, Episode, Info, Space};
 use crate::exit::Exit;
@@ -82,6 +83,9 @@ pub(super) struct Args {
     /// Film the episodes into this MP4 file.
     #[arg(long, value_name = "FILE")]
     video: Option<PathBuf>,
+    /// Write what is played into this folder as a dataset that other programs learn from, in Minari's layout.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "video")]
+    dataset: Option<PathBuf>,
     /// Print JSON; with --print a line for each step, then one for the whole.
     #[arg(long)]
     json: bool,
@@ -254,14 +258,26 @@ fn play(
         None => {
             let mode = cast.evaluation.mode.into();
             let max_steps = cast.evaluation.episode_limit(environment, &player.env_spec);
+            let name = [&*environment.id, &*cast.name];
+            let env = player.env.env();
+            let facts = Facts::new(&name, &cast.settings, environment, &player.env_spec, env);
+            let create = |folder: &PathBuf| DatasetWriter::create(folder, facts);
+            let mut dataset = args.dataset.as_ref().map(create).transpose()?;
             let (env, policy) = player.parts();
             for &seed in seeds {
                 let watch = |mut view: View<'_>| -> anyhow::Result<()> {
+                    if let Some(dataset) = &mut dataset {
+                        dataset.see(&view);
+                    }
                     Ok(audience.watch(&mut view, out)?)
                 };
                 let mut chance = cast.chance(seed);
-                episode::play(env, policy, mode, &mut chance, seed, max_steps, watch)?;
+                let played = episode::play(env, policy, mode, &mut chance, seed, max_steps, watch)?;
+                if let Some(dataset) = &mut dataset {
+                    dataset.end(seed, &played)?;
+                }
             }
+            dataset.map(DatasetWriter::finish).transpose()?;
         }
     }
     Ok(audience.played)

@@ -37,6 +37,7 @@ pub(super) fn network(
             "action_space": network.action_space,
             "layers": network.layers,
             "readout": readout,
+            "action_mask": agent.masks_actions(),
             "file": file,
             "parameters": parameters,
         });

@@ -460,7 +460,7 @@ pub(super) fn next(
     if dir.best().exists() {
         next.push((line(&["run", &best]), "the best settings once more, with seeds of your own"));
     }
-    let learned = |trial: &&TrialPlan| {
+    let learned = |trial: &&Arc<TrialPlan>| {
         trial.settings.training.is_some() && dir.trial(&trial.id).result().is_ok()
     };
     if let Some(trial) = plan.trials.iter().find(learned) {

@@ -9,8 +9,6 @@
 mod course;
 mod signs;
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 
 use self::course::Course;
@@ -85,17 +83,20 @@ impl Diagnosis {
     /// # Errors
     /// Fails if the settings of a suite's part do not fit.
     pub fn of(run: &RunData) -> anyhow::Result<Self> {
+        Ok(match run.plan.experiment.is_suite() {
+            true => Self::of_parts(&run.parts()?),
+            false => Self::of_parts([run]),
+        })
+    }
+
+    /// Looks for signs in the trials of a run's parts that are over.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a RunData>) -> Self {
         let mut all = Self::default();
-        // Nothing learns in so short a time.
-        if run.info.as_ref().is_some_and(is_quick) {
-            return Ok(all);
-        }
-        // Of a run that is no suite, nothing is copied: it may have thousands of trials.
-        let parts = match run.plan.experiment.is_suite() {
-            true => Cow::Owned(run.parts()?),
-            false => Cow::Borrowed(std::slice::from_ref(run)),
-        };
-        for part in parts.iter() {
+        for part in parts {
+            // Nothing learns in so short a time.
+            if part.info.as_ref().is_some_and(is_quick) {
+                continue;
+            }
             for agent in part.summary.agents.iter().filter(|agent| agent.learns) {
                 let courses: Vec<_> = part
                     .trials_of(&agent.name)
@@ -108,7 +109,7 @@ impl Diagnosis {
                 all.add(name, &courses);
             }
         }
-        Ok(all)
+        all
     }
 
     fn add(&mut self, agent: String, courses: &[Course]) {

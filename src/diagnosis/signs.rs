@@ -136,7 +136,7 @@ pub(super) const SIGNS: &[Sign] = &[
     Sign {
         name: "still-rising",
         what: "returns were still rising when the schedule ended",
-        advice: "Train for longer: `rushes run FILE --resume=RUN --set …steps=…` goes on where it ended.",
+        advice: "Train for longer: `rushes run FILE --resume=RUN --set …steps=…` goes on where a run of rushes' own ended.",
         explains: &[],
         look: still_rising,
     },
@@ -156,7 +156,7 @@ fn few_updates(course: &Course) -> Option<(f64, String)> {
 }
 
 fn is_tabular(course: &Course) -> bool {
-    matches!(course.trial.plan.settings.policy, crate::policy::PolicySpec::Tabular {})
+    matches!(course.trial.plan.settings.policy, crate::policy::PolicySpec::Tabular(_))
 }
 
 /// Adam moves a weight by about its step size at a time, and fresh weights are about a tenth.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
     /// The trials, environment by environment, agent by agent, sample by sample, seed by seed.
-    pub trials: Vec<TrialPlan>,
+    pub trials: Vec<Arc<TrialPlan>>,
 }
 
 /// `trial.json`: all that a trial's process needs to know.
@@ -152,7 +153,7 @@ impl Plan {
             shard.of <= trials,
             "shard {shard}: the experiment has only {trials} trials; use at most as many shards"
         );
-        let costs = self.trials.iter().map(TrialPlan::cost).collect::<anyhow::Result<Vec<_>>>()?;
+        let costs = self.trials.iter().map(|t| t.cost()).collect::<anyhow::Result<Vec<_>>>()?;
         let mut owns = shard.owns(&costs).into_iter();
         self.trials.retain(|_| owns.next().unwrap_or(false));
         self.shard = Some(shard);
@@ -200,7 +201,12 @@ impl Plan {
     pub fn trials_of(&self, sample: &Sample) -> Vec<&TrialPlan> {
         let of =
             |trial: &&TrialPlan| trial.sample == Some(sample.number) && trial.agent == sample.agent;
-        self.trials.iter().filter(of).collect()
+        self.trials().filter(of).collect()
+    }
+
+    /// The trials.
+    pub fn trials(&self) -> impl Iterator<Item = &TrialPlan> {
+        self.trials.iter().map(Arc::as_ref)
     }
 }
 
@@ -214,7 +220,7 @@ fn new_trials(
     agent: &str,
     sample: Option<usize>,
     settings: &AgentSpec,
-) -> Vec<TrialPlan> {
+) -> Vec<Arc<TrialPlan>> {
     let Part { name: environment_name, experiment } = part;
     let Spec { agents, seeds, recording, evaluation, directory, .. } = experiment;
     let environment = experiment.placed_environment();
@@ -248,7 +254,7 @@ fn new_trials(
         recording: recording.clone(),
         directory: directory.clone(),
     };
-    seeds.all.iter().enumerate().map(trial).collect()
+    seeds.all.iter().enumerate().map(trial).map(Arc::new).collect()
 }
 
 impl TrialPlan {

@@ -544,7 +544,7 @@ pub struct RecordingSpec {
     pub episodes: u32,
     /// Which episodes of training themselves are filmed, with exploration, counted from 0 over all copies of the
     /// environment. Where it has several, the first one is filmed: its next whole episode. Of algorithms that judge many
-    /// policies by whole episodes (`cem`, `openai_es`) it is the next generation's first one, played again for the film.
+    /// policies by whole episodes (`cem`, `openai_es`, `ars`) it is the next generation's first one, played again for the film.
     /// Training scripts have none to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingFilms>,
@@ -560,6 +560,22 @@ pub struct RecordingSpec {
     pub explain: bool,
     /// Size, speed and encoding.
     pub video: VideoConfig,
+    /// Write what each trial's final policy plays, observation by observation, as a dataset for other programs to learn from
+    /// (Minari's layout, in the trial's `minari/`). Training scripts have no policy here to play.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetSpec>,
+}
+
+/// A dataset of what a policy plays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// How many episodes. They have seeds of their own, beyond those of evaluations.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub episodes: u64,
+    /// Whether learned policies act greedily or sample; by default as in evaluations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<EvaluationMode>,
 }
 
 impl Default for RecordingSpec {
@@ -573,6 +589,7 @@ impl Default for RecordingSpec {
             seeds: 1,
             explain: true,
             video: VideoConfig::default(),
+            dataset: None,
         }
     }
 }

@@ -39,8 +39,9 @@ pub fn export(run: &RunDir, agent: Option<&str>, folder: &Path) -> anyhow::Resul
     let mut tensors = Tensors::load(&policy)?;
     tensors.insert_value("environment", &environment);
     store::write_tensors(folder, &tensors, |_| Ok(folder.join("policy.safetensors")))?;
-    let has_network = saved.network()?.is_some() && saved.readout()?.is_some();
-    if has_network {
+    let has_model =
+        saved.network()?.is_some() && saved.readout()?.is_some() && !saved.masks_actions();
+    if has_model {
         onnx::export(&saved, &folder.join("policy.onnx"))?;
     }
     let mut experiment = run.plan()?.experiment.as_file();
@@ -63,7 +64,7 @@ pub fn export(run: &RunDir, agent: Option<&str>, folder: &Path) -> anyhow::Resul
         summary: &summary,
         weak,
         steps,
-        has_network,
+        has_model,
     };
     store::write_atomically(&folder.join("README.md"), card.text().as_bytes())
 }
@@ -96,7 +97,7 @@ struct Card<'a> {
     weak: Vec<String>,
     /// How long this policy was trained, in environment steps.
     steps: u64,
-    has_network: bool,
+    has_model: bool,
 }
 
 impl Card<'_> {
@@ -193,7 +194,7 @@ impl Card<'_> {
                 file.trim_start_matches("./")
             );
         }
-        if self.has_network {
+        if self.has_model {
             text.push_str(
                 "\n`policy.onnx` is the same policy with everything that lies between an observation and the greedy action:\n\n\
                  ```python\nimport onnxruntime\n\npolicy = onnxruntime.InferenceSession(\"policy.onnx\")\nobservations = ...  # a \

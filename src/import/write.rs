@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use fs_err as fs;
@@ -170,8 +171,8 @@ fn plan(
                 && trial.seed == training.seed
                 && trial.environment.id == training.environment
         };
-        let trial = plan.trials.iter().find(of).context("every training is planned")?;
-        Ok(TrialPlan { filmed: training.films() > 0, ..trial.clone() })
+        let trial = plan.trials().find(of).context("every training is planned")?;
+        Ok(Arc::new(TrialPlan { filmed: training.films() > 0, ..trial.clone() }))
     };
     let trials = trainings.iter().map(trial).collect::<anyhow::Result<_>>()?;
     Ok(Plan { trials, ..plan })

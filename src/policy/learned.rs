@@ -43,6 +43,12 @@ pub enum Readout {
         /// Whether they are advantages, with the state's value behind them.
         dueling: bool,
     },
+    /// They are quantiles of the actions' returns, the first one of each action, then the second of each: the mean of an
+    /// action's is its value.
+    ActionQuantiles {
+        /// How many quantiles an action has.
+        quantiles: usize,
+    },
     /// The hyperbolic tangent of the first ones, as many as an action has numbers, is stretched from (-1, 1) to the
     /// action space's bounds.
     Squashed,

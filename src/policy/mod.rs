@@ -42,11 +42,20 @@ pub enum PolicySpec {
     /// A neural network.
     Neural(NeuralSpec),
     /// A table of action values, for discrete observations.
-    Tabular {},
+    Tabular(TabularSpec),
     /// Planning on copies of the environment itself, where it can be copied.
     Planning(PlanningSpec),
     /// A program of your own.
     External(ExternalPolicySpec),
+}
+
+/// A table of action values.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TabularSpec {
+    /// Only take actions that the environment's `info["action_mask"]` allows, in training, evaluations and takes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub action_mask: bool,
 }
 
 impl PolicySpec {
@@ -68,6 +77,15 @@ impl PolicySpec {
         match self {
             PolicySpec::Neural(network) => &network.observation,
             _ => &ObservationSpec::State,
+        }
+    }
+
+    /// Whether only actions that the environment's mask allows are taken.
+    pub fn masks_actions(&self) -> bool {
+        match self {
+            PolicySpec::Neural(network) => network.action_mask,
+            PolicySpec::Tabular(table) => table.action_mask,
+            _ => false,
         }
     }
 
@@ -104,7 +122,7 @@ pub fn fixed(
         PolicySpec::Planning(planning) => Ok(Box::new(Planning::new(planning, env.action_space()))),
         PolicySpec::External(external) => Ok(Box::new(external.build(env)?)),
         PolicySpec::Neural(_) => anyhow::bail!("a neural policy needs training"),
-        PolicySpec::Tabular {} => anyhow::bail!("a table needs training"),
+        PolicySpec::Tabular(_) => anyhow::bail!("a table needs training"),
         PolicySpec::Trainers => anyhow::bail!("only the training script knows its policy"),
     }
 }

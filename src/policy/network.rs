@@ -1,7 +1,7 @@
 //! A policy that acts by a network.
 
 use super::{LearnedPolicy, Readout};
-use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
+use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space, valid_actions};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Head, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
@@ -18,6 +18,8 @@ pub struct NetworkPolicy<T: Scalar> {
     pub critic: Option<Box<dyn Network<T>>>,
     /// Normalises what the networks see, where the algorithm asked for it.
     pub normaliser: Option<ObservationNormaliser>,
+    /// Whether only actions that the environment's mask allows are taken.
+    pub masked: bool,
     /// What computes the network.
     pub engine: Engine,
     observation_space: Space,
@@ -43,10 +45,17 @@ impl<T: Scalar> NetworkPolicy<T> {
             head,
             critic: None,
             normaliser: None,
+            masked: false,
             engine,
             observation_space: observation_space.clone(),
             action_space: action_space.clone(),
         }
+    }
+
+    /// The same policy, which only takes actions that the environment's mask allows where `masked` says so.
+    #[must_use]
+    pub fn masked(self, masked: bool) -> Self {
+        Self { masked, ..self }
     }
 
     /// What the network saw of the last observation acted on.
@@ -97,7 +106,7 @@ impl<T: Scalar> NetworkPolicy<T> {
     ) -> Result<(), PolicyError> {
         self.look(situation.observation);
         self.network.forward_train(&self.features, 1, dropout, &mut self.outputs);
-        self.decide(situation.step, Mode::Explore, rng, action)
+        self.decide(situation, Mode::Explore, rng, action)
     }
 
     /// Turns an observation into the network's next inputs.
@@ -113,6 +122,45 @@ impl<T: Scalar> NetworkPolicy<T> {
         self.look(observation);
         self.network.forward(&self.features, 1, &mut self.outputs);
         &self.outputs
+    }
+
+    /// [`NetworkPolicy::predict`], which has to give finite numbers.
+    ///
+    /// # Errors
+    /// Fails if an output is NaN or infinite.
+    pub fn predict_finite(&mut self, situation: Situation<'_>) -> Result<&[T], PolicyError> {
+        self.predict(situation.observation);
+        self.check_finite(situation.step)?;
+        Ok(&self.outputs)
+    }
+
+    fn check_finite(&self, step: u32) -> Result<(), PolicyError> {
+        if self.outputs.iter().all(|output| output.is_finite()) {
+            return Ok(());
+        }
+        let message = format!("the network's outputs are not finite: {:?}", self.outputs);
+        Err(PolicyError { step, message })
+    }
+
+    /// Which actions are valid, where the policy is masked.
+    ///
+    /// # Errors
+    /// Fails if the environment does not tell.
+    pub fn valid_actions(
+        &self,
+        situation: Situation<'_>,
+    ) -> Result<Option<Vec<bool>>, PolicyError> {
+        let mask = self.masked.then(|| valid_actions(situation.env)).transpose();
+        mask.map_err(|error| PolicyError { step: situation.step, message: error.to_string() })
+    }
+
+    /// Takes invalid actions out of the network's last outputs, where the policy is masked.
+    fn mask(&mut self, situation: Situation<'_>) -> Result<(), PolicyError> {
+        if let Some(mask) = self.valid_actions(situation)? {
+            let outputs = self.head.outputs();
+            self.head.mask(&mut self.outputs[..outputs], &mask);
+        }
+        Ok(())
     }
 
     /// The distribution over actions that the head's `outputs` mean.
@@ -132,16 +180,14 @@ impl<T: Scalar> NetworkPolicy<T> {
 
     /// Turns the network's last outputs into an action.
     fn decide(
-        &self,
-        step: u32,
+        &mut self,
+        situation: Situation<'_>,
         mode: Mode,
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        if self.outputs.iter().any(|output| !output.is_finite()) {
-            let message = format!("the network's outputs are not finite: {:?}", self.outputs);
-            return Err(PolicyError { step, message });
-        }
+        self.check_finite(situation.step)?;
+        self.mask(situation)?;
         let outputs = &self.outputs[..self.head.outputs()];
         match mode {
             Mode::Greedy => self.head.most_probable(outputs, action),
@@ -161,11 +207,12 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
         self.predict(situation.observation);
-        self.decide(situation.step, mode, rng, action)
+        self.decide(situation, mode, rng, action)
     }
 
     fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
         self.predict(situation.observation);
+        self.mask(situation).ok()?;
         let mut assessment = self.distribution(&self.outputs[..self.head.outputs()]);
         let mut value = self.outputs.get(self.head.outputs()).copied();
         if let Some(critic) = &mut self.critic {

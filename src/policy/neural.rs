@@ -38,6 +38,10 @@ pub struct NeuralSpec {
     pub head: HeadSpec,
     /// Floating-point type of weights and arithmetic.
     pub precision: Precision,
+    /// Only take actions that the environment's `info["action_mask"]` allows, in training, evaluations and takes, where
+    /// actions are discrete.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub action_mask: bool,
     /// Initial weights; by default what the algorithm's reference uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initialisation: Option<Initialisation>,
@@ -56,6 +60,7 @@ impl Default for NeuralSpec {
             activation: Activation::default(),
             dropout: 0.0,
             head: HeadSpec::default(),
+            action_mask: false,
             precision: Precision::default(),
             initialisation: None,
             engine: Engine::default(),

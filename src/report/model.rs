@@ -192,6 +192,12 @@ impl Report {
         self.suite_scores.as_deref()
     }
 
+    /// The parts of number `whole` of `wholes`.
+    pub(super) fn parts_of(&self, whole: usize) -> impl Iterator<Item = &RunData> {
+        let of = self.wholes_of.iter().zip(&*self.runs);
+        of.filter(move |(of, _)| **of == whole).map(|(_, run)| run)
+    }
+
     /// Whether number `run` of `runs` is the first part of its run.
     pub(super) fn is_first_part(&self, run: usize) -> bool {
         run == 0 || self.wholes_of[run - 1] != self.wholes_of[run]

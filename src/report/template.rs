@@ -40,8 +40,35 @@ pub fn render(name: &str, values: &impl Serialize) -> anyhow::Result<String> {
         }
         _ => escape_formatter(out, state, value),
     });
+    environment.add_filter("prose", prose);
     for &(name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
     Ok(environment.get_template(name)?.render(Serde(values))?)
+}
+
+/// A sentence for a page: what stands between backticks is code.
+fn prose(text: &str) -> minijinja::Value {
+    let escaped = format::escape(text);
+    let mut parts = escaped.split('`');
+    let mut html = parts.next().unwrap_or_default().to_owned();
+    while let Some(part) = parts.next() {
+        match parts.next() {
+            Some(rest) => html.push_str(&format!("<code>{part}</code>{rest}")),
+            None => html.push_str(&format!("`{part}")),
+        }
+    }
+    minijinja::Value::from_safe_string(html)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prose;
+
+    #[test]
+    fn words_between_backticks_are_code_and_nothing_else_is_markup() {
+        let html = prose("Try `a < b`, or <b>`tau`</b>.").to_string();
+        assert_eq!(html, "Try <code>a &lt; b</code>, or &lt;b&gt;<code>tau</code>&lt;/b&gt;.");
+        assert_eq!(prose("`ppo` and ppo`s").to_string(), "<code>ppo</code> and ppo`s");
+    }
 }

@@ -33,7 +33,8 @@ pub struct SavedAgent {
     pub trial_seed: u64,
     /// How its trial evaluated it.
     pub evaluation: EvaluationSpec,
-    settings: AgentSpec,
+    /// Its policy and how it learned.
+    pub settings: AgentSpec,
     /// What it learned, where it did.
     learned: Option<Learned>,
 }
@@ -230,6 +231,11 @@ impl SavedAgent {
     /// Whether it acts by the environment's state instead of an observation.
     pub fn plans_on_simulator(&self) -> bool {
         matches!(self.settings.policy, PolicySpec::Planning(_))
+    }
+
+    /// Whether it only takes actions that the environment's mask allows.
+    pub fn masks_actions(&self) -> bool {
+        self.settings.policy.masks_actions()
     }
 
     /// Environment steps that it was trained for; `None` for one that does not learn.
@@ -458,7 +464,7 @@ pub fn trial_of(run: &RunDir, agent: Option<&str>) -> anyhow::Result<TrialDir> {
             trial.sample == search.and_then(|search| search.shown(&trial.agent))
         });
     }
-    let mut agents: Vec<_> = trials.iter().map(TrialPlan::agent_name).collect();
+    let mut agents: Vec<_> = trials.iter().map(|trial| trial.agent_name()).collect();
     agents.dedup();
     let listed = agents.join(", ");
     let Some(agent) = agent else {

@@ -312,7 +312,7 @@ fn agent_summary(
             PolicySpec::Random {} => PolicyKind::Random,
             PolicySpec::HardCoded(_) => PolicyKind::HardCoded,
             PolicySpec::Neural(_) => PolicyKind::Neural,
-            PolicySpec::Tabular {} => PolicyKind::Tabular,
+            PolicySpec::Tabular(_) => PolicyKind::Tabular,
             PolicySpec::Planning(_) => PolicyKind::Planning,
             PolicySpec::External(_) => PolicyKind::External,
             PolicySpec::Trainers if agent.imported.is_some() => PolicyKind::Imported,
@@ -379,8 +379,8 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     directories.sort();
-    let trials: Vec<TrialPlan> =
-        directories.into_iter().filter_map(|path| TrialDir::new(path).plan().ok()).collect();
+    let read = |path| Some(Arc::new(TrialDir::new(path).plan().ok()?));
+    let trials: Vec<Arc<TrialPlan>> = directories.into_iter().filter_map(read).collect();
     let first = trials.first()?;
     let name = dir.path().parent()?.file_name()?.to_string_lossy().into_owned();
     let mut seeds: Vec<u64> = trials.iter().map(|trial| trial.seed).collect();

@@ -33,7 +33,7 @@ fn share(most: usize, plan: &Plan) -> usize {
 #[derive(Debug)]
 pub struct Trial {
     /// What was to be done.
-    pub plan: TrialPlan,
+    pub plan: Arc<TrialPlan>,
     /// Its result; nothing while it runs, or where the file could not be read.
     pub result: Option<TrialResult>,
     /// Takes whose video is there, in the order they were filmed.
@@ -125,7 +125,7 @@ impl TrialReader {
         &mut self,
         run: &RunDir,
         whole: &Plan,
-        plan: &TrialPlan,
+        plan: &Arc<TrialPlan>,
         threshold: Option<f64>,
     ) -> anyhow::Result<Arc<Trial>> {
         let dir = run.trial(&plan.id);
@@ -152,7 +152,7 @@ impl TrialReader {
         &mut self,
         run: &RunDir,
         whole: &Plan,
-        plan: &TrialPlan,
+        plan: &Arc<TrialPlan>,
         threshold: Option<f64>,
         touched: Option<SystemTime>,
     ) -> anyhow::Result<Trial> {

@@ -14,6 +14,9 @@ pub fn quick(mut experiment: Spec) -> anyhow::Result<Spec> {
     let evaluation = &mut experiment.evaluation;
     evaluation.episodes = evaluation.episodes.min(5);
     evaluation.training_episodes = evaluation.training_episodes.min(2);
+    if let Some(dataset) = &mut experiment.recording.dataset {
+        dataset.episodes = dataset.episodes.min(5);
+    }
     // What agents have of their own in an environment, before what they have everywhere is cut.
     for part in experiment.parts()? {
         let Some(environment) = part.name else { continue };

@@ -104,7 +104,7 @@ impl Rounds<'_> {
                 }
             }
         }
-        self.advance(&plan.trials.iter().collect::<Vec<_>>(), None)
+        self.advance(&plan.trials().collect::<Vec<_>>(), None)
     }
 
     /// Runs samples up to a milestone, stops those that the scheduler does not let go on, and gives the

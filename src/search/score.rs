@@ -220,8 +220,8 @@ mod tests {
             "search": { "parameters": { rate: { "grid": [0.1] } }, "metric": metric },
         }));
         let plan = crate::search::plan(experiment.expect("a valid experiment"));
-        let mut plan = plan.expect("values that fit");
-        (plan.experiment, plan.trials.remove(0))
+        let plan = plan.expect("values that fit");
+        (plan.experiment, TrialPlan::clone(&plan.trials[0]))
     }
 
     /// Episodes of 100 steps with these returns.

@@ -53,11 +53,10 @@ impl World {
         seed: u64,
         schedule: &ScheduleSpec,
     ) -> anyhow::Result<Self> {
-        let envs = environment.build_copies(policy, copies, false)?;
         Ok(Self {
+            envs: vectorised(environment, policy, copies, false)?,
             environment: environment.clone(),
             policy: policy.clone(),
-            envs: VectorEnv::of(envs).with_rewards(environment.wrappers.rewards()),
             stage: None,
             progress: Progress::default(),
             finished: Vec::new(),
@@ -74,8 +73,7 @@ impl World {
     /// # Errors
     /// As [`World::new`].
     pub fn watched_by(self, spectator: Rc<RefCell<dyn Spectator>>) -> anyhow::Result<Self> {
-        let envs = self.environment.build_copies(&self.policy, self.envs.len(), true)?;
-        let envs = VectorEnv::of(envs).with_rewards(self.environment.wrappers.rewards());
+        let envs = vectorised(&self.environment, &self.policy, self.envs.len(), true)?;
         Ok(Self { envs, spectator: Some(spectator), ..self })
     }
 
@@ -274,6 +272,18 @@ impl World {
             self.envs.reseed_next(i, seed);
         }
     }
+}
+
+/// Copies of the environment as `policy` sees it, with the masks that it needs; `drawn` where somebody watches.
+fn vectorised(
+    environment: &EnvironmentSpec,
+    policy: &PolicySpec,
+    copies: usize,
+    drawn: bool,
+) -> anyhow::Result<VectorEnv> {
+    let envs = VectorEnv::of(environment.build_copies(policy, copies, drawn)?);
+    let envs = envs.with_rewards(environment.wrappers.rewards());
+    Ok(if policy.masks_actions() { envs.with_action_masks() } else { envs })
 }
 
 #[cfg(test)]

@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn what_the_policy_sees_is_what_is_kept() {
         let mut pixels = json!({ "type": "pixels", "width": 84, "height": 84, "stack": 4 });
-        // A byte for each pixel, four for action and reward.
-        let step = 2 * 4 * 84 * 84 + 4 * (1 + 1) + 1;
+        // A byte for each pixel, four for action and reward, one for the end and each flag of a mask of two actions.
+        let step = 2 * 4 * 84 * 84 + 4 * (1 + 1) + 1 + 2;
         assert_eq!(cartpole(pixels.clone(), json!({ "name": "dqn" })), 2 * step * 10_000);
         pixels["difference"] = true.into();
-        let step = 4 * (2 * 4 * 84 * 84 + 1 + 1) + 1;
+        let step = 4 * (2 * 4 * 84 * 84 + 1 + 1) + 1 + 2;
         assert_eq!(cartpole(pixels, json!({ "name": "dqn" })), 2 * step * 10_000);
     }
 

@@ -67,6 +67,7 @@ pub fn run(
             let (progress, seconds) = (result.progress, result.training_seconds);
             let moment = Moment::After;
             stage.film(&mut log, &mut *policy, moment, progress, seconds, trained_steps)?;
+            stage.write_dataset(&mut *policy)?;
         }
         None => {
             let env = stage.env();
@@ -76,6 +77,7 @@ pub fn run(
                     .context("failed to build the policy")?;
             result.after = Some(stage.evaluate(&mut *policy, plan.evaluation.episodes)?);
             stage.film(&mut log, &mut *policy, Moment::After, Progress::default(), 0.0, 0)?;
+            stage.write_dataset(&mut *policy)?;
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use fs_err as fs;
+
 use super::evaluate;
 use super::log::EventWriter;
-use crate::env::{Env, EnvSpec, Mode, Policy, TimeLimit};
+use crate::dataset::{DatasetWriter, Facts};
+use crate::env::{Env, EnvSpec, Mode, Policy, TimeLimit, episode};
 use crate::experiment::TrialPlan;
 use crate::record::{Evaluation, Event, Moment, Progress, TakeRecord};
 use crate::rng::{Purpose, stream};
@@ -15,6 +18,9 @@ use crate::trial::{Scene, record_take};
 /// Evaluations during training play other episodes than the ones before and after it, so that whoever
 /// picks a policy by the former is not fooled by the latter. They begin so far behind.
 pub(super) const TRAINING_EVALUATION_OFFSET: u64 = 500_000_000;
+
+/// Datasets hold other episodes still.
+const DATASET_OFFSET: u64 = 2 * TRAINING_EVALUATION_OFFSET;
 
 /// The environment that evaluations and takes are played in.
 pub(super) struct Stage<'a> {
@@ -73,6 +79,35 @@ impl<'a> Stage<'a> {
         let first = evaluation.seed + TRAINING_EVALUATION_OFFSET;
         let episodes = evaluation.training_episodes;
         evaluate(&mut self.env, policy, self.mode, *seed, first, episodes, self.limit)
+    }
+
+    /// Writes the dataset of what the policy plays, where the plan wants one; what a killed trial left of it is removed.
+    ///
+    /// # Errors
+    /// Fails if the policy or the environment fails, or the dataset cannot be written.
+    pub(super) fn write_dataset(&mut self, policy: &mut dyn Policy) -> Result<(), TrialError> {
+        let TrialPlan { seed: trial_seed, evaluation, settings, environment, .. } = self.plan;
+        let Some(wanted) = &self.plan.recording.dataset else { return Ok(()) };
+        let folder = self.dir.minari();
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(anyhow::Error::from)?;
+        }
+        let facts =
+            Facts::new(&[&self.plan.id], settings, environment, &self.env_spec, self.env.env());
+        let mut dataset = DatasetWriter::create(&folder, facts)?;
+        let mode = wanted.mode.map_or(self.mode, Mode::from);
+        let first = evaluation.seed + DATASET_OFFSET;
+        for seed in first..first + wanted.episodes {
+            let mut rng = stream(*trial_seed, Purpose::Evaluation, seed);
+            let watch = |view: episode::View<'_>| {
+                dataset.see(&view);
+                Ok::<_, TrialError>(())
+            };
+            let (env, limit) = (&mut self.env, self.limit);
+            let played = episode::play(env, policy, mode, &mut rng, seed, limit, watch)?;
+            dataset.end(seed, &played)?;
+        }
+        Ok(dataset.finish()?)
     }
 
     /// Films the policy, which was trained for so many steps, where the plan wants a take of this moment.

@@ -22,6 +22,7 @@ const ROOMS: &[&str] = &[
     "policy",
     "experiment",
     "store",
+    "dataset",
     "archive",
     "provenance",
     "training",

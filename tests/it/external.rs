@@ -74,6 +74,45 @@ fn a_program_trains_and_is_reported_like_any_environment() {
     assert!(page.contains("the walk of the tests") && page.contains("Box(1): −5 … 5"));
 }
 
+/// Gymnasium's Taxi learns as ours does, number for number, also where several copies in two processes tell their masks and
+/// episodes are truncated.
+#[test]
+fn masks_of_actions_come_from_another_process_too() {
+    let (python, _) = python_program("");
+    let learned = |environment: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = |policy: Value, algorithm: Value| {
+            json!({ "policy": policy, "training": {
+            "algorithm": algorithm, "schedule": { "steps": 2000 } } })
+        };
+        let experiment = json!({
+            "name": "walk",
+            "environment": environment,
+            "agents": {
+                "table": agent(json!({ "type": "tabular", "action_mask": true }), json!({ "name": "q_learning" })),
+                "dqn": agent(
+                    json!({ "type": "neural", "hidden": [16], "action_mask": true }),
+                    json!({ "name": "dqn", "n_envs": 4, "train_freq": 1, "learning_starts": 100 }),
+                ),
+            },
+            "recording": { "before": false, "after": false },
+            "evaluation": { "episodes": 5 },
+        });
+        let (_, run) = run(folder.path(), &experiment);
+        let trials = essence(&run).into_iter().map(|(name, events, _)| {
+            let returns =
+                events.iter().map(|event| [&event["return"], &event["returns"]].map(Clone::clone));
+            (name, returns.filter(|returns| returns.iter().any(|value| !value.is_null())).collect())
+        });
+        let trials: Vec<(String, Vec<[Value; 2]>)> = trials.collect();
+        assert!(trials.iter().all(|(_, returns)| returns.len() > 5), "{trials:?}");
+        trials
+    };
+    let ours = learned(json!({ "id": "Taxi-v3" }));
+    let gymnasiums = json!({ "id": "Taxi-v3", "workers": 2, "gymnasium": { "python": python } });
+    assert_eq!(learned(gymnasiums), ours);
+}
+
 #[test]
 fn a_killed_run_goes_on_exactly() {
     let folder = tempfile::tempdir().unwrap();

@@ -125,6 +125,20 @@ cases! {
         untrained_below: 30.0,
         reaches: 100.0,
     };
+    /// Seeds 0 to 5 reached 204 to 282.
+    qr_dqn_learns("qr_dqn") = Case {
+        environment: cartpole(),
+        policy: neural(&[64, 64], "relu"),
+        algorithm: json!({ "name": "qr_dqn", "n_envs": 8, "learning_rate": { "linear": 0.001 },
+            "buffer_size": 100_000, "learning_starts": 1000, "batch_size": 64, "gamma": 0.98,
+            "train_freq": 1, "gradient_steps": 4, "target_update_interval": 500,
+            "exploration_fraction": 0.16, "exploration_final_eps": 0.04, "n_quantiles": 10,
+            "n_steps": 3 }),
+        schedule: json!({ "steps": 30_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 100.0,
+    };
     /// Seeds 0 to 5 all reached 7.9, the optimum. An episode that is not solved returns -200 or less.
     q_learning_learns("q_learning") = Case {
         environment: json!({ "id": "Taxi-v3" }),
@@ -164,6 +178,16 @@ cases! {
         policy: neural(&[], "relu"),
         algorithm: json!({ "name": "openai_es", "pairs": 10 }),
         schedule: json!({ "steps": 150_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 200.0,
+    };
+    /// Seeds 0 to 5 all reached 500.
+    ars_learns("ars") = Case {
+        environment: cartpole(),
+        policy: neural(&[], "relu"),
+        algorithm: json!({ "name": "ars" }),
+        schedule: json!({ "steps": 100_000 }),
         evaluation_episodes: 20,
         untrained_below: 30.0,
         reaches: 200.0,

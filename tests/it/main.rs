@@ -5,6 +5,7 @@ mod box2d;
 mod check;
 mod cli;
 mod console;
+mod dataset;
 mod diagnosis;
 mod env_contract;
 mod env_frames;

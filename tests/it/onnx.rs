@@ -128,6 +128,8 @@ fn discrete_actions_are_those_of_onnxruntime() {
     let ppo =
         json!({ "name": "ppo", "n_steps": 32, "batch_size": 32, "normalize_observations": true });
     let dqn = |dueling| json!({ "name": "dqn", "learning_starts": 16, "buffer_size": 1000, "dueling": dueling });
+    let qr_dqn =
+        json!({ "name": "qr_dqn", "learning_starts": 16, "buffer_size": 1000, "n_quantiles": 7 });
     let mut sigmoid = double("elu");
     (sigmoid["head"], sigmoid["dropout"]) = (json!("sigmoid"), json!(0.2));
     let agents = json!({
@@ -137,6 +139,8 @@ fn discrete_actions_are_those_of_onnxruntime() {
         "sigmoids": agent(single("sigmoid"), json!({ "name": "a2c" }), 40),
         "values": agent(single("relu"), dqn(false), 40),
         "dueling": agent(double("silu"), dqn(true), 40),
+        "quantiles": agent(single("tanh"), qr_dqn.clone(), 40),
+        "quantiles-double": agent(double("relu"), qr_dqn, 40),
         "linear": agent(single("linear"), json!({ "name": "reinforce" }), 50),
     });
     compare(&run(folder.path(), json!({ "id": "CartPole-v1" }), agents));

@@ -68,7 +68,7 @@ fn results(run: &Path) -> Vec<(String, u64, Option<StopReason>)> {
         let result = result(&id);
         (id, result.progress.steps, result.outcome.stop_reason())
     };
-    plan.trials.into_iter().map(|trial| of(trial.id)).collect()
+    plan.trials().map(|trial| of(trial.id.clone())).collect()
 }
 
 #[test]

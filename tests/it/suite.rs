@@ -78,7 +78,7 @@ fn problems(change: impl Fn(&mut Value)) -> String {
 fn a_trial_of_a_suite_is_that_of_an_experiment_in_its_environment() {
     let folder = tempfile::tempdir().unwrap();
     let suite = run(folder.path(), &experiment(), &[]);
-    let ids: Vec<String> = suite.plan().unwrap().trials.into_iter().map(|t| t.id).collect();
+    let ids: Vec<String> = suite.plan().unwrap().trials().map(|trial| trial.id.clone()).collect();
     assert_eq!(ids.len(), 3 * 3 + 3 * 2, "{ids:?}");
     assert_eq!(ids[0], "lake--random--s0");
     let mut alone = experiment();
@@ -107,7 +107,8 @@ fn what_only_names_runs_and_a_resume_runs_the_rest() {
     let second = tempfile::tempdir().unwrap();
     let part = run(second.path(), &experiment(), &["--only", "cliff", "--only", "*/q/1"]);
     let ran = |run: &RunDir| -> Vec<String> {
-        let trials = run.plan().unwrap().trials.into_iter().map(|trial| trial.id);
+        let plan = run.plan().unwrap();
+        let trials = plan.trials().map(|trial| trial.id.clone());
         trials.filter(|id| run.trial(id).result().is_ok()).collect()
     };
     let expected = ["lake--q--s1", "cliff--random", "cliff--q"];

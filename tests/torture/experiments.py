@@ -9,7 +9,7 @@ SMALL = {
     "population_size": 6, "ensemble_size": 2, "candidates": 8, "horizon": 5,
     "planner": {"name": "random_shooting", "candidates": 8, "depth": 5},
 }
-POLICIES = [{"type": "neural", "hidden": [16]}, {"type": "tabular"}]
+POLICIES = [{"type": "neural", "hidden": [16]}, {"type": "tabular"}, {"type": "neural", "hidden": []}]
 
 
 class Broken(Exception):

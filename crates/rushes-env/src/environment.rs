@@ -1,5 +1,7 @@
 //! The trait of environments, and how they fail.
 
+use serde_json::Value;
+
 use crate::draw::Canvas;
 use crate::meaning::Meaning;
 use crate::option_file::OptionFile;
@@ -66,6 +68,9 @@ pub enum EnvError {
     /// A step, an observation or a drawing before the first [`Env::reset`].
     #[error("the environment was never reset")]
     NeverReset,
+    /// Only valid actions are to be taken, and the environment does not tell which those are.
+    #[error("expected an action mask of the environment, found {0}")]
+    ActionMask(String),
     /// The physics engine refused to go on.
     #[error("the physics engine failed: {0}")]
     Physics(String),
@@ -203,8 +208,57 @@ pub trait Env {
         Info::new()
     }
 
+    /// Which actions are valid in the present state: a flag for each value of a discrete action, of an action of several
+    /// parts those of each part, one part after another; `None` where the environment does not tell. By default
+    /// `action_mask` of [`Env::info`]. An environment of this process that tells masks tells one before the first reset
+    /// too. Whoever depends on masks asks [`crate::valid_actions`], which checks them.
+    fn action_mask(&self) -> Option<Vec<bool>> {
+        mask_of(&self.info())
+    }
+
     /// What recordings compare beside observations; empty for most environments.
     fn trace(&self) -> Trace {
         Trace::default()
+    }
+}
+
+/// The mask that `info` holds under `action_mask`, as in Gymnasium's Taxi: a list of booleans or of 0 and 1, or for
+/// actions of several parts a list of such lists. `None` where there is none, or another value.
+pub(crate) fn mask_of(info: &Info) -> Option<Vec<bool>> {
+    let mut mask = Vec::new();
+    flags(info.get("action_mask")?, &mut mask).then_some(mask)
+}
+
+/// Appends the flags of `value`, and says whether there was nothing else in it.
+fn flags(value: &Value, mask: &mut Vec<bool>) -> bool {
+    match value {
+        Value::Array(values) => values.iter().all(|value| flags(value, mask)),
+        Value::Bool(valid) => {
+            mask.push(*valid);
+            true
+        }
+        Value::Number(number) if [Some(0.0), Some(1.0)].contains(&number.as_f64()) => {
+            mask.push(number.as_f64() == Some(1.0));
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn masks_are_flags_or_lists_of_them() {
+        let of = |mask: Value| mask_of(&Info::from_iter([("action_mask".to_owned(), mask)]));
+        assert_eq!(of(json!([0, 1, 1.0])), Some(vec![false, true, true]));
+        assert_eq!(of(json!([[true, false], [1]])), Some(vec![true, false, true]));
+        for other in [json!([0, 2]), json!("01"), json!([null]), json!({})] {
+            assert_eq!(of(other.clone()), None, "{other}");
+        }
+        assert_eq!(mask_of(&Info::new()), None);
     }
 }

@@ -21,6 +21,7 @@
 // They panic when nobody reads: `rushes::console` prints.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod action_mask;
 #[cfg(box2d)]
 pub mod box2d;
 pub mod classic_control;
@@ -48,6 +49,7 @@ pub mod trace;
 pub mod vector;
 pub mod wrappers;
 
+pub use action_mask::valid_actions;
 pub use distribution::Distribution;
 pub use environment::{Env, EnvError, Info, Step, Trace};
 pub use episode::Episode;

@@ -262,6 +262,10 @@ impl Env for Pixels {
         self.env.info()
     }
 
+    fn action_mask(&self) -> Option<Vec<bool>> {
+        self.env.action_mask()
+    }
+
     fn trace(&self) -> Trace {
         self.env.trace()
     }

@@ -4,8 +4,9 @@
 //! `seed + i`. Finished copies reset within the same step (Gymnasium's `SAME_STEP` autoreset): the
 //! observation buffer then holds the new episode's first observation, and the old episode's last one is
 //! kept apart in [`VectorEnv::final_observation`], so that value targets can bootstrap through a truncation.
-//! After construction nothing allocates.
+//! After construction nothing allocates, unless masks of actions are asked for.
 
+use crate::action_mask::valid_actions;
 use crate::environment::{Env, EnvError};
 use crate::episode::{Episode, View};
 use crate::problem::Problem;
@@ -34,6 +35,26 @@ pub struct VectorEnv {
     finished: Vec<(usize, Episode)>,
     /// Whether the copies step elsewhere, so that all can be sent their actions before any is waited for.
     remote: bool,
+    /// The masks of their actions, where somebody needs them.
+    masks: Option<Masks>,
+}
+
+/// Which actions are valid, a row of flags a copy.
+struct Masks {
+    /// Flags of a copy.
+    width: usize,
+    /// In the present states.
+    present: Vec<bool>,
+    /// In the last states of the episodes that ended in the last step: none where the task did.
+    last: Vec<bool>,
+}
+
+impl Masks {
+    /// Writes the mask of copy `i`.
+    fn tell(rows: &mut [bool], width: usize, i: usize, env: &TimeLimit) -> Result<(), EnvError> {
+        rows[i * width..(i + 1) * width].copy_from_slice(&valid_actions(env.env())?);
+        Ok(())
+    }
 }
 
 impl VectorEnv {
@@ -85,6 +106,7 @@ impl VectorEnv {
             next_seeds: vec![None; copies],
             finished: Vec::with_capacity(copies),
             remote: envs.iter().any(|env| env.env().is_remote()),
+            masks: None,
             observation_space,
             action_space,
             envs,
@@ -96,6 +118,16 @@ impl VectorEnv {
     #[must_use]
     pub fn with_rewards(self, transform: RewardTransform) -> Self {
         Self { transform, ..self }
+    }
+
+    /// The same copies, whose masks of actions are asked after each reset and step. Copies in other processes then step
+    /// one after another, since one that went on to its next episode by itself tells no mask of the last state.
+    #[must_use]
+    pub fn with_action_masks(self) -> Self {
+        let width = self.action_space.discrete_parts().unwrap_or_default().iter().sum();
+        let rows = vec![false; self.len() * width];
+        let masks = Masks { width, present: rows.clone(), last: rows };
+        Self { masks: Some(masks), remote: false, ..self }
     }
 
     /// How many copies.
@@ -148,6 +180,11 @@ impl VectorEnv {
         let rows = self.observations.chunks_exact_mut(self.observation_space.len());
         for (env, observation) in self.envs.iter().zip(rows) {
             env.observe(observation)?;
+        }
+        if let Some(Masks { width, present, .. }) = &mut self.masks {
+            for (i, env) in self.envs.iter().enumerate() {
+                Masks::tell(present, *width, i, env)?;
+            }
         }
         self.returns.fill(0.0);
         self.next_seeds.fill(None);
@@ -253,11 +290,20 @@ impl VectorEnv {
                 truncated: step.truncated,
             };
             self.finished.push((i, episode));
+            if let Some(Masks { width, last, .. }) = &mut self.masks {
+                match step.terminated {
+                    true => last[i * *width..(i + 1) * *width].fill(false),
+                    false => Masks::tell(last, *width, i, &self.envs[i])?,
+                }
+            }
             let seed = self.next_seeds[i].take();
             self.reset_one(i, seed)?;
             if let Some(watch) = watch {
                 watch(self.first_view());
             }
+        }
+        if let Some(Masks { width, present, .. }) = &mut self.masks {
+            Masks::tell(present, *width, i, &self.envs[i])?;
         }
         Ok(())
     }
@@ -286,6 +332,20 @@ impl VectorEnv {
         let width = self.observation_space.len();
         let done = self.terminated[i] || self.truncated[i];
         done.then(|| &self.final_observations[i * width..(i + 1) * width])
+    }
+
+    /// Which actions of every copy are valid, one copy after another ([`Env::action_mask`]); `None` without
+    /// [`VectorEnv::with_action_masks`].
+    pub fn action_masks(&self) -> Option<&[bool]> {
+        self.masks.as_ref().map(|masks| &masks.present[..])
+    }
+
+    /// Which actions are valid in the state that the last step of copy `i` led to, the last one of the episode where that
+    /// ended: none where the task did. `None` without [`VectorEnv::with_action_masks`].
+    pub fn next_action_mask(&self, i: usize) -> Option<&[bool]> {
+        let Masks { width, present, last } = self.masks.as_ref()?;
+        let rows = if self.terminated[i] || self.truncated[i] { last } else { present };
+        Some(&rows[i * width..(i + 1) * width])
     }
 
     /// The last step's rewards, as [`VectorEnv::with_rewards`] transforms them.
@@ -371,6 +431,34 @@ mod tests {
             episodes += finished.len();
         }
         assert!(episodes > 20, "only {episodes} episodes ended");
+    }
+
+    /// The masks are those of the states that were acted on, whatever reset meanwhile.
+    #[test]
+    fn masks_belong_to_the_present_state_and_to_the_last_one_of_an_episode() {
+        let spec = find("Taxi-v3").expect("in the table");
+        let make = || (spec.make)(&Options::new()).expect("no options");
+        let mut envs = VectorEnv::of((0..2).map(|_| TimeLimit::new(make(), Some(3))).collect());
+        assert_eq!((envs.action_masks(), envs.next_action_mask(0)), (None, None));
+        envs = envs.with_action_masks();
+        let mut single = TimeLimit::new(make(), Some(3));
+        single.reset(Some(6), &mut [0.0]).unwrap();
+        envs.reset(Some(5)).unwrap();
+        for step in 1..=7 {
+            assert_eq!(
+                Some(&envs.action_masks().unwrap()[6..]),
+                single.env().action_mask().as_deref()
+            );
+            envs.step(&[0.0, 3.0]).unwrap();
+            single.step(&[3.0], &mut [0.0]).unwrap();
+            assert_eq!(envs.next_action_mask(1), single.env().action_mask().as_deref());
+            if step % 3 == 0 {
+                single.reset(None, &mut [0.0]).unwrap();
+            }
+        }
+        let frozen = find("FrozenLake-v1").expect("in the table");
+        let envs = VectorEnv::new(&frozen, &Options::new(), 1).expect("no options");
+        assert!(matches!(envs.with_action_masks().reset(None), Err(EnvError::ActionMask(_))));
     }
 
     #[test]

@@ -87,6 +87,31 @@ impl Head {
         }
     }
 
+    /// Makes the probabilities of invalid actions zero, as sb3-contrib's `MaskableCategorical` does (Huang & Ontañón,
+    /// "A closer look at invalid action masking in policy gradient algorithms", 2022): their logits become -10⁸, which
+    /// takes them out of entropy and gradients too. `mask` has a flag for each value of an action, of each part one after
+    /// another, and allows at least one value of each; a Gaussian has no mask.
+    ///
+    /// # Panics
+    /// Panics if `mask` has another length.
+    pub fn mask<T: Scalar>(&self, outputs: &mut [T], mask: &[bool]) {
+        const INVALID: f64 = -1e8;
+        match self {
+            Head::Categorical { nvec } => {
+                assert_eq!(mask.len(), nvec.iter().sum::<usize>(), "a flag for each value");
+                for (logit, _) in outputs.iter_mut().zip(mask).filter(|(_, valid)| !**valid) {
+                    *logit = T::of(INVALID);
+                }
+            }
+            Head::Bernoulli => match mask {
+                [true, true] => {}
+                [zero, _] => outputs[0] = T::of(if *zero { -INVALID } else { INVALID }),
+                _ => panic!("expected a flag for each of two actions"),
+            },
+            Head::Gaussian { .. } => panic!("continuous actions have no mask"),
+        }
+    }
+
     /// Draws an action. Discrete draws take one uniform number a part and the inverse of the cumulative
     /// distribution. A Gaussian's action may lie outside the action space; the caller clips it for the
     /// environment.
@@ -358,6 +383,13 @@ pub fn argmax<T: Scalar>(values: &[T]) -> usize {
     best
 }
 
+/// [`argmax`] of the values whose flag in `mask` is set; 0 where none is.
+pub fn masked_argmax<T: Scalar>(values: &[T], mask: &[bool]) -> usize {
+    let mut valid = (0..values.len()).filter(|&i| mask[i]);
+    let first = valid.next().unwrap_or(0);
+    valid.fold(first, |best, i| if values[i] > values[best] { i } else { best })
+}
+
 /// The action whose share of the cumulative softmax holds `u`, a number in [0, 1).
 fn sample<T: Scalar>(logits: &[T], u: f64) -> usize {
     let normaliser = log_sum_exp(logits);
@@ -369,7 +401,8 @@ fn sample<T: Scalar>(logits: &[T], u: f64) -> usize {
         }
     }
     // Rounding can leave the sum a hair below one.
-    logits.len() - 1
+    let possible = |&z: &T| (z - normaliser).exp() > T::zero();
+    logits.iter().rposition(possible).unwrap_or(logits.len() - 1)
 }
 
 /// The logits of each part in turn.
@@ -719,6 +752,65 @@ mod tests {
             both += i32::from(action == [0.0, 1.0]);
         }
         assert!((f64::from(both) / f64::from(n) - 0.25).abs() < 0.01, "{both} of {n}");
+    }
+
+    /// By hand: of the probabilities 3 : 1 : 2 the first and the last remain, and of the second part its only valid value.
+    #[test]
+    fn invalid_actions_have_no_probability_no_entropy_and_no_gradient() {
+        let head = Head::Categorical { nvec: vec![3, 2] };
+        let mut outputs = [3.0_f64.ln(), 0.0, 2.0_f64.ln(), 7.0, -7.0];
+        head.mask(&mut outputs, &[true, false, true, false, true]);
+        let expected = [0.6, 0.0, 0.4, 0.0, 1.0];
+        head.probabilities(&outputs).iter().zip(expected).for_each(|(&p, q)| assert!(close(p, q)));
+        let action = [2.0, 1.0];
+        let found = head.evaluate(&outputs, &[], &action);
+        let entropy = -(0.6 * 0.6_f64.ln() + 0.4 * 0.4_f64.ln());
+        assert!(close(found.log_prob, 0.4_f64.ln()) && close(found.entropy, entropy), "{found:?}");
+        let mut gradient = [f64::NAN; 5];
+        head.differentiate(&outputs, &[], &action, &mut gradient, &mut [], |same| {
+            assert!(close(same.log_prob, found.log_prob) && close(same.entropy, found.entropy));
+            EvaluationGradient { log_prob: 2.0, entropy: 0.5 }
+        });
+        // d ln π(a) / dz = [a] - p, and dH / dz = -p (ln p + H).
+        let by_entropy = |p: f64| -p * (p.ln() + entropy);
+        let expected = [-1.2 + 0.5 * by_entropy(0.6), 0.0, 1.2 + 0.5 * by_entropy(0.4), 0.0, 0.0];
+        gradient.iter().zip(expected).for_each(|(&a, b)| assert!(close(a, b), "{gradient:?}"));
+
+        let mut rng = stream(5, Purpose::Exploration, 0);
+        for _ in 0..1000 {
+            let mut drawn = [f32::NAN; 2];
+            head.draw(&outputs, &[], &mut rng, &mut drawn);
+            assert!(drawn[0] != 1.0 && drawn[1] == 1.0, "{drawn:?}");
+        }
+        // Not even where rounding leaves the sum of the probabilities below the draw.
+        assert_eq!(sample(&[0.0_f32, 0.0, -1e8], 1.0 - f64::EPSILON / 2.0), 1);
+    }
+
+    #[test]
+    fn a_sigmoid_with_one_valid_action_takes_it() {
+        for (mask, z, expected) in [
+            ([true, true], 3.0_f64.ln(), vec![0.75, 0.25]),
+            ([true, false], -5.0, vec![1.0, 0.0]),
+            ([false, true], 5.0, vec![0.0, 1.0]),
+        ] {
+            let mut outputs = [z];
+            Head::Bernoulli.mask(&mut outputs, &mask);
+            let found = Head::Bernoulli.probabilities(&outputs);
+            found.iter().zip(&expected).for_each(|(&p, &q)| assert!(close(p, q), "{found:?}"));
+            if mask != [true, true] {
+                let action = [if mask[0] { 0.0 } else { 1.0 }];
+                let evaluation = Head::Bernoulli.evaluate(&outputs, &[], &action);
+                assert_eq!((evaluation.log_prob, evaluation.entropy), (0.0, 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_greatest_valid_value_is_the_first_of_equals() {
+        let values = [5.0_f32, 1.0, 3.0, 3.0];
+        assert_eq!(masked_argmax(&values, &[true; 4]), 0);
+        assert_eq!(masked_argmax(&values, &[false, true, true, true]), 2);
+        assert_eq!(masked_argmax(&values, &[false; 4]), 0);
     }
 
     #[test]

@@ -552,27 +552,52 @@ impl<T: Scalar> Narrow<'_, T> {
     #[inline(always)]
     fn dots<I: Isa, const COLUMNS: usize>(self) {
         let lanes = T::Lanes::<I>::LANES;
-        let whole = self.depth / lanes * lanes;
+        let registers = T::SUMS / lanes;
+        let whole = self.depth / T::SUMS * T::SUMS;
         let zero = T::Lanes::<I>::splat(T::zero());
         let rows = self.left.chunks_exact(self.depth).take(self.rows);
         for (left, destination) in rows.zip(self.destination.chunks_exact_mut(COLUMNS)) {
-            let mut sums = [zero; COLUMNS];
-            for k in (0..whole).step_by(lanes) {
-                // SAFETY: `whole` is at most the length of every row, which `narrow_product` checked.
-                let factor = unsafe { T::Lanes::<I>::load(left.as_ptr().add(k)) };
-                for j in 0..COLUMNS {
-                    let right = self.right.as_ptr().wrapping_add(j * self.depth + k);
-                    // SAFETY: as above.
-                    sums[j] = factor.fma(unsafe { T::Lanes::<I>::load(right) }, sums[j]);
+            let mut sums = [[zero; MOST_REGISTERS]; COLUMNS];
+            for k in (0..whole).step_by(T::SUMS) {
+                for r in 0..registers {
+                    let k = k + r * lanes;
+                    // SAFETY: `whole` is at most the length of every row, which `narrow_product` checked.
+                    let factor = unsafe { T::Lanes::<I>::load(left.as_ptr().add(k)) };
+                    for j in 0..COLUMNS {
+                        let right = self.right.as_ptr().wrapping_add(j * self.depth + k);
+                        // SAFETY: as above.
+                        sums[j][r] = factor.fma(unsafe { T::Lanes::<I>::load(right) }, sums[j][r]);
+                    }
                 }
             }
             for j in 0..COLUMNS {
                 let right = &self.right[j * self.depth..(j + 1) * self.depth];
                 let rest = left[whole..].iter().zip(&right[whole..]).map(|(&a, &b)| a * b);
-                destination[j] = self.bias[j] + sums[j].sum() + rest.sum::<T>();
+                destination[j] = self.bias[j] + total(&sums[j][..registers]) + rest.sum::<T>();
             }
         }
     }
+}
+
+/// Registers that hold [`Scalar::SUMS`] numbers, at most: those of the poorest instruction set.
+const MOST_REGISTERS: usize = 4;
+
+/// The sum of [`Scalar::SUMS`] numbers: halves, quarters, … of all of them, whatever register they are in.
+#[inline(always)]
+fn total<T: Scalar, V: Vector<T>>(registers: &[V]) -> T {
+    let mut lanes = [T::zero(); SLACK];
+    for (register, lanes) in registers.iter().zip(lanes.chunks_exact_mut(V::LANES)) {
+        // SAFETY: a chunk is as long as a register.
+        unsafe { register.store(lanes.as_mut_ptr()) };
+    }
+    let mut width = T::SUMS / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 /// `values *= factors`, element by element.

@@ -41,4 +41,4 @@ pub use state::{StateError, Tensors};
 pub use storage::{Storage, Stored};
 
 #[doc(hidden)]
-pub use simd::on_every_level;
+pub use simd::{arithmetic, on_every_level};

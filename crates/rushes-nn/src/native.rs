@@ -33,8 +33,8 @@ pub struct NativeMlp<T> {
     deltas: [Vec<T>; 2],
     /// Activations of [`Network::forward`], alternating.
     acting: [Vec<T>; 2],
-    /// A layer's inputs, as the right operand of its weights' gradient, where they are wide.
-    seen: Packed<T>,
+    /// The right operand of a layer's weights' gradient, where it is wider than a tile.
+    packed: Packed<T>,
     /// The transpose of a weight gradient, where that is the better shape to compute.
     transposed: Vec<T>,
 }
@@ -87,7 +87,7 @@ impl<T: Scalar> NativeMlp<T> {
             rows: 0,
             deltas: Default::default(),
             acting: Default::default(),
-            seen: Packed::default(),
+            packed: Packed::default(),
             transposed: Vec::new(),
         }
     }
@@ -148,7 +148,8 @@ impl<T: Scalar> NativeMlp<T> {
                     self.gradients[weight..bias + outputs].split_at_mut(bias - weight);
                 add_rows(rows, delta, grad_bias);
                 let seen = if i == 0 { &self.inputs } else { &self.layers[i - 1].after };
-                if inputs < SLACK && outputs > inputs && fits_tile::<T>(outputs) {
+                // The shape of the product decides the order of its sums, so that it must not depend on the processor.
+                if inputs < SLACK && outputs > inputs && outputs <= WIDEST_TILE * T::SUMS {
                     // (dL/dW)ᵀ = inputsᵀ · delta, whose rows fill registers where those of dL/dW would not.
                     reserve(&mut self.transposed, inputs * outputs);
                     product(
@@ -156,20 +157,15 @@ impl<T: Scalar> NativeMlp<T> {
                         outputs,
                         rows,
                         Left { data: seen, row_stride: 1, column_stride: inputs },
-                        Right::Rows(delta),
+                        right_operand(rows, outputs, delta, &mut self.packed),
                         Start::Zero,
                         &mut self.transposed,
                     );
                     add_transposed(inputs, outputs, &self.transposed, grad_weight);
                 } else {
                     // dL/dW = deltaᵀ · inputs
-                    let right = if fits_tile::<T>(inputs) {
-                        Right::Rows(seen)
-                    } else {
-                        self.seen.pack(rows, inputs, seen);
-                        Right::Packed(&self.seen)
-                    };
                     let left = Left { data: delta, row_stride: 1, column_stride: outputs };
+                    let right = right_operand(rows, inputs, seen, &mut self.packed);
                     product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
                 }
             }
@@ -210,6 +206,23 @@ impl<T: Scalar> LayerState<T> {
             product(rows, layer.outputs, layer.inputs, left, right, start, outputs);
         }
     }
+}
+
+/// Registers of the widest tile that there is on any processor.
+const WIDEST_TILE: usize = 4;
+
+/// A matrix as a product wants it on its right side.
+fn right_operand<'a, T: Scalar>(
+    depth: usize,
+    columns: usize,
+    matrix: &'a [T],
+    packed: &'a mut Packed<T>,
+) -> Right<'a, T> {
+    if fits_tile::<T>(columns) {
+        return Right::Rows(matrix);
+    }
+    packed.pack(depth, columns, matrix);
+    Right::Packed(packed)
 }
 
 /// Grows `buffer` to hold `len` numbers and the slack; never shrinks it.

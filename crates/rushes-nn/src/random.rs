@@ -24,6 +24,17 @@ pub fn below(rng: &mut Rng, bound: usize) -> usize {
     ((u128::from(rng.next_u64()) * bound as u128) >> 64) as usize
 }
 
+/// The index of one of the flags that are set, each as probable as the others: where all are, [`below`] their number.
+///
+/// # Panics
+/// Panics if none is set.
+pub fn one_of(rng: &mut Rng, mask: &[bool]) -> usize {
+    let set = mask.iter().filter(|valid| **valid).count();
+    let chosen = below(rng, set);
+    let mut indices = (0..mask.len()).filter(|&i| mask[i]);
+    indices.nth(chosen).expect("a flag is set")
+}
+
 /// Fisher and Yates's shuffle.
 pub fn shuffle<T>(rng: &mut Rng, items: &mut [T]) {
     for i in (1..items.len()).rev() {

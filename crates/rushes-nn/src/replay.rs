@@ -27,6 +27,8 @@ pub struct Experience<'a> {
     pub reward: f64,
     /// The observation that followed: the episode's last where it ended.
     pub next_observation: &'a [f32],
+    /// Which actions are valid there; empty where the memory keeps no masks.
+    pub next_mask: &'a [bool],
     /// Whether the task ended; then nothing follows.
     pub terminated: bool,
     /// Whether the time limit ended the episode; values still bootstrap from `next_observation`.
@@ -46,6 +48,8 @@ pub struct Batch {
     pub rewards: Vec<f32>,
     /// The observation after those steps.
     pub next_observations: Vec<f32>,
+    /// Which actions are valid there; empty where the memory keeps no masks.
+    pub next_masks: Vec<bool>,
     /// What the value of `next_observations` is multiplied by: `γ^steps`, zero where the task ended.
     pub discounts: Vec<f32>,
     /// Importance weights, the greatest of the batch being 1; all 1 under uniform sampling.
@@ -58,10 +62,12 @@ pub struct Replay {
     environments: usize,
     observation_len: usize,
     action_len: usize,
+    mask_len: usize,
     n_steps: usize,
     gamma: f64,
     observations: Stored,
     next_observations: Stored,
+    next_masks: Vec<bool>,
     actions: Vec<f32>,
     rewards: Vec<f32>,
     /// 0: goes on, 1: terminated, 2: truncated, or cut off by a restart.
@@ -88,6 +94,8 @@ pub struct ReplayConfig {
     pub observation_storage: Storage,
     /// Numbers in an action.
     pub action_len: usize,
+    /// Flags of a mask of actions that is kept with each observation that followed; 0 for none.
+    pub mask_len: usize,
     /// Steps that a sampled experience spans (1: as stored), fewer at the end of an episode.
     pub n_steps: usize,
     /// The discount factor.
@@ -110,7 +118,8 @@ impl ReplayConfig {
             Some(_) => SumTree::len(self.rows()) * size_of::<f64>(),
             None => 0,
         };
-        (self.rows() * (observations + numbers * size_of::<f32>() + 1) + tree) as u64
+        let row = observations + numbers * size_of::<f32>() + self.mask_len + 1;
+        (self.rows() * row + tree) as u64
     }
 
     /// Bytes of a memory and of the tensors that it is saved as or restored from. Restoring, the file is in
@@ -146,7 +155,7 @@ impl Replay {
     /// # Errors
     /// Fails if the system has no such room.
     pub fn new(config: ReplayConfig) -> Result<Self, OutOfMemory> {
-        let ReplayConfig { environments, observation_len, action_len, n_steps, gamma, .. } = config;
+        let ReplayConfig { environments, observation_len, action_len, mask_len, .. } = config;
         let capacity = config.rows();
         let whole = OutOfMemory { bytes: config.bytes() };
         let room = |len: usize| room(capacity * len, whole);
@@ -163,10 +172,12 @@ impl Replay {
             environments,
             observation_len,
             action_len,
-            n_steps,
-            gamma,
+            mask_len,
+            n_steps: config.n_steps,
+            gamma: config.gamma,
             observations: observations()?,
             next_observations: observations()?,
+            next_masks: self::room(capacity * mask_len, whole)?,
             actions: room(action_len)?,
             rewards: room(1)?,
             ends: self::room(capacity, whole)?,
@@ -201,6 +212,7 @@ impl Replay {
         };
         keep(&mut self.observations, index, experience.observation);
         keep(&mut self.next_observations, index, experience.next_observation);
+        put(&mut self.next_masks, index, experience.next_mask);
         put(&mut self.actions, index, experience.action);
         put(&mut self.rewards, index, &[experience.reward as f32]);
         put(&mut self.ends, index, &[end]);
@@ -251,6 +263,7 @@ impl Replay {
         for values in [&mut batch.observations, &mut batch.next_observations, &mut batch.actions] {
             values.clear();
         }
+        batch.next_masks.clear();
         batch.rewards.clear();
         batch.discounts.clear();
         for &first in &batch.indices {
@@ -258,6 +271,7 @@ impl Replay {
             self.observations.read(rows(first, self.observation_len), &mut batch.observations);
             let next = rows(last, self.observation_len);
             self.next_observations.read(next, &mut batch.next_observations);
+            batch.next_masks.extend_from_slice(&self.next_masks[rows(last, self.mask_len)]);
             batch.actions.extend_from_slice(&self.actions[rows(first, self.action_len)]);
             batch.rewards.push(reward as f32);
             batch.discounts.push(discount as f32);
@@ -284,6 +298,7 @@ impl Replay {
             action: &self.actions[rows(index, self.action_len)],
             reward: f64::from(self.rewards[index]),
             next_observation,
+            next_mask: &self.next_masks[rows(index, self.mask_len)],
             terminated: self.ends[index] == TERMINATED,
             truncated: self.ends[index] == TRUNCATED,
         }
@@ -347,6 +362,10 @@ impl Replay {
         tensors.insert(&name("actions"), &[n, self.action_len], &self.actions);
         tensors.insert(&name("rewards"), &[n], &self.rewards);
         tensors.insert_bytes(&name("ends"), &self.ends);
+        if self.mask_len > 0 {
+            let flags: &[u8] = bytemuck::cast_slice(&self.next_masks);
+            tensors.insert(&name("next_masks"), &[n, self.mask_len], flags);
+        }
         if let Some((_, tree)) = &self.priorities {
             tensors.insert(&name("priorities"), &[n], tree.leaves(n));
             tensors.insert(&name("greatest_priority"), &[], &[tree.greatest]);
@@ -368,6 +387,11 @@ impl Replay {
         tensors.read_into(&name("rewards"), &[n], &mut self.rewards)?;
         self.ends.clear();
         self.ends.extend_from_slice(tensors.get_bytes(&name("ends"))?);
+        if self.mask_len > 0 {
+            self.next_masks.clear();
+            let flags: Vec<u8> = tensors.get(&name("next_masks"), &[n, self.mask_len])?;
+            self.next_masks.extend(flags.into_iter().map(|flag| flag != 0));
+        }
         if let Some((_, tree)) = &mut self.priorities {
             for (index, priority) in tensors.get(&name("priorities"), &[n])?.into_iter().enumerate()
             {
@@ -480,19 +504,22 @@ mod tests {
             observation_len: 1,
             observation_storage: Storage::Float32,
             action_len: 1,
+            mask_len: 0,
             n_steps: 1,
             gamma: 0.5,
             priorities: None,
         }
     }
 
-    /// Stores experience number `i`: observation i, reward 1, next observation i + 1.
+    /// Stores experience number `i`: observation i, reward 1, next observation i + 1, flags of what divides i + 1.
     fn push(replay: &mut Replay, i: usize, terminated: bool, truncated: bool) {
+        let next_mask = [2, 3].map(|divisor| (i + 1).is_multiple_of(divisor));
         replay.push(Experience {
             observation: &[i as f32],
             action: &[(i % 2) as f32],
             reward: 1.0,
             next_observation: &[i as f32 + 1.0],
+            next_mask: &next_mask[..replay.mask_len],
             terminated,
             truncated,
         });
@@ -520,6 +547,7 @@ mod tests {
         (observations[0]
             + observations[1]
             + numbers
+            + replay.next_masks.capacity()
             + replay.ends.capacity()
             + nodes * size_of::<f64>()) as u64
     }
@@ -528,13 +556,13 @@ mod tests {
     fn a_memory_takes_the_bytes_that_are_counted_empty_full_and_restored() {
         let priorities = Some(Priorities { alpha: 0.6, epsilon: 1e-6 });
         let (numbers, bytes) = (Storage::Float32, Storage::Uint8);
-        for (capacity, environments, priorities, observation_storage) in [
-            (1, 1, None, bytes),
-            (1000, 1, priorities, numbers),
-            (1000, 7, None, bytes),
-            (5, 8, priorities, numbers),
+        for (capacity, environments, priorities, observation_storage, mask_len) in [
+            (1, 1, None, bytes, 0),
+            (1000, 1, priorities, numbers, 2),
+            (1000, 7, None, bytes, 1),
+            (5, 8, priorities, numbers, 0),
         ] {
-            let shape = config(capacity);
+            let shape = ReplayConfig { mask_len, ..config(capacity) };
             let config = ReplayConfig { environments, priorities, observation_storage, ..shape };
             let mut memory = empty(config);
             assert_eq!(allocated(&memory), config.bytes(), "{config:?}");
@@ -686,13 +714,28 @@ mod tests {
         }
     }
 
+    /// Over n steps it is the mask of the last observation.
+    #[test]
+    fn masks_are_those_of_the_observations_that_follow() {
+        let mut replay = empty(ReplayConfig { mask_len: 2, n_steps: 3, ..config(10) });
+        for i in 0..14 {
+            push(&mut replay, i, i == 6, false);
+        }
+        let mut batch = Batch::default();
+        replay.sample(200, 0.0, &mut rng(), &mut batch);
+        for (next, mask) in batch.next_observations.iter().zip(batch.next_masks.chunks_exact(2)) {
+            assert_eq!(mask, [next % 2.0 == 0.0, next % 3.0 == 0.0], "{next}");
+        }
+    }
+
     #[test]
     fn a_restored_memory_samples_the_same() {
-        for (priorities, observation_storage) in [
-            (None, Storage::Uint8),
-            (Some(Priorities { alpha: 0.6, epsilon: 1e-6 }), Storage::Float32),
+        for (priorities, observation_storage, mask_len) in [
+            (None, Storage::Uint8, 2),
+            (Some(Priorities { alpha: 0.6, epsilon: 1e-6 }), Storage::Float32, 0),
         ] {
-            let config = ReplayConfig { priorities, observation_storage, n_steps: 2, ..config(8) };
+            let shape = ReplayConfig { mask_len, ..config(8) };
+            let config = ReplayConfig { priorities, observation_storage, n_steps: 2, ..shape };
             let mut replay = empty(config);
             for i in 0..11 {
                 push(&mut replay, i, i == 6, false);

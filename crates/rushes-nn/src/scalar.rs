@@ -67,6 +67,9 @@ pub trait Scalar:
     const PRECISION: Precision;
     /// The vector register type of an instruction set.
     type Lanes<I: Isa>: Vector<Self>;
+    /// Lanes of the widest registers that there are. A sum that is cut into several has so many on every processor, however
+    /// wide its registers are, so that all processors add the same numbers in the same order.
+    const SUMS: usize;
 
     /// The nearest value to `value`.
     fn of(value: f64) -> Self;
@@ -100,6 +103,7 @@ pub trait Scalar:
 impl Scalar for f32 {
     const PRECISION: Precision = Precision::Float32;
     type Lanes<I: Isa> = I::F32;
+    const SUMS: usize = 16;
 
     #[inline(always)]
     fn of(value: f64) -> Self {
@@ -176,6 +180,7 @@ fn horner64<I: Isa>(x: f64, coefficients: &[f64]) -> f64 {
 impl Scalar for f64 {
     const PRECISION: Precision = Precision::Float64;
     type Lanes<I: Isa> = I::F64;
+    const SUMS: usize = 8;
 
     #[inline(always)]
     fn of(value: f64) -> Self {

@@ -3,6 +3,9 @@
 //! A [`Task`] is written once against [`Isa`] and compiled for each: AVX-512, AVX2 with fused
 //! multiply-add, and the target's baseline. Everything below a task must be `#[inline(always)]`, because
 //! only code inlined into the `#[target_feature]` entry points is compiled with their instructions.
+//!
+//! Numbers do not depend on the instruction set: every sum has an order that no register's width decides, and all sets but
+//! x86-64's baseline round once where they multiply and add ([`arithmetic`]).
 
 /// A register of numbers.
 pub trait Vector<T>: Copy {
@@ -27,12 +30,12 @@ pub trait Vector<T>: Copy {
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// Sum lane by lane.
     fn add(self, other: Self) -> Self;
-    /// Sum of all lanes.
-    fn sum(self) -> T;
 }
 
 /// An instruction set.
 pub trait Isa: 'static {
+    /// Whether it multiplies and adds with a single rounding. All that do give the same bits.
+    const FUSED: bool;
     /// Register of `f32`.
     type F32: Vector<f32>;
     /// Register of `f64`.
@@ -76,6 +79,19 @@ pub(crate) fn dispatch<K: Task>(task: K) -> K::Output {
     task.run::<Baseline>()
 }
 
+/// How this processor rounds products that are added up. Processors of which this is the same compute the same numbers.
+pub fn arithmetic() -> &'static str {
+    struct Arithmetic;
+    impl Task for Arithmetic {
+        type Output = &'static str;
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Self::Output {
+            if I::FUSED { "fused multiply-add" } else { "no fused multiply-add" }
+        }
+    }
+    dispatch(Arithmetic)
+}
+
 /// The instruction sets that [`dispatch`] chooses from, poorest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -113,9 +129,6 @@ pub(crate) struct Baseline;
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<T, const N: usize>([T; N]);
 
-/// Whether the baseline multiplies and adds in one instruction; elsewhere `mul_add` is a slow call.
-const BASELINE_FMA: bool = cfg!(target_arch = "aarch64");
-
 macro_rules! portable {
     ($scalar:ty, $lanes:literal) => {
         impl Vector<$scalar> for Portable<$scalar, $lanes> {
@@ -138,7 +151,7 @@ macro_rules! portable {
             #[inline(always)]
             fn fma(self, factor: Self, addend: Self) -> Self {
                 Self(std::array::from_fn(|i| {
-                    if BASELINE_FMA {
+                    if Baseline::FUSED {
                         self.0[i].mul_add(factor.0[i], addend.0[i])
                     } else {
                         self.0[i] * factor.0[i] + addend.0[i]
@@ -149,10 +162,6 @@ macro_rules! portable {
             fn add(self, other: Self) -> Self {
                 Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
             }
-            #[inline(always)]
-            fn sum(self) -> $scalar {
-                self.0.iter().sum()
-            }
         }
     };
 }
@@ -160,15 +169,17 @@ portable!(f32, 4);
 portable!(f64, 2);
 
 impl Isa for Baseline {
+    // Elsewhere `mul_add` is a slow call.
+    const FUSED: bool = cfg!(target_arch = "aarch64");
     type F32 = Portable<f32, 4>;
     type F64 = Portable<f64, 2>;
     #[inline(always)]
     fn fma32(a: f32, b: f32, c: f32) -> f32 {
-        if BASELINE_FMA { a.mul_add(b, c) } else { a * b + c }
+        if Baseline::FUSED { a.mul_add(b, c) } else { a * b + c }
     }
     #[inline(always)]
     fn fma64(a: f64, b: f64, c: f64) -> f64 {
-        if BASELINE_FMA { a.mul_add(b, c) } else { a * b + c }
+        if Baseline::FUSED { a.mul_add(b, c) } else { a * b + c }
     }
 }
 
@@ -198,6 +209,7 @@ mod x86 {
     macro_rules! isa {
         ($isa:ty, $f32:ty, $f64:ty) => {
             impl Isa for $isa {
+                const FUSED: bool = true;
                 type F32 = $f32;
                 type F64 = $f64;
                 #[inline(always)]
@@ -240,20 +252,6 @@ mod x86 {
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
                     unsafe { $add(self, other) }
-                }
-                #[inline(always)]
-                fn sum(self) -> $scalar {
-                    // Halves, quarters, … in a fixed order.
-                    let mut lanes = [0.0; $lanes];
-                    unsafe { $store(lanes.as_mut_ptr(), self) };
-                    let mut width = $lanes / 2;
-                    while width > 0 {
-                        for i in 0..width {
-                            lanes[i] += lanes[i + width];
-                        }
-                        width /= 2;
-                    }
-                    lanes[0]
                 }
             }
         };

@@ -43,6 +43,11 @@ fn model(agent: &SavedAgent) -> anyhow::Result<Model> {
             agent.name
         );
     };
+    anyhow::ensure!(
+        !agent.masks_actions(),
+        "{} takes valid actions only, and a model of ONNX sees an observation without their mask",
+        agent.name
+    );
     let mut exporter = Exporter::new(&network)?;
     let features = exporter.features()?;
     let outputs = exporter.network(&features)?;
@@ -373,6 +378,16 @@ impl<'a> Exporter<'a> {
                     let centred = self.graph.apply("Sub", &[&advantages, &mean], &[]);
                     values = self.graph.apply("Add", &[&centred, &state], &[]);
                 }
+                self.graph.output(&values, "q_values", self.dtype, &[actions], "of each action");
+                self.choice(&values);
+            }
+            Readout::ActionQuantiles { quantiles } => {
+                let Space::Discrete { n: actions } = self.network.action_space else {
+                    anyhow::bail!("values of actions of a space that is not discrete");
+                };
+                let rows = self.reshape(outputs, "quantiles", &[*quantiles, actions]);
+                let axes = [("axes", Argument::Ints(vec![1])), ("keepdims", Argument::Int(0))];
+                let values = self.graph.apply("ReduceMean", &[&rows], &axes);
                 self.graph.output(&values, "q_values", self.dtype, &[actions], "of each action");
                 self.choice(&values);
             }

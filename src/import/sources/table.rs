@@ -182,6 +182,8 @@ impl Table {
         let evaluation = roles.evaluation.filter(|_| program == RLLIB);
         let mut repeats = evaluation.map(|column| Repeats::of(names[column]));
         let (mut without, mut gone_back) = (0, 0);
+        // Where a row without a seed is, the first one, and whether others have one.
+        let (mut seedless, mut seeded) = (None, false);
         for (index, row) in self.rows.iter().enumerate() {
             let of = |column: Option<usize>| {
                 let column = column?;
@@ -216,6 +218,11 @@ impl Table {
             if training.is_none() && evaluation.is_none() {
                 without += usize::from(!repeated);
                 continue;
+            }
+            match (labels.seed, of(roles.seed)) {
+                (Some(_), _) => seeded = true,
+                (None, Some((_, place))) => _ = seedless.get_or_insert(place),
+                (None, None) => {}
             }
             let length = count(roles.length, "length")?;
             let source = trainings.entry(labels.clone()).or_insert_with(|| Source {
@@ -252,6 +259,9 @@ impl Table {
             if let Some(r#return) = evaluation {
                 source.evaluate(at, r#return);
             }
+        }
+        if let Some(place) = seedless.filter(|_| seeded) {
+            anyhow::bail!("{place}: expected a seed, as other rows have one");
         }
         let mut trainings: Vec<Source> = trainings.into_values().collect();
         if let Some(first) = trainings.first_mut() {
@@ -386,6 +396,7 @@ mod tests {
             ("seed,step,return\n0,10,1e308\n", "between -1e150 and 1e150, found 1e308"),
             ("seed,step,return\n0.5,10,1\n", "column `seed`: expected a whole number as seed"),
             ("step,return\n1\n2,3\n", "t.csv: line 2: expected 2 fields"),
+            ("seed,step,return\n0,10,1\n,10,1\n", "t.csv line 3, column `seed`: expected a seed"),
         ] {
             let error = format!("{:#}", trainings(text).expect_err(text));
             assert!(error.contains(expected), "{error}");

@@ -5,7 +5,7 @@ use crate::format;
 use crate::policy::Layer;
 use crate::report::block::{Block, Cell, Row, Table};
 use crate::report::model::{Report, Series};
-use crate::results::SavedAgent;
+use crate::results::{SavedAgent, Trial};
 
 /// The section.
 pub(super) struct Network;
@@ -53,10 +53,8 @@ impl Section for Network {
 /// The layers of the first policy of a series that can be read.
 fn layers(report: &Report, series: &Series) -> Option<Vec<Layer>> {
     let run = &report.runs[series.run];
-    report.trials(series).find_map(|trial| {
-        let agent = SavedAgent::open(run.dir.trial(&trial.plan.id).path(), None).ok()?;
-        Some(agent.network().ok()??.layers)
-    })
+    let open = |trial: &Trial| SavedAgent::open(run.dir.trial(&trial.plan.id).path(), None).ok();
+    Some(report.trials(series).find_map(open)?.network().ok()??.layers)
 }
 
 fn table(layers: &[Layer], caption: String) -> Table {

@@ -87,8 +87,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
             ));
             tone = if tone == "good" { "mixed" } else { tone };
         }
-        // Where it cannot be read, the page says so elsewhere.
-        let found = Diagnosis::of(run).unwrap_or_default().findings;
+        let found = Diagnosis::of_parts(report.parts_of(index)).findings;
         points.extend(found.iter().map(|finding| format!("{of}{}", finding.sentence())));
         let weak = weak_evidence(&run.summary, run.info.as_ref());
         if !weak.is_empty() {

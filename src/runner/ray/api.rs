@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::runner::cluster::QueueError;
@@ -53,6 +54,8 @@ impl Api {
             .timeout_recv_response(Some(PATIENCE))
             .timeout_send_body(Some(TRANSFER))
             .timeout_recv_body(Some(TRANSFER))
+            // A cluster's certificate is seldom signed by an authority that browsers know.
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .build();
         Self { agent: config.new_agent(), address, headers }
     }

@@ -170,7 +170,7 @@ pub trait World {
     }
 
     /// Which actions change something in `state`, where the reference tells.
-    fn action_mask(&self, _state: usize) -> Option<Vec<u8>> {
+    fn action_mask(&self, _state: usize) -> Option<Vec<bool>> {
         None
     }
 }
@@ -262,9 +262,14 @@ impl<W: World + Clone + 'static> Env for Tabular<W> {
         let mut info = Info::new();
         info.insert("prob".to_owned(), self.probability.into());
         if let Some(mask) = self.world.action_mask(self.state) {
+            let mask: Vec<u8> = mask.into_iter().map(u8::from).collect();
             info.insert("action_mask".to_owned(), mask.into());
         }
         info
+    }
+
+    fn action_mask(&self) -> Option<Vec<bool>> {
+        self.world.action_mask(self.state)
     }
 }
 

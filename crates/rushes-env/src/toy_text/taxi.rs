@@ -270,7 +270,7 @@ impl World for Town {
         now.encode()
     }
 
-    fn action_mask(&self, state: usize) -> Option<Vec<u8>> {
+    fn action_mask(&self, state: usize) -> Option<Vec<bool>> {
         let now = Situation::decode(state);
         let (row, _) = now.taxi;
         let at_a_place = PLACES.contains(&now.taxi);
@@ -282,7 +282,7 @@ impl World for Town {
             now.passenger != ABOARD && now.taxi == PLACES[now.passenger],
             now.passenger == ABOARD && at_a_place,
         ];
-        Some(useful.map(u8::from).to_vec())
+        Some(useful.to_vec())
     }
 
     fn draw(&self, state: usize, heading: Option<usize>, canvas: &mut Canvas) {

@@ -185,6 +185,10 @@ impl<W: Wrapper> Env for Wrapped<W> {
         self.wrapper.info(&*self.env)
     }
 
+    fn action_mask(&self) -> Option<Vec<bool>> {
+        self.env.action_mask()
+    }
+
     fn trace(&self) -> Trace {
         self.env.trace()
     }
