@@ -259,9 +259,11 @@ fn play(
             let mode = cast.evaluation.mode.into();
             let max_steps = cast.evaluation.episode_limit(environment, &player.env_spec);
             let name = [&*environment.id, &*cast.name];
-            let env = player.env.env();
-            let facts = Facts::new(&name, &cast.settings, environment, &player.env_spec, env);
-            let create = |folder: &PathBuf| DatasetWriter::create(folder, facts);
+            let create = |folder: &PathBuf| {
+                let (spec, env) = (&player.env_spec, player.env.env());
+                let facts = Facts::new(&name, &cast.settings, environment, spec, env);
+                DatasetWriter::create(folder, facts)
+            };
             let mut dataset = args.dataset.as_ref().map(create).transpose()?;
             let (env, policy) = player.parts();
             for &seed in seeds {
