@@ -5,20 +5,16 @@
 //! next one: `Q(s, a) += learning_rate · (r + gamma · max Q(s', ·) - Q(s, a))`. An iteration is an episode. Under a mask
 //! of actions it explores and looks for the best among the valid ones.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::interface::{Algorithm, AlgorithmSettings, Setup, report};
-use crate::env::{
-    Assessment, Env, EnvError, Mode, Policy, PolicyError, Problem, Situation, Space, valid_actions,
-};
+use crate::env::{Assessment, Env, Mode, Policy, PolicyError, Problem, Situation, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::masked_argmax;
-use crate::nn::random::{one_of, uniform};
+use crate::nn::random::{below, one_of, uniform};
 use crate::nn::{StateError, Tensors};
-use crate::policy::{LearnedPolicy, PolicySpec};
+use crate::policy::{LearnedPolicy, PolicySpec, valid_actions};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::annealed::{self, Annealed};
 use crate::training::{MetricMeans, TrialError, World};
@@ -93,6 +89,8 @@ struct TablePolicy {
     actions: usize,
     /// Whether only actions that the environment's mask allows are taken.
     masked: bool,
+    /// What is valid where there is no mask: a flag for each action.
+    all: Vec<bool>,
     /// Row-major, one row an observation.
     values: Vec<f64>,
 }
@@ -102,7 +100,13 @@ impl TablePolicy {
         let sizes = setup.observation_space.discrete_parts().unwrap_or_default();
         let actions = setup.action_space.discrete().unwrap_or(1);
         let values = vec![spec.initial_value; sizes.iter().product::<usize>() * actions];
-        Self { sizes, actions, masked: setup.policy.masks_actions(), values }
+        Self {
+            sizes,
+            actions,
+            masked: setup.policy.masks_actions(),
+            all: vec![true; actions],
+            values,
+        }
     }
 
     /// The row of an observation.
@@ -116,8 +120,8 @@ impl TablePolicy {
     }
 
     /// The actions that may be taken: those of `mask`, or all where there is none.
-    fn valid<'a>(&self, mask: Option<&'a [bool]>) -> Cow<'a, [bool]> {
-        mask.map_or_else(|| vec![true; self.actions].into(), Cow::from)
+    fn valid<'a>(&'a self, mask: Option<&'a [bool]>) -> &'a [bool] {
+        mask.unwrap_or(&self.all)
     }
 
     /// Observations and actions.
@@ -134,11 +138,9 @@ impl Policy for TablePolicy {
         _: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
-        let failed =
-            |error: EnvError| PolicyError { step: situation.step, message: error.to_string() };
-        let mask = self.masked.then(|| valid_actions(situation.env)).transpose().map_err(failed)?;
+        let mask = valid_actions(self.masked, situation)?;
         let row = self.row(self.state(situation.observation));
-        action[0] = masked_argmax(row, &self.valid(mask.as_deref())) as f32;
+        action[0] = masked_argmax(row, self.valid(mask.as_deref())) as f32;
         Ok(())
     }
 
@@ -181,17 +183,19 @@ impl QLearning {
         }
     }
 
-    /// A valid action for `state`: random with probability `epsilon`, else one of the best, drawn among equals.
-    fn explore(&mut self, state: usize, valid: &[bool], epsilon: f64) -> usize {
-        let rng = &mut self.exploration;
+    /// An action for `state` of those that `mask` allows: random with probability `epsilon`, else one of the best, drawn among
+    /// equals.
+    fn explore(&mut self, state: usize, mask: Option<&[bool]>, epsilon: f64) -> usize {
+        let (rng, valid) = (&mut self.exploration, self.policy.valid(mask));
         if uniform(rng) < epsilon {
             return one_of(rng, valid);
         }
         let row = self.policy.row(state);
         let best = row[masked_argmax(row, valid)];
-        let equals: Vec<bool> =
-            row.iter().zip(valid).map(|(&value, &valid)| valid && value == best).collect();
-        one_of(rng, &equals)
+        let is_best = |&action: &usize| valid[action] && row[action] == best;
+        let equals = (0..row.len()).filter(is_best).count();
+        let chosen = below(rng, equals);
+        (0..row.len()).filter(is_best).nth(chosen).unwrap_or(0)
     }
 
     /// Moves one value, and returns its error.
@@ -211,8 +215,7 @@ impl Algorithm for QLearning {
         let (mut errors, mut steps) = (0.0, 0.0);
         loop {
             let state = self.policy.state(world.envs().observation(0));
-            let valid = self.policy.valid(world.envs().action_masks());
-            let action = self.explore(state, &valid, epsilon);
+            let action = self.explore(state, world.envs().action_masks(), epsilon);
             world.step(&[action as f32])?;
             let envs = world.envs();
             let next = envs.final_observation(0).unwrap_or(envs.observation(0));
@@ -220,7 +223,7 @@ impl Algorithm for QLearning {
                 0.0
             } else {
                 let row = self.policy.row(self.policy.state(next));
-                row[masked_argmax(row, &self.policy.valid(envs.next_action_mask(0)))]
+                row[masked_argmax(row, self.policy.valid(envs.next_action_mask(0)))]
             };
             let target = envs.rewards()[0] + self.spec.gamma * following;
             errors += self.learn(state, action, target, learning_rate).abs();
@@ -297,10 +300,10 @@ mod tests {
         assert_eq!(learner.policy.row(1), [0.0, 0.0, 1.0]);
         assert_eq!(learner.learn(1, 2, 2.0, 0.5), 1.0);
         assert_eq!(learner.policy.row(1), [0.0, 0.0, 1.5]);
-        assert!((0..50).all(|_| learner.explore(1, &[true; 3], 0.0) == 2));
+        assert!((0..50).all(|_| learner.explore(1, None, 0.0) == 2));
         let mut drawn = |state: usize, valid: [bool; 3], epsilon: f64| -> Vec<usize> {
             let drawn: std::collections::BTreeSet<_> =
-                (0..50).map(|_| learner.explore(state, &valid, epsilon)).collect();
+                (0..50).map(|_| learner.explore(state, Some(&valid), epsilon)).collect();
             drawn.into_iter().collect()
         };
         assert_eq!(drawn(0, [true; 3], 0.0), [0, 1, 2]);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::Policy;
+use crate::env::{self, PolicyError, Situation};
 use crate::nn::{Head, StateError, Tensors};
 
 /// A policy that was learned: it saves and loads itself and names the engine that computes it.
@@ -25,6 +26,18 @@ pub trait LearnedPolicy: Policy {
     fn readout(&self) -> Option<Readout> {
         None
     }
+}
+
+/// Which actions the environment says are valid, where a policy is `masked`.
+///
+/// # Errors
+/// Fails if the environment does not tell.
+pub fn valid_actions(
+    masked: bool,
+    situation: Situation<'_>,
+) -> Result<Option<Vec<bool>>, PolicyError> {
+    let mask = masked.then(|| env::valid_actions(situation.env)).transpose();
+    mask.map_err(|error| PolicyError { step: situation.step, message: error.to_string() })
 }
 
 /// What a network's outputs for an observation say about the action.

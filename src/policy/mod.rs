@@ -20,7 +20,7 @@ mod squashed;
 pub use external::ExternalPolicySpec;
 pub use hard_coded::{HardCodedSpec, Rule, RuleError};
 pub use layers::{Layer, LayerKind};
-pub use learned::{LearnedPolicy, Readout, begin_with};
+pub use learned::{LearnedPolicy, Readout, begin_with, valid_actions};
 pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};

@@ -1,7 +1,7 @@
 //! A policy that acts by a network.
 
-use super::{LearnedPolicy, Readout};
-use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space, valid_actions};
+use super::{LearnedPolicy, Readout, valid_actions};
+use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::{Engine, Head, Network, Scalar, StateError, Tensors};
 use crate::rng::Rng;
@@ -150,8 +150,7 @@ impl<T: Scalar> NetworkPolicy<T> {
         &self,
         situation: Situation<'_>,
     ) -> Result<Option<Vec<bool>>, PolicyError> {
-        let mask = self.masked.then(|| valid_actions(situation.env)).transpose();
-        mask.map_err(|error| PolicyError { step: situation.step, message: error.to_string() })
+        valid_actions(self.masked, situation)
     }
 
     /// Takes invalid actions out of the network's last outputs, where the policy is masked.

@@ -182,8 +182,8 @@ impl Table {
         let evaluation = roles.evaluation.filter(|_| program == RLLIB);
         let mut repeats = evaluation.map(|column| Repeats::of(names[column]));
         let (mut without, mut gone_back) = (0, 0);
-        // Where a row without a seed is, the first one, and whether others have one.
-        let (mut seedless, mut seeded) = (None, false);
+        // Where the first row without a seed is.
+        let mut seedless = None;
         for (index, row) in self.rows.iter().enumerate() {
             let of = |column: Option<usize>| {
                 let column = column?;
@@ -219,10 +219,8 @@ impl Table {
                 without += usize::from(!repeated);
                 continue;
             }
-            match (labels.seed, of(roles.seed)) {
-                (Some(_), _) => seeded = true,
-                (None, Some((_, place))) => _ = seedless.get_or_insert(place),
-                (None, None) => {}
+            if labels.seed.is_none() && seedless.is_none() {
+                seedless = of(roles.seed).map(|(_, place)| place);
             }
             let length = count(roles.length, "length")?;
             let source = trainings.entry(labels.clone()).or_insert_with(|| Source {
@@ -260,7 +258,9 @@ impl Table {
                 source.evaluate(at, r#return);
             }
         }
-        if let Some(place) = seedless.filter(|_| seeded) {
+        if let Some(place) = seedless
+            && trainings.keys().any(|labels| labels.seed.is_some())
+        {
             anyhow::bail!("{place}: expected a seed, as other rows have one");
         }
         let mut trainings: Vec<Source> = trainings.into_values().collect();
