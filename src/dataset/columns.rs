@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use fs_err as fs;
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
@@ -159,7 +158,11 @@ pub(super) fn write(path: &Path, columns: &[Column]) -> anyhow::Result<()> {
         writer.close()?;
         Ok(())
     };
-    write().with_context(|| path.display().to_string())
+    write().map_err(|error| match error {
+        // What failed to be written, which names the file itself.
+        ParquetError::External(cause) => anyhow::Error::from_boxed(cause),
+        error => anyhow::Error::new(error).context(path.display().to_string()),
+    })
 }
 
 fn put<T: DataType>(
