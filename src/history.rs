@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::experiment::Metric;
 use crate::record::GitInfo;
 use crate::regression::Scores;
-use crate::results::Summary;
+use crate::results::{AgentSummary, Summary};
 use crate::store;
 
 /// The version of the tables; SQLite's `user_version`.
@@ -300,7 +300,7 @@ fn check(connection: &Connection) -> anyhow::Result<()> {
 }
 
 fn insert(transaction: &Transaction<'_>, summary: &Summary) -> anyhow::Result<()> {
-    let trials = summary.agents.iter().flat_map(|agent| &agent.seeds);
+    let trials = summary.agents.iter().flat_map(AgentSummary::seeds);
     let failed = trials.filter(|seed| seed.outcome.as_ref().is_some_and(|o| o.failed())).count();
     transaction.execute(
         "DELETE FROM runs WHERE experiment = ?1 AND run = ?2",
@@ -346,9 +346,11 @@ fn insert(transaction: &Transaction<'_>, summary: &Summary) -> anyhow::Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::record::{Outcome, Progress, RunStatus};
-    use crate::results::{AgentSummary, Curve, PolicyKind, SeedSummary};
+    use crate::results::{Curve, PolicyKind, SeedSummary};
 
     fn summary(run: &str, returns: &[f64]) -> Summary {
         let seeds = returns.iter().zip(0..).map(|(&value, seed)| SeedSummary {
@@ -392,7 +394,7 @@ mod tests {
                 curve_window: 100,
                 goal: None,
                 final_score: Default::default(),
-                seeds: seeds.collect(),
+                seeds: seeds.map(Arc::new).collect(),
             }],
         }
     }

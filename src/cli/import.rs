@@ -11,7 +11,7 @@ use crate::console::{self, printable};
 use crate::exit::Exit;
 use crate::experiment::ScoreSpec;
 use crate::format;
-use crate::import::{self, Found, Imported, Request, Training};
+use crate::import::{self, Found, Request, Training};
 
 /// Make a run of what other programs left, so that reports, comparisons, baselines and checks work on it: the logs of
 /// Stable-Baselines3, CleanRL and RLlib, TensorBoard's event files, exports of Weights & Biases, and tables.
@@ -81,9 +81,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     if args.dry_run {
         return Ok(Exit::Success);
     }
-    let Imported { dir, warnings } =
-        import::write(&found, plan, &args.making.output, args.label.clone())?;
-    args.making.conclude(&dir, baseline.as_ref(), &warnings, 0)
+    let closed = import::write(&found, plan, &args.making.output, args.label.clone())?;
+    args.making.conclude(closed, baseline.as_ref(), 0)
 }
 
 /// An environment's id, and what its returns are normalised by.

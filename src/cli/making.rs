@@ -7,7 +7,7 @@ use crate::console;
 use crate::exit::Exit;
 use crate::regression::{self, Scores};
 use crate::report;
-use crate::store::RunDir;
+use crate::run::Closed;
 
 /// Where the run goes, and what it is checked against.
 #[derive(clap::Args)]
@@ -44,21 +44,21 @@ impl Making {
     /// Fails if a file of the run, or of the verdict, cannot be read or written.
     pub(super) fn conclude(
         &self,
-        dir: &RunDir,
+        made: Closed,
         baseline: Option<&Scores>,
-        warnings: &[String],
         failed: usize,
     ) -> anyhow::Result<Exit> {
-        for warning in warnings {
+        for warning in made.warnings {
             console::message(format_args!("warning: {warning}"));
         }
+        let dir = made.results.dir.clone();
         if let Some(baseline) = baseline {
             baseline.write(&dir.baseline())?;
         }
-        let (report, conclusion) = report::conclude(dir)?;
-        let next = run::next(None, dir, &dir.plan()?, failed == 0);
+        let next = run::next(None, &dir, &made.results.plan, failed == 0);
+        let (report, conclusion) = report::conclude(made.results)?;
         console::styled(&conclusion::text(&conclusion, &next));
-        let (verdict, exit) = self.files.verdict(self.check.as_deref(), dir)?;
+        let (verdict, exit) = self.files.verdict(self.check.as_deref(), &dir)?;
         console::print(format!("{}{verdict}", report.display()))?;
         Ok(if failed > 0 { Exit::Failed } else { exit })
     }

@@ -34,6 +34,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let runs = args.runs.iter().map(|run| RunDir::open(run)).collect::<anyhow::Result<Vec<_>>>()?;
     let first = runs.first().context("no runs were named")?;
     let baseline = args.making.baseline(&first.plan()?.experiment.task())?;
-    let Merged { dir, failed, warnings } = merge(&args.making.output, &runs, args.label.clone())?;
-    args.making.conclude(&dir, baseline.as_ref(), &warnings, failed)
+    let Merged { closed, failed } = merge(&args.making.output, &runs, args.label.clone())?;
+    args.making.conclude(closed, baseline.as_ref(), failed)
 }

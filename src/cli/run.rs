@@ -240,7 +240,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
     });
     let engine: &dyn Runner = cluster.as_ref().map_or(&local, |cluster| cluster);
     let runner = Only { inner: engine, run: &dir, patterns: &args.only };
-    let (tally, page) = report::while_running(&dir, jobs, || run.execute(&runner, &*display));
+    let mut reader = results::RunReader::new(dir.clone());
+    let (tally, page) =
+        report::while_running(&mut reader, jobs, || run.execute(&runner, &*display));
     display.close();
     if let Err(error) = page {
         console::message(format_args!("warning: the page was not kept up to date: {error:#}"));
@@ -249,10 +251,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         let command = going_on(&args, dir.path());
         console::message(format_args!("the run stopped; go on with: {command}"));
     })?;
-    for warning in run.close(tally)? {
+    let closed = run.close(tally, reader)?;
+    for warning in closed.warnings {
         console::message(format_args!("warning: {warning}"));
     }
-    let (report, conclusion) = report::conclude(&dir)?;
+    let (report, conclusion) = report::conclude(closed.results)?;
     match tally.ending {
         Ending::Finished => {}
         Ending::Stopped => {

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -37,7 +39,9 @@ pub struct Plan {
     /// What a search tries, as far as it is decided; more may follow from how these turn out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
-    /// The trials, environment by environment, agent by agent, sample by sample, seed by seed.
+    /// The trials, environment by environment, agent by agent, sample by sample, seed by seed. Neighbours with equal
+    /// settings share them: there may be thousands.
+    #[serde(deserialize_with = "sharing")]
     pub trials: Vec<Arc<TrialPlan>>,
 }
 
@@ -61,13 +65,13 @@ pub struct TrialPlan {
     /// Whether this trial's takes are filmed.
     pub filmed: bool,
     /// The agent's settings.
-    pub settings: AgentSpec,
+    pub settings: Arc<AgentSpec>,
     /// The environment.
-    pub environment: EnvironmentSpec,
+    pub environment: Arc<EnvironmentSpec>,
     /// How the policy is evaluated.
     pub evaluation: EvaluationSpec,
     /// What is filmed.
-    pub recording: RecordingSpec,
+    pub recording: Arc<RecordingSpec>,
     /// The folder that commands run in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<PathBuf>,
@@ -214,6 +218,40 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+/// Reads trials one by one; each takes over those parts of the one before it that are equal to its own.
+fn sharing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<TrialPlan>>, D::Error> {
+    struct Trials;
+
+    impl<'de> Visitor<'de> for Trials {
+        type Value = Vec<Arc<TrialPlan>>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list of trials")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut trials: A) -> Result<Self::Value, A::Error> {
+            let mut read: Self::Value = Vec::new();
+            while let Some(mut trial) = trials.next_element::<TrialPlan>()? {
+                if let Some(before) = read.last() {
+                    share(&mut trial.settings, &before.settings);
+                    share(&mut trial.environment, &before.environment);
+                    share(&mut trial.recording, &before.recording);
+                }
+                read.push(Arc::new(trial));
+            }
+            Ok(read)
+        }
+    }
+
+    fn share<T: PartialEq>(own: &mut Arc<T>, before: &Arc<T>) {
+        if own == before {
+            *own = before.clone();
+        }
+    }
+
+    deserializer.deserialize_seq(Trials)
+}
+
 /// One trial of an agent of `part` for each seed.
 fn new_trials(
     part: &Part,
@@ -240,6 +278,8 @@ fn new_trials(
     if let Some(sample) = sample {
         name.push_str(&format!("--{sample:03}"));
     }
+    let (settings, environment) = (Arc::new(settings), Arc::new(environment));
+    let recording = Arc::new(recording);
     let trial = |(index, &seed): (usize, &u64)| TrialPlan {
         format_version: FORMAT_VERSION,
         id: format!("{name}--s{seed}"),
@@ -398,7 +438,7 @@ impl<'p> Views<'p> {
     /// # Errors
     /// Fails if the environment cannot be built; never for a checked experiment.
     pub fn of(&mut self, trial: &'p TrialPlan) -> anyhow::Result<&dyn Env> {
-        let seen = (&trial.environment, trial.settings.policy.observation());
+        let seen = (&*trial.environment, trial.settings.policy.observation());
         let known = self.built.iter().position(|(other, _)| *other == seen);
         let index = known.unwrap_or(self.built.len());
         if known.is_none() {
@@ -411,7 +451,28 @@ impl<'p> Views<'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::slug;
+    use super::*;
+
+    #[test]
+    fn equal_settings_are_in_memory_once() {
+        let experiment = json!({
+            "name": "shared",
+            "environment": { "id": "CartPole-v1" },
+            "seeds": 2,
+            "agents": {
+                "random": { "policy": { "type": "random" } },
+                "lean": { "policy": { "type": "hard-coded", "name": "lean" } },
+            },
+        });
+        let experiment = serde_json::from_value(experiment).expect("an experiment");
+        let text = serde_json::to_string(&Plan::new(experiment).expect("a plan")).expect("JSON");
+        let Plan { trials, .. } = serde_json::from_str(&text).expect("the plan");
+        let agents: Vec<&str> = trials.iter().map(|trial| &*trial.agent).collect();
+        assert_eq!(agents, ["random", "random", "lean", "lean"]);
+        let shared = |a: usize, b: usize| Arc::ptr_eq(&trials[a].settings, &trials[b].settings);
+        assert_eq!([shared(0, 1), shared(1, 2), shared(2, 3)], [true, false, true]);
+        assert!(trials[1..].iter().all(|t| Arc::ptr_eq(&t.environment, &trials[0].environment)));
+    }
 
     #[test]
     fn directory_names_are_safe_and_distinct() {

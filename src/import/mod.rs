@@ -22,7 +22,7 @@ mod training;
 mod write;
 
 pub use training::Training;
-pub use write::{Imported, write};
+pub use write::write;
 
 use layout::Layout;
 use naming::Said;

@@ -22,16 +22,8 @@ use crate::record::{
     Evaluation, Event, FORMAT_VERSION, Progress, Record, RunInfo, RunStatus, TakeRecord,
     TrialResult, plain_name,
 };
-use crate::run::close_whole;
+use crate::run::{Closed, close_whole};
 use crate::store::{RunDir, TrialDir};
-
-/// A run that was made of other programs' files.
-pub struct Imported {
-    /// Its directory.
-    pub dir: RunDir,
-    /// What could not be done beside the run itself.
-    pub warnings: Vec<String>,
-}
 
 /// Writes a run below `output` and records it in the history: whole, or not at all.
 ///
@@ -42,24 +34,23 @@ pub fn write(
     plan: Plan,
     output: &Path,
     label: Option<String>,
-) -> anyhow::Result<Imported> {
+) -> anyhow::Result<Closed> {
     let dir = RunDir::create(output, &plan.experiment.name)?;
-    let mut warnings = Vec::new();
-    let fill = || -> anyhow::Result<()> {
+    let fill = || -> anyhow::Result<Closed> {
+        let mut warnings = Vec::new();
         for (trial, training) in plan.trials.iter().zip(&found.trainings) {
             write_trial(&dir.trial(&trial.id), trial, training, &mut warnings)
                 .with_context(|| format!("failed to write {}", trial.id))?;
         }
         dir.write_plan(&plan)?;
         dir.write_info(&info(&dir, label))?;
-        warnings.extend(close_whole(&dir)?);
-        Ok(())
+        let mut closed = close_whole(&dir)?;
+        closed.warnings.splice(..0, warnings);
+        Ok(closed)
     };
-    if let Err(error) = fill() {
+    fill().inspect_err(|_| {
         let _ = fs::remove_dir_all(dir.path());
-        return Err(error);
-    }
-    Ok(Imported { dir, warnings })
+    })
 }
 
 impl Found {

@@ -38,6 +38,9 @@ impl Effort {
 /// Rounding of sums of scores that are about 1 in size; two drops so near to each other are a tie.
 const ROUNDING: f64 = 1e-9;
 
+/// The scores of a baseline and of a run. More is better; they are about 1 in size.
+pub(super) type Experiment<'a> = (&'a [f64], &'a [f64]);
+
 /// The ways to split n + m scores into a baseline's and a run's, the observed one left out.
 pub(super) struct Splits {
     run_size: usize,
@@ -68,42 +71,45 @@ impl Splits {
         self.members.len() / self.run_size + 1
     }
 
-    /// The drop of each split, see the module's documentation.
-    fn drops(&self, baseline: &[f64], run: &[f64], drops: &mut Vec<f64>) {
-        let observed: f64 = run.iter().sum();
-        drops.clear();
-        drops.extend(self.members.chunks_exact(self.run_size).map(|members| {
-            let mut sum = 0.0;
+    /// The drop of each split, see the module's documentation, for `N` experiments side by side.
+    fn drops<const N: usize>(&self, experiments: [Experiment<'_>; N]) -> [Vec<f64>; N] {
+        let baseline_size = experiments[0].0.len();
+        // One after the other every seed's scores in all experiments, so that a seed is looked up once.
+        let scores: Vec<[f64; N]> = (0..baseline_size)
+            .map(|seed| experiments.map(|(baseline, _)| baseline[seed]))
+            .chain((0..self.run_size).map(|seed| experiments.map(|(_, run)| run[seed])))
+            .collect();
+        let observed = experiments.map(|(_, run)| run.iter().sum::<f64>());
+        let mut drops = std::array::from_fn(|_| Vec::with_capacity(self.count() - 1));
+        for members in self.members.chunks_exact(self.run_size) {
+            let mut sums = [0.0; N];
             let mut exchanged = 0_u32;
             for &member in members {
                 let member = usize::from(member);
-                match baseline.get(member) {
-                    Some(score) => {
-                        sum += score;
-                        exchanged += 1;
-                    }
-                    None => sum += run[member - baseline.len()],
+                for (sum, score) in sums.iter_mut().zip(&scores[member]) {
+                    *sum += score;
                 }
+                exchanged += u32::from(member < baseline_size);
             }
-            (sum - observed) / f64::from(exchanged)
-        }));
+            for (experiment, drops) in drops.iter_mut().enumerate() {
+                drops.push((sums[experiment] - observed[experiment]) / f64::from(exchanged));
+            }
+        }
+        drops
     }
 
-    /// The largest drop that is exceeded at error rate `alpha`, as [`Permutation::bounds`] gives it but in less time;
-    /// `drops` is room to work in.
-    pub(super) fn least_drop(
+    /// The largest drop of each experiment that is exceeded at error rate `alpha`, as [`Permutation::bounds`] gives it but
+    /// in less time.
+    pub(super) fn least_drops<const N: usize>(
         &self,
-        baseline: &[f64],
-        run: &[f64],
+        experiments: [Experiment<'_>; N],
         alpha: f64,
-        drops: &mut Vec<f64>,
-    ) -> f64 {
+    ) -> [f64; N] {
         match allowed(alpha, self.count()) {
-            Some(rank) if rank + 1 < self.count() => {
-                self.drops(baseline, run, drops);
-                *drops.select_nth_unstable_by(rank, f64::total_cmp).1
-            }
-            _ => f64::NEG_INFINITY,
+            Some(rank) if rank + 1 < self.count() => self
+                .drops(experiments)
+                .map(|mut drops| *drops.select_nth_unstable_by(rank, f64::total_cmp).1),
+            _ => [f64::NEG_INFINITY; N],
         }
     }
 }
@@ -158,12 +164,15 @@ pub(super) struct Permutation {
 }
 
 impl Permutation {
-    /// Tests a run against a baseline. More is better; scores are about 1 in size.
-    pub(super) fn new(splits: &Splits, baseline: &[f64], run: &[f64]) -> Self {
-        let mut drops = Vec::new();
-        splits.drops(baseline, run, &mut drops);
-        drops.sort_unstable_by(f64::total_cmp);
-        Self { drops }
+    /// Tests runs against their baselines.
+    pub(super) fn of_each<const N: usize>(
+        splits: &Splits,
+        experiments: [Experiment<'_>; N],
+    ) -> [Self; N] {
+        splits.drops(experiments).map(|mut drops| {
+            drops.sort_unstable_by(f64::total_cmp);
+            Self { drops }
+        })
     }
 
     /// How probable a split at least as bad as the observed one is, if the true drop is `margin`: small
@@ -207,7 +216,8 @@ mod tests {
 
     fn test(baseline: &[f64], run: &[f64]) -> Permutation {
         let splits = Splits::new(baseline.len(), run.len(), Effort::FULL).expect("seeds");
-        Permutation::new(&splits, baseline, run)
+        let [test] = Permutation::of_each(&splits, [(baseline, run)]);
+        test
     }
 
     const BASELINE: [f64; 5] = [0.91, 1.02, 0.97, 1.10, 0.99];
@@ -271,6 +281,19 @@ mod tests {
         }
 
         #[test]
+        fn side_by_side_or_alone_is_the_same(
+            scores in prop::collection::vec(-1.0f64..1.0, 33),
+            alpha in 0.02f64..0.3,
+        ) {
+            let pairs: Vec<(&[f64], &[f64])> = scores.chunks(11).map(|c| c.split_at(6)).collect();
+            let splits = Splits::new(6, 5, Effort::FULL).expect("seeds");
+            let together = splits.least_drops([pairs[0], pairs[1], pairs[2]], alpha);
+            for (pair, together) in pairs.into_iter().zip(together) {
+                prop_assert_eq!(splits.least_drops([pair], alpha), [together]);
+            }
+        }
+
+        #[test]
         fn bounds_and_p_values_agree(
             baseline in prop::collection::vec(-1.0f64..1.0, 4..7),
             run in prop::collection::vec(-1.0f64..1.0, 4..7),
@@ -280,7 +303,7 @@ mod tests {
             let (low, high) = test.bounds(alpha);
             prop_assert!(test.worse(low - 1e-6) <= alpha && test.worse(low + 1e-6) > alpha);
             let splits = Splits::new(baseline.len(), run.len(), Effort::FULL).expect("seeds");
-            prop_assert_eq!(splits.least_drop(&baseline, &run, alpha, &mut Vec::new()), low);
+            prop_assert_eq!(splits.least_drops([(&baseline, &run)], alpha), [low]);
             prop_assert!(test.better(-high - 1e-6) <= alpha && test.better(-high + 1e-6) > alpha);
         }
     }

@@ -68,9 +68,11 @@ fn provable_margin(
     effort: Effort,
 ) -> f64 {
     let Some(splits) = Splits::new(sizes.0, sizes.1, effort) else { return f64::INFINITY };
-    simulate(sizes, residuals, rule.power, effort.simulations, |baseline, run| {
-        let (least, most) = Test::new(&splits, baseline, run).bounds(rule.error_rate);
-        least.abs().max(most.abs())
+    simulate(sizes, residuals, rule.power, effort.simulations, |experiments| {
+        Test::of_each(&splits, experiments).map(|test| {
+            let (least, most) = test.bounds(rule.error_rate);
+            least.abs().max(most.abs())
+        })
     })
 }
 

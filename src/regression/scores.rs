@@ -357,7 +357,7 @@ fn agent_scores(
         matches!(seed.outcome, Some(Outcome::Completed { .. })) && !seed.final_returns.is_empty()
     };
     let curves = curves(agent, source);
-    let seeds = agent.seeds.iter().zip(curves.iter().map(columns));
+    let seeds = agent.seeds().zip(curves.iter().map(columns));
     let (finished, unfinished): (Vec<_>, Vec<_>) = seeds.partition(completed);
     let seeds = finished.iter().map(|(seed, points)| SeedScores {
         seed: seed.seed,

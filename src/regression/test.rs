@@ -10,8 +10,9 @@
 //! Welch's test would miss two of three drops that make the seeds scatter, as drops in learning do (`docs/check.md`).
 
 use rand::RngExt as _;
+use rayon::prelude::*;
 
-use super::permutation::{Permutation, Splits};
+use super::permutation::{Experiment, Permutation, Splits};
 use super::welch::Welch;
 use crate::rng::{Rng, SeedSequence};
 
@@ -25,8 +26,18 @@ pub(super) struct Test {
 impl Test {
     /// Tests a run against a baseline. More is better; scores are about 1 in size.
     pub(super) fn new(splits: &Splits, baseline: &[f64], run: &[f64]) -> Self {
-        let permutation = Permutation::new(splits, baseline, run);
-        Self { permutation, welch: second_test(baseline, run) }
+        let [test] = Self::of_each(splits, [(baseline, run)]);
+        test
+    }
+
+    /// [`Test::new`] of experiments of the same sizes.
+    pub(super) fn of_each<const N: usize>(
+        splits: &Splits,
+        experiments: [Experiment<'_>; N],
+    ) -> [Self; N] {
+        let mut welch = experiments.into_iter().map(second_test);
+        Permutation::of_each(splits, experiments)
+            .map(|permutation| Self { permutation, welch: welch.next().flatten() })
     }
 
     /// How probable scores at least as bad as these are, if the true drop is `margin`: small values say that the run
@@ -52,7 +63,7 @@ impl Test {
 }
 
 /// Welch's test where the permutation test needs its agreement.
-fn second_test(baseline: &[f64], run: &[f64]) -> Option<Welch> {
+fn second_test((baseline, run): Experiment<'_>) -> Option<Welch> {
     (baseline.len() != run.len()).then(|| Welch::new(baseline, run))
 }
 
@@ -71,13 +82,18 @@ pub(super) fn smallest_visible_drop(
     power: f64,
     simulations: usize,
 ) -> f64 {
-    let mut drops = Vec::new();
-    simulate((baseline_size, run_size), residuals, power, simulations, |baseline, run| {
-        let welch = second_test(baseline, run);
-        let welch = welch.map_or(f64::INFINITY, |welch| welch.bounds(alpha).0);
-        margin - splits.least_drop(baseline, run, alpha, &mut drops).min(welch)
+    simulate((baseline_size, run_size), residuals, power, simulations, |experiments| {
+        let least = splits.least_drops(experiments, alpha);
+        std::array::from_fn(|index| {
+            let welch = second_test(experiments[index]);
+            let welch = welch.map_or(f64::INFINITY, |welch| welch.bounds(alpha).0);
+            margin - least[index].min(welch)
+        })
     })
 }
+
+/// So many simulated experiments are tested side by side: as many as fit a register.
+const SIDE_BY_SIDE: usize = 8;
 
 /// What `needed` is at most in a share `power` of simulated experiments in which nothing has changed: a baseline and a run
 /// of these sizes, drawn from `residuals`. Infinite where there are none to draw from.
@@ -86,7 +102,7 @@ pub(super) fn simulate(
     residuals: &[f64],
     power: f64,
     simulations: usize,
-    mut needed: impl FnMut(&[f64], &[f64]) -> f64,
+    needed: impl Fn([Experiment<'_>; SIDE_BY_SIDE]) -> [f64; SIDE_BY_SIDE] + Sync,
 ) -> f64 {
     if residuals.is_empty() {
         return f64::INFINITY;
@@ -95,10 +111,17 @@ pub(super) fn simulate(
     let mut draw = |count: usize| -> Vec<f64> {
         (0..count).map(|_| residuals[rng.random_range(0..residuals.len())]).collect()
     };
-    let mut values: Vec<f64> = (0..simulations)
-        .map(|_| {
-            let (baseline, run) = (draw(baseline_size), draw(run_size));
-            needed(&baseline, &run)
+    let experiments: Vec<(Vec<f64>, Vec<f64>)> =
+        (0..simulations).map(|_| (draw(baseline_size), draw(run_size))).collect();
+    let mut values: Vec<f64> = experiments
+        .par_chunks(SIDE_BY_SIDE)
+        .flat_map_iter(|some| {
+            // The last few are filled up with the last one.
+            let needed = needed(std::array::from_fn(|index| {
+                let (baseline, run) = &some[index.min(some.len() - 1)];
+                (&baseline[..], &run[..])
+            }));
+            needed.into_iter().take(some.len())
         })
         .collect();
     values.sort_unstable_by(f64::total_cmp);

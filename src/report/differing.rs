@@ -44,7 +44,7 @@ pub(super) fn experiment(run: &RunData) -> Value {
 
 /// The settings of an agent: those of its best sample, where it was searched for.
 pub(super) fn agent(run: &RunData, name: &str) -> Value {
-    let sample = run.trials_of(name).next().map(|trial| &trial.plan.settings);
+    let sample = run.trials_of(name).next().map(|trial| &*trial.plan.settings);
     let settings = sample.or_else(|| run.plan.experiment.agents.get(name));
     json!(settings.filter(|settings| settings.imported.is_none()))
 }

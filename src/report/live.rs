@@ -10,7 +10,7 @@ use super::model::Report;
 use super::page;
 use super::past::Past;
 use crate::results::{RunReader, Trial};
-use crate::store::{self, RunDir};
+use crate::store;
 
 /// How often it is looked whether there is anything new.
 const TICK: Duration = Duration::from_secs(1);
@@ -21,16 +21,16 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// The processor's time for pages is at most one part in so many of what each trial's process has.
 const SPARING: u32 = 80;
 
-/// Does `work`, the run in `dir` with `jobs` trials at a time, and keeps its page up to date meanwhile. Gives what
-/// became of the work, and of the page: one that can no longer be written costs no run.
+/// Does `work`, the run that `reader` reads with `jobs` trials at a time, and keeps its page up to date meanwhile. Gives
+/// what became of the work, and of the page: one that can no longer be written costs no run.
 pub fn while_running<T>(
-    dir: &RunDir,
+    reader: &mut RunReader,
     jobs: usize,
     work: impl FnOnce() -> T,
 ) -> (T, anyhow::Result<()>) {
     std::thread::scope(|scope| {
         let (at_work, over) = mpsc::channel::<()>();
-        let writer = scope.spawn(move || keep_writing(dir, jobs, &over));
+        let writer = scope.spawn(move || keep_writing(reader, jobs, &over));
         let done = work();
         drop(at_work);
         let page = writer.join().unwrap_or_else(|_| Err(anyhow::anyhow!("its thread panicked")));
@@ -39,15 +39,19 @@ pub fn while_running<T>(
 }
 
 /// Writes the page until nobody is at the other end of `over`.
-fn keep_writing(dir: &RunDir, jobs: usize, over: &mpsc::Receiver<()>) -> anyhow::Result<()> {
+fn keep_writing(
+    reader: &mut RunReader,
+    jobs: usize,
+    over: &mpsc::Receiver<()>,
+) -> anyhow::Result<()> {
     // All of it on this thread: its processor time is what a page costs, and the trials have the other cores.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()?;
-    let mut page = LivePage { reader: RunReader::new(dir.clone()), past: None, shown: Vec::new() };
+    let mut page = LivePage { reader, past: None, shown: Vec::new() };
     let (mut written, mut pause) = (None::<Instant>, Duration::ZERO);
     // A disk may be full for a moment: what fails is tried again, and told if it was the last.
     let mut last = Ok(());
     loop {
-        last = dir.show_life().and(last);
+        last = page.reader.dir().show_life().and(last);
         let due = |after: Duration| written.is_none_or(|at| at.elapsed() >= after);
         if due(pause) {
             let before = processor_time();
@@ -73,15 +77,15 @@ fn processor_time() -> Duration {
 }
 
 /// A page, and what it is made from.
-struct LivePage {
-    reader: RunReader,
+struct LivePage<'a> {
+    reader: &'a mut RunReader,
     /// Earlier runs and the baseline do not change.
     past: Option<Arc<[Past]>>,
     /// The trials that the page on the disk shows.
     shown: Vec<Arc<Trial>>,
 }
 
-impl LivePage {
+impl LivePage<'_> {
     /// Reads on and, where there is anything new or `anyway`, writes the page; says whether it did.
     ///
     /// # Errors

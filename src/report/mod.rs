@@ -59,19 +59,6 @@ pub struct Options {
 /// Fails if nothing of a run can be read, or a file cannot be written. Parts of a run that are missing or
 /// damaged are no error: the page says so.
 pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
-    Ok(write(runs, options)?.0)
-}
-
-/// [`render`] of one run that has ended, with what it came to.
-///
-/// # Errors
-/// As [`render`].
-pub fn conclude(run: &RunDir) -> anyhow::Result<(PathBuf, Conclusion)> {
-    let (path, report) = write(std::slice::from_ref(run), &Options::default())?;
-    Ok((path, Conclusion::of(&report)))
-}
-
-fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, Report)> {
     let last = runs.last().context("expected at least one run")?;
     let output = match &options.output {
         Some(path) => path.clone(),
@@ -84,9 +71,25 @@ fn write(runs: &[RunDir], options: &Options) -> anyhow::Result<(PathBuf, Report)
     };
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
-    let report = read(runs, folder, options)?;
-    store::write_atomically(&output, page::render(&report)?.as_bytes())?;
-    Ok((output, report))
+    write(&read(runs, folder, options)?, &output)?;
+    Ok(output)
+}
+
+/// Writes the report of one run that has ended, as [`render`] does, and says what the run came to.
+///
+/// # Errors
+/// Fails if the file cannot be written.
+pub fn conclude(run: RunData) -> anyhow::Result<(PathBuf, Conclusion)> {
+    let output = run.dir.report();
+    let folder = fs::canonicalize(run.dir.path())?;
+    let past = [Past::read(&run)].into();
+    let report = Report::new(vec![run], past, folder, false)?;
+    write(&report, &output)?;
+    Ok((output, Conclusion::of(&report)))
+}
+
+fn write(report: &Report, output: &Path) -> anyhow::Result<()> {
+    store::write_atomically(output, page::render(report)?.as_bytes())
 }
 
 /// The page of one run, or one that compares several, to lie in `folder`, an absolute path: links on it are relative to

@@ -214,10 +214,10 @@ impl SavedAgent {
     fn of_trial(plan: TrialPlan, learned: Option<Learned>) -> Self {
         Self {
             name: plan.agent,
-            environment: plan.environment,
+            environment: Arc::unwrap_or_clone(plan.environment),
             trial_seed: plan.seed,
             evaluation: plan.evaluation,
-            settings: plan.settings,
+            settings: Arc::unwrap_or_clone(plan.settings),
             learned,
         }
     }

@@ -11,7 +11,7 @@ const FEW_EPISODES: usize = 5;
 /// Why the figures of a run are weak evidence, a sentence each; nothing where they are not.
 pub fn weak_evidence(summary: &Summary, info: Option<&RunInfo>) -> Vec<String> {
     let mut weak = Vec::new();
-    let seeds = || summary.agents.iter().flat_map(|agent| &agent.seeds);
+    let seeds = || summary.agents.iter().flat_map(AgentSummary::seeds);
     if info.is_some_and(is_quick) {
         weak.push("a quick run (`--quick`): short trainings of one seed, few episodes".into());
     } else {
@@ -54,7 +54,7 @@ fn shorter(agent: &AgentSummary) -> Option<String> {
     if agent.policy != PolicyKind::Imported {
         return None;
     }
-    let steps: Vec<u64> = agent.seeds.iter().map(|seed| seed.progress.steps).collect();
+    let steps: Vec<u64> = agent.seeds().map(|seed| seed.progress.steps).collect();
     let least = cut_short(&steps)?;
     let short = steps.iter().filter(|steps| **steps < least).count();
     Some(format!(
@@ -68,7 +68,7 @@ fn shorter(agent: &AgentSummary) -> Option<String> {
 /// That trainings were shorter than their schedules, where some were: the user ended them, or a schedule was lengthened
 /// and they have not gone on.
 pub fn ended_early(summary: &Summary) -> Option<String> {
-    let seeds = || summary.agents.iter().flat_map(|agent| &agent.seeds);
+    let seeds = || summary.agents.iter().flat_map(AgentSummary::seeds);
     let by_user = |seed: &&SeedSummary| {
         seed.outcome.as_ref().and_then(Outcome::stop_reason) == Some(StopReason::User)
     };

@@ -83,7 +83,17 @@ impl RunData {
     /// # Errors
     /// Fails if a file cannot be written.
     pub fn write(&self) -> anyhow::Result<()> {
-        store::ensure_finite(&self.summary).context("summary.json was not written")?;
+        // Piece by piece: there may be thousands of seeds.
+        let finite = || -> anyhow::Result<()> {
+            let mut others = self.summary.clone();
+            for agent in &mut others.agents {
+                for seed in std::mem::take(&mut agent.seeds) {
+                    store::ensure_finite(&seed).with_context(|| seed.trial.clone())?;
+                }
+            }
+            store::ensure_finite(&others)
+        };
+        finite().context("summary.json was not written")?;
         // Compact: most of it is columns of numbers.
         let text = serde_json::to_string(&self.summary)?;
         store::write_atomically(&self.dir.summary(), text.as_bytes())?;
@@ -259,7 +269,7 @@ fn summarise(
 ) -> anyhow::Result<Summary> {
     let search = search_summary(plan, trials);
     // One pass: a run may have thousands of trials.
-    let mut seeds: HashMap<Cow<'_, str>, Vec<SeedSummary>> = HashMap::new();
+    let mut seeds: HashMap<Cow<'_, str>, Vec<Arc<SeedSummary>>> = HashMap::new();
     let shown = |trial: &&Arc<Trial>| {
         let sample = search.as_ref().and_then(|search| search.shown(&trial.plan.agent));
         trial.plan.sample == sample
@@ -304,7 +314,7 @@ fn agent_summary(
     name: String,
     agent: &AgentSpec,
     reward_threshold: Option<f64>,
-    seeds: Vec<SeedSummary>,
+    seeds: Vec<Arc<SeedSummary>>,
 ) -> AgentSummary {
     AgentSummary {
         name,
@@ -386,13 +396,14 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
     let mut seeds: Vec<u64> = trials.iter().map(|trial| trial.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
-    let of_suite = trials
-        .iter()
-        .filter_map(|trial| Some((trial.environment_name.clone()?, trial.environment.clone())));
+    let of_suite = trials.iter().filter_map(|trial| {
+        Some((trial.environment_name.clone()?, EnvironmentSpec::clone(&trial.environment)))
+    });
     let environments: IndexMap<String, EnvironmentSpec> = of_suite.collect();
     let mut agents: IndexMap<String, AgentSpec> = IndexMap::new();
     for trial in &trials {
-        let agent = agents.entry(trial.agent.clone()).or_insert_with(|| trial.settings.clone());
+        let agent =
+            agents.entry(trial.agent.clone()).or_insert_with(|| AgentSpec::clone(&trial.settings));
         if let Some(environment) = &trial.environment_name {
             let patch = serde_json::to_value(&trial.settings).ok()?;
             agent.environments.insert(environment.clone(), patch);
@@ -403,7 +414,7 @@ fn plan_from_trials(dir: &RunDir) -> Option<Plan> {
         name,
         description: String::new(),
         environment: match environments.is_empty() {
-            true => first.environment.clone(),
+            true => EnvironmentSpec::clone(&first.environment),
             false => EnvironmentSpec::default(),
         },
         environments,

@@ -180,7 +180,7 @@ impl SuiteEnvironment {
         let agents = experiment.agents.keys().filter_map(|agent| find(agent));
         let random: Vec<f64> = agents
             .filter(|agent| agent.policy == PolicyKind::Random)
-            .flat_map(|agent| agent.seeds.iter().filter_map(score))
+            .flat_map(|agent| agent.seeds().filter_map(score))
             .collect();
         let played = || stats::mean(&random).map(|mean| (mean, "the random agent"));
         let solved = || {
@@ -228,7 +228,7 @@ impl SuiteEnvironment {
 impl SuiteAgent {
     fn new(name: &str, found: &[Option<&AgentSummary>], ranges: Option<&[ScoreRange]>) -> Self {
         let returns: Vec<Vec<f64>> = (found.iter())
-            .map(|agent| agent.iter().flat_map(|one| one.seeds.iter().filter_map(score)).collect())
+            .map(|agent| agent.iter().flat_map(|one| one.seeds().filter_map(score)).collect())
             .collect();
         let whole = has_every_seed(found);
         let normalised = |ranges: &[ScoreRange]| {
@@ -268,7 +268,7 @@ impl SuiteAgent {
         let gaps = environments.iter().zip(found).filter_map(|(environment, agent)| {
             let name = &environment.name;
             let Some(agent) = agent else { return Some(format!("does not play in {name}")) };
-            let without = agent.seeds.iter().filter(|seed| score(seed).is_none()).count();
+            let without = agent.seeds().filter(|seed| score(seed).is_none()).count();
             let all = format::plural(agent.seeds.len(), "seed");
             (without > 0).then(|| format!("has no score for {without} of {all} in {name}"))
         });
@@ -286,7 +286,7 @@ fn score(seed: &SeedSummary) -> Option<f64> {
 fn has_every_seed(found: &[Option<&AgentSummary>]) -> bool {
     let seeds = |agent: &Option<&AgentSummary>| -> Option<Vec<u64>> {
         let scored = |seed: &SeedSummary| score(seed).map(|_| seed.seed);
-        agent.as_ref()?.seeds.iter().map(scored).collect()
+        agent.as_ref()?.seeds().map(scored).collect()
     };
     let all: Option<Vec<Vec<u64>>> = found.iter().map(seeds).collect();
     all.is_some_and(|all| !all[0].is_empty() && all.iter().all(|seeds| *seeds == all[0]))

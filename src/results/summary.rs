@@ -3,6 +3,8 @@
 //! It is written once, when a run's trials have ended; report, regression gate, history and exports need nothing
 //! else of the run. Every field is documented for other programs in `docs/output-format.md`.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,7 +56,7 @@ pub struct Summary {
 
 impl Stored for Summary {
     fn file_names(&self) -> Vec<(&'static str, &str)> {
-        let seeds = self.agents.iter().flat_map(|agent| &agent.seeds);
+        let seeds = self.agents.iter().flat_map(AgentSummary::seeds);
         let trials = seeds.map(|seed| ("agents[].seeds[].trial", seed.trial.as_str()));
         let own = [("experiment", self.experiment.as_str()), ("run", &self.run)];
         own.into_iter().chain(trials).collect()
@@ -163,21 +165,26 @@ pub struct AgentSummary {
     #[serde(default, skip_serializing_if = "FinalScore::is_evaluation")]
     pub final_score: FinalScore,
     /// Its trials, in the order of the experiment's seeds, unfinished ones included.
-    pub seeds: Vec<SeedSummary>,
+    pub seeds: Vec<Arc<SeedSummary>>,
 }
 
 impl AgentSummary {
+    /// Its trials.
+    pub fn seeds(&self) -> impl Iterator<Item = &SeedSummary> {
+        self.seeds.iter().map(Arc::as_ref)
+    }
+
     /// The evaluations of every seed as a learning curve, from before to after training; nothing where training was
     /// not evaluated at two points at least, its end among them. A seed with a single evaluation has an empty curve.
     pub fn evaluation_curves(&self) -> Option<Vec<Curve>> {
-        let curves: Vec<_> = self.seeds.iter().map(SeedSummary::evaluation_curve).collect();
-        self.seeds.iter().any(SeedSummary::is_evaluated).then_some(curves)
+        let curves: Vec<_> = self.seeds().map(SeedSummary::evaluation_curve).collect();
+        self.seeds().any(SeedSummary::is_evaluated).then_some(curves)
     }
 
     /// That no training was as long as the window of its mean return, where none was: neither the goal nor the reward
     /// threshold is reached before, whatever the mean over fewer episodes is.
     pub fn short_of_window(&self) -> Option<String> {
-        let played = self.seeds.iter().filter_map(|seed| seed.curve.episodes.last());
+        let played = self.seeds().filter_map(|seed| seed.curve.episodes.last());
         let most = *played.max()?;
         (most < self.curve_window as u64).then(|| {
             format!(
@@ -191,7 +198,7 @@ impl AgentSummary {
     /// Whether the evaluations of every seed that ran to its end are a learning curve.
     pub fn is_evaluated_throughout(&self) -> bool {
         let ended = |seed: &&SeedSummary| matches!(seed.outcome, Some(Outcome::Completed { .. }));
-        let mut ended = self.seeds.iter().filter(ended).peekable();
+        let mut ended = self.seeds().filter(ended).peekable();
         ended.peek().is_some() && ended.all(SeedSummary::is_evaluated)
     }
 }
@@ -423,7 +430,7 @@ mod tests {
     #[test]
     fn evaluations_are_a_curve_where_training_was_evaluated_on_its_way() {
         let curves = |seeds: &[&[u64]]| {
-            let seeds = seeds.iter().map(|evaluated| seed(evaluated)).collect();
+            let seeds = seeds.iter().map(|evaluated| Arc::new(seed(evaluated))).collect();
             let agent = AgentSummary {
                 name: String::new(),
                 policy: PolicyKind::Neural,

@@ -21,12 +21,15 @@ const STDERR_TAIL: u64 = 4000;
 /// The most single training returns of a trial that are kept: those of a short training all.
 const RETURN_POINTS: usize = 1000;
 
-/// In a run of so many trials curves have all the points that they may have; in a larger one fewer, down to a quarter.
-const MANY_TRIALS: usize = 2_500;
+/// So many points the curves of one kind have together, over all trials: they are in memory at once.
+const ALL_POINTS: usize = 500_000;
 
-/// How many of `most` points a curve of a trial may have in this plan: those of all trials are in memory at once.
+/// However many trials there are, a curve may have so many points.
+const FEWEST_POINTS: usize = 50;
+
+/// How many of `most` points a curve of a trial may have in this plan.
 fn share(most: usize, plan: &Plan) -> usize {
-    (most * MANY_TRIALS / plan.trials.len().max(1)).clamp(most / 4, most)
+    (ALL_POINTS / plan.trials.len().max(1)).clamp(FEWEST_POINTS, most)
 }
 
 /// A trial, as far as it could be read.
@@ -58,7 +61,7 @@ pub struct Trial {
     pub touched: Option<SystemTime>,
     /// Its value under the search's metric.
     pub(super) score: Option<f64>,
-    pub(super) summary: SeedSummary,
+    pub(super) summary: Arc<SeedSummary>,
 }
 
 /// A take and where it stands in the training.
@@ -239,7 +242,12 @@ impl TrialReader {
             seconds: events.seconds,
             touched,
             score: of_sample,
-            summary: seed_summary(plan, result.as_ref(), events, share(CURVE_POINTS, whole)),
+            summary: Arc::new(seed_summary(
+                plan,
+                result.as_ref(),
+                events,
+                share(CURVE_POINTS, whole),
+            )),
             result,
         })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err as fs;
 
-use super::{changes, close_whole};
+use super::{Closed, changes, close_whole};
 use crate::experiment::{Plan, Shard};
 use crate::record::{RunInfo, RunStatus};
 use crate::runner::over;
@@ -14,12 +14,10 @@ use crate::store::RunDir;
 
 /// A run made of shards.
 pub struct Merged {
-    /// Its directory.
-    pub dir: RunDir,
+    /// What it came to; the warnings also say what is worth telling.
+    pub closed: Closed,
     /// How many of its trials failed.
     pub failed: usize,
-    /// What could not be done beside the run itself, and what is worth telling.
-    pub warnings: Vec<String>,
 }
 
 /// Makes one run below `output` from the runs of all shards of an experiment, and records it in the history.
@@ -134,8 +132,9 @@ pub fn merge(output: &Path, runs: &[RunDir], label: Option<String>) -> anyhow::R
             }
         }
     }
-    warnings.extend(close_whole(&dir)?);
-    Ok(Merged { dir, failed, warnings })
+    let mut closed = close_whole(&dir)?;
+    closed.warnings.splice(..0, warnings);
+    Ok(Merged { closed, failed })
 }
 
 /// What `run.json` says of a merged run: what the shards had in common is the first one's.

@@ -19,7 +19,7 @@ use crate::provenance;
 use crate::record::FORMAT_VERSION;
 use crate::record::{RunInfo, RunStatus};
 use crate::regression;
-use crate::results::{RunData, Summary};
+use crate::results::{RunData, RunReader, Summary};
 use crate::runner::{Observer, Runner};
 use crate::search::{self, Ending, Tally};
 use crate::store::{NewerFormat, RunDir};
@@ -185,11 +185,11 @@ impl Run {
     }
 
     /// Writes down how the run ended and, where it was not interrupted, what it came to, and records it in the history
-    /// if all trials are over. Gives what could not be done beside the run itself: it costs no run.
+    /// if all trials are over. `reader` may have read some of it.
     ///
     /// # Errors
-    /// Fails if a file of the run cannot be written.
-    pub fn close(&mut self, tally: Tally) -> anyhow::Result<Vec<String>> {
+    /// Fails if a file of the run cannot be read or written.
+    pub fn close(&mut self, tally: Tally, mut reader: RunReader) -> anyhow::Result<Closed> {
         let mut info = self.dir.info()?;
         info.status = match tally.ending {
             Ending::Finished => RunStatus::Finished,
@@ -198,29 +198,36 @@ impl Run {
         };
         info.finished = Some(jiff::Timestamp::now());
         self.dir.write_info(&info)?;
-        if !matches!(tally.ending, Ending::Finished | Ending::Stopped) {
-            return Ok(std::mem::take(&mut self.warnings));
+        let results = reader.read()?;
+        if matches!(tally.ending, Ending::Finished | Ending::Stopped) {
+            results.write()?;
+            // Its returns are those of shorter trainings, or of fewer trials, than the history's others.
+            if tally.ending != Ending::Stopped && self.plan.shard.is_none() {
+                self.warnings.extend(not_recorded(&self.dir, &results.summary));
+            }
         }
-        let results = RunData::read(&self.dir)?;
-        results.write()?;
-        // Its returns are those of shorter trainings, or of fewer trials, than the history's others.
-        if tally.ending != Ending::Stopped && self.plan.shard.is_none() {
-            self.warnings.extend(not_recorded(&self.dir, &results.summary));
-        }
-        Ok(std::mem::take(&mut self.warnings))
+        Ok(Closed { results, warnings: std::mem::take(&mut self.warnings) })
     }
 }
 
-/// Closes a run whose trials were all over when it was made: `latest`, its summary, the history. Gives what could not be done
-/// beside the run itself.
+/// A run that is over, or interrupted.
+pub struct Closed {
+    /// What it came to.
+    pub results: RunData,
+    /// What could not be done beside the run itself: it costs no run.
+    pub warnings: Vec<String>,
+}
+
+/// Closes a run whose trials were all over when it was made: `latest`, its summary, the history.
 ///
 /// # Errors
 /// Fails if a file of the run cannot be read or written.
-pub fn close_whole(dir: &RunDir) -> anyhow::Result<Vec<String>> {
+pub fn close_whole(dir: &RunDir) -> anyhow::Result<Closed> {
     let results = RunData::read(dir)?;
     results.write()?;
     let latest = dir.mark_latest().err().map(|error| format!("{error:#}"));
-    Ok(latest.into_iter().chain(not_recorded(dir, &results.summary)).collect())
+    let warnings = latest.into_iter().chain(not_recorded(dir, &results.summary)).collect();
+    Ok(Closed { results, warnings })
 }
 
 /// Records a run in the history of its output directory; why it is not there, where it cannot.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use rushes::experiment::Plan;
 use rushes::history::History;
@@ -168,7 +169,7 @@ impl Run {
             curve_window: 100,
             goal: None,
             final_score: Default::default(),
-            seeds: seeds.collect(),
+            seeds: seeds.map(Arc::new).collect(),
         }
     }
 }

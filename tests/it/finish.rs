@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 
 use rushes::record::{RunStatus, StopReason, TrialResult};
 use rushes::store::{RunDir, TrialDir};
@@ -201,7 +202,8 @@ fn a_trial_that_a_lengthened_run_left_out_is_not_taken_for_a_whole_one() {
 fn train_on(run: &Path, steps: u64, asked_to_end: bool) -> TrialResult {
     let dir = TrialDir::new(run.join("trials/agent--s0"));
     let mut plan = dir.plan().expect("a plan");
-    plan.settings.training.as_mut().expect("a training").schedule.steps = Some(steps);
+    Arc::make_mut(&mut plan.settings).training.as_mut().expect("a training").schedule.steps =
+        Some(steps);
     let wishes = rushes::trial::Wishes::default();
     if asked_to_end {
         wishes.finish();

@@ -117,8 +117,7 @@ impl Milestone {
                 Self::Goal => summary.goal?.r#return,
                 Self::Threshold => threshold?,
             };
-            let seeds: Vec<_> =
-                summary.seeds.iter().filter(|seed| !seed.curve.is_empty()).collect();
+            let seeds: Vec<_> = summary.seeds().filter(|seed| !seed.curve.is_empty()).collect();
             (!seeds.is_empty()).then_some(Learner { number, series, aim, seeds })
         };
         report.learners().filter_map(learner).collect()
