@@ -11,7 +11,7 @@ use super::past::Past;
 use crate::experiment::{ImportedSpec, qualified};
 use crate::format;
 use crate::regression::Decision;
-use crate::results::suite::SuiteScores;
+use crate::results::suite::{SuiteAgent, SuiteRun, SuiteScores};
 use crate::results::{AgentSummary, PolicyKind, RunData, RunProgress, SeedSummary, Trial};
 use crate::stats;
 
@@ -31,7 +31,7 @@ pub(super) struct Report {
     pub runs: Arc<[RunData]>,
     /// The number of the run that each of these is a part of.
     wholes_of: Arc<[usize]>,
-    /// What a suite comes to over all its environments, where the page is of one alone.
+    /// What a suite comes to over all its environments, where the page is of runs of one.
     suite_scores: Option<Arc<SuiteScores>>,
     /// What each run is held against.
     pub(super) past: Arc<[Past]>,
@@ -112,11 +112,15 @@ impl Report {
                 });
             }
         }
-        let suite_scores = match &*wholes {
-            [only] => SuiteScores::of(&only.plan.experiment, &only.summary).map(Arc::new),
-            _ => None,
-        };
-        if suite_scores.is_none() {
+        let of_suite: Vec<SuiteRun> = (wholes.iter().zip(&names))
+            .map(|(run, name)| SuiteRun {
+                name: (wholes.len() > 1).then_some(name),
+                experiment: &run.plan.experiment,
+                summary: &run.summary,
+            })
+            .collect();
+        let suite_scores = SuiteScores::of(&of_suite).map(Arc::new);
+        if suite_scores.is_none() || wholes.len() > 1 {
             // An agent's runs stand together.
             let agents: IndexSet<String> = series.iter().map(|one| one.name.clone()).collect();
             series.sort_by_key(|one| (agents.get_index_of(&one.name), one.run));
@@ -187,15 +191,27 @@ impl Report {
         self.wholes.len() > 1
     }
 
-    /// What a suite comes to over all its environments, where the page is of one alone.
+    /// What a suite comes to over all its environments, where the page is of runs of one.
     pub(super) fn suite_scores(&self) -> Option<&SuiteScores> {
         self.suite_scores.as_deref()
+    }
+
+    /// An agent of a suite as one of the series, in the first of the environments.
+    pub(super) fn series_of(&self, agent: &SuiteAgent) -> Option<Series> {
+        let is = |one: &&Series| one.name == agent.name && self.whole_of(one.run) == agent.run;
+        let series = self.series.iter().find(is)?;
+        Some(Series { label: agent.label.clone(), ..series.clone() })
     }
 
     /// The parts of number `whole` of `wholes`.
     pub(super) fn parts_of(&self, whole: usize) -> impl Iterator<Item = &RunData> {
         let of = self.wholes_of.iter().zip(&*self.runs);
         of.filter(move |(of, _)| **of == whole).map(|(_, run)| run)
+    }
+
+    /// The number of the run among `wholes` that number `run` of `runs` is of.
+    pub(super) fn whole_of(&self, run: usize) -> usize {
+        self.wholes_of[run]
     }
 
     /// Whether number `run` of `runs` is the first part of its run.
@@ -205,7 +221,7 @@ impl Report {
 
     /// What the page calls the run that number `run` of `runs` is of, where there are several.
     pub(super) fn run_name(&self, run: usize) -> Option<&str> {
-        self.several().then(|| &*self.names[self.wholes_of[run]])
+        self.several().then(|| &*self.names[self.whole_of(run)])
     }
 
     /// What its suite calls the environment of number `run` of `runs`.

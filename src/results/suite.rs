@@ -95,12 +95,40 @@ pub struct Estimate {
     pub interval: Option<Interval>,
 }
 
+/// A run of a suite.
+#[derive(Clone, Copy)]
+pub struct SuiteRun<'a> {
+    /// What it is called among several.
+    pub name: Option<&'a str>,
+    /// Its experiment.
+    pub experiment: &'a Spec,
+    /// What it came to.
+    pub summary: &'a Summary,
+}
+
+impl SuiteRun<'_> {
+    /// An agent in one of the environments.
+    fn find(&self, environment: &str, agent: &str) -> Option<&AgentSummary> {
+        let name = qualified(Some(environment), agent);
+        self.summary.agents.iter().find(|one| one.name == name)
+    }
+
+    /// Whether the environments are the other run's, under the same names.
+    fn is_of_same_suite(&self, other: &SuiteRun<'_>) -> bool {
+        let [own, others] = [self, other].map(|run| &run.experiment.environments);
+        own.len() == others.len()
+            && own.iter().all(|(name, environment)| {
+                others.get(name).is_some_and(|other| other.task() == environment.task())
+            })
+    }
+}
+
 /// The scores of a suite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SuiteScores {
     /// The environments, in the suite's order.
     pub environments: Vec<SuiteEnvironment>,
-    /// The agents, in the experiment's order.
+    /// The agents, in the experiment's order, of one run after the other.
     pub agents: Vec<SuiteAgent>,
     /// Why figures over all environments are missing, of all agents or of some.
     pub notes: Vec<String>,
@@ -120,8 +148,12 @@ pub struct SuiteEnvironment {
 /// An agent of a suite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SuiteAgent {
+    /// The number of its run.
+    pub run: usize,
     /// Its name in the experiment.
     pub name: String,
+    /// Its name, with that of its run where there are several.
+    pub label: String,
     /// Whether it learns in any environment.
     pub learns: bool,
     /// The mean return of each seed's evaluation after training, environment by environment; empty where it has none.
@@ -136,30 +168,34 @@ pub struct SuiteAgent {
 }
 
 impl SuiteScores {
-    /// The scores of a suite with this summary; nothing for an experiment in one environment.
-    pub fn of(experiment: &Spec, summary: &Summary) -> Option<Self> {
-        if !experiment.is_suite() {
+    /// The scores of these runs, normalised by the returns that the first one knows; nothing for experiments in one
+    /// environment, or of different suites.
+    pub fn of(runs: &[SuiteRun<'_>]) -> Option<Self> {
+        let (first, others) = runs.split_first()?;
+        let experiment = first.experiment;
+        if !experiment.is_suite() || !others.iter().all(|run| run.is_of_same_suite(first)) {
             return None;
         }
-        let find = |environment: &str, agent: &str| {
-            let name = qualified(Some(environment), agent);
-            summary.agents.iter().find(|one| one.name == name)
-        };
         let environments: Vec<SuiteEnvironment> = (experiment.environments.keys())
-            .map(|name| SuiteEnvironment::new(experiment, name, |agent| find(name, agent)))
+            .map(|name| SuiteEnvironment::new(experiment, name, |agent| first.find(name, agent)))
             .collect();
         let ranges: Option<Vec<ScoreRange>> =
             environments.iter().map(SuiteEnvironment::range).collect();
         let mut notes: Vec<String> =
             environments.iter().filter_map(|one| one.note(experiment)).collect();
         let mut agents = Vec::new();
-        for name in experiment.agents.keys() {
-            let found: Vec<_> = environments.iter().map(|one| find(&one.name, name)).collect();
-            let agent = SuiteAgent::new(name, &found, ranges.as_deref());
-            if ranges.is_some() && agent.scores.is_none() {
-                notes.push(agent.why_without(&environments, &found));
+        for (number, run) in runs.iter().enumerate() {
+            for name in run.experiment.agents.keys() {
+                let found: Vec<_> =
+                    environments.iter().map(|one| run.find(&one.name, name)).collect();
+                let label: Vec<&str> = std::iter::once(name.as_str()).chain(run.name).collect();
+                let label = label.join(" · ");
+                let agent = SuiteAgent::new((number, name, label), &found, ranges.as_deref());
+                if ranges.is_some() && agent.scores.is_none() {
+                    notes.push(agent.why_without(&environments, &found));
+                }
+                agents.push(agent);
             }
-            agents.push(agent);
         }
         Some(Self { environments, agents, notes })
     }
@@ -226,7 +262,11 @@ impl SuiteEnvironment {
 }
 
 impl SuiteAgent {
-    fn new(name: &str, found: &[Option<&AgentSummary>], ranges: Option<&[ScoreRange]>) -> Self {
+    fn new(
+        (run, name, label): (usize, &str, String),
+        found: &[Option<&AgentSummary>],
+        ranges: Option<&[ScoreRange]>,
+    ) -> Self {
         let returns: Vec<Vec<f64>> = (found.iter())
             .map(|agent| agent.iter().flat_map(|one| one.seeds().filter_map(score)).collect())
             .collect();
@@ -245,7 +285,9 @@ impl SuiteAgent {
             Some((aggregate, Estimate { value: aggregate.of(scores)?, interval }))
         };
         Self {
+            run,
             name: name.to_owned(),
+            label,
             learns: found.iter().flatten().any(|agent| agent.learns),
             figures: Aggregate::ALL.into_iter().filter_map(figure).collect(),
             scores,
@@ -273,7 +315,7 @@ impl SuiteAgent {
             (without > 0).then(|| format!("has no score for {without} of {all} in {name}"))
         });
         let gaps: Vec<String> = gaps.collect();
-        format!("no figures over all environments for {}: it {}", self.name, format::list(&gaps))
+        format!("no figures over all environments for {}: it {}", self.label, format::list(&gaps))
     }
 }
 

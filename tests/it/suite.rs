@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rushes::experiment::Plan;
-use rushes::results::suite::{self, Aggregate, SuiteScores};
+use rushes::results::suite::{self, Aggregate, SuiteRun, SuiteScores};
 use rushes::results::{RunData, Summary};
 use rushes::store::RunDir;
 use rushes::validation;
@@ -292,7 +292,9 @@ fn the_page_has_an_overview_and_a_section_for_each_environment() {
     }
     assert!(page.contains("No figures over all environments for shy: it does not play in cliff."));
     let data = RunData::read(&suite).unwrap();
-    let scores = SuiteScores::of(&data.plan.experiment, &data.summary).unwrap();
+    let of_suite =
+        SuiteRun { name: None, experiment: &data.plan.experiment, summary: &data.summary };
+    let scores = SuiteScores::of(&[of_suite]).unwrap();
     let q = scores.agents.iter().find(|agent| agent.name == "q").unwrap();
     let random = |name: &str| {
         let agent = data.summary.agents.iter().find(|agent| agent.name == name).unwrap();
@@ -308,6 +310,44 @@ fn the_page_has_an_overview_and_a_section_for_each_environment() {
         assert!((found - expected).abs() < 1e-9, "{found} {expected}");
     }
     assert_eq!(q.efficiency.len(), 41);
+}
+
+#[test]
+fn runs_of_a_suite_are_compared_over_all_environments() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = run(folder.path(), &experiment(), &[]);
+    let slow = "agents.q.training.algorithm.learning_rate=0.01";
+    let second = run(folder.path(), &experiment(), &["--set", slow, "--label", "slow"]);
+    let page = folder.path().join("page.html");
+    let compared = |runs: [&RunDir; 2]| {
+        let [first, last] = runs.map(|run| run.path().to_str().unwrap());
+        output(&["report", first, last, "--output", page.to_str().unwrap()]);
+        std::fs::read_to_string(&page).unwrap()
+    };
+    let text = compared([&first, &second]);
+    for part in ["id=\"suite\"", "id=\"environment-cliff\"", "q · A has the highest", "q · slow"]
+    {
+        assert!(text.contains(part), "{part}");
+    }
+
+    // One scale: that of the first run.
+    let [one, other] = [&first, &second].map(|run| RunData::read(run).unwrap());
+    let [one, other] = [(&one, "A"), (&other, "B")].map(|(data, name)| SuiteRun {
+        name: Some(name),
+        experiment: &data.plan.experiment,
+        summary: &data.summary,
+    });
+    let scores = SuiteScores::of(&[one, other]).unwrap();
+    let alone = SuiteScores::of(&[one]).unwrap();
+    assert_eq!(scores.environments, alone.environments);
+    let labels: Vec<&str> = scores.whole().map(|(agent, _)| &*agent.label).collect();
+    assert_eq!(labels, ["random · A", "q · A", "random · B", "q · B"]);
+    assert_eq!(scores.agents[..alone.agents.len()], alone.agents[..]);
+
+    let mut third = experiment();
+    third["environments"]["lake"]["options"]["is_slippery"] = json!(true);
+    let third = run(folder.path(), &third, &[]);
+    assert!(!compared([&first, &third]).contains("id=\"suite\""), "other lakes");
 }
 
 /// `scores.json` is what rliable 1.2.0 computed.

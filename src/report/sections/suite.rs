@@ -46,7 +46,7 @@ impl Section for Suite {
             blocks.extend(improvements(report, &ranked).map(Block::Table));
         }
         blocks.push(Block::Table(returns(report, scores)));
-        blocks.push(Block::Table(ranges(scores)));
+        blocks.push(Block::Table(ranges(report, scores)));
         Ok(blocks)
     }
 }
@@ -69,13 +69,10 @@ impl Ranked<'_> {
 
 /// The agents that have figures over all environments, the best first.
 fn ranked<'a>(report: &Report, scores: &'a SuiteScores) -> Vec<Ranked<'a>> {
-    let look = |agent: &SuiteAgent| {
-        let series = report.series.iter().find(|series| series.name == agent.name)?;
-        Some(Series { label: series.name.clone(), ..series.clone() })
-    };
     let mut ranked: Vec<Ranked> = (scores.agents.iter().enumerate())
         .filter_map(|(number, agent)| {
-            Some(Ranked { number, agent, scores: agent.scores.as_deref()?, series: look(agent)? })
+            let (scores, series) = (agent.scores.as_deref()?, report.series_of(agent)?);
+            Some(Ranked { number, agent, scores, series })
         })
         .collect();
     let value = |one: &Ranked| one.iqm().unwrap_or(f64::MIN);
@@ -223,8 +220,9 @@ fn efficiency(ranked: &[Ranked<'_>]) -> anyhow::Result<Option<Figure>> {
 
 /// How probable it is that an agent does better than the one that others are held against.
 fn improvements(report: &Report, ranked: &[Ranked<'_>]) -> Option<Table> {
-    let base = report.base()?.name.clone();
-    let base = ranked.iter().find(|one| one.series.name == base)?;
+    let base = report.base()?;
+    let run = report.whole_of(base.run);
+    let base = ranked.iter().find(|one| one.agent.name == base.name && one.agent.run == run)?;
     let percent = |value: f64| format!("{:.0} %", value * 100.0);
     let rows = ranked.iter().filter(|one| one.number != base.number).map(|one| {
         let found = suite::improvement(one.scores, base.scores);
@@ -263,9 +261,8 @@ fn returns(report: &Report, scores: &SuiteScores) -> Table {
         })
         .collect();
     let rows = scores.agents.iter().map(|agent| {
-        let series = report.series.iter().find(|series| series.name == agent.name);
-        let swatch = series.map(|series| series.class.clone()).unwrap_or_default();
-        let mut cells = vec![Cell { swatch, ..Cell::new(agent.name.clone()) }];
+        let swatch = report.series_of(agent).map(|series| series.class).unwrap_or_default();
+        let mut cells = vec![Cell { swatch, ..Cell::new(agent.label.clone()) }];
         cells.extend(agent.returns.iter().zip(&decimals).map(|(seeds, &decimals)| {
             let cell = Cell::number(stats::mean(seeds), decimals);
             let interval = Bootstrap::default().interval(seeds, stats::mean);
@@ -284,7 +281,7 @@ fn returns(report: &Report, scores: &SuiteScores) -> Table {
 }
 
 /// What each environment's returns are normalised by.
-fn ranges(scores: &SuiteScores) -> Table {
+fn ranges(report: &Report, scores: &SuiteScores) -> Table {
     let cell = |end: Option<(f64, &'static str)>| match end {
         Some((value, source)) => Cell::new(format::number(value)).with_note(source.to_owned()),
         None => Cell::new("–"),
@@ -293,8 +290,11 @@ fn ranges(scores: &SuiteScores) -> Table {
         cells: vec![Cell::new(one.name.clone()), cell(one.random), cell(one.reference)],
         class: "",
     });
+    let of = if report.several() { format!(" in run {}", report.names[0]) } else { String::new() };
     Table {
-        caption: "Returns that count as 0 and 1, and where they are from. The experiment can state others (scores).".into(),
+        caption: format!(
+            "Returns that count as 0 and 1{of}, and where they are from. The experiment can state others (scores)."
+        ),
         columns: vec![
             ("environment".into(), false),
             ("random".into(), true),

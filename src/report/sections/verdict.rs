@@ -46,7 +46,16 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     let scored = || report.series.iter().filter(|series| !series.scores.is_empty());
     let mut points = Vec::new();
     let (headline, mut tone) = if report.several() {
-        comparison(report)
+        let (compared, tone) = comparison(report);
+        match report.suite_scores() {
+            None => (compared, tone),
+            Some(scores) => {
+                let (headline, second, _) = over_environments(scores);
+                points.extend(second.into_iter().chain([compared]));
+                points.extend(scores.notes.iter().map(|note| format::sentence(note)));
+                (headline, tone)
+            }
+        }
     } else if let Some(scores) = report.suite_scores() {
         let (headline, second, tone) = over_environments(scores);
         points.extend(second.into_iter().chain(leaders(report)));
@@ -172,13 +181,13 @@ fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static 
     });
     let first = format!(
         "{} has the highest interquartile mean over {environments}: {}{interval} of the reference",
-        best.name,
+        best.label,
         format::fixed(figure.value, 2)
     );
     let Some((next, others, _)) = rest.first() else {
         let alone = format!(
             "Only {} has scores of all {environments}: an interquartile mean of {}{interval}.",
-            best.name,
+            best.label,
             format::fixed(figure.value, 2)
         );
         return (alone, None, "open");
@@ -194,7 +203,7 @@ fn over_environments(scores: &SuiteScores) -> (String, Option<String>, &'static 
     let percent = format!("{:.0} %", 100.0 * probability);
     let than = format!(
         "{} does better than {}, the next one, with a probability of {percent}{sure}.",
-        best.name, next.name
+        best.label, next.label
     );
     (format!("{first}."), Some(than), tone)
 }
@@ -204,13 +213,12 @@ fn suite_figures(report: &Report, scores: &SuiteScores) -> Vec<KeyFigure> {
     let environments = format::plural(scores.environments.len(), "environment");
     let figure = |agent: &SuiteAgent| {
         let Estimate { value, interval } = agent.figure(Aggregate::InterquartileMean)?;
-        let class = report.series.iter().find(|series| series.name == agent.name);
         let interval = interval.map_or(String::new(), |range| {
             format!("{} – {}, ", format::fixed(range.low, 2), format::fixed(range.high, 2))
         });
         Some(KeyFigure {
-            label: agent.name.clone(),
-            class: class.map(|series| series.class.clone()).unwrap_or_default(),
+            label: agent.label.clone(),
+            class: report.series_of(agent).map(|series| series.class).unwrap_or_default(),
             value: format::fixed(value, 2),
             note: format!("{interval}{environments}"),
         })
