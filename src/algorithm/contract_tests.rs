@@ -384,6 +384,22 @@ fn the_number_of_threads_changes_nothing() {
     }
 }
 
+/// However many threads compute the networks.
+#[test]
+fn the_number_of_a_networks_threads_changes_nothing() {
+    for case in cases() {
+        let on = |threads: usize| {
+            let learn = || {
+                let (mut algorithm, mut world) = start(&case, 5);
+                world.restart(0, Default::default()).expect("a fresh start");
+                run(&mut *algorithm, &mut world)
+            };
+            nn::threads::with_threads(threads, learn).expect("threads")
+        };
+        assert_eq!(on(1), on(3), "{:?}", case.algorithm);
+    }
+}
+
 /// Every instruction set that multiplies and adds with one rounding learns the same bits.
 #[test]
 fn the_processors_instruction_set_changes_nothing() {

@@ -13,7 +13,7 @@ use crate::nn::random::{normal, uniform};
 use crate::nn::replay::{Batch, Experience, OutOfMemory, Replay, ReplayConfig};
 use crate::nn::{
     self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
-    move_towards,
+    move_towards, threads,
 };
 use crate::policy::{HeadSpec, LearnedPolicy as _, NotFinite, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
@@ -462,6 +462,8 @@ pub(super) struct Critics<T: Scalar> {
     networks: Vec<Box<dyn Network<T>>>,
     targets: Vec<Box<dyn Network<T>>>,
     optimiser: Optimiser<T>,
+    /// Whether hidden units are dropped, by `dropout`.
+    drops: bool,
     dropout: Rng,
     inputs: Vec<f32>,
     grad_inputs: Vec<T>,
@@ -481,6 +483,7 @@ impl<T: Scalar> Critics<T> {
             networks: networks()?,
             targets: networks()?,
             optimiser: Optimiser::new(OptimiserConfig::ADAM, count * mlp.parameter_count()),
+            drops: mlp.dropout > 0.0,
             dropout: stream(setup.seed, Purpose::Minibatch, 2),
             inputs: Vec::new(),
             grad_inputs: Vec::new(),
@@ -514,9 +517,13 @@ impl<T: Scalar> Critics<T> {
         self.join(rows, features, actions);
         let each = rows * self.networks[0].outputs();
         outputs.resize(self.count() * each, T::zero());
-        for (target, outputs) in self.targets.iter_mut().zip(outputs.chunks_exact_mut(each)) {
-            target.forward(&self.inputs, rows, outputs);
-        }
+        let inputs = &self.inputs;
+        threads::each(
+            self.targets.iter_mut().zip(outputs.chunks_exact_mut(each)),
+            |(target, outputs)| {
+                target.forward(inputs, rows, outputs);
+            },
+        );
     }
 
     /// What the first `count` critics say, keeping what [`Critics::learn`], where it is all of them, and
@@ -532,18 +539,28 @@ impl<T: Scalar> Critics<T> {
         self.join(rows, features, actions);
         let each = rows * self.networks[0].outputs();
         outputs.resize(count * each, T::zero());
-        for (network, outputs) in self.networks.iter_mut().zip(outputs.chunks_exact_mut(each)) {
-            network.forward_train(&self.inputs, rows, &mut self.dropout, outputs);
+        let inputs = &self.inputs;
+        let parts = self.networks.iter_mut().zip(outputs.chunks_exact_mut(each));
+        if self.drops {
+            // One draws after the other.
+            for (network, outputs) in parts {
+                network.forward_train(inputs, rows, &mut self.dropout, outputs);
+            }
+        } else {
+            threads::each(parts, |(network, outputs)| {
+                network.forward_train(inputs, rows, &mut self.dropout.clone(), outputs);
+            });
         }
     }
 
     /// One step of the optimiser for all critics, given a loss's gradient at the outputs of the last [`Critics::forward`].
     pub(super) fn learn(&mut self, grad_outputs: &[T], learning_rate: f64) {
         let each = grad_outputs.len() / self.count();
-        for (network, gradient) in self.networks.iter_mut().zip(grad_outputs.chunks_exact(each)) {
+        let parts = self.networks.iter_mut().zip(grad_outputs.chunks_exact(each));
+        threads::each(parts, |(network, gradient)| {
             network.zero_gradients();
             network.backward(gradient, None);
-        }
+        });
         let parts = self.networks.iter_mut().map(|network| network.parameters_and_gradients());
         self.optimiser.step(learning_rate, &mut parts.collect::<Vec<_>>());
     }
@@ -558,11 +575,15 @@ impl<T: Scalar> Critics<T> {
         let network = &self.networks[0];
         let (inputs, dimensions) = (network.inputs(), grad_actions.len() / rows);
         let each = rows * network.outputs();
+        self.grad_inputs.resize(grad_outputs.len() / each * rows * inputs, T::zero());
+        let gradients = grad_outputs.chunks_exact(each);
+        let parts = gradients.zip(self.grad_inputs.chunks_exact_mut(rows * inputs));
+        threads::each(self.networks.iter_mut().zip(parts), |(network, (gradient, through))| {
+            network.backward_inputs(gradient, through);
+        });
         grad_actions.fill(T::zero());
-        self.grad_inputs.resize(rows * inputs, T::zero());
-        for (network, gradient) in self.networks.iter_mut().zip(grad_outputs.chunks_exact(each)) {
-            network.backward_inputs(gradient, &mut self.grad_inputs);
-            let through = self.grad_inputs.chunks_exact(inputs);
+        for through in self.grad_inputs.chunks_exact(rows * inputs) {
+            let through = through.chunks_exact(inputs);
             for (sums, row) in grad_actions.chunks_exact_mut(dimensions).zip(through) {
                 for (sum, &value) in sums.iter_mut().zip(&row[inputs - dimensions..]) {
                     *sum += value;
@@ -573,9 +594,8 @@ impl<T: Scalar> Critics<T> {
 
     /// Moves the targets the share `tau` of their way.
     pub(super) fn follow(&mut self, tau: f64) {
-        for (target, network) in self.targets.iter_mut().zip(&self.networks) {
-            follow(&mut **target, &**network, tau);
-        }
+        let parts = self.targets.iter_mut().zip(&mut self.networks);
+        threads::each(parts, |(target, network)| follow(&mut **target, &**network, tau));
     }
 
     /// Saves networks, targets and optimiser.

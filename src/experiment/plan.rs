@@ -414,6 +414,9 @@ fn deciding(experiment: &Spec) -> Vec<Value> {
     let Spec { environment, agents: settings, evaluation, .. } = experiment;
     let mut agents = json!(settings);
     for (name, agent) in settings {
+        if let Some(policy) = agents[name].get_mut("policy").and_then(Value::as_object_mut) {
+            policy.shift_remove("threads");
+        }
         let initial = agent.training.as_ref().and_then(|training| training.initial_policy.as_ref());
         if let Some(initial) = initial {
             agents[name]["training"]["initial_policy"] = initial.content();

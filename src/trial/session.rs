@@ -9,10 +9,11 @@ use super::stage::Stage;
 use super::trainer;
 use super::wishes::Wishes;
 use crate::experiment::TrialPlan;
+use crate::policy::PolicySpec;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
 use crate::training::TrialError;
-use crate::{policy, provenance};
+use crate::{nn, policy, provenance};
 
 /// Runs a trial to its end, from its newest checkpoint where there is one, and returns its result, which
 /// the caller writes. With `pause_at`, training pauses at a checkpoint after so many environment steps, and
@@ -50,9 +51,14 @@ pub fn run(
     match &plan.settings.training {
         Some(training) => {
             let mut learner = Learner::new(dir, plan, training, checkpoint)?;
-            let Some(reason) = learner.train(&mut stage, &mut log, pause_at, wishes)? else {
-                return Ok(None);
+            let threads = match &plan.settings.policy {
+                PolicySpec::Neural(network) => network.threads,
+                _ => 1,
             };
+            let train = || learner.train(&mut stage, &mut log, pause_at, wishes);
+            let trained =
+                nn::threads::with_threads(threads, train).context("failed to start threads")?;
+            let Some(reason) = trained? else { return Ok(None) };
             result.outcome = Outcome::Completed { stop_reason: Some(reason) };
             result.progress = learner.progress();
             result.training_seconds = learner.seconds();

@@ -202,7 +202,7 @@ impl JsonSchema for Engine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
-    /// The processor, one thread a trial.
+    /// The processor, on as many threads as `threads` says.
     #[default]
     Cpu,
     /// The first NVIDIA GPU; needs the `torch` engine.

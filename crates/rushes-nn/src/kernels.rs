@@ -9,9 +9,12 @@
     reason = "loops over a tile are indexed by constants, so that its sums stay in registers"
 )]
 
+use std::marker::PhantomData;
+
 use super::network::Activation;
 use super::scalar::Scalar;
 use super::simd::{Isa, Task, Vector, dispatch};
+use super::threads::{self, PER_NUMBER};
 
 /// Numbers that must be readable behind the end of an operand that is read by whole registers: a
 /// register's width. What they hold does not matter.
@@ -21,11 +24,11 @@ pub(crate) const SLACK: usize = 16;
 /// (128 rows of the widest tile are 32 KiB).
 const DEPTH_BLOCK: usize = 128;
 
-/// Side of the squares in which a transposed right operand is repacked, each within registers.
-const SQUARE: usize = 8;
+/// Rows of a tile: of four registers each they are 24 accumulators of 32 (AVX-512), of two registers 12 of 16 (AVX2).
+const TILE_ROWS: usize = 6;
 
-/// Numbers in the largest tile: six rows of four registers of sixteen.
-const MAX_TILE: usize = 6 * 4 * SLACK;
+/// Numbers in the largest tile: of four registers of sixteen.
+const MAX_TILE: usize = TILE_ROWS * 4 * SLACK;
 
 /// A zeroed buffer of `len` numbers plus [`SLACK`].
 pub(crate) fn with_slack<T: Scalar>(len: usize) -> Vec<T> {
@@ -65,18 +68,32 @@ impl<T> Default for Packed<T> {
 impl<T: Scalar> Packed<T> {
     /// Takes in a `depth × columns` matrix, row-major.
     pub(crate) fn pack(&mut self, depth: usize, columns: usize, matrix: &[T]) {
-        dispatch(Pack { depth, columns, matrix, transposed: false, packed: &mut self.data });
+        self.take_in(depth, columns, matrix, false);
     }
 
     /// Takes in the transpose of a `columns × depth` matrix, row-major.
     pub(crate) fn pack_transposed(&mut self, depth: usize, columns: usize, matrix: &[T]) {
-        dispatch(Pack { depth, columns, matrix, transposed: true, packed: &mut self.data });
+        self.take_in(depth, columns, matrix, true);
+    }
+
+    fn take_in(&mut self, depth: usize, columns: usize, matrix: &[T], transposed: bool) {
+        let width = dispatch(PanelStride::<T> { columns, scalar: PhantomData });
+        let panels = columns.div_ceil(width);
+        // What lies beyond the last column is multiplied and thrown away.
+        self.data.resize(panels * depth * width, T::zero());
+        let share = threads::share(panels, PER_NUMBER * depth * columns);
+        let parts = self.data.chunks_mut((share * depth * width).max(1)).enumerate();
+        let part = |(index, packed)| {
+            let first = index * share * width;
+            Pack { depth, columns, first, width, matrix, transposed, packed }
+        };
+        threads::each(parts.map(part), dispatch);
     }
 }
 
 /// Whether a matrix of so many columns is no wider than a tile.
 pub(crate) fn fits_tile<T: Scalar>(columns: usize) -> bool {
-    struct Width<T>(std::marker::PhantomData<T>);
+    struct Width<T>(PhantomData<T>);
     impl<T: Scalar> Task for Width<T> {
         type Output = usize;
         #[inline(always)]
@@ -84,7 +101,7 @@ pub(crate) fn fits_tile<T: Scalar>(columns: usize) -> bool {
             tile_width::<T, I>()
         }
     }
-    columns <= dispatch(Width::<T>(std::marker::PhantomData))
+    columns <= dispatch(Width::<T>(PhantomData))
 }
 
 #[inline(always)]
@@ -98,12 +115,29 @@ fn panel_stride<T: Scalar, I: Isa>(columns: usize) -> usize {
     columns.next_multiple_of(T::Lanes::<I>::LANES).min(tile_width::<T, I>())
 }
 
+struct PanelStride<T> {
+    columns: usize,
+    scalar: PhantomData<T>,
+}
+
+impl<T: Scalar> Task for PanelStride<T> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> usize {
+        panel_stride::<T, I>(self.columns)
+    }
+}
+
+/// Some panels, from column `first` on.
 struct Pack<'a, T> {
     depth: usize,
     columns: usize,
+    first: usize,
+    width: usize,
     matrix: &'a [T],
     transposed: bool,
-    packed: &'a mut Vec<T>,
+    packed: &'a mut [T],
 }
 
 impl<T: Scalar> Task for Pack<'_, T> {
@@ -111,16 +145,12 @@ impl<T: Scalar> Task for Pack<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let width = panel_stride::<T, I>(self.columns);
-        let panels = self.columns.div_ceil(width);
-        let panel_len = (self.depth * width).max(1);
-        // What lies beyond the last column is multiplied and thrown away.
-        self.packed.resize(panels * self.depth * width, T::zero());
-        for (panel, rows) in self.packed.chunks_exact_mut(panel_len).enumerate() {
-            let first = panel * width;
+        let Self { depth, width, .. } = self;
+        for (panel, rows) in self.packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
+            let first = self.first + panel * width;
             let here = width.min(self.columns - first);
             if self.transposed {
-                transpose(self.depth, here, &self.matrix[first * self.depth..], width, rows);
+                transpose::<T, I>(depth, here, &self.matrix[first * depth..], width, rows);
             } else {
                 let from = self.matrix.chunks_exact(self.columns);
                 for (row, from) in rows.chunks_exact_mut(width).zip(from) {
@@ -133,23 +163,27 @@ impl<T: Scalar> Task for Pack<'_, T> {
 
 /// Writes the transpose of a `columns × depth` matrix, row-major, as rows that begin `stride` apart.
 #[inline(always)]
-fn transpose<T: Scalar>(depth: usize, columns: usize, matrix: &[T], stride: usize, rows: &mut [T]) {
-    for k in (0..depth).step_by(SQUARE) {
-        for j in (0..columns).step_by(SQUARE) {
-            if k + SQUARE <= depth && j + SQUARE <= columns {
-                let mut square = [[T::zero(); SQUARE]; SQUARE];
-                for (i, line) in square.iter_mut().enumerate() {
-                    line.copy_from_slice(&matrix[(j + i) * depth + k..][..SQUARE]);
-                }
-                for i in 0..SQUARE {
-                    let row = &mut rows[(k + i) * stride + j..][..SQUARE];
-                    for (value, line) in row.iter_mut().zip(&square) {
-                        *value = line[i];
-                    }
+fn transpose<T: Scalar, I: Isa>(
+    depth: usize,
+    columns: usize,
+    matrix: &[T],
+    stride: usize,
+    rows: &mut [T],
+) {
+    let lanes = T::Lanes::<I>::LANES;
+    assert!(matrix.len() >= depth * columns && rows.len() >= depth * stride && stride >= columns);
+    for k in (0..depth).step_by(lanes) {
+        for j in (0..columns).step_by(lanes) {
+            if k + lanes <= depth && j + lanes <= columns {
+                // SAFETY: the square lies within both matrices.
+                unsafe {
+                    let (from, to) =
+                        (matrix.as_ptr().add(j * depth + k), rows.as_mut_ptr().add(k * stride + j));
+                    T::Lanes::<I>::transpose(from, depth, to, stride);
                 }
             } else {
-                for k in k..(k + SQUARE).min(depth) {
-                    for j in j..(j + SQUARE).min(columns) {
+                for k in k..(k + lanes).min(depth) {
+                    for j in j..(j + lanes).min(columns) {
                         rows[k * stride + j] = matrix[j * depth + k];
                     }
                 }
@@ -190,7 +224,15 @@ pub(crate) fn product<T: Scalar>(
     if let Start::Bias(bias) = start {
         assert!(bias.len() >= columns + SLACK, "the bias lacks its slack");
     }
-    dispatch(Product { rows, columns, depth, left, right, start, destination });
+    // Every thread has whole tiles, so that each row is in the same kind of tile whatever their number.
+    let share = threads::share(rows, rows * columns * depth).next_multiple_of(TILE_ROWS);
+    let parts = destination[..rows * columns].chunks_mut(share * columns).enumerate();
+    let part = |(index, destination): (usize, _)| {
+        let first = index * share;
+        let left = Left { data: &left.data[first * left.row_stride..], ..left };
+        Product { rows: share.min(rows - first), columns, depth, left, right, start, destination }
+    };
+    threads::each(parts.map(part), dispatch);
 }
 
 struct Product<'a, T> {
@@ -272,10 +314,9 @@ impl<T: Scalar> Product<'_, T> {
         block: std::ops::Range<usize>,
     ) {
         let mut row = 0;
-        // Six rows of four registers are 24 accumulators of 32 (AVX-512), of two registers 12 of 16 (AVX2).
-        while self.rows - row >= 6 {
-            self.tile::<I, 6, WIDE, 1>(row, first, panel, stride, block.clone());
-            row += 6;
+        while self.rows - row >= TILE_ROWS {
+            self.tile::<I, TILE_ROWS, WIDE, 1>(row, first, panel, stride, block.clone());
+            row += TILE_ROWS;
         }
         // Fewer rows take several steps of the depth side by side, to have as many sums under way.
         while self.rows - row >= 2 {

@@ -27,6 +27,7 @@ pub mod scalar;
 mod simd;
 pub mod state;
 pub mod storage;
+pub mod threads;
 
 pub use convolution::{CnnConfig, ConvolutionSpec, ImageShape, Picture};
 pub use engine::{

@@ -306,7 +306,7 @@ pub struct ParametersMut<'a, T> {
 /// A differentiable function of a batch of observations with one flat vector of parameters.
 ///
 /// Batches are row-major. Lengths that do not fit are the caller's mistake and panic.
-pub trait Network<T: Scalar> {
+pub trait Network<T: Scalar>: Send {
     /// Numbers in an observation.
     fn inputs(&self) -> usize;
 

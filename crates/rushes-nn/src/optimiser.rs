@@ -7,6 +7,7 @@ use super::network::ParametersMut;
 use super::scalar::Scalar;
 use super::simd::{Isa, Task, dispatch};
 use super::state::{StateError, Tensors};
+use super::threads::{self, PER_NUMBER};
 
 /// Which optimiser, with its settings (the learning rate is the schedule's).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -129,21 +130,28 @@ impl<T: Scalar> Optimiser<T> {
     /// same parts in the same order at every call.
     pub fn step(&mut self, learning_rate: f64, slices: &mut [ParametersMut<'_, T>]) {
         self.steps += 1;
-        let mut offset = 0;
-        for slice in slices {
-            let end = offset + slice.values.len();
-            let [first, second] = &mut self.buffers;
-            dispatch(Step {
-                config: self.config,
-                steps: self.steps,
-                learning_rate,
-                values: slice.values,
-                gradients: slice.gradients,
-                first: first.get_mut(offset..end).unwrap_or_default(),
-                second: second.get_mut(offset..end).unwrap_or_default(),
-            });
-            offset = end;
+        let [mut first, mut second] = self.buffers.each_mut().map(|buffer| &mut buffer[..]);
+        let mut steps = Vec::new();
+        // A thread that has made a slice's gradients steps over it where it can.
+        let alone = slices.len() == 1;
+        for ParametersMut { values, gradients } in slices {
+            let all = values.len();
+            let share = if alone { threads::share(all, PER_NUMBER * all) } else { all.max(1) };
+            for (values, gradients) in values.chunks_mut(share).zip(gradients.chunks(share)) {
+                let len = values.len();
+                steps.push(Step {
+                    config: self.config,
+                    steps: self.steps,
+                    learning_rate,
+                    values,
+                    gradients,
+                    // A buffer that is not used is empty.
+                    first: first.split_off_mut(..len).unwrap_or_default(),
+                    second: second.split_off_mut(..len).unwrap_or_default(),
+                });
+            }
         }
+        threads::each(steps, dispatch);
     }
 
     /// Writes the running values as `prefix` + `step`, `exp_avg`, ….
@@ -248,7 +256,10 @@ impl<T: Scalar> Task for Step<'_, T> {
 
 /// Moves every value the `fraction` (0 to 1) of its way to its goal: what target networks do.
 pub fn move_towards<T: Scalar>(values: &mut [T], goals: &[T], fraction: f64) {
-    dispatch(MoveTowards { values, goals, fraction });
+    let share = threads::share(values.len(), PER_NUMBER * values.len());
+    let parts = values.chunks_mut(share).zip(goals.chunks(share));
+    let moves = parts.map(|(values, goals)| MoveTowards { values, goals, fraction });
+    threads::each(moves, dispatch);
 }
 
 struct MoveTowards<'a, T> {

@@ -30,6 +30,20 @@ pub trait Vector<T>: Copy {
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// Sum lane by lane.
     fn add(self, other: Self) -> Self;
+    /// Writes the transpose of a square of [`Self::LANES`] rows, which begin `from_stride` numbers apart, as rows that
+    /// begin `to_stride` apart.
+    ///
+    /// # Safety
+    /// The rows must be readable, and writable.
+    #[inline(always)]
+    unsafe fn transpose(from: *const T, from_stride: usize, to: *mut T, to_stride: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: the caller's promise.
+                unsafe { to.add(i * to_stride + j).copy_from(from.add(j * from_stride + i), 1) };
+            }
+        }
+    }
 }
 
 /// An instruction set.
@@ -104,20 +118,32 @@ pub enum Level {
 }
 
 thread_local! {
-    /// The richest instruction set that [`dispatch`] may choose on this thread.
+    /// [`Level::richest`].
     static RICHEST: std::cell::Cell<Level> = const { std::cell::Cell::new(Level::Avx512) };
+}
+
+impl Level {
+    /// The richest instruction set that [`dispatch`] may choose on this thread.
+    pub(crate) fn richest() -> Self {
+        RICHEST.get()
+    }
+
+    /// Makes this the richest one.
+    pub(crate) fn set(self) {
+        RICHEST.set(self);
+    }
 }
 
 /// Whether [`dispatch`] may choose this instruction set.
 #[inline(always)]
 fn allowed(level: Level) -> bool {
-    level <= RICHEST.get()
+    level <= Level::richest()
 }
 
 /// Runs a test once with each instruction set that this processor has.
 pub fn on_every_level(test: impl Fn(Level)) {
     for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
-        RICHEST.set(level);
+        level.set();
         test(level);
     }
 }
@@ -229,7 +255,7 @@ mod x86 {
     // SAFETY of every intrinsic call below: these types are named only by `Avx512` and `Avx2`, which
     // `dispatch` hands to a task after detecting their features, and memory is the caller's promise.
     macro_rules! vector {
-        ($vector:ty, $scalar:ty, $lanes:literal, $wide:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
+        ($vector:ty, $scalar:ty, $lanes:literal, $wide:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident $(, $transpose:ident)?) => {
             impl Vector<$scalar> for $vector {
                 const LANES: usize = $lanes;
                 const WIDE: usize = $wide;
@@ -253,6 +279,17 @@ mod x86 {
                 fn add(self, other: Self) -> Self {
                     unsafe { $add(self, other) }
                 }
+                $(
+                    #[inline(always)]
+                    unsafe fn transpose(
+                        from: *const $scalar,
+                        from_stride: usize,
+                        to: *mut $scalar,
+                        to_stride: usize,
+                    ) {
+                        unsafe { $transpose(from, from_stride, to, to_stride) }
+                    }
+                )?
             }
         };
     }
@@ -265,7 +302,8 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
-        _mm512_add_ps
+        _mm512_add_ps,
+        transpose16
     );
     vector!(
         __m512d,
@@ -287,7 +325,8 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
-        _mm256_add_ps
+        _mm256_add_ps,
+        transpose8
     );
     vector!(
         __m256d,
@@ -300,4 +339,69 @@ mod x86 {
         _mm256_fmadd_pd,
         _mm256_add_pd
     );
+
+    /// [`Vector::transpose`] by shuffles: first within squares of four, then of these squares.
+    ///
+    /// # Safety
+    /// As there; the processor must have AVX-512.
+    #[inline(always)]
+    unsafe fn transpose16(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        unsafe {
+            let mut squares = [_mm512_setzero_ps(); 16];
+            for i in (0..16).step_by(4) {
+                let row = |n: usize| _mm512_loadu_ps(from.add((i + n) * from_stride));
+                let pairs = |a, b| {
+                    let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                    (_mm512_castps_pd(low), _mm512_castps_pd(high))
+                };
+                let ((a, b), (c, d)) = (pairs(row(0), row(1)), pairs(row(2), row(3)));
+                squares[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+                squares[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+                squares[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+                squares[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+            }
+            for j in 0..4 {
+                let [a, b, c, d] = [0, 4, 8, 12].map(|i| squares[i + j]);
+                let (ab, cd) =
+                    (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
+                _mm512_storeu_ps(to.add(j * to_stride), _mm512_shuffle_f32x4::<0x88>(ab, cd));
+                _mm512_storeu_ps(to.add((4 + j) * to_stride), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+                let (ab, cd) =
+                    (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
+                _mm512_storeu_ps(to.add((8 + j) * to_stride), _mm512_shuffle_f32x4::<0x88>(ab, cd));
+                _mm512_storeu_ps(
+                    to.add((12 + j) * to_stride),
+                    _mm512_shuffle_f32x4::<0xdd>(ab, cd),
+                );
+            }
+        }
+    }
+
+    /// [`transpose16`] for AVX2.
+    ///
+    /// # Safety
+    /// As there; the processor must have AVX2.
+    #[inline(always)]
+    unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        unsafe {
+            let mut squares = [_mm256_setzero_ps(); 8];
+            for i in [0, 4] {
+                let row = |n: usize| _mm256_loadu_ps(from.add((i + n) * from_stride));
+                let pairs = |a, b| {
+                    let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                    (_mm256_castps_pd(low), _mm256_castps_pd(high))
+                };
+                let ((a, b), (c, d)) = (pairs(row(0), row(1)), pairs(row(2), row(3)));
+                squares[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+                squares[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+                squares[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+                squares[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+            }
+            for j in 0..4 {
+                let (a, b) = (squares[j], squares[4 + j]);
+                _mm256_storeu_ps(to.add(j * to_stride), _mm256_permute2f128_ps::<0x20>(a, b));
+                _mm256_storeu_ps(to.add((4 + j) * to_stride), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }
+    }
 }
