@@ -9,6 +9,7 @@ use super::stage::Stage;
 use super::trainer;
 use super::wishes::Wishes;
 use crate::experiment::TrialPlan;
+use crate::nn::Engine;
 use crate::policy::PolicySpec;
 use crate::record::{Event, Moment, Outcome, Progress, TrialResult};
 use crate::store::TrialDir;
@@ -52,7 +53,9 @@ pub fn run(
         Some(training) => {
             let mut learner = Learner::new(dir, plan, training, checkpoint)?;
             let threads = match &plan.settings.policy {
-                PolicySpec::Neural(network) => network.threads,
+                PolicySpec::Neural(network) if learner.engine() == Engine::NATIVE.to_string() => {
+                    network.threads
+                }
                 _ => 1,
             };
             let train = || learner.train(&mut stage, &mut log, pause_at, wishes);
