@@ -97,7 +97,8 @@ class Policy:
                     x = x @ self.tensors[f"{module}.weight"].T + self.tensors[f"{module}.bias"]
                 case "convolution":
                     weight, bias = self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"]
-                    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
+                    axes: Any = (2, 3)  # the stubs of NumPy 2.2, the last for Python 3.10, allow a single one
+                    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axes)
                     stride = layer["stride"]
                     sums = np.tensordot(windows[:, :, ::stride, ::stride], weight, ([1, 4, 5], [1, 2, 3]))
                     x = np.moveaxis(sums + bias, 3, 1)

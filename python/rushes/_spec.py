@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
 
 from . import _rushes
 
@@ -105,7 +106,7 @@ def space(description: dict[str, Any]) -> spaces.Space[Any]:
         case "box":
             dtype, shape = np.dtype(description["dtype"]), tuple(description["shape"])
 
-            def bound(values: Any) -> np.ndarray:
+            def bound(values: Any) -> NDArray[Any]:
                 numbers = np.asarray(values, dtype=np.float64).astype(dtype)  # "inf" is a string in JSON
                 return numbers.reshape(shape) if numbers.ndim else np.full(shape, numbers)
 

@@ -114,7 +114,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
             infos = self._add_info(infos, info, i)
         return self._observed(), infos
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Advances every copy by one step.
 
         Returns observations, rewards (float64), terminations and truncations (bool), each with one row a copy, and
