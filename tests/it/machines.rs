@@ -404,9 +404,14 @@ fn a_run_that_is_resumed_finds_its_jobs() {
     run.wait().unwrap();
     let resume = format!("--resume={}", directory.path().join("smoke/latest").display());
     std::fs::write(slurm.0.path().join("pending"), "").unwrap();
+    // As `scontrol` did while the controller was stopped, and as it does of a job that has just ended.
+    let failures = "\n0_0: Job has already finished\n";
+    std::fs::write(slurm.0.path().join("unlimited"), failures).unwrap();
     let done = slurm.command(&["run", &resume, "--jobs=3"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{stderr}");
+    assert!(stderr.contains("asking again until Slurm answers"), "{stderr}");
+    assert!(stderr.contains("finished; as many trials of it run at a time as before"), "{stderr}");
     assert!(stderr.contains("1 trials are in Slurm's queue already"), "{stderr}");
     assert_eq!(slurm.submitted().len(), 1, "{stderr}");
     let limit = "scontrol update JobId=0 ArrayTaskThrottle=3";

@@ -93,15 +93,7 @@ impl<T: Scalar> Packed<T> {
 
 /// Whether a matrix of so many columns is no wider than a tile.
 pub(crate) fn fits_tile<T: Scalar>(columns: usize) -> bool {
-    struct Width<T>(PhantomData<T>);
-    impl<T: Scalar> Task for Width<T> {
-        type Output = usize;
-        #[inline(always)]
-        fn run<I: Isa>(self) -> usize {
-            tile_width::<T, I>()
-        }
-    }
-    columns <= dispatch(Width::<T>(PhantomData))
+    columns <= dispatch(PanelStride::<T> { columns, scalar: PhantomData })
 }
 
 #[inline(always)]
@@ -115,6 +107,7 @@ fn panel_stride<T: Scalar, I: Isa>(columns: usize) -> usize {
     columns.next_multiple_of(T::Lanes::<I>::LANES).min(tile_width::<T, I>())
 }
 
+/// [`panel_stride`] on this processor.
 struct PanelStride<T> {
     columns: usize,
     scalar: PhantomData<T>,

@@ -38,9 +38,12 @@ pub fn with_threads<R>(
 
 /// How many of `items` a thread takes, where all of them are so many multiplications.
 pub(crate) fn share(items: usize, work: usize) -> usize {
-    let threads =
-        OTHERS.with_borrow(|others| 1 + others.as_ref().map_or(0, |o| o.current_num_threads()));
-    if work < WORTHWHILE { items } else { items.div_ceil(threads) }.max(1)
+    // Most products are small, and pay for no more than this comparison.
+    if work < WORTHWHILE {
+        return items.max(1);
+    }
+    let others = OTHERS.with_borrow(|others| others.as_ref().map(|o| o.current_num_threads()));
+    items.div_ceil(1 + others.unwrap_or(0)).max(1)
 }
 
 /// Does `work` on each part, the first of them on this thread. What a part's work could share out in its turn it does alone.

@@ -234,7 +234,7 @@ impl Cluster<'_> {
         // They were submitted with the limit of that time.
         let limit = self.jobs.map(|jobs| (jobs / taken.len().max(1)).max(1));
         for id in taken.values().flatten() {
-            self.patiently(|| self.scheduler.set_limit(id, limit))?;
+            self.set_limit(id, limit);
         }
         let limits = taken.into_keys().map(|name| (name, limit)).collect();
         let (asked, told, said) = (None, HashSet::new(), String::new());
@@ -303,7 +303,8 @@ impl Cluster<'_> {
             limit: self.jobs,
         };
         if load.open == 0 {
-            return self.widen(arrays);
+            self.widen(arrays);
+            return Ok(());
         }
         let batch = self.patiently(|| self.scheduler.next_batch(&load))?.min(arrays.largest);
         if batch == 0 {
@@ -391,18 +392,26 @@ impl Cluster<'_> {
     }
 
     /// Gives the only array that is left all the room that there is.
-    fn widen(&self, arrays: &mut Arrays) -> anyhow::Result<()> {
+    fn widen(&self, arrays: &mut Arrays) {
         let [(_, limit)] = &mut arrays.limits.iter_mut().collect::<Vec<_>>()[..] else {
-            return Ok(());
+            return;
         };
         if **limit < self.jobs {
             let waiting = |task: &&Task| matches!(task.state, State::Waiting(_));
             if let (Some(task), Some(jobs)) = (arrays.known.values().find(waiting), self.jobs) {
-                self.patiently(|| self.scheduler.set_limit(&task.id, Some(jobs)))?;
+                self.set_limit(&task.id, Some(jobs));
             }
             **limit = self.jobs;
         }
-        Ok(())
+    }
+
+    /// Has the job of a task run so many at a time. It is no reason to end a run where that cannot be, as when the job has
+    /// ended in the meantime.
+    fn set_limit(&self, id: &str, limit: Option<usize>) {
+        if let Err(error) = self.patiently(|| self.scheduler.set_limit(id, limit)) {
+            let words = "as many trials of it run at a time as before";
+            self.observer.note(&format!("{error:#}; {words}"));
+        }
     }
 
     /// How `rushes trials` is called in a job, up to the trials' directories.

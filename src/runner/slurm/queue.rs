@@ -93,6 +93,10 @@ fn run(name: &'static str, command: &mut Command) -> Result<Output, QueueError> 
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim().strip_prefix(&format!("{name}: ")).unwrap_or(said.trim());
+    if said.is_empty() {
+        // Seen of `scontrol` while the controller was about to answer no more.
+        return Err(QueueError::Unreachable(format!("{name}: no answer ({})", output.status)));
+    }
     let said = format!("{name}: {said}");
     let later = [
         "Unable to contact slurm controller",
