@@ -15,7 +15,7 @@ use crate::experiment::{
     repeated_keys, schema, search_problems as search_spec_problems,
 };
 use crate::nn::Engine;
-use crate::policy::{HardCodedSpec, PolicySpec, Rule};
+use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec, Rule};
 use crate::rng::{Purpose, stream};
 use crate::store::RunDir;
 use crate::{algorithm, format, search, store};
@@ -472,6 +472,12 @@ fn agent_problems(
         return problems;
     }
     let mut problems = Vec::new();
+    let looks = matches!(agent.policy.observation(), ObservationSpec::Pixels(_));
+    if looks && spec.environment.wrappers.history.is_some() {
+        let message =
+            "pixels have a stack of their own, `stack`: leave out `environment.wrappers.history`";
+        problems.push(Problem::new(&["policy", "observation"], message));
+    }
     if let PolicySpec::Neural(network) = &agent.policy {
         let found = network.problems(env);
         problems.extend(found.into_iter().map(|problem| problem.below(&["policy"])));

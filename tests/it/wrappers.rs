@@ -60,7 +60,13 @@ fn all_wrappers(env: &EnvSpec) -> Vec<Value> {
     }
     let mut together = serde_json::Map::new();
     alone.iter().for_each(|one| together.extend(one.as_object().cloned().expect("an object")));
-    alone.push(together.into());
+    alone.push(together.clone().into());
+    if matches!(plain.observation_space(), Space::Box { shape, .. } if shape.len() == 1) {
+        // Instead of a stack.
+        together.remove("frame_stack");
+        together.insert("history".to_owned(), json!(3));
+        alone.extend([json!({ "history": 3 }), together.into()]);
+    }
     alone
 }
 
@@ -130,7 +136,7 @@ fn wrapped_environments_keep_to_the_contract() {
 }
 
 #[test]
-fn wrappers_equal_gymnasiums() {
+fn wrappers_equal_those_of_other_packages() {
     // The recordings of tests/goldens/wrappers/record.py: name, wrappers, time limit, whether observations count.
     let clipped = json!({ "frame_stack": 3, "reward_scale": 0.5, "reward_clip": [-0.25, 0.25] });
     let recordings = [
@@ -139,6 +145,7 @@ fn wrappers_equal_gymnasiums() {
         ("time-awareness", json!({ "time_awareness": true }), Some(25), true),
         ("frame-stack-rewards-clipped", clipped, None, true),
         ("frame-skip", json!({ "frame_skip": 4 }), Some(18), false),
+        ("history", json!({ "history": 3 }), Some(25), true),
     ];
     for (name, wrappers, limit, observed) in recordings {
         let file = format!("tests/goldens/wrappers/{name}.json");
@@ -152,7 +159,11 @@ fn wrappers_equal_gymnasiums() {
         let mut observation = vec![f32::NAN; env.env().observation_space().len()];
         let mut seed = golden["seed"].as_u64();
         for (number, row) in golden["rows"].as_array().unwrap().iter().enumerate() {
-            match row["action"].as_f64() {
+            let action = match &row["action"] {
+                Value::Array(numbers) => numbers[0].as_f64(),
+                action => action.as_f64(),
+            };
+            match action {
                 None => env.reset(seed.take(), &mut observation).unwrap(),
                 Some(action) => {
                     let step = env.step(&[action as f32], &mut observation).unwrap();
@@ -201,6 +212,14 @@ fn spaces_of_stacks_and_times() {
     assert_eq!(names("CartPole-v1", &both)[16], "share of the time limit");
     assert_eq!(names("Taxi-v3", &both)[3..], ["state", "share of the time limit"]);
     assert_eq!(names("CarRacing-v3", &json!({ "frame_stack": 2 })), [""; 0]);
+    let history = |id| names(id, &json!({ "history": 2 }));
+    let cart = history("CartPole-v1");
+    assert_eq!((cart.len(), &cart[4]), (12, &plain[0]));
+    assert!(
+        cart[8].ends_with("to the left, 2 steps ago")
+            && cart[11].ends_with("to the right, 1 step ago")
+    );
+    assert_eq!(history("Pendulum-v1")[6..], ["torque, 2 steps ago", "torque, 1 step ago"]);
     let blackjack = wrapped("Blackjack-v1", &json!({ "frame_stack": 2 }));
     assert_eq!(blackjack.env().observation_space().parts().count(), 2);
 }
@@ -320,6 +339,9 @@ fn impossible_wrappers_are_refused_by_name() {
         ("CartPole-v1", json!({ "reward_clip": "both" }), "reward_clip"),
         ("Taxi-v3", json!({ "observation_noise": 1 }), "Discrete(500)"),
         ("CliffWalking-v0", json!({ "time_awareness": true }), "max_episode_steps"),
+        ("Taxi-v3", json!({ "history": 2 }), "box of one dimension"),
+        ("CarRacing-v3", json!({ "history": 2 }), "box of one dimension"),
+        ("CartPole-v1", json!({ "history": 2, "frame_stack": 2 }), "leave out `frame_stack`"),
         ("Pendulum-v1", json!({ "randomise": { "mass": { "uniform": [1, 2] } } }), "mass"),
         ("Pendulum-v1", json!({ "randomise": { "g": { "uniform": [2, 1] } } }), "lower end"),
         ("Pendulum-v1", json!({ "randomise": { "g": { "choice": [1, "x"] } } }), "cannot stand"),
@@ -339,6 +361,10 @@ fn impossible_wrappers_are_refused_by_name() {
         assert_eq!(code, 2, "{wrappers}: {stderr}");
         assert!(stderr.contains("wrappers") && stderr.contains(expected), "{wrappers}: {stderr}");
     }
+    let pixels = r#"agents.reinforce.policy.observation={"type":"pixels","width":8,"height":8}"#;
+    let history = ["--set", "environment.wrappers.history=2", "--set", pixels];
+    let (code, stderr) = failure(&[&["validate", "experiments/smoke.json"], &history[..]].concat());
+    assert!(code == 2 && stderr.contains("leave out `environment.wrappers.history`"), "{stderr}");
     let fine = output(&[
         "validate",
         "experiments/smoke.json",

@@ -1,4 +1,5 @@
-"""Records Gymnasium's own wrappers: `python record.py`, with gymnasium 1.1.1, writes *.json beside this file.
+"""Records the wrappers of other packages: `python record.py` writes *.json beside this file, Gymnasium's own with gymnasium
+1.1.1; `python record.py history`, with rl_zoo3 2.9, the history of RL Baselines3 Zoo.
 
 Each file holds a seed, actions and, for the reset and every step, what the wrapped environment yielded. Where an episode
 ends, the environment is reset without a seed and the observation of that is a step without an action.
@@ -6,6 +7,7 @@ ends, the environment is reset without a seed and the observation of that is a s
 
 import json
 import pathlib
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -22,10 +24,13 @@ def record(name, env_id, wrap, steps, observed=True, **arguments):
 
     rows = [{"observation": seen(observation)}]
     for _ in range(steps):
-        action = int(choices.integers(env.action_space.n))
+        if isinstance(env.action_space, gym.spaces.Box):
+            action = choices.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
+        else:
+            action = int(choices.integers(env.action_space.n))
         observation, reward, terminated, truncated, _ = env.step(action)
         rows.append({
-            "action": action,
+            "action": np.asarray(action).tolist(),
             "observation": seen(observation),
             "reward": float(reward),
             "terminated": bool(terminated),
@@ -47,6 +52,11 @@ def stacked(env):
     return wrappers.FrameStackObservation(env, 3, padding_type="reset")
 
 
+if sys.argv[1:] == ["history"]:
+    from rl_zoo3.wrappers import HistoryWrapper
+
+    record("history", "Pendulum-v1", lambda env: HistoryWrapper(env, 3), 40, max_episode_steps=25)
+    sys.exit()
 record("frame-stack", "CartPole-v1", stacked, 60)
 record("frame-stack-discrete", "Taxi-v3", stacked, 30)
 record("time-awareness", "CartPole-v1", time_aware, 40, max_episode_steps=25)

@@ -51,16 +51,7 @@ impl Wrapper for FrameStack {
 
     fn observation_meanings(&self, env: &dyn Env) -> Vec<Meaning> {
         let stack = self.frames.len() / self.width;
-        let of = |age: usize| {
-            let when = match age {
-                0 => String::new(),
-                1 => ", 1 step ago".to_owned(),
-                steps => format!(", {steps} steps ago"),
-            };
-            let name = move |meaning: Meaning| Meaning { name: meaning.name + &when, ..meaning };
-            super::numbers(env).into_iter().map(name)
-        };
-        (0..stack).rev().flat_map(of).collect()
+        super::aged(&super::numbers(env), (0..stack).rev())
     }
 
     fn reset(&mut self, env: &mut Box<dyn Env>, seed: Option<u64>) -> Result<(), EnvError> {

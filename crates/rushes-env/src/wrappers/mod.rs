@@ -1,7 +1,7 @@
 //! Wrappers: what an experiment's `environment.wrappers` puts around an environment, one file each.
 //!
 //! The order is fixed, from the environment outwards: `randomise`, `sticky_actions`, `frame_skip`, then the picture
-//! where the policy sees pixels, then `frame_stack`, `observation_noise`, `time_awareness`. Rewards are scaled and
+//! where the policy sees pixels, then `frame_stack`, `observation_noise`, `history`, `time_awareness`. Rewards are scaled and
 //! clipped for whoever learns ([`RewardTransform`]) and for nobody else.
 //!
 //! Random numbers of wrappers come from streams of their own, derived from the seed of [`Env::reset`]; they go on
@@ -19,6 +19,7 @@ use crate::spec::{Make, Options};
 
 mod frame_skip;
 mod frame_stack;
+mod history;
 mod observation_noise;
 mod randomise;
 mod reward;
@@ -40,7 +41,7 @@ pub struct Context<'a> {
     /// The picture that the policy sees instead of the state.
     pub pixels: Option<&'a PixelsSpec>,
     /// Whether the policy reads the environment's own observations, so that they keep their form: neither
-    /// `frame_stack` nor `time_awareness`.
+    /// `frame_stack` nor `history` nor `time_awareness`.
     pub keeps_form: bool,
 }
 
@@ -68,6 +69,10 @@ pub fn wrap(env: Box<dyn Env>, spec: &WrappersSpec, context: &Context<'_>) -> Bo
     if let Some(deviation) = spec.observation_noise {
         let noise = observation_noise::ObservationNoise::new(env.observation_space(), deviation);
         env = around(env, noise);
+    }
+    if let (Some(length), false) = (spec.history, context.keeps_form) {
+        let wrapper = history::History::new(&*env, length);
+        env = around(env, wrapper);
     }
     if spec.time_awareness == Some(true) && !context.keeps_form {
         let skip = spec.frame_skip.unwrap_or(1);
@@ -201,6 +206,23 @@ fn numbers(env: &dyn Env) -> Vec<Meaning> {
         Space::Discrete { .. } => Meaning::of_values(&["state"]),
         _ => env.observation_meanings(),
     }
+}
+
+/// What these numbers are at each of some ages in steps, age by age.
+fn aged(numbers: &[Meaning], ages: impl Iterator<Item = usize>) -> Vec<Meaning> {
+    let of = |age: usize| {
+        let when = match age {
+            0 => String::new(),
+            1 => ", 1 step ago".to_owned(),
+            steps => format!(", {steps} steps ago"),
+        };
+        let name = move |number: &Meaning| Meaning {
+            name: format!("{}{when}", number.name),
+            unit: number.unit.clone(),
+        };
+        numbers.iter().map(name)
+    };
+    ages.flat_map(of).collect()
 }
 
 /// Whose random numbers a stream holds. The numbers are part of reproducibility: never change or reuse one.

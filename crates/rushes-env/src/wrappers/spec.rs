@@ -8,7 +8,7 @@ use super::reward::{RewardClip, RewardTransform};
 use crate::distribution::Distribution;
 use crate::environment::Env;
 use crate::problem::Problem;
-use crate::space::Space;
+use crate::space::{Dtype, Space};
 use crate::spec::{Make, Options};
 
 /// What is put around the environment, from the inside outwards.
@@ -44,6 +44,11 @@ pub struct WrappersSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1e9))]
     pub observation_noise: Option<f64>,
+    /// How many of the latest observations and actions the policy sees in one row, first the observations, the oldest
+    /// first, zeros for what was before the episode; the observations are a box of one dimension.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub history: Option<usize>,
     /// Whether the policy sees the share of the time limit that is over (Pardo et al. 2018), as one number more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_awareness: Option<bool>,
@@ -96,6 +101,18 @@ impl WrappersSpec {
             let message =
                 format!("noise needs observations that are a box, these are {space}: leave it out");
             problems.push(Problem::new(&["observation_noise"], message));
+        }
+        let is_row =
+            matches!(space, Space::Box { dtype: Dtype::Float32, shape, .. } if shape.len() == 1);
+        if self.history.is_some() && !is_row {
+            let message = format!(
+                "a history needs observations that are a box of one dimension, these are {space}: take `frame_stack`"
+            );
+            problems.push(Problem::new(&["history"], message));
+        }
+        if self.history.is_some() && self.frame_stack.is_some() {
+            let message = "it holds the latest observations already: leave out `frame_stack`";
+            problems.push(Problem::new(&["history"], message));
         }
         if self.time_awareness == Some(true) && max_episode_steps.is_none() {
             let message = "the environment has no time limit: set `environment.max_episode_steps`";
