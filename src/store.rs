@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::env::input;
-use crate::experiment::{InitialPolicy, Plan, TrialPlan};
+use crate::experiment::{Pinned, Plan, TrialPlan};
 use crate::lease::{self, Lease};
 use crate::nn::Tensors;
 use crate::record::{
@@ -176,7 +176,7 @@ impl RunDir {
     /// # Errors
     /// Fails if a file cannot be read or written, or is not what it was when the plan was made.
     pub fn take_initial_policies(&self, plan: &Plan, folder: &Path) -> anyhow::Result<()> {
-        for InitialPolicy { path, sha256 } in plan.initial_policies() {
+        for Pinned { path, sha256 } in plan.initial_policies() {
             let sha256 = sha256.as_deref().context("an initial policy was not looked for")?;
             let own = folder.join(initial_policy(sha256));
             let path = if own.is_file() { &own } else { path };

@@ -512,6 +512,7 @@ fn agent_problems(
         (PolicySpec::Neural(_) | PolicySpec::Tabular(_), Some(training)) => {
             let found = schedule_problems(&training.schedule, env_spec);
             problems.extend(found.into_iter().map(|problem| problem.below(&["training"])));
+            problems.extend(algorithm::dataset_problem(training));
             if spec.evaluation.policy == KeptPolicy::Best
                 && training.schedule.evaluate_every.is_none()
             {

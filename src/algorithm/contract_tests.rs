@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::*;
+use crate::dataset::Transitions;
 use crate::env::episode::{self, View};
 use crate::env::{Mode, Policy, Situation};
 use crate::experiment::EnvironmentSpec;
 use crate::experiment::{AlgorithmSpec, ScheduleSpec};
 use crate::nn::{self, Tensors};
-use crate::policy::PolicySpec;
+use crate::policy::{PolicySpec, Random};
 use crate::rng::{Purpose, stream};
 use crate::training::{MetricMeans, TrialError, World};
 
@@ -70,6 +71,12 @@ fn cases() -> Vec<Case> {
     let several = json!({ "n_envs": 3, "train_freq": 2, "gradient_steps": 3,
         "action_noise": { "normal": 0.1 } });
     let ddpg = json!({ "policy_delay": 1, "target_policy_noise": 0.0, "n_critics": 1 });
+    let bc = |more: serde_json::Value| {
+        let mut spec = json!({ "name": "bc", "learning_rate": { "linear": 0.001 } });
+        spec.as_object_mut().expect("above").extend(more.as_object().expect("below").clone());
+        spec
+    };
+    let td3_bc = json!({ "name": "td3_bc", "batch_size": 8 });
     let model_free = json!({ "name": "model_free_planning", "candidates": 5, "learning_starts": 20,
         "train_freq": 10, "buffer_size": 90, "n_epochs": 2, "batch_size": 16 });
     let return_predicting = json!({ "name": "model_free_planning", "proposal": "last_action", "horizon": 5,
@@ -157,9 +164,15 @@ fn cases() -> Vec<Case> {
         case("MountainCarContinuous-v0", double.clone(), off_policy("sac", fixed)),
         case("Pendulum-v1", torch.clone(), off_policy("sac", json!({}))),
         case("Pendulum-v1", dropping.clone(), off_policy("td3", several)),
-        case("BipedalWalker-v3", double, off_policy("td3", ddpg)),
+        case("BipedalWalker-v3", double.clone(), off_policy("td3", ddpg)),
         case("Pendulum-v1", torch, off_policy("td3", json!({}))),
         case("Pendulum-v1", neural.clone(), off_policy("tqc", json!({ "n_quantiles": 7 }))),
+        case("CartPole-v1", dropping.clone(), bc(json!({ "normalize_observations": true }))),
+        case("Pendulum-v1", double.clone(), bc(json!({}))),
+        case("Blackjack-v1", neural.clone(), bc(json!({ "ent_coef": 0.0 }))),
+        echo("multi_discrete", bc(json!({}))),
+        case("Pendulum-v1", neural.clone(), td3_bc.clone()),
+        case("BipedalWalker-v3", double.clone(), td3_bc),
         case("FrozenLake-v1", json!({ "type": "tabular" }), json!({ "name": "q_learning" })),
         case("Blackjack-v1", json!({ "type": "tabular" }), json!({ "name": "q_learning" })),
     ]
@@ -181,10 +194,39 @@ impl Case {
 fn start(case: &Case, seed: u64) -> (Box<dyn Algorithm>, World) {
     let settings = super::settings(&case.algorithm).expect("in the table");
     let copies = settings.environments();
-    let world =
+    let mut world =
         World::new(&case.environment, &case.policy, copies, seed, &case.schedule).expect("a world");
+    if settings.learns_from_dataset() {
+        let dataset = random_play(case);
+        world = world.with_dataset(dataset);
+    }
     let algorithm = settings.build(&case.setup(&world, seed)).expect("an engine on any CPU");
     (algorithm, world)
+}
+
+/// A few episodes of random actions.
+fn random_play(case: &Case) -> Transitions {
+    let policy = serde_json::from_value(json!({ "type": "random" })).expect("a policy");
+    let (_, mut env) = case.environment.build(&policy).expect("in the table");
+    let mut random = Random::new(env.env().action_space());
+    let mut dataset = Transitions::new(env.env().observation_space(), env.env().action_space());
+    let mut rng = stream(0, Purpose::Evaluation, 1);
+    for seed in 0..4 {
+        let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
+        let watch = |view: View<'_>| -> Result<(), TrialError> {
+            observations.extend_from_slice(view.observation);
+            if let Some((action, step)) = view.last {
+                actions.extend_from_slice(action);
+                rewards.push(step.reward);
+            }
+            Ok(())
+        };
+        let mode = Mode::Explore;
+        let played = episode::play(&mut env, &mut random, mode, &mut rng, seed, Some(30), watch);
+        let terminated = played.expect("random actions are valid").terminated;
+        dataset.push(&observations, &actions, &rewards, terminated);
+    }
+    dataset
 }
 
 const ITERATIONS: usize = 20;

@@ -209,6 +209,12 @@ pub trait AlgorithmSettings {
         1
     }
 
+    /// Whether it learns from `training.dataset` instead of environments: it draws from the world's dataset
+    /// ([`World::draw`]) and steps nothing.
+    fn learns_from_dataset(&self) -> bool {
+        false
+    }
+
     /// Whether it learns a table instead of a network.
     fn tabular(&self) -> bool {
         false

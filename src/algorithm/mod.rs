@@ -12,6 +12,7 @@
 
 mod a2c;
 mod ars;
+mod bc;
 mod cem;
 mod collection;
 #[cfg(test)]
@@ -36,9 +37,12 @@ mod reinforce;
 mod sac;
 mod table;
 mod td3;
+mod td3_bc;
 mod tqc;
 
 pub use interface::{
     Algorithm, AlgorithmSettings, Initial, Setup, by_precision, has_head, head_problem, report,
 };
-pub use table::{AlgorithmEntry, all, problems, register, resolved, schemas, settings};
+pub use table::{
+    AlgorithmEntry, all, dataset_problem, problems, register, resolved, schemas, settings,
+};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::a2c::A2cSpec;
 use super::ars::ArsSpec;
+use super::bc::BcSpec;
 use super::cem::CemSpec;
 use super::dqn::DqnSpec;
 use super::interface::AlgorithmSettings;
@@ -22,9 +23,10 @@ use super::qr_dqn::QrDqnSpec;
 use super::reinforce::ReinforceSpec;
 use super::sac::SacSpec;
 use super::td3::Td3Spec;
+use super::td3_bc::Td3BcSpec;
 use super::tqc::TqcSpec;
 use crate::env::{Env, Problem, names};
-use crate::experiment::{AlgorithmSchema, AlgorithmSpec, ScheduleSpec};
+use crate::experiment::{AlgorithmSchema, AlgorithmSpec, ScheduleSpec, TrainingSpec};
 use crate::policy::PolicySpec;
 
 /// The shipped algorithms. A new one is one file and one line here.
@@ -99,6 +101,18 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<TqcSpec>(
             "tqc",
             "Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<BcSpec>(
+            "bc",
+            "Behaviour cloning: learns to act as a dataset does (Pomerleau, 1989).",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<Td3BcSpec>(
+            "td3_bc",
+            "TD3 on a dataset, which its actor imitates (Fujimoto & Gu, 2021).",
         )
     },
     || {
@@ -260,11 +274,39 @@ pub fn problems(
     if settings.supports(actions) {
         return settings.problems(policy, schedule, env);
     }
-    let instead = names_of(|settings| settings.supports(actions));
+    let instead = names_of(|other| {
+        other.supports(actions) && other.learns_from_dataset() == settings.learns_from_dataset()
+    });
     vec![Problem::new(
         &["training", "algorithm", "name"],
         format!("{} cannot act in {actions}; use {instead}", spec.name),
     )]
+}
+
+/// What is wrong with what `training` learns from, a dataset or the environment; the path is below the agent.
+pub fn dataset_problem(training: &TrainingSpec) -> Option<Problem> {
+    let TrainingSpec { algorithm, dataset, schedule, .. } = training;
+    // An unknown algorithm is told of elsewhere.
+    let needs = settings(algorithm).ok()?.learns_from_dataset();
+    let name = &algorithm.name;
+    if dataset.is_some() && !needs {
+        let able = names_of(|settings| settings.learns_from_dataset());
+        let message = format!("{name} learns from the environment: leave it out, or use {able}");
+        return Some(Problem::new(&["training", "dataset"], message));
+    }
+    if dataset.is_none() && needs {
+        let message = format!(
+            "{name} learns from a dataset: add `dataset`, the folder that `rushes play … --dataset` or \
+             `recording.dataset` wrote"
+        );
+        return Some(Problem::new(&["training"], message));
+    }
+    let ends = schedule.steps.is_some() || schedule.updates.is_some() || schedule.seconds.is_some();
+    (needs && !ends).then(|| {
+        let message =
+            format!("{name} plays no episodes: expected `steps`, which are its gradient steps");
+        Problem::new(&["training", "schedule"], message)
+    })
 }
 
 /// The algorithms whose default settings are `able`, as a message lists them.

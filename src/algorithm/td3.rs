@@ -13,6 +13,7 @@ use super::sac::{Lowest, Valuation as _};
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::random::normal;
+use crate::nn::replay::Batch;
 use crate::nn::{Network, Optimiser, OptimiserConfig, Scalar, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
@@ -90,106 +91,37 @@ impl AlgorithmSettings for Td3Spec {
 }
 
 /// A fresh actor for `setup`, with one output for every number of an action.
-fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
+pub(super) fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
     off_policy::actor(1, setup)
 }
 
 /// TD3 at work.
 pub(super) struct Td3<T: Scalar> {
-    spec: Td3Spec,
     explorer: Explorer<T>,
-    target_actor: Box<dyn Network<T>>,
-    optimiser: Optimiser<T>,
-    critics: Critics<T>,
-    /// Gradient steps so far, which `policy_delay` counts.
-    steps: u64,
-    dropout: Rng,
-    noise: Rng,
-    scratch: Scratch<T>,
-}
-
-/// Buffers of one update.
-#[derive(Default)]
-struct Scratch<T> {
-    outputs: Vec<T>,
-    actions: Vec<f32>,
-    values: Vec<T>,
-    targets: Vec<T>,
-    gradients: Vec<T>,
-    grad_actions: Vec<T>,
+    learner: Learner<T>,
 }
 
 impl<T: Scalar> Td3<T> {
     fn new(spec: Td3Spec, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let explorer = Explorer::<T>::new(spec.explorer(), actor(setup)?, setup)?;
-        let parameters = explorer.policy.network.parameters().len();
-        Ok(Self {
-            optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
-            explorer,
-            // The target network begins as a copy.
-            target_actor: actor(setup)?.network,
-            critics: Critics::new(spec.n_critics, 1, setup)?,
-            steps: 0,
-            dropout: stream(setup.seed, Purpose::Minibatch, 1),
-            noise: stream(setup.seed, Purpose::Minibatch, 3),
-            scratch: Scratch::default(),
-            spec,
-        })
+        let config = LearnerConfig {
+            batch_size: spec.batch_size,
+            tau: spec.tau,
+            policy_delay: spec.policy_delay,
+            target_policy_noise: spec.target_policy_noise,
+            target_noise_clip: spec.target_noise_clip,
+            n_critics: spec.n_critics,
+            imitation: None,
+        };
+        Ok(Self { explorer, learner: Learner::new(config, setup)? })
     }
 
     /// One step of the critics, and where its turn has come of the actor, on a minibatch.
     fn learn(&mut self, learning_rate: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
-        let rows = self.spec.batch_size;
-        let Self { explorer, critics, scratch, .. } = self;
-        explorer.sample(rows);
-        let Explorer { policy, batch, features, next_features, .. } = explorer;
-        scratch.outputs.resize(rows * policy.dimensions(), T::zero());
-        self.target_actor.forward(next_features, rows, &mut scratch.outputs);
-        scratch.actions.clear();
-        let (deviation, clip) = (self.spec.target_policy_noise, self.spec.target_noise_clip);
-        scratch.actions.extend(scratch.outputs.iter().map(|output| {
-            let noise = (deviation * normal(&mut self.noise)).clamp(-clip, clip);
-            (output.tanh().as_f64() + noise).clamp(-1.0, 1.0) as f32
-        }));
-        critics.targets(rows, next_features, &scratch.actions, &mut scratch.values);
-        Lowest.targets(rows, &scratch.values, &mut scratch.targets);
-        for (i, target) in scratch.targets.iter_mut().enumerate() {
-            let (reward, discount) = (T::of_f32(batch.rewards[i]), T::of_f32(batch.discounts[i]));
-            *target = reward + discount * *target;
-        }
-        critics.forward(self.spec.n_critics, rows, features, &batch.actions, &mut scratch.values);
-        scratch.gradients.resize(scratch.values.len(), T::zero());
-        let half = Lowest.loss(rows, &scratch.values, &scratch.targets, &mut scratch.gradients);
-        // The whole squared error here, not half of it as in SAC.
-        scratch.gradients.iter_mut().for_each(|gradient| *gradient *= T::of(2.0));
-        report(metrics, &[("critic_loss", 2.0 * half)])?;
-        critics.learn(&scratch.gradients, learning_rate);
-
-        self.steps += 1;
-        if !self.steps.is_multiple_of(self.spec.policy_delay) {
-            return Ok(());
-        }
-        let actor = &mut policy.network;
-        actor.forward_train(features, rows, &mut self.dropout, &mut scratch.outputs);
-        scratch.outputs.iter_mut().for_each(|output| *output = output.tanh());
-        scratch.actions.clear();
-        scratch.actions.extend(scratch.outputs.iter().map(|action| action.as_f32()));
-        critics.forward(1, rows, features, &scratch.actions, &mut scratch.values);
-        let value = scratch.values.iter().copied().sum::<T>().as_f64() / rows as f64;
-        scratch.gradients.clear();
-        scratch.gradients.resize(rows, T::of(-1.0 / rows as f64));
-        scratch.grad_actions.resize(scratch.outputs.len(), T::zero());
-        critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);
-        for (gradient, &action) in scratch.grad_actions.iter_mut().zip(&scratch.outputs) {
-            *gradient *= T::one() - action * action;
-        }
-        actor.zero_gradients();
-        actor.backward(&scratch.grad_actions, None);
-        report(metrics, &[("actor_loss", -value), ("q_value", value)])?;
-        self.optimiser.step(learning_rate, &mut [actor.parameters_and_gradients()]);
-        critics.follow(self.spec.tau);
-        off_policy::follow(&mut *self.target_actor, &**actor, self.spec.tau);
-        Ok(())
+        self.explorer.sample(self.learner.config.batch_size);
+        let Explorer { policy, batch, features, next_features, .. } = &mut self.explorer;
+        let sampled = Sampled { batch, features, next_features };
+        self.learner.learn(policy, &sampled, learning_rate, metrics)
     }
 }
 
@@ -218,12 +150,165 @@ impl<T: Scalar> Algorithm for Td3<T> {
 
     fn start_from(&mut self, policy: &Tensors) -> anyhow::Result<()> {
         self.explorer.policy.load(policy)?;
-        off_policy::follow(&mut *self.target_actor, &*self.explorer.policy.network, 1.0);
+        self.learner.start_from(&self.explorer.policy);
         Ok(())
     }
 
     fn save(&self, state: &mut Tensors) {
         self.explorer.save(state);
+        self.learner.save(state);
+    }
+
+    fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
+        self.explorer.load(state)?;
+        self.learner.load(state)
+    }
+}
+
+/// How a [`Learner`] learns; see [`Td3Spec`].
+#[derive(Debug, Clone)]
+pub(super) struct LearnerConfig {
+    pub batch_size: usize,
+    pub tau: f64,
+    pub policy_delay: u64,
+    pub target_policy_noise: f64,
+    pub target_noise_clip: f64,
+    pub n_critics: usize,
+    /// How much the critic's value counts for the actor beside acting as in the minibatch, TD3+BC's α; nothing where it
+    /// imitates nobody.
+    pub imitation: Option<f64>,
+}
+
+/// A minibatch, its actions scaled to [-1, 1], and what networks see of it.
+pub(super) struct Sampled<'a> {
+    pub batch: &'a Batch,
+    pub features: &'a [f32],
+    pub next_features: &'a [f32],
+}
+
+/// TD3's networks beside the actor, and how all of them learn from minibatches.
+pub(super) struct Learner<T: Scalar> {
+    pub config: LearnerConfig,
+    target_actor: Box<dyn Network<T>>,
+    optimiser: Optimiser<T>,
+    critics: Critics<T>,
+    /// Gradient steps so far, which `policy_delay` counts.
+    steps: u64,
+    dropout: Rng,
+    noise: Rng,
+    scratch: Scratch<T>,
+}
+
+/// Buffers of one update.
+#[derive(Default)]
+struct Scratch<T> {
+    outputs: Vec<T>,
+    actions: Vec<f32>,
+    values: Vec<T>,
+    targets: Vec<T>,
+    gradients: Vec<T>,
+    grad_actions: Vec<T>,
+}
+
+impl<T: Scalar> Learner<T> {
+    /// For a fresh [`actor`], which the target network begins as a copy of.
+    ///
+    /// # Errors
+    /// Fails if the networks' engine or device cannot be had.
+    pub(super) fn new(config: LearnerConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let target_actor = actor(setup)?.network;
+        Ok(Self {
+            optimiser: Optimiser::new(OptimiserConfig::ADAM, target_actor.parameters().len()),
+            target_actor,
+            critics: Critics::new(config.n_critics, 1, setup)?,
+            steps: 0,
+            dropout: stream(setup.seed, Purpose::Minibatch, 1),
+            noise: stream(setup.seed, Purpose::Minibatch, 3),
+            scratch: Scratch::default(),
+            config,
+        })
+    }
+
+    /// One step of the critics, and where its turn has come of the actor, on a minibatch.
+    ///
+    /// # Errors
+    /// Fails if a number stops being finite.
+    pub(super) fn learn(
+        &mut self,
+        policy: &mut SquashedPolicy<T>,
+        sampled: &Sampled<'_>,
+        learning_rate: f64,
+        metrics: &mut MetricMeans,
+    ) -> Result<(), TrialError> {
+        let rows = self.config.batch_size;
+        let Sampled { batch, features, next_features } = *sampled;
+        let Self { critics, scratch, .. } = self;
+        scratch.outputs.resize(rows * policy.dimensions(), T::zero());
+        self.target_actor.forward(next_features, rows, &mut scratch.outputs);
+        scratch.actions.clear();
+        let (deviation, clip) = (self.config.target_policy_noise, self.config.target_noise_clip);
+        scratch.actions.extend(scratch.outputs.iter().map(|output| {
+            let noise = (deviation * normal(&mut self.noise)).clamp(-clip, clip);
+            (output.tanh().as_f64() + noise).clamp(-1.0, 1.0) as f32
+        }));
+        critics.targets(rows, next_features, &scratch.actions, &mut scratch.values);
+        Lowest.targets(rows, &scratch.values, &mut scratch.targets);
+        for (i, target) in scratch.targets.iter_mut().enumerate() {
+            let (reward, discount) = (T::of_f32(batch.rewards[i]), T::of_f32(batch.discounts[i]));
+            *target = reward + discount * *target;
+        }
+        critics.forward(self.config.n_critics, rows, features, &batch.actions, &mut scratch.values);
+        scratch.gradients.resize(scratch.values.len(), T::zero());
+        let half = Lowest.loss(rows, &scratch.values, &scratch.targets, &mut scratch.gradients);
+        // The whole squared error here, not half of it as in SAC.
+        scratch.gradients.iter_mut().for_each(|gradient| *gradient *= T::of(2.0));
+        report(metrics, &[("critic_loss", 2.0 * half)])?;
+        critics.learn(&scratch.gradients, learning_rate);
+
+        self.steps += 1;
+        if !self.steps.is_multiple_of(self.config.policy_delay) {
+            return Ok(());
+        }
+        let actor = &mut policy.network;
+        actor.forward_train(features, rows, &mut self.dropout, &mut scratch.outputs);
+        scratch.outputs.iter_mut().for_each(|output| *output = output.tanh());
+        scratch.actions.clear();
+        scratch.actions.extend(scratch.outputs.iter().map(|action| action.as_f32()));
+        critics.forward(1, rows, features, &scratch.actions, &mut scratch.values);
+        let mean = |sum: T| sum.as_f64() / rows as f64;
+        let value = mean(scratch.values.iter().copied().sum::<T>());
+        // TD3+BC's λ: values count in units of their own size.
+        let size = mean(scratch.values.iter().map(|value| value.abs()).sum::<T>());
+        let weight = self.config.imitation.map_or(1.0, |alpha| alpha / size);
+        scratch.gradients.clear();
+        scratch.gradients.resize(rows, T::of(-weight / rows as f64));
+        scratch.grad_actions.resize(scratch.outputs.len(), T::zero());
+        critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);
+        let mut loss = -weight * value;
+        if self.config.imitation.is_some() {
+            let difference = imitate(&scratch.outputs, &batch.actions, &mut scratch.grad_actions);
+            loss += difference;
+            report(metrics, &[("imitation_loss", difference)])?;
+        }
+        for (gradient, &action) in scratch.grad_actions.iter_mut().zip(&scratch.outputs) {
+            *gradient *= T::one() - action * action;
+        }
+        actor.zero_gradients();
+        actor.backward(&scratch.grad_actions, None);
+        report(metrics, &[("actor_loss", loss), ("q_value", value)])?;
+        self.optimiser.step(learning_rate, &mut [actor.parameters_and_gradients()]);
+        critics.follow(self.config.tau);
+        off_policy::follow(&mut *self.target_actor, &**actor, self.config.tau);
+        Ok(())
+    }
+
+    /// The policy was made another one.
+    pub(super) fn start_from(&mut self, policy: &SquashedPolicy<T>) {
+        off_policy::follow(&mut *self.target_actor, &*policy.network, 1.0);
+    }
+
+    /// Saves everything that goes on from here.
+    pub(super) fn save(&self, state: &mut Tensors) {
         state.insert_network("target.", &*self.target_actor);
         self.critics.save(state);
         self.optimiser.save("optimiser.", state);
@@ -232,8 +317,11 @@ impl<T: Scalar> Algorithm for Td3<T> {
         state.insert_rng("noise", &self.noise);
     }
 
-    fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        self.explorer.load(state)?;
+    /// Restores what [`Learner::save`] saved.
+    ///
+    /// # Errors
+    /// Fails if something is missing or does not fit.
+    pub(super) fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
         state.load_network("target.", &mut *self.target_actor)?;
         self.critics.load(state)?;
         self.optimiser.load("optimiser.", state)?;
@@ -242,6 +330,19 @@ impl<T: Scalar> Algorithm for Td3<T> {
         self.noise = state.rng("noise")?;
         Ok(())
     }
+}
+
+/// The mean squared difference between the actor's actions and those of a minibatch; adds its gradient.
+fn imitate<T: Scalar>(actions: &[T], examples: &[f32], gradients: &mut [T]) -> f64 {
+    let count = actions.len() as f64;
+    let scale = T::of(2.0 / count);
+    let mut squares = T::zero();
+    for ((&action, &example), gradient) in actions.iter().zip(examples).zip(gradients) {
+        let difference = action - T::of_f32(example);
+        squares += difference * difference;
+        *gradient += scale * difference;
+    }
+    squares.as_f64() / count
 }
 
 #[cfg(test)]
@@ -451,7 +552,8 @@ mod tests {
 
     /// TD3 as the paper writes it (algorithm 1), on libtorch's tensors, autograd and Adam.
     struct Paper {
-        spec: Td3Spec,
+        config: LearnerConfig,
+        gamma: f64,
         actor: Reference,
         target_actor: Reference,
         critics: Vec<Reference>,
@@ -463,7 +565,7 @@ mod tests {
     }
 
     impl Paper {
-        fn new(agent: &Td3<f64>) -> Self {
+        fn new(agent: &Td3<f64>, gamma: f64) -> Self {
             let mut state = Tensors::default();
             agent.save(&mut state);
             let store = || {
@@ -474,7 +576,7 @@ mod tests {
             let (actor_store, critic_store) = (store(), store());
             let inputs = OBSERVATION + DIMENSIONS;
             let critics = |ending: &str, path: Option<&Path<'_>>| {
-                (0..agent.spec.n_critics)
+                (0..agent.learner.config.n_critics)
                     .map(|i| {
                         Reference::read(&state, &format!("critic{i}{ending}."), inputs, 1, path)
                     })
@@ -487,7 +589,8 @@ mod tests {
                 Adam::default().build(store, LEARNING_RATE).expect("a valid optimiser")
             };
             Self {
-                spec: agent.spec.clone(),
+                config: agent.learner.config.clone(),
+                gamma,
                 actor: actor("", Some(&actor_store.root())),
                 target_actor: actor("target.", None),
                 critics: critics("", Some(&critic_store.root())),
@@ -495,13 +598,14 @@ mod tests {
                 actor_optimiser: adam(&actor_store),
                 critic_optimiser: adam(&critic_store),
                 steps: 0,
-                met: Met { lowest: vec![0; agent.spec.n_critics], ..Met::default() },
+                met: Met { lowest: vec![0; agent.learner.config.n_critics], ..Met::default() },
             }
         }
 
         /// One step on `batch` with these standard normal draws; the losses of the critics and the actor.
         fn learn(&mut self, batch: &[&Memory], noise: &[f64]) -> (f64, Option<f64>) {
-            let Td3Spec { target_policy_noise, target_noise_clip, gamma, tau, .. } = self.spec;
+            let gamma = self.gamma;
+            let LearnerConfig { target_policy_noise, target_noise_clip, tau, .. } = self.config;
             let observations = matrix(batch.iter().map(|memory| memory.observation.clone()));
             let next = matrix(batch.iter().map(|memory| memory.next.clone()));
             let taken = matrix(batch.iter().map(|memory| memory.action.clone()));
@@ -535,12 +639,20 @@ mod tests {
 
             self.steps += 1;
             let critic_loss = critic_loss.double_value(&[]);
-            if !self.steps.is_multiple_of(self.spec.policy_delay) {
+            if !self.steps.is_multiple_of(self.config.policy_delay) {
                 return (critic_loss, None);
             }
             let actions = self.actor.forward(&observations).tanh();
             let value = self.critics[0].forward(&side_by_side(&observations, &actions));
-            let actor_loss = -value.mean(Kind::Double);
+            let actor_loss = match self.config.imitation {
+                None => -value.mean(Kind::Double),
+                // Equation 5 of TD3+BC's paper.
+                Some(alpha) => {
+                    let weight = alpha / value.abs().mean(Kind::Double).detach();
+                    actions.mse_loss(&taken, tch::Reduction::Mean)
+                        - weight * value.mean(Kind::Double)
+                }
+            };
             self.actor_optimiser.backward_step(&actor_loss);
             for (target, critic) in self.target_critics.iter_mut().zip(&self.critics) {
                 target.follow(critic, tau);
@@ -567,12 +679,14 @@ mod tests {
     }
 
     /// Learns beside the paper for some steps and compares losses and every parameter after each of them.
-    fn learn_beside_the_paper(spec: Td3Spec, steps: usize) -> Met {
+    fn learn_beside_the_paper(spec: Td3Spec, imitation: Option<f64>, steps: usize) -> Met {
         let memories = memories();
+        let gamma = spec.gamma;
         let mut agent = agent(spec, &memories);
-        let mut paper = Paper::new(&agent);
+        agent.learner.config.imitation = imitation;
+        let mut paper = Paper::new(&agent, gamma);
         for step in 1..=steps {
-            let mut noise = agent.noise.clone();
+            let mut noise = agent.learner.noise.clone();
             let noise: Vec<f64> = (0..ROWS * DIMENSIONS).map(|_| normal(&mut noise)).collect();
             let mut metrics = MetricMeans::default();
             agent.learn(LEARNING_RATE, &mut metrics).expect("nothing diverges");
@@ -603,7 +717,7 @@ mod tests {
 
     #[test]
     fn six_updates_equal_the_papers_algorithm_in_libtorch() {
-        let met = learn_beside_the_paper(spec(), 6);
+        let met = learn_beside_the_paper(spec(), None, 6);
         assert!(met.noise_cut > 20, "the noise's clip matters: {met:?}");
         assert!(met.actions_cut > 20, "the actions' bounds matter: {met:?}");
         assert!(met.lowest.iter().all(|&count| count > 20), "both critics are the lowest: {met:?}");
@@ -613,14 +727,20 @@ mod tests {
     #[test]
     fn the_lowest_of_three_critics_and_a_delay_of_three_equal_the_papers_algorithm() {
         let spec = Td3Spec { n_critics: 3, policy_delay: 3, ..spec() };
-        let met = learn_beside_the_paper(spec, 6);
+        let met = learn_beside_the_paper(spec, None, 6);
         assert!(met.lowest.iter().all(|&count| count > 20), "each critic is the lowest: {met:?}");
+    }
+
+    #[test]
+    fn six_updates_that_imitate_equal_td3_bcs_equation_in_libtorch() {
+        let met = learn_beside_the_paper(spec(), Some(2.5), 6);
+        assert!(met.lowest.iter().all(|&count| count > 20), "both critics are the lowest: {met:?}");
     }
 
     #[test]
     fn one_critic_without_delay_or_noise_equals_ddpg() {
         let spec = Td3Spec { n_critics: 1, policy_delay: 1, target_policy_noise: 0.0, ..spec() };
-        let met = learn_beside_the_paper(spec, 4);
+        let met = learn_beside_the_paper(spec, None, 4);
         assert_eq!(met.noise_cut, 0);
     }
 }

@@ -1,5 +1,5 @@
 //! Datasets: what an agent saw, did and was paid, episode by episode, in the layout of Minari 0.5 with Parquet files
-//! (<https://minari.farama.org>), so that Minari itself and all that reads from it reads them.
+//! (<https://minari.farama.org>), so that Minari itself and all that reads from it reads them; and what is learned from them.
 //!
 //! ```text
 //! DATASET/metadata.json              spaces, environment, algorithm; written last: a dataset without it is not whole
@@ -8,7 +8,11 @@
 //! ```
 
 mod columns;
+mod reader;
 mod space;
+mod transitions;
+
+pub use self::transitions::Transitions;
 
 use std::path::{Path, PathBuf};
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::environment::EnvironmentSpec;
-use super::initial::InitialPolicy;
+use super::pinned::Pinned;
 use super::search::Sample;
 use super::shard::Shard;
 use super::spec::{AgentSpec, EvaluationSpec, RecordingSpec, Spec};
@@ -194,7 +194,7 @@ impl Plan {
     }
 
     /// The policies that trainings begin with, each once.
-    pub fn initial_policies(&self) -> impl Iterator<Item = &InitialPolicy> {
+    pub fn initial_policies(&self) -> impl Iterator<Item = &Pinned> {
         let trainings = self.trials.iter().filter_map(|trial| trial.settings.training.as_ref());
         let mut seen = HashSet::new();
         let initial = trainings.filter_map(|training| training.initial_policy.as_ref());
@@ -417,9 +417,14 @@ fn deciding(experiment: &Spec) -> Vec<Value> {
         if let Some(policy) = agents[name].get_mut("policy").and_then(Value::as_object_mut) {
             policy.shift_remove("threads");
         }
-        let initial = agent.training.as_ref().and_then(|training| training.initial_policy.as_ref());
-        if let Some(initial) = initial {
-            agents[name]["training"]["initial_policy"] = initial.content();
+        if let Some(training) = &agent.training {
+            let pinned =
+                [("initial_policy", &training.initial_policy), ("dataset", &training.dataset)];
+            for (field, pinned) in pinned {
+                if let Some(pinned) = pinned {
+                    agents[name]["training"][field] = pinned.content();
+                }
+            }
         }
         // How long others trained is what came of it.
         if let Some(imported) = &agent.imported {

@@ -238,9 +238,11 @@ fn is_of_environment(path: &str) -> bool {
         .is_ok_and(|(parts, _)| parts.get(2).is_some_and(|part| part == "environments"))
 }
 
-/// Whether a parameter would change the policy that a training begins with, which is taken over when the run begins.
-fn is_initial_policy(path: &str) -> bool {
-    path::parse(path).is_ok_and(|(parts, _)| parts.iter().any(|part| part == "initial_policy"))
+/// Whether a parameter would change the policy that a training begins with, or the dataset that it learns from, which are
+/// looked for when the run begins.
+fn is_pinned(path: &str) -> bool {
+    let pinned = |part: &str| ["initial_policy", "dataset"].contains(&part);
+    path::parse(path).is_ok_and(|(parts, _)| parts.iter().any(|part| pinned(part)))
 }
 
 /// An agent with other values in some places.
@@ -302,8 +304,8 @@ pub fn problems(
             Some(format!(
                 "the agent's settings for {environment} say what this is; remove it there, or do not search for it"
             ))
-        } else if is_initial_policy(path) {
-            Some("a search does not choose what training begins with; make an agent of each".into())
+        } else if is_pinned(path) {
+            Some("a search does not choose what training begins with or learns from; make an agent of each".into())
         } else {
             parameter
                 .distribution()

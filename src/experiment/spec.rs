@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::algorithm::AlgorithmSpec;
 use super::check::CheckSpec;
 use super::environment::{EnvironmentSpec, MAX_SECONDS, place};
-use super::initial::InitialPolicy;
+use super::pinned::Pinned;
 use super::resources::ResourcesSpec;
 use super::search::SearchSpec;
 use crate::env::{EnvSpec, Mode};
@@ -289,9 +289,14 @@ pub struct TrainingSpec {
     /// The learning algorithm and its hyperparameters.
     pub algorithm: AlgorithmSpec,
     /// A policy to begin with instead of a random one, of the same network: one that learned here, or in another
-    /// environment with the same observations. Where the actions are others, the last layer begins anew.
+    /// environment with the same observations. Where the actions are others, the last layer begins anew. A policy file, the
+    /// directory of a trial, or `RUN/AGENT` (or `RUN/AGENT/SEED`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initial_policy: Option<InitialPolicy>,
+    pub initial_policy: Option<Pinned>,
+    /// What is learned from instead of the environment: the folder of a dataset in Minari's layout with Parquet files, as
+    /// `recording.dataset` writes it. Each step is one of learning then, on a minibatch of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Pinned>,
     /// How long training lasts, and what happens on the way.
     pub schedule: ScheduleSpec,
 }

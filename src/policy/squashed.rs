@@ -94,6 +94,15 @@ impl<T: Scalar> SquashedPolicy<T> {
         self.network.forward(&self.features, rows, &mut self.outputs);
     }
 
+    /// Shrinks actions, one after another, from the bounds of the action space to [-1, 1].
+    pub fn shrink(&self, actions: &mut [f32]) {
+        for action in actions.chunks_exact_mut(self.dimensions()) {
+            for (value, (low, high)) in action.iter_mut().zip(self.low.iter().zip(&self.high)) {
+                *value = (2.0 * (*value - low) / (high - low) - 1.0).clamp(-1.0, 1.0);
+            }
+        }
+    }
+
     /// Stretches actions, one after another, from [-1, 1] to the bounds of the action space.
     pub fn stretch(&self, actions: &mut [f32]) {
         for action in actions.chunks_exact_mut(self.dimensions()) {

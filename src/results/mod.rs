@@ -10,8 +10,8 @@
 mod agent;
 pub mod aggregate;
 mod evidence;
-mod initial;
 mod opening;
+mod pinned;
 mod progress;
 mod run;
 pub mod suite;
@@ -20,8 +20,8 @@ mod trial;
 
 pub use agent::{PlayingAgent, SavedAgent, SavedNetwork, trial_of};
 pub use evidence::{cut_short, ended_early, is_quick, weak_evidence};
-pub use initial::take_over;
 pub use opening::Opening;
+pub use pinned::take_over;
 pub use progress::{RunProgress, TrialProgress};
 pub use run::{RunData, RunReader, summary};
 pub use summary::{

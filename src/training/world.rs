@@ -3,9 +3,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use anyhow::Context as _;
+
+use crate::dataset::Transitions;
 use crate::env::episode::{self, View};
 use crate::env::{Env, EnvError, Episode, Mode, Policy, Space, TimeLimit, VectorEnv};
 use crate::experiment::{EnvironmentSpec, ScheduleSpec};
+use crate::nn::replay::Batch;
 use crate::policy::PolicySpec;
 use crate::record::Progress;
 use crate::rng::{self, Rng};
@@ -38,6 +42,7 @@ pub struct World {
     /// Which copies have finished an episode since the last restart.
     has_finished: Vec<bool>,
     spectator: Option<Rc<RefCell<dyn Spectator>>>,
+    dataset: Option<Transitions>,
 }
 
 impl World {
@@ -65,7 +70,14 @@ impl World {
             next_episode: 0,
             has_finished: vec![false; copies],
             spectator: None,
+            dataset: None,
         })
+    }
+
+    /// The same world with what is learned from instead of it.
+    #[must_use]
+    pub fn with_dataset(self, dataset: Transitions) -> Self {
+        Self { dataset: Some(dataset), ..self }
     }
 
     /// The same world with somebody who watches and may draw what they see; it changes nothing else.
@@ -217,6 +229,31 @@ impl World {
             self.progress.episodes += 1;
             self.finished.push((self.progress, *episode));
         }
+    }
+
+    /// What is learned from instead of the environments.
+    ///
+    /// # Errors
+    /// Fails if there is nothing; never for a checked experiment.
+    pub fn dataset(&self) -> anyhow::Result<&Transitions> {
+        self.dataset.as_ref().context("the agent's training has no `dataset`")
+    }
+
+    /// Draws steps of [`World::dataset`] as [`Transitions::sample`] does, and counts one step, which takes the place of one
+    /// in an environment.
+    ///
+    /// # Errors
+    /// As [`World::dataset`].
+    pub fn draw(
+        &mut self,
+        rows: usize,
+        gamma: f64,
+        rng: &mut Rng,
+        batch: &mut Batch,
+    ) -> anyhow::Result<()> {
+        self.dataset()?.sample(rows, gamma, rng, batch);
+        self.progress.steps += 1;
+        Ok(())
     }
 
     /// Counts one update of the policy.

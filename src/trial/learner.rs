@@ -14,8 +14,9 @@ use super::stage::Stage;
 use super::training_takes::TrainingTakes;
 use super::wishes::Wishes;
 use crate::algorithm::{self, Algorithm, Setup};
+use crate::dataset::Transitions;
 use crate::env::Episode;
-use crate::experiment::{Every, InitialPolicy, KeptPolicy, ScheduleSpec, TrainingSpec, TrialPlan};
+use crate::experiment::{Every, KeptPolicy, Pinned, ScheduleSpec, TrainingSpec, TrialPlan};
 use crate::nn::Tensors;
 use crate::policy::{LearnedPolicy, begin_with};
 use crate::record::{BestPolicy, Evaluation, Event, Moment, Progress, StopReason};
@@ -65,6 +66,10 @@ impl<'a> Learner<'a> {
             TrainingTakes::new(dir, plan, filmed)?.map(|takes| Rc::new(RefCell::new(takes)));
         if let Some(takes) = &takes {
             world = world.watched_by(takes.clone())?;
+        }
+        if let Some(dataset) = &training.dataset {
+            let transitions = read_dataset(dataset, &world)?;
+            world = world.with_dataset(transitions);
         }
         let mut algorithm = settings.build(&Setup {
             policy,
@@ -376,17 +381,26 @@ impl<'a> Learner<'a> {
 }
 
 /// Gives an algorithm the policy that it begins with.
-fn begin(
-    algorithm: &mut dyn Algorithm,
-    dir: &TrialDir,
-    initial: &InitialPolicy,
-) -> anyhow::Result<()> {
+fn begin(algorithm: &mut dyn Algorithm, dir: &TrialDir, initial: &Pinned) -> anyhow::Result<()> {
     let sha256 = initial.sha256.as_deref().context("the plan does not know the initial policy")?;
     let learned = dir.initial_policy(sha256).context("failed to read the initial policy")?;
     let mut state = Tensors::default();
     algorithm.policy().save(&mut state);
     begin_with(&mut state, &learned)?;
     algorithm.start_from(&state)
+}
+
+/// What the dataset holds for policies that see and act as in `world`.
+fn read_dataset(dataset: &Pinned, world: &World) -> anyhow::Result<Transitions> {
+    let Pinned { path, sha256 } = dataset;
+    let (observations, actions) = (world.observation_space(), world.action_space());
+    let (transitions, found) = Transitions::read(path, observations, actions)?;
+    anyhow::ensure!(
+        sha256.as_ref().is_none_or(|sha256| *sha256 == found),
+        "{}: the dataset has changed since the run began; put back what it was, or start a new run",
+        path.display()
+    );
+    Ok(transitions)
 }
 
 /// Writes the best policy of a checkpoint's training to its file again: a better one may have taken its place after the

@@ -6,12 +6,13 @@
 
 use std::path::Path;
 
-use rushes::algorithm::all;
+use rushes::algorithm::{all, settings};
 use rushes::record::Evaluation;
 use rushes::store::TrialDir;
 use serde_json::{Value, json};
 
 use crate::cli::output;
+use crate::offline::played;
 
 /// A seed whose untrained policies are poor; some balance the pole by luck.
 const SEED: u64 = 1;
@@ -32,18 +33,23 @@ struct Case {
 
 /// Mean returns of the evaluations before and after training.
 fn learn(case: &Case, seed: u64) -> (f64, f64) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut training = json!({ "algorithm": case.algorithm, "schedule": case.schedule });
+    let algorithm = serde_json::from_value(case.algorithm.clone()).expect("an algorithm");
+    if settings(&algorithm).expect("in the table").learns_from_dataset() {
+        let id = case.environment["id"].as_str().expect("an id");
+        let teacher = if id == "Pendulum-v1" { "swing-up" } else { "pd" };
+        played(id, teacher, "100", &folder.path().join("dataset"));
+        training["dataset"] = json!("dataset");
+    }
     let experiment = json!({
         "name": "learning",
         "environment": case.environment,
         "seeds": [seed],
-        "agents": { "learner": {
-            "policy": case.policy,
-            "training": { "algorithm": case.algorithm, "schedule": case.schedule },
-        } },
+        "agents": { "learner": { "policy": case.policy, "training": training } },
         "evaluation": { "episodes": case.evaluation_episodes },
         "recording": { "before": false, "after": false },
     });
-    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("learning.json");
     std::fs::write(&file, experiment.to_string()).expect("a writable folder");
     let text = |path: &Path| path.to_str().expect("temporary paths are text").to_owned();
@@ -222,6 +228,26 @@ cases! {
         evaluation_episodes: 20,
         untrained_below: -1100.0,
         reaches: -700.0,
+    };
+    /// Seeds 0 to 5 all reached 500, as the rule that played.
+    bc_learns("bc") = Case {
+        environment: cartpole(),
+        policy: neural(&[64, 64], "tanh"),
+        algorithm: json!({ "name": "bc" }),
+        schedule: json!({ "steps": 3_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 400.0,
+    };
+    /// Seeds 0 to 5 reached -146 to -133; the rule that played has -133.
+    td3_bc_learns("td3_bc") = Case {
+        environment: pendulum(),
+        policy: neural(&[64, 64], "relu"),
+        algorithm: json!({ "name": "td3_bc", "alpha": 0.2, "learning_rate": 0.001, "batch_size": 128 }),
+        schedule: json!({ "steps": 15_000 }),
+        evaluation_episodes: 20,
+        untrained_below: -900.0,
+        reaches: -250.0,
     };
     /// Seeds 0 to 5 reached 189 to 453.
     model_free_planning_learns("model_free_planning") = Case {

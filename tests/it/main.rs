@@ -25,6 +25,7 @@ mod kills;
 mod learning;
 mod machines;
 mod models;
+mod offline;
 mod onnx;
 mod pixels;
 mod play;

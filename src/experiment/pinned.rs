@@ -1,4 +1,4 @@
-//! The policy that a training begins with, as experiment files name it.
+//! Files that a training needs, as experiment files and plans name them.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -7,23 +7,23 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
 
-/// A policy to begin with: what an experiment file says is a path, what a plan says also its content.
+/// A file or a folder that learning depends on: what an experiment file says is a path, what a plan says also its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InitialPolicy {
-    /// A policy file, the directory of a trial, or `RUN/AGENT` or `RUN/AGENT/SEED`.
+pub struct Pinned {
+    /// Where it lies.
     pub path: PathBuf,
-    /// The SHA-256 of the policy file, once a run has taken it over.
+    /// The SHA-256 of its content, once a run has looked.
     pub sha256: Option<String>,
 }
 
-impl InitialPolicy {
+impl Pinned {
     /// What decides returns about it: its content, wherever it came from.
     pub(super) fn content(&self) -> Value {
         self.sha256.as_ref().map_or_else(|| json!(self.path), |sha256| json!(sha256))
     }
 }
 
-impl Serialize for InitialPolicy {
+impl Serialize for Pinned {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.sha256 {
             None => self.path.serialize(serializer),
@@ -32,7 +32,7 @@ impl Serialize for InitialPolicy {
     }
 }
 
-impl<'de> Deserialize<'de> for InitialPolicy {
+impl<'de> Deserialize<'de> for Pinned {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -45,15 +45,15 @@ impl<'de> Deserialize<'de> for InitialPolicy {
     }
 }
 
-impl JsonSchema for InitialPolicy {
+impl JsonSchema for Pinned {
     fn schema_name() -> Cow<'static, str> {
-        "InitialPolicy".into()
+        "Pinned".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A policy file, the directory of a trial, or `RUN/AGENT` (or `RUN/AGENT/SEED`): relative to \
-                            the experiment file, or else to the current folder. In plans with the SHA-256 of its content.",
+            "description": "A path relative to the experiment file, or else to the current folder. In plans with the \
+                            SHA-256 of its content.",
             "type": ["string", "object"],
             "minLength": 1,
             "properties": {
