@@ -120,7 +120,7 @@ fn what_cannot_be_learned_from_is_refused() {
         ),
         (
             json!({ "algorithm": cloning, "dataset": "poles", "schedule": steps }),
-            "elements of Box([-1, -1, -8], [1, 1, 8], [3])",
+            "elements of Box([-1.0, -1.0, -8.0], [1.0, 1.0, 8.0], [3])",
         ),
     ] {
         let file = experiment(folder.path(), &training);
