@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::a2c::A2cSpec;
 use super::ars::ArsSpec;
 use super::cem::CemSpec;
+use super::crossq::CrossQSpec;
 use super::dqn::DqnSpec;
 use super::interface::AlgorithmSettings;
 use super::model_based_planning::ModelBasedPlanningSpec;
@@ -99,6 +100,13 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<TqcSpec>(
             "tqc",
             "Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<CrossQSpec>(
+            "crossq",
+            "SAC with batch renormalisation and without target networks (Bhatt et al., 2024), as \
+             Stable-Baselines3's contrib package has it.",
         )
     },
     || {

@@ -239,6 +239,15 @@ impl<'a> Exporter<'a> {
                     let transposed = [("transB", Argument::Int(1))];
                     value = self.graph.apply("Gemm", &[&value, &weight, &bias], &transposed);
                 }
+                LayerKind::BatchNorm { epsilon } => {
+                    let shape = &layer.output_shape;
+                    let [weight, bias, mean, variance] =
+                        ["weight", "bias", "running_mean", "running_var"]
+                            .map(|part| self.parameters(&format!("{module}.{part}"), shape));
+                    let inputs = [&value, &weight?, &bias?, &mean?, &variance?].map(String::as_str);
+                    let epsilon = [("epsilon", Argument::Float(epsilon as f32))];
+                    value = self.graph.apply("BatchNormalization", &inputs, &epsilon);
+                }
                 LayerKind::Activation { function } => {
                     value = self.activation(&value, function, module)
                 }
