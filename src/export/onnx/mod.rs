@@ -241,10 +241,11 @@ impl<'a> Exporter<'a> {
                 }
                 LayerKind::BatchNorm { epsilon } => {
                     let shape = &layer.output_shape;
-                    let [weight, bias, mean, variance] =
-                        ["weight", "bias", "running_mean", "running_var"]
-                            .map(|part| self.parameters(&format!("{module}.{part}"), shape));
-                    let inputs = [&value, &weight?, &bias?, &mean?, &variance?].map(String::as_str);
+                    let mut inputs = vec![value];
+                    for part in ["weight", "bias", "running_mean", "running_var"] {
+                        inputs.push(self.parameters(&format!("{module}.{part}"), shape)?);
+                    }
+                    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
                     let epsilon = [("epsilon", Argument::Float(epsilon as f32))];
                     value = self.graph.apply("BatchNormalization", &inputs, &epsilon);
                 }
