@@ -450,7 +450,11 @@ pub fn missing_engines(plan: &Plan) -> anyhow::Result<BTreeSet<Engine>> {
             true => 1,
             false => views.of(trial)?.observation_space().features(),
         };
-        missing.extend(network.engine(inputs).ok().filter(|engine| !engine.is_here()));
+        let training = trial.settings.training.as_ref();
+        let algorithm = training.and_then(|training| algorithm::settings(&training.algorithm).ok());
+        let batch_renorm = algorithm.and_then(|algorithm| algorithm.batch_renorm());
+        let engine = network.engine(inputs, batch_renorm);
+        missing.extend(engine.ok().filter(|engine| !engine.is_here()));
     }
     Ok(missing)
 }

@@ -95,6 +95,11 @@ class Policy:
             match layer["type"]:
                 case "linear":
                     x = x @ self.tensors[f"{module}.weight"].T + self.tensors[f"{module}.bias"]
+                case "batch_norm":
+                    weight, bias, mean, variance = (
+                        self.tensors[f"{module}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+                    )
+                    x = (x - mean) / np.sqrt(variance + variance.dtype.type(layer["epsilon"])) * weight + bias
                 case "convolution":
                     weight, bias = self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"]
                     axes: Any = (2, 3)  # the stubs of NumPy 2.2, the last for Python 3.10, allow a single one
@@ -171,6 +176,8 @@ class Policy:
             match layer["type"]:
                 case "linear":
                     return torch.nn.Linear(layer["inputs"], layer["output_shape"][0])
+                case "batch_norm":
+                    return torch.nn.BatchNorm1d(layer["output_shape"][0], layer["epsilon"])
                 case "convolution":
                     outputs, inputs, *kernel = self.tensors[f"{module}.weight"].shape
                     return torch.nn.Conv2d(inputs, outputs, tuple(kernel), layer["stride"])

@@ -145,7 +145,7 @@ POLICIES = {
     },
     "Pendulum-v1": {
         "ppo": agent("ppo", n_steps=64, normalize_observations=True),
-        **{name: agent(name, learning_starts=64) for name in ("sac", "td3", "tqc")},
+        **{name: agent(name, learning_starts=64) for name in ("sac", "td3", "tqc", "crossq")},
     },
     "Blackjack-v1": {"ppo": agent("ppo", n_steps=64)},
     "Taxi-v3": {"dqn": agent("dqn", learning_starts=64)},

@@ -70,6 +70,10 @@ fn cases() -> Vec<Case> {
         "target_update_interval": 2, "action_noise": { "ornstein_uhlenbeck": 0.5 } });
     let several = json!({ "n_envs": 3, "train_freq": 2, "gradient_steps": 3,
         "action_noise": { "normal": 0.1 } });
+    let crossq = off_policy("crossq", json!({ "critic_hidden": [20] }));
+    // Running statistics correct those of a minibatch almost from the start.
+    let renormalised = json!({ "critic_hidden": [20, 12], "renorm_warmup_steps": 2, "policy_delay": 2,
+        "ent_coef": 0.1, "n_envs": 2, "gradient_steps": -1, "n_critics": 3, "batch_norm_momentum": 0.1 });
     let ddpg = json!({ "policy_delay": 1, "target_policy_noise": 0.0, "n_critics": 1 });
     let bc = |more: serde_json::Value| {
         let mut spec = json!({ "name": "bc", "learning_rate": { "linear": 0.001 } });
@@ -167,6 +171,9 @@ fn cases() -> Vec<Case> {
         case("BipedalWalker-v3", double.clone(), off_policy("td3", ddpg)),
         case("Pendulum-v1", torch, off_policy("td3", json!({}))),
         case("Pendulum-v1", neural.clone(), off_policy("tqc", json!({ "n_quantiles": 7 }))),
+        case("Pendulum-v1", neural.clone(), crossq.clone()),
+        case("MountainCarContinuous-v0", double.clone(), off_policy("crossq", renormalised)),
+        case("Pendulum-v1", dropping.clone(), crossq),
         case("CartPole-v1", dropping.clone(), bc(json!({ "normalize_observations": true }))),
         case("Pendulum-v1", double.clone(), bc(json!({}))),
         case("Blackjack-v1", neural.clone(), bc(json!({ "ent_coef": 0.0 }))),

@@ -3,7 +3,8 @@
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::{
-    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar, Storage, Tensors,
+    self, BatchRenorm, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar,
+    Storage, Tensors,
 };
 use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, NeuralSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
@@ -228,6 +229,11 @@ pub trait AlgorithmSettings {
     /// Whether it learns by valid actions only where the policy's `action_mask` asks for it.
     fn masks_actions(&self) -> bool {
         false
+    }
+
+    /// How its networks normalise what their layers see, where they do.
+    fn batch_renorm(&self) -> Option<BatchRenorm> {
+        None
     }
 
     /// Whether it learns to act in this kind of action space.

@@ -17,6 +17,7 @@ mod cem;
 mod collection;
 #[cfg(test)]
 mod contract_tests;
+mod crossq;
 #[cfg(test)]
 mod doors;
 mod dqn;

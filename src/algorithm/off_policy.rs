@@ -1,4 +1,4 @@
-//! What DQN, SAC, TD3 and TQC share: collecting into a replay memory; and what those for continuous actions
+//! What DQN, SAC, CrossQ, TD3 and TQC share: collecting into a replay memory; and what those for continuous actions
 //! do: exploring with a squashed actor, critics of observations and actions, and targets that follow them.
 
 use std::borrow::Cow;
@@ -21,9 +21,23 @@ use crate::training::annealed::{self, Annealed};
 use crate::training::{TrialError, World};
 
 /// Declares the hyperparameters of an algorithm with a replay memory: those that all of them have, and then its
-/// own.
+/// own. `targets {}` before it leaves out what is for target networks.
 macro_rules! off_policy_settings {
     ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $crate::algorithm::off_policy::off_policy_settings! {
+            targets {
+                /// How far target networks move to those that they follow at each of their updates; 1 copies them.
+                #[schemars(range(min = 0.0, max = 1.0))]
+                pub tau: f64,
+            }
+            $(#[$attribute])*
+            pub struct $name { $($own)* }
+        }
+    };
+    (
+        targets { $($targets:tt)* }
+        $(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }
+    ) => {
         $(#[$attribute])*
         #[derive(
             Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
@@ -43,9 +57,7 @@ macro_rules! off_policy_settings {
             /// Steps in a minibatch.
             #[schemars(range(min = 1, max = 1_000_000))]
             pub batch_size: usize,
-            /// How far target networks move to those that they follow at each of their updates; 1 copies them.
-            #[schemars(range(min = 0.0, max = 1.0))]
-            pub tau: f64,
+            $($targets)*
             /// Discount factor of future rewards.
             #[schemars(range(min = 0.0, max = 1.0))]
             pub gamma: f64,
@@ -64,8 +76,12 @@ pub(super) use off_policy_settings;
 /// Declares the hyperparameters of an algorithm that collects with an [`Explorer`]: those of
 /// [`off_policy_settings`], its own, and how it collects.
 macro_rules! explorer_settings {
-    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+    (
+        $(targets $targets:tt)?
+        $(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }
+    ) => {
         $crate::algorithm::off_policy::off_policy_settings! {
+            $(targets $targets)?
             $(#[$attribute])*
             pub struct $name {
                 $($own)*
@@ -416,7 +432,7 @@ impl<T: Scalar> Explorer<T> {
 }
 
 /// The shape of a network of the agent's with so many inputs and outputs.
-fn mlp(setup: &Setup<'_>, inputs: usize, outputs: usize) -> anyhow::Result<MlpConfig> {
+pub(super) fn mlp(setup: &Setup<'_>, inputs: usize, outputs: usize) -> anyhow::Result<MlpConfig> {
     let spec = setup.network()?;
     Ok(MlpConfig {
         dropout: spec.dropout,
@@ -446,9 +462,20 @@ pub(super) fn actor<T: Scalar>(
 ) -> anyhow::Result<SquashedPolicy<T>> {
     let Setup { observation_space, action_space, .. } = *setup;
     let mlp = mlp(setup, observation_space.features(), outputs * action_space.len())?;
+    actor_of(&mlp, setup)
+}
+
+/// A fresh actor of this shape.
+///
+/// # Errors
+/// Fails if the engine or the device cannot be had.
+pub(super) fn actor_of<T: Scalar>(
+    mlp: &MlpConfig,
+    setup: &Setup<'_>,
+) -> anyhow::Result<SquashedPolicy<T>> {
     let spec = setup.network()?;
-    let engine = spec.engine.resolve(&mlp, spec.device)?;
-    Ok(SquashedPolicy::new((build(setup, &mlp, 0)?, engine), observation_space, action_space))
+    let network = (build(setup, mlp, 0)?, spec.engine.resolve(mlp, spec.device)?);
+    Ok(SquashedPolicy::new(network, setup.observation_space, setup.action_space))
 }
 
 /// Moves a target network the share `tau` of its way to the network that it follows.
@@ -456,10 +483,11 @@ pub(super) fn follow<T: Scalar>(target: &mut dyn Network<T>, network: &dyn Netwo
     move_towards(target.parameters_mut(), network.parameters(), tau);
 }
 
-/// Networks that value an action in an observation, each with its target network; one optimiser steps them
-/// all. Their outputs are written critic after critic, each `rows` rows.
+/// Networks that value an action in an observation, each with its target network or all without; one optimiser
+/// steps them all. Their outputs are written critic after critic, each `rows` rows.
 pub(super) struct Critics<T: Scalar> {
     networks: Vec<Box<dyn Network<T>>>,
+    /// As many, or none.
     targets: Vec<Box<dyn Network<T>>>,
     optimiser: Optimiser<T>,
     /// Whether hidden units are dropped, by `dropout`.
@@ -477,17 +505,38 @@ impl<T: Scalar> Critics<T> {
     pub(super) fn new(count: usize, outputs: usize, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let inputs = setup.observation_space.features() + setup.action_space.len();
         let mlp = mlp(setup, inputs, outputs)?;
-        let networks =
-            || (1..=count as u64).map(|i| build(setup, &mlp, i)).collect::<Result<Vec<_>, _>>();
+        let critics = Self::without_targets(count, &mlp, OptimiserConfig::ADAM, setup)?;
+        Ok(Self { targets: Self::networks(count, &mlp, setup)?, ..critics })
+    }
+
+    /// `count` fresh critics of this shape, which no targets follow.
+    ///
+    /// # Errors
+    /// Fails if the engine or the device cannot be had.
+    pub(super) fn without_targets(
+        count: usize,
+        mlp: &MlpConfig,
+        optimiser: OptimiserConfig,
+        setup: &Setup<'_>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            networks: networks()?,
-            targets: networks()?,
-            optimiser: Optimiser::new(OptimiserConfig::ADAM, count * mlp.parameter_count()),
+            networks: Self::networks(count, mlp, setup)?,
+            targets: Vec::new(),
+            optimiser: Optimiser::new(optimiser, count * mlp.parameter_count()),
             drops: mlp.dropout > 0.0,
             dropout: stream(setup.seed, Purpose::Minibatch, 2),
             inputs: Vec::new(),
             grad_inputs: Vec::new(),
         })
+    }
+
+    /// `count` fresh networks of this shape.
+    fn networks(
+        count: usize,
+        mlp: &MlpConfig,
+        setup: &Setup<'_>,
+    ) -> anyhow::Result<Vec<Box<dyn Network<T>>>> {
+        (1..=count as u64).map(|i| build(setup, mlp, i)).collect()
     }
 
     /// How many critics there are.
@@ -536,6 +585,29 @@ impl<T: Scalar> Critics<T> {
         actions: &[f32],
         outputs: &mut Vec<T>,
     ) {
+        self.pass(count, rows, features, actions, outputs, <dyn Network<T>>::forward_train);
+    }
+
+    /// As [`Critics::forward`] of all critics, by running statistics where they normalise.
+    pub(super) fn forward_frozen(
+        &mut self,
+        rows: usize,
+        features: &[f32],
+        actions: &[f32],
+        outputs: &mut Vec<T>,
+    ) {
+        self.pass(self.count(), rows, features, actions, outputs, <dyn Network<T>>::forward_frozen);
+    }
+
+    fn pass(
+        &mut self,
+        count: usize,
+        rows: usize,
+        features: &[f32],
+        actions: &[f32],
+        outputs: &mut Vec<T>,
+        forward: impl Fn(&mut (dyn Network<T> + 'static), &[f32], usize, &mut Rng, &mut [T]) + Sync,
+    ) {
         self.join(rows, features, actions);
         let each = rows * self.networks[0].outputs();
         outputs.resize(count * each, T::zero());
@@ -544,11 +616,11 @@ impl<T: Scalar> Critics<T> {
         if self.drops {
             // One draws after the other.
             for (network, outputs) in parts {
-                network.forward_train(inputs, rows, &mut self.dropout, outputs);
+                forward(&mut **network, inputs, rows, &mut self.dropout, outputs);
             }
         } else {
             threads::each(parts, |(network, outputs)| {
-                network.forward_train(inputs, rows, &mut self.dropout.clone(), outputs);
+                forward(&mut **network, inputs, rows, &mut self.dropout.clone(), outputs);
             });
         }
     }
@@ -600,8 +672,10 @@ impl<T: Scalar> Critics<T> {
 
     /// Saves networks, targets and optimiser.
     pub(super) fn save(&self, state: &mut Tensors) {
-        for (i, (network, target)) in self.networks.iter().zip(&self.targets).enumerate() {
+        for (i, network) in self.networks.iter().enumerate() {
             state.insert_network(&format!("critic{i}."), &**network);
+        }
+        for (i, target) in self.targets.iter().enumerate() {
             state.insert_network(&format!("critic{i}_target."), &**target);
         }
         self.optimiser.save("critic_optimiser.", state);
@@ -613,8 +687,10 @@ impl<T: Scalar> Critics<T> {
     /// # Errors
     /// Fails if something is missing or does not fit.
     pub(super) fn load(&mut self, state: &Tensors) -> anyhow::Result<()> {
-        for (i, (network, target)) in self.networks.iter_mut().zip(&mut self.targets).enumerate() {
+        for (i, network) in self.networks.iter_mut().enumerate() {
             state.load_network(&format!("critic{i}."), &mut **network)?;
+        }
+        for (i, target) in self.targets.iter_mut().enumerate() {
             state.load_network(&format!("critic{i}_target."), &mut **target)?;
         }
         self.optimiser.load("critic_optimiser.", state)?;

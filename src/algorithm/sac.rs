@@ -17,7 +17,7 @@ use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
-use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, Tensors};
+use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, StateError, Tensors};
 use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{Annealed, MetricMeans, TrialError, World};
@@ -243,7 +243,7 @@ impl<T: Scalar> Valuation<T> for Lowest {
 }
 
 /// The weight of the entropy, and how it is learned.
-struct Temperature<T> {
+pub(super) struct Temperature<T> {
     /// Its logarithm, a parameter where it is learned.
     log: [T; 1],
     gradient: [T; 1],
@@ -254,7 +254,8 @@ struct Temperature<T> {
 }
 
 impl<T: Scalar> Temperature<T> {
-    fn new(ent_coef: Tuned, target_entropy: Tuned, dimensions: usize) -> Self {
+    /// For actions of so many numbers.
+    pub(super) fn new(ent_coef: Tuned, target_entropy: Tuned, dimensions: usize) -> Self {
         let learned = ent_coef == Tuned::Auto;
         Self {
             log: [T::zero()],
@@ -271,12 +272,13 @@ impl<T: Scalar> Temperature<T> {
         }
     }
 
-    fn value(&self) -> f64 {
+    /// What it is now.
+    pub(super) fn value(&self) -> f64 {
         if self.optimiser.is_some() { self.log[0].as_f64().exp() } else { self.fixed }
     }
 
     /// One step towards the target, and the loss before it: `-log · (mean log-probability + target)`.
-    fn learn(&mut self, mean_log_prob: f64, learning_rate: f64) -> Option<f64> {
+    pub(super) fn learn(&mut self, mean_log_prob: f64, learning_rate: f64) -> Option<f64> {
         let optimiser = self.optimiser.as_mut()?;
         let excess = mean_log_prob + self.target_entropy;
         let loss = -self.log[0].as_f64() * excess;
@@ -284,6 +286,26 @@ impl<T: Scalar> Temperature<T> {
         let Self { log: values, gradient: gradients, .. } = self;
         optimiser.step(learning_rate, &mut [ParametersMut { values, gradients }]);
         Some(loss)
+    }
+
+    /// Saves what was learned, if anything is.
+    pub(super) fn save(&self, state: &mut Tensors) {
+        if let Some(optimiser) = &self.optimiser {
+            state.insert("log_ent_coef", &[1], &self.log);
+            optimiser.save("ent_coef_optimiser.", state);
+        }
+    }
+
+    /// Restores what [`Temperature::save`] saved.
+    ///
+    /// # Errors
+    /// Fails if something is missing or does not fit.
+    pub(super) fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
+        if let Some(optimiser) = &mut self.optimiser {
+            self.log = [state.get("log_ent_coef", &[1])?[0]];
+            optimiser.load("ent_coef_optimiser.", state)?;
+        }
+        Ok(())
     }
 }
 
@@ -323,23 +345,27 @@ pub(super) struct Sac<T: Scalar, V> {
 
 /// Actions that the actor drew for a batch.
 #[derive(Default)]
-struct Draws<T> {
-    outputs: Vec<T>,
+pub(super) struct Draws<T> {
+    /// The actor's outputs.
+    pub outputs: Vec<T>,
     noise: Vec<T>,
-    actions: Vec<T>,
+    /// The actions, as many as the batch has rows.
+    pub actions: Vec<T>,
     /// The actions as critics take them.
-    inputs: Vec<f32>,
-    log_probs: Vec<T>,
+    pub inputs: Vec<f32>,
+    /// Their log-probabilities.
+    pub log_probs: Vec<T>,
 }
 
 impl<T: Scalar> Draws<T> {
-    fn mean_log_prob(&self) -> f64 {
+    /// The mean of the log-probabilities.
+    pub(super) fn mean_log_prob(&self) -> f64 {
         let sum = self.log_probs.iter().copied().sum::<T>();
         sum.as_f64() / self.log_probs.len() as f64
     }
 
     /// Draws an action for each row of the outputs.
-    fn draw(&mut self, head: SquashedGaussian, rng: &mut Rng) {
+    pub(super) fn draw(&mut self, head: SquashedGaussian, rng: &mut Rng) {
         let dimensions = head.dimensions;
         let rows = self.outputs.len() / head.outputs();
         self.noise.clear();
@@ -355,6 +381,31 @@ impl<T: Scalar> Draws<T> {
         }
         self.inputs.clear();
         self.inputs.extend(self.actions.iter().map(|action| action.as_f32()));
+    }
+
+    /// The gradient of the actor's loss at its outputs, given that of the critics' part at the actions: the mean
+    /// log-probability counts `temperature` times in the loss.
+    pub(super) fn differentiate(
+        &self,
+        head: SquashedGaussian,
+        grad_actions: &[T],
+        temperature: f64,
+        grad_outputs: &mut Vec<T>,
+    ) {
+        grad_outputs.resize(self.outputs.len(), T::zero());
+        let by_log_prob = T::of(temperature / self.log_probs.len() as f64);
+        let (width, dimensions) = (head.outputs(), head.dimensions);
+        for (i, gradient) in grad_outputs.chunks_exact_mut(width).enumerate() {
+            let here = i * dimensions..(i + 1) * dimensions;
+            head.differentiate(
+                &self.outputs[i * width..(i + 1) * width],
+                &self.noise[here.clone()],
+                &self.actions[here.clone()],
+                &grad_actions[here],
+                by_log_prob,
+                gradient,
+            );
+        }
     }
 }
 
@@ -429,20 +480,7 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
         let value = valuation.value(rows, &scratch.values, &mut scratch.gradients);
         scratch.grad_actions.resize(present.actions.len(), T::zero());
         critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);
-        scratch.grad_outputs.resize(present.outputs.len(), T::zero());
-        let by_log_prob = T::of(temperature / rows as f64);
-        let (width, dimensions) = (head.outputs(), head.dimensions);
-        for (i, gradient) in scratch.grad_outputs.chunks_exact_mut(width).enumerate() {
-            let here = i * dimensions..(i + 1) * dimensions;
-            head.differentiate(
-                &present.outputs[i * width..(i + 1) * width],
-                &present.noise[here.clone()],
-                &present.actions[here.clone()],
-                &scratch.grad_actions[here],
-                by_log_prob,
-                gradient,
-            );
-        }
+        present.differentiate(head, &scratch.grad_actions, temperature, &mut scratch.grad_outputs);
         actor.zero_gradients();
         actor.backward(&scratch.grad_outputs, None);
         let entropy = -present.mean_log_prob();
@@ -494,10 +532,7 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         self.explorer.save(state);
         self.critics.save(state);
         self.optimiser.save("optimiser.", state);
-        if let Some(optimiser) = &self.temperature.optimiser {
-            state.insert("log_ent_coef", &[1], &self.temperature.log);
-            optimiser.save("ent_coef_optimiser.", state);
-        }
+        self.temperature.save(state);
         state.insert_rng("dropout", &self.dropout);
         state.insert_rng("noise", &self.noise_stream);
     }
@@ -506,10 +541,7 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
         self.explorer.load(state)?;
         self.critics.load(state)?;
         self.optimiser.load("optimiser.", state)?;
-        if let Some(optimiser) = &mut self.temperature.optimiser {
-            self.temperature.log = [state.get("log_ent_coef", &[1])?[0]];
-            optimiser.load("ent_coef_optimiser.", state)?;
-        }
+        self.temperature.load(state)?;
         self.dropout = state.rng("dropout")?;
         self.noise_stream = state.rng("noise")?;
         Ok(())

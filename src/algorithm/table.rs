@@ -12,6 +12,7 @@ use super::a2c::A2cSpec;
 use super::ars::ArsSpec;
 use super::bc::BcSpec;
 use super::cem::CemSpec;
+use super::crossq::CrossQSpec;
 use super::dqn::DqnSpec;
 use super::interface::AlgorithmSettings;
 use super::model_based_planning::ModelBasedPlanningSpec;
@@ -101,6 +102,13 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<TqcSpec>(
             "tqc",
             "Truncated quantile critics (Kuznetsov et al., 2020), as Stable-Baselines3's contrib package has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<CrossQSpec>(
+            "crossq",
+            "SAC with batch renormalisation and without target networks (Bhatt et al., 2024), as \
+             Stable-Baselines3's contrib package has it.",
         )
     },
     || {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::NeuralSpec;
 use crate::env::Space;
-use crate::nn::{Activation, ConvolutionSpec};
+use crate::nn::{Activation, BatchRenorm, ConvolutionSpec};
 
 /// A module of a policy's network. Its number in the list is that of its tensors (`0.weight`, `0.bias`), as in PyTorch's
 /// `nn.Sequential`.
@@ -34,6 +34,12 @@ pub enum LayerKind {
         /// How many numbers come in.
         inputs: usize,
     },
+    /// Every number less its running mean, by the square root of its running variance and `epsilon`, times a weight and
+    /// plus a bias.
+    BatchNorm {
+        /// Added to variances.
+        epsilon: f64,
+    },
     /// A function of each number.
     Activation {
         /// Which.
@@ -54,6 +60,7 @@ impl fmt::Display for LayerKind {
             }
             Self::Flatten => f.write_str("flatten"),
             Self::Linear { .. } => f.write_str("linear"),
+            Self::BatchNorm { .. } => f.write_str("batch normalisation"),
             Self::Activation { function } => write!(f, "{function} activation"),
             Self::Dropout { probability } => write!(f, "dropout {probability}"),
         }
@@ -69,8 +76,9 @@ impl Layer {
 }
 
 impl NeuralSpec {
-    /// The layers from an observation of `space` to `outputs`, a number for each output of the last one.
-    pub fn layers(&self, space: &Space, outputs: usize) -> Vec<Layer> {
+    /// The layers from an observation of `space` to `outputs`, a number for each output of the last one; where it is
+    /// `normalised`, with a batch normalisation before each linear one.
+    pub fn layers(&self, space: &Space, outputs: usize, normalised: bool) -> Vec<Layer> {
         let mut layers = Vec::new();
         let mut inputs = space.features();
         let activation = |shape: &[usize]| Layer {
@@ -96,6 +104,11 @@ impl NeuralSpec {
             layers.push(Layer { kind, output_shape: vec![inputs], parameters: 0 });
         }
         let mut linear = |layers: &mut Vec<Layer>, outputs: usize| {
+            if normalised {
+                let kind = LayerKind::BatchNorm { epsilon: BatchRenorm::EPSILON };
+                let parameters = 2 * inputs as u64;
+                layers.push(Layer { kind, output_shape: vec![inputs], parameters });
+            }
             let parameters = (inputs as u64).saturating_mul(outputs as u64) + outputs as u64;
             let kind = LayerKind::Linear { inputs };
             layers.push(Layer { kind, output_shape: vec![outputs], parameters });
@@ -118,6 +131,7 @@ impl NeuralSpec {
 mod tests {
     use super::*;
     use crate::env::PixelsSpec;
+    use crate::nn::MlpConfig;
     use crate::policy::ObservationSpec;
 
     #[test]
@@ -129,7 +143,7 @@ mod tests {
             dropout: 0.5,
             ..NeuralSpec::default()
         };
-        let layers = spec.layers(&Space::picture(&[1, 84, 84]), 2);
+        let layers = spec.layers(&Space::picture(&[1, 84, 84]), 2, false);
         let shown: Vec<_> = layers
             .iter()
             .map(|layer| format!("{} → {}: {}", layer.kind, layer.shape(), layer.parameters))
@@ -143,5 +157,25 @@ mod tests {
         dropout 0.5 → 32: 0
         linear → 2: 66
         ");
+    }
+
+    #[test]
+    fn a_normalised_network_is_numbered_as_its_tensors_are() {
+        let spec = NeuralSpec { hidden: vec![5, 4], dropout: 0.5, ..NeuralSpec::default() };
+        let layers = spec.layers(&Space::uniform_box(-1.0, 1.0, 3), 2, true);
+        let mut mlp = MlpConfig::new(3, &[5, 4], 2, Activation::Relu);
+        (mlp.dropout, mlp.batch_renorm) = (0.5, Some(BatchRenorm { momentum: 0.1, warmup: 0 }));
+        let weights = mlp.layout().into_iter().filter_map(|tensor| {
+            let module = tensor.name.strip_suffix(".weight")?.to_owned();
+            Some((module, tensor.shape.len()))
+        });
+        let kinds = layers.iter().enumerate().filter_map(|(module, layer)| match layer.kind {
+            LayerKind::BatchNorm { .. } => Some((module.to_string(), 1)),
+            LayerKind::Linear { .. } => Some((module.to_string(), 2)),
+            _ => None,
+        });
+        assert!(weights.eq(kinds), "{layers:?}");
+        let counted: u64 = layers.iter().map(|layer| layer.parameters).sum();
+        assert_eq!(counted, mlp.parameter_count() as u64);
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, PixelsSpec, Problem, Space};
 use crate::nn::{
-    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig, Picture,
-    Precision,
+    Activation, BatchRenorm, ConvolutionSpec, Device, Engine, EngineError, Initialisation,
+    MlpConfig, Picture, Precision,
 };
 
 /// The most weights that a network may have: a gigabyte, and three times as much again while it learns.
@@ -81,15 +81,20 @@ impl Default for NeuralSpec {
 }
 
 impl NeuralSpec {
-    /// The engine that computes the network with so many inputs: never `auto`.
+    /// The engine that computes the network with so many inputs, which may normalise: never `auto`.
     ///
     /// # Errors
     /// Fails if the combination cannot be had at all.
-    pub fn engine(&self, inputs: usize) -> Result<Engine, EngineError> {
+    pub fn engine(
+        &self,
+        inputs: usize,
+        batch_renorm: Option<BatchRenorm>,
+    ) -> Result<Engine, EngineError> {
         if !self.convolutions.is_empty() {
             return self.engine.resolve_cnn();
         }
-        let config = MlpConfig::new(inputs, &self.hidden, 1, self.activation);
+        let mlp = MlpConfig::new(inputs, &self.hidden, 1, self.activation);
+        let config = MlpConfig { batch_renorm, ..mlp };
         self.engine.resolve(&config, self.device)
     }
 
@@ -132,16 +137,21 @@ impl NeuralSpec {
 
     /// What makes this network impossible on `env`, which shows its state; paths are below the policy.
     pub fn problems(&self, env: &dyn Env) -> Vec<Problem> {
-        let engine = self.engine(env.observation_space().features()).err();
+        let engine = self.engine(env.observation_space().features(), None).err();
         let engine = engine.map(|error| Problem::new(&["engine"], error.to_string()));
-        let parameters = self.fewest_parameters(env.observation_space());
-        let too_large = (parameters > MAX_PARAMETERS).then(|| {
-            let message = format!(
-                "these layers have {parameters} weights, more than the {MAX_PARAMETERS} that a network may have"
-            );
-            Problem::new(&["hidden"], message)
-        });
+        let too_large = self.size_problem(env.observation_space());
+        let too_large = too_large.map(|message| Problem::new(&["hidden"], message));
         self.observation_problems(env).into_iter().chain(engine).chain(too_large).collect()
+    }
+
+    /// Why its layers on an observation of `space` are too many or too wide.
+    pub fn size_problem(&self, space: &Space) -> Option<String> {
+        let parameters = self.fewest_parameters(space);
+        (parameters > MAX_PARAMETERS).then(|| {
+            format!(
+                "these layers have {parameters} weights, more than the {MAX_PARAMETERS} that a network may have"
+            )
+        })
     }
 
     /// What is wrong with what the network sees.

@@ -246,19 +246,21 @@ impl SavedAgent {
     /// The network that it acts by; nothing where it has none, or several as planners have.
     ///
     /// # Errors
-    /// Fails if its environment cannot be built.
+    /// Fails if its environment cannot be built, or its algorithm is not in the table.
     pub fn network(&self) -> anyhow::Result<Option<SavedNetwork<'_>>> {
-        let (Some(Learned { tensors, .. }), PolicySpec::Neural(spec)) =
-            (&self.learned, &self.settings.policy)
+        let AgentSpec { policy: PolicySpec::Neural(spec), training: Some(training), .. } =
+            &self.settings
         else {
             return Ok(None);
         };
+        let Some(Learned { tensors, .. }) = &self.learned else { return Ok(None) };
+        let normalised = algorithm::settings(&training.algorithm)?.batch_renorm().is_some();
         let (_, env) = self.environment.build(&self.settings.policy)?;
         let space = env.env().observation_space();
-        let last = spec.layers(space, 0).len() - 1;
+        let last = spec.layers(space, 0, normalised).len() - 1;
         let outputs = tensors.shape(&format!("{last}.bias")).and_then(|shape| shape.first());
         Ok(outputs.map(|&outputs| SavedNetwork {
-            layers: spec.layers(space, outputs),
+            layers: spec.layers(space, outputs, normalised),
             observation_space: space.clone(),
             action_space: env.env().action_space().clone(),
             tensors,
@@ -573,6 +575,7 @@ mod tests {
             ("sac", "Pendulum-v1"),
             ("td3", "Pendulum-v1"),
             ("tqc", "Pendulum-v1"),
+            ("crossq", "Pendulum-v1"),
             ("model_free_planning", "Pendulum-v1"),
             ("model_based_planning", "CartPole-v1"),
         ] {

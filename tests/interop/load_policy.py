@@ -37,11 +37,18 @@ def load(path):
         layers.append(ACTIVATIONS[policy["activation"]]())
     if layers:
         layers.append(torch.nn.Flatten())
+
+    def normalise():
+        if f"{len(layers)}.running_mean" in tensors:
+            layers.append(torch.nn.BatchNorm1d(len(tensors[f"{len(layers)}.running_mean"]), eps=1e-3))
+
     for width in policy["hidden"]:
+        normalise()
         size = tensors[f"{len(layers)}.weight"].shape[1]
         layers += [torch.nn.Linear(size, width), ACTIVATIONS[policy["activation"]]()]
         if policy["dropout"] > 0:
             layers.append(torch.nn.Dropout(policy["dropout"]))
+    normalise()
     outputs, size = tensors[f"{len(layers)}.weight"].shape
     layers.append(torch.nn.Linear(size, outputs))
     network = torch.nn.Sequential(*layers).to(tensors["0.weight"].dtype)

@@ -229,6 +229,16 @@ cases! {
         untrained_below: -1100.0,
         reaches: -700.0,
     };
+    /// Seeds 0 to 5 reached TODO.
+    crossq_learns("crossq") = Case {
+        environment: pendulum(),
+        policy: neural(&[64, 64], "relu"),
+        algorithm: json!({ "name": "crossq", "critic_hidden": [128, 128], "batch_size": 128 }),
+        schedule: json!({ "steps": 5_000 }),
+        evaluation_episodes: 20,
+        untrained_below: -1100.0,
+        reaches: -400.0,
+    };
     /// Seeds 0 to 5 all reached 500, as the rule that played.
     bc_learns("bc") = Case {
         environment: cartpole(),

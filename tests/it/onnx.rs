@@ -159,6 +159,8 @@ fn continuous_actions_are_those_of_onnxruntime() {
         "squashed": agent(json!({}), off_policy("sac"), 24),
         "deterministic": agent(double, off_policy("td3"), 24),
         "quantiles": agent(json!({}), off_policy("tqc"), 24),
+        "normalised": agent(json!({}), off_policy("crossq"), 24),
+        "normalised-double": agent(json!({ "precision": "float64" }), off_policy("crossq"), 24),
     });
     compare(&run(folder.path(), json!({ "id": "Pendulum-v1" }), agents));
 }

@@ -137,6 +137,12 @@ impl Engine {
     /// Fails if the combination cannot be had at all. Whether this program has the engine, and the machine the
     /// device, shows when a network is built.
     pub fn resolve(self, config: &MlpConfig, device: Device) -> Result<Self, EngineError> {
+        if config.batch_renorm.is_some() {
+            return match (self, device) {
+                (Self::AUTO | Self::NATIVE, Device::Cpu) => Ok(Self::NATIVE),
+                _ => Err(EngineError::BatchRenorm),
+            };
+        }
         match (self, device) {
             (Self::NATIVE, Device::Cuda) => Err(EngineError::NativeOnCuda),
             (Self::AUTO, Device::Cpu) if config.widest() <= NATIVE_WIDTH => Ok(Self::NATIVE),
@@ -233,6 +239,12 @@ pub enum EngineError {
          \"cuda\""
     )]
     NativeOnCuda,
+    /// Batch renormalisation elsewhere than with `"engine": "native"`.
+    #[error(
+        "batch renormalisation is computed by engine \"native\" on the CPU alone: use \"engine\": \"native\" or \
+         \"auto\", with \"device\": \"cpu\""
+    )]
+    BatchRenorm,
     /// Convolutions with `"engine": "native"`.
     #[error(
         "engine \"native\" computes no convolutions: use \"engine\": \"torch\" or \"auto\", or leave \
@@ -341,7 +353,7 @@ fn build_on<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Activation;
+    use crate::network::{Activation, BatchRenorm};
 
     #[test]
     fn auto_takes_the_native_engine_up_to_its_width() {
@@ -354,6 +366,17 @@ mod tests {
         assert_eq!(resolve(&[8], Engine::TORCH, Device::Cpu), Ok(Engine::TORCH));
         assert_eq!(resolve(&[2048], Engine::NATIVE, Device::Cpu), Ok(Engine::NATIVE));
         assert_eq!(resolve(&[8], Engine::NATIVE, Device::Cuda), Err(EngineError::NativeOnCuda));
+    }
+
+    #[test]
+    fn batch_renormalisation_is_the_native_engines() {
+        let mut config = MlpConfig::new(4, &[2048], 2, Activation::Relu);
+        config.batch_renorm = Some(BatchRenorm { momentum: 0.01, warmup: 0 });
+        let resolve = |engine: Engine, device| engine.resolve(&config, device);
+        assert_eq!(resolve(Engine::AUTO, Device::Cpu), Ok(Engine::NATIVE));
+        assert_eq!(resolve(Engine::NATIVE, Device::Cpu), Ok(Engine::NATIVE));
+        assert_eq!(resolve(Engine::TORCH, Device::Cpu), Err(EngineError::BatchRenorm));
+        assert_eq!(resolve(Engine::AUTO, Device::Cuda), Err(EngineError::BatchRenorm));
     }
 
     #[test]

@@ -35,6 +35,13 @@ pub(crate) fn with_slack<T: Scalar>(len: usize) -> Vec<T> {
     vec![T::zero(); len + SLACK]
 }
 
+/// Grows `buffer` to hold `len` numbers and the slack; never shrinks it.
+pub(crate) fn reserve<T: Scalar>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len + SLACK {
+        buffer.resize(len + SLACK, T::zero());
+    }
+}
+
 /// The left operand of a product: element (i, k) is `data[i * row_stride + k * column_stride]`, so that a
 /// transposed matrix is a matter of strides.
 #[derive(Clone, Copy)]

@@ -12,6 +12,7 @@
 // They panic when nobody reads: `rushes::console` prints.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod batch_renorm;
 pub mod convolution;
 pub mod engine;
 pub mod gae;
@@ -35,7 +36,9 @@ pub use engine::{
     register_engine,
 };
 pub use heads::Head;
-pub use network::{Activation, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo};
+pub use network::{
+    Activation, BatchRenorm, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo,
+};
 pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
 pub use scalar::{Element, Precision, Scalar};
 pub use state::{StateError, Tensors};

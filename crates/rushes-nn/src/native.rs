@@ -5,9 +5,10 @@
 //! the backward product panels, which are refreshed once after the parameters changed. No call allocates
 //! after the first at its batch size.
 
+use super::batch_renorm::{Renorm, Statistics};
 use super::kernels::{
     Left, NARROW, Packed, Right, SLACK, Start, activate, add_rows, add_transposed, deactivate,
-    fits_tile, multiply, narrow_product, product, with_slack,
+    fits_tile, multiply, narrow_product, product, reserve, with_slack,
 };
 use super::network::{Activation, Layer, MlpConfig, Network, ParametersMut, TensorInfo};
 use super::random::dropout_masks;
@@ -22,6 +23,9 @@ pub struct NativeMlp<T> {
     /// With [`SLACK`], since weights are right operands of the backward product.
     parameters: Vec<T>,
     gradients: Vec<T>,
+    /// Running statistics of the layers' renormalisations, one after another.
+    statistics: Vec<T>,
+    statistics_layout: Vec<TensorInfo>,
     /// Whether [`LayerState::forward`] and [`LayerState::bias`] lag behind the parameters.
     stale: bool,
     /// Whether [`LayerState::backward`] does.
@@ -42,6 +46,8 @@ pub struct NativeMlp<T> {
 /// A layer with what its passes keep.
 struct LayerState<T> {
     layer: Layer,
+    /// What its inputs go through first.
+    renorm: Option<Renorm<T>>,
     /// Transposed weights, for the way forward.
     forward: Packed<T>,
     /// Weights, for the way back; unused where they fit a tile as they are.
@@ -64,6 +70,7 @@ impl<T: Scalar> NativeMlp<T> {
             .layers()
             .into_iter()
             .map(|layer| LayerState {
+                renorm: config.batch_renorm.map(|renorm| Renorm::new(renorm, layer.inputs)),
                 forward: Packed::default(),
                 backward: Packed::default(),
                 bias: with_slack(layer.outputs),
@@ -77,6 +84,8 @@ impl<T: Scalar> NativeMlp<T> {
         parameters.resize(parameters.len() + SLACK, T::zero());
         Self {
             layout: config.layout(),
+            statistics: config.initial_statistics(),
+            statistics_layout: config.statistics_layout(),
             config,
             layers,
             parameters,
@@ -120,6 +129,55 @@ impl<T: Scalar> NativeMlp<T> {
         }
     }
 
+    /// The way forward that the way back can follow.
+    fn pass(
+        &mut self,
+        batch: &[f32],
+        rows: usize,
+        statistics: Statistics,
+        rng: &mut Rng,
+        outputs: &mut [T],
+    ) {
+        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
+        assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
+        self.refresh();
+        self.rows = rows;
+        reserve(&mut self.inputs, batch.len());
+        for (value, &observed) in self.inputs.iter_mut().zip(batch) {
+            *value = T::of_f32(observed);
+        }
+        let dropping = self.layers.iter_mut().filter(|state| state.layer.dropout > 0.0);
+        let masks = dropping.map(|state| {
+            reserve(&mut state.mask, rows * state.layer.outputs);
+            (state.layer.dropout, state.layer.outputs, &mut state.mask[..])
+        });
+        dropout_masks(rng, rows, masks.collect());
+        let mut inputs = &self.inputs;
+        for state in &mut self.layers {
+            let len = rows * state.layer.outputs;
+            let mut after = std::mem::take(&mut state.after);
+            reserve(&mut after, len);
+            if let (Some(renorm), Some(place)) = (&mut state.renorm, state.layer.renorm) {
+                let parameters = &self.parameters[place.parameters..state.layer.weight];
+                let running = &mut self.statistics[place.statistics..];
+                renorm.forward(parameters, running, statistics, rows, inputs);
+            }
+            let seen = state.renorm.as_ref().map_or(inputs, |renorm| &renorm.outputs);
+            state.affine(&self.parameters, seen, rows, &mut after);
+            if state.layer.dropout > 0.0 {
+                multiply(&mut after[..len], &state.mask[..len]);
+            }
+            if state.layer.activation == Activation::Silu {
+                reserve(&mut state.before, len);
+                state.before[..len].copy_from_slice(&after[..len]);
+            }
+            activate(state.layer.activation, &mut after[..len]);
+            state.after = after;
+            inputs = &state.after;
+        }
+        outputs.copy_from_slice(&inputs[..outputs.len()]);
+    }
+
     /// The way back through all layers, summing up the parameters' gradients where `learning`.
     fn propagate(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>, learning: bool) {
         let rows = self.rows;
@@ -136,8 +194,10 @@ impl<T: Scalar> NativeMlp<T> {
         delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
         let (mut delta, mut previous) = (delta, previous);
         for i in (0..self.layers.len()).rev() {
-            let state = &self.layers[i];
-            let Layer { inputs, outputs, weight, bias, activation, dropout } = state.layer;
+            let (before, here) = self.layers.split_at_mut(i);
+            let (state, arrived) =
+                (&mut here[0], before.last().map_or(&self.inputs, |layer| &layer.after));
+            let Layer { inputs, outputs, weight, bias, activation, dropout, renorm } = state.layer;
             let len = rows * outputs;
             deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
             if dropout > 0.0 {
@@ -147,7 +207,7 @@ impl<T: Scalar> NativeMlp<T> {
                 let (grad_weight, grad_bias) =
                     self.gradients[weight..bias + outputs].split_at_mut(bias - weight);
                 add_rows(rows, delta, grad_bias);
-                let seen = if i == 0 { &self.inputs } else { &self.layers[i - 1].after };
+                let seen = state.renorm.as_ref().map_or(arrived, |renorm| &renorm.outputs);
                 // The shape of the product decides the order of its sums, so that it must not depend on the processor.
                 if inputs < SLACK && outputs > inputs && outputs <= WIDEST_TILE * T::SUMS {
                     // (dL/dW)ᵀ = inputsᵀ · delta, whose rows fill registers where those of dL/dW would not.
@@ -169,7 +229,7 @@ impl<T: Scalar> NativeMlp<T> {
                     product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
                 }
             }
-            if i > 0 || grad_inputs.is_some() {
+            if i > 0 || grad_inputs.is_some() || renorm.is_some() {
                 // dL/dinputs = delta · W
                 let right = if fits_tile::<T>(inputs) {
                     Right::Rows(&self.parameters[weight..])
@@ -179,6 +239,11 @@ impl<T: Scalar> NativeMlp<T> {
                 let left = Left { data: delta, row_stride: outputs, column_stride: 1 };
                 product(rows, inputs, outputs, left, right, Start::Zero, previous);
                 (delta, previous) = (previous, delta);
+            }
+            if let (Some(renorm), Some(place)) = (&mut state.renorm, renorm) {
+                let here = place.parameters..weight;
+                let gradients = learning.then_some(&mut self.gradients[here.clone()]);
+                renorm.backward(&self.parameters[here], gradients, rows, arrived, delta);
             }
         }
         if let Some(grad_inputs) = grad_inputs {
@@ -225,13 +290,6 @@ fn right_operand<'a, T: Scalar>(
     Right::Packed(packed)
 }
 
-/// Grows `buffer` to hold `len` numbers and the slack; never shrinks it.
-fn reserve<T: Scalar>(buffer: &mut Vec<T>, len: usize) {
-    if buffer.len() < len + SLACK {
-        buffer.resize(len + SLACK, T::zero());
-    }
-}
-
 impl<T: Scalar> Network<T> for NativeMlp<T> {
     fn inputs(&self) -> usize {
         self.config.inputs
@@ -253,8 +311,12 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
             *value = T::of_f32(observed);
         }
         let (mut from, mut to) = (from, to);
-        for state in &self.layers {
+        for state in &mut self.layers {
             let len = rows * state.layer.outputs;
+            if let (Some(renorm), Some(place)) = (&mut state.renorm, state.layer.renorm) {
+                let parameters = &self.parameters[place.parameters..state.layer.weight];
+                renorm.act(parameters, &self.statistics[place.statistics..], rows, from);
+            }
             state.affine(&self.parameters, from, rows, to);
             activate(state.layer.activation, &mut to[..len]);
             (from, to) = (to, from);
@@ -263,38 +325,11 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
     }
 
     fn forward_train(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]) {
-        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
-        assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
-        self.refresh();
-        self.rows = rows;
-        reserve(&mut self.inputs, batch.len());
-        for (value, &observed) in self.inputs.iter_mut().zip(batch) {
-            *value = T::of_f32(observed);
-        }
-        let dropping = self.layers.iter_mut().filter(|state| state.layer.dropout > 0.0);
-        let masks = dropping.map(|state| {
-            reserve(&mut state.mask, rows * state.layer.outputs);
-            (state.layer.dropout, state.layer.outputs, &mut state.mask[..])
-        });
-        dropout_masks(rng, rows, masks.collect());
-        let mut inputs = &self.inputs;
-        for state in &mut self.layers {
-            let len = rows * state.layer.outputs;
-            let mut after = std::mem::take(&mut state.after);
-            reserve(&mut after, len);
-            state.affine(&self.parameters, inputs, rows, &mut after);
-            if state.layer.dropout > 0.0 {
-                multiply(&mut after[..len], &state.mask[..len]);
-            }
-            if state.layer.activation == Activation::Silu {
-                reserve(&mut state.before, len);
-                state.before[..len].copy_from_slice(&after[..len]);
-            }
-            activate(state.layer.activation, &mut after[..len]);
-            state.after = after;
-            inputs = &state.after;
-        }
-        outputs.copy_from_slice(&inputs[..outputs.len()]);
+        self.pass(batch, rows, Statistics::Batch, rng, outputs);
+    }
+
+    fn forward_frozen(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]) {
+        self.pass(batch, rows, Statistics::Running, rng, outputs);
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
@@ -328,5 +363,17 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
 
     fn layout(&self) -> &[TensorInfo] {
         &self.layout
+    }
+
+    fn statistics(&self) -> &[T] {
+        &self.statistics
+    }
+
+    fn statistics_mut(&mut self) -> &mut [T] {
+        &mut self.statistics
+    }
+
+    fn statistics_layout(&self) -> &[TensorInfo] {
+        &self.statistics_layout
     }
 }

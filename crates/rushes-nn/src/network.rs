@@ -78,6 +78,25 @@ pub enum Initialisation {
     Orthogonal,
 }
 
+/// How the inputs of every layer are normalised while a network learns (Ioffe, "Batch renormalization: towards reducing
+/// minibatch dependence in batch-normalized models", 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BatchRenorm {
+    /// The share that a batch's statistics have in the running ones.
+    pub momentum: f64,
+    /// Batches that are normalised by their own statistics alone, before the running ones correct them.
+    pub warmup: u64,
+}
+
+impl BatchRenorm {
+    /// Added to variances.
+    pub const EPSILON: f64 = 1e-3;
+    /// The most that a batch's deviation counts for in running ones; its inverse is the least.
+    pub const MAX_SCALE: f64 = 3.0;
+    /// The furthest that a batch's mean counts as from the running one, in running deviations.
+    pub const MAX_SHIFT: f64 = 5.0;
+}
+
 /// A multi-layer perceptron: fully connected layers, each hidden one followed by dropout, then by the
 /// activation (Linear → Dropout → activation, the order of Ignite's REINFORCE example; with ReLU it makes
 /// no difference).
@@ -95,6 +114,8 @@ pub struct MlpConfig {
     pub output_activation: Activation,
     /// The probability, below 1, that a hidden unit is dropped in training; 0 means no dropout.
     pub dropout: f64,
+    /// What the inputs of every layer go through first.
+    pub batch_renorm: Option<BatchRenorm>,
     /// How parameters are drawn.
     pub initialisation: Initialisation,
     /// Scale of the last layer under [`Initialisation::Orthogonal`]; the others ignore it.
@@ -116,6 +137,18 @@ pub struct Layer {
     pub activation: Activation,
     /// The dropout rate between it and its activation.
     pub dropout: f64,
+    /// The renormalisation before it.
+    pub renorm: Option<RenormPlace>,
+}
+
+/// Where the numbers of a layer's renormalisation are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RenormPlace {
+    /// Where a scale for each of the layer's inputs begins in the flat parameters; a shift for each follows.
+    pub parameters: usize,
+    /// Where a running mean for each of the layer's inputs begins in the flat statistics; a running variance for each follows,
+    /// and then how many batches they are of.
+    pub statistics: usize,
 }
 
 impl MlpConfig {
@@ -128,6 +161,7 @@ impl MlpConfig {
             activation,
             output_activation: Activation::Linear,
             dropout: 0.0,
+            batch_renorm: None,
             initialisation: Initialisation::Pytorch,
             output_gain: 1.0,
         }
@@ -135,13 +169,19 @@ impl MlpConfig {
 
     /// The layers, first to last, with their places in the flat parameters.
     pub fn layers(&self) -> Vec<Layer> {
-        let mut offset = 0;
+        let (mut offset, mut statistics) = (0, 0);
         let mut inputs = self.inputs;
         let widths = self.hidden.iter().chain(std::iter::once(&self.outputs));
         widths
             .enumerate()
             .map(|(i, &outputs)| {
                 let last = i == self.hidden.len();
+                let renorm = self.batch_renorm.map(|_| {
+                    let place = RenormPlace { parameters: offset, statistics };
+                    offset += 2 * inputs;
+                    statistics += 2 * inputs + 1;
+                    place
+                });
                 let layer = Layer {
                     inputs,
                     outputs,
@@ -149,6 +189,7 @@ impl MlpConfig {
                     bias: offset + inputs * outputs,
                     activation: if last { self.output_activation } else { self.activation },
                     dropout: if last { 0.0 } else { self.dropout },
+                    renorm,
                 };
                 offset = layer.bias + outputs;
                 inputs = outputs;
@@ -167,8 +208,8 @@ impl MlpConfig {
         self.hidden.iter().copied().chain([self.inputs, self.outputs]).max().unwrap_or(0)
     }
 
-    /// The tensors inside the flat parameters, named as in a PyTorch `nn.Sequential` of Linear, Dropout
-    /// (where there is any) and activation modules: `0.weight`, `0.bias`, `2.weight`, …
+    /// The tensors inside the flat parameters, named as in a PyTorch `nn.Sequential` of BatchNorm1d (where there
+    /// is any), Linear, Dropout (where there is any) and activation modules: `0.weight`, `0.bias`, `2.weight`, …
     pub fn layout(&self) -> Vec<TensorInfo> {
         self.layout_from(0, 0)
     }
@@ -176,14 +217,54 @@ impl MlpConfig {
     /// [`MlpConfig::layout`] where the first layer is module `module` of the `nn.Sequential` and its
     /// parameters begin at `offset`.
     pub(super) fn layout_from(&self, module: usize, offset: usize) -> Vec<TensorInfo> {
-        let modules = if self.dropout > 0.0 { 3 } else { 2 };
-        let layers = self.layers().into_iter().enumerate();
-        layers
-            .flat_map(|(i, layer)| {
-                let shape = vec![layer.outputs, layer.inputs];
-                TensorInfo::layer(module + i * modules, shape, offset + layer.weight)
-            })
-            .collect()
+        let mut layout = Vec::new();
+        for (i, layer) in self.layers().into_iter().enumerate() {
+            let mut module = module + i * self.modules();
+            if let Some(place) = layer.renorm {
+                let shape = vec![layer.inputs];
+                layout.extend(TensorInfo::layer(module, shape, offset + place.parameters));
+                module += 1;
+            }
+            let shape = vec![layer.outputs, layer.inputs];
+            layout.extend(TensorInfo::layer(module, shape, offset + layer.weight));
+        }
+        layout
+    }
+
+    /// Modules of a hidden layer.
+    fn modules(&self) -> usize {
+        2 + usize::from(self.batch_renorm.is_some()) + usize::from(self.dropout > 0.0)
+    }
+
+    /// The tensors inside the flat statistics, named as those of PyTorch's BatchNorm1d.
+    pub fn statistics_layout(&self) -> Vec<TensorInfo> {
+        let mut layout = Vec::new();
+        for (i, layer) in self.layers().into_iter().enumerate() {
+            let Some(place) = layer.renorm else { continue };
+            let mut offset = place.statistics;
+            for (part, len) in [
+                ("running_mean", layer.inputs),
+                ("running_var", layer.inputs),
+                ("num_batches_tracked", 1),
+            ] {
+                let name = format!("{}.{part}", i * self.modules());
+                layout.push(TensorInfo { name, shape: vec![len], offset });
+                offset += len;
+            }
+        }
+        layout
+    }
+
+    /// Statistics that are of no batch.
+    pub(super) fn initial_statistics<T: Scalar>(&self) -> Vec<T> {
+        let mut statistics = Vec::new();
+        for layer in self.layers().iter().filter(|layer| layer.renorm.is_some()) {
+            for value in [T::zero(), T::one()] {
+                statistics.resize(statistics.len() + layer.inputs, value);
+            }
+            statistics.push(T::zero());
+        }
+        statistics
     }
 
     /// Draws initial parameters. The draws are made in double precision, so that both precisions begin
@@ -193,7 +274,11 @@ impl MlpConfig {
         let layers = self.layers();
         for (i, layer) in layers.iter().enumerate() {
             let gain = if i + 1 == layers.len() { self.output_gain } else { HIDDEN_GAIN };
-            let Layer { inputs, outputs, .. } = *layer;
+            let Layer { inputs, outputs, renorm, .. } = *layer;
+            if renorm.is_some() {
+                parameters.resize(parameters.len() + inputs, T::one());
+                parameters.resize(parameters.len() + inputs, T::zero());
+            }
             self.initialisation.draw(inputs, outputs, outputs, gain, rng, &mut parameters);
         }
         parameters
@@ -321,8 +406,15 @@ pub trait Network<T: Scalar>: Send {
     /// keeping what [`Network::backward`] needs. A network without dropout draws nothing.
     fn forward_train(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]);
 
+    /// As [`Network::forward_train`], but what normalises by statistics of the batch takes the running ones, which stay as they
+    /// are.
+    fn forward_frozen(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]) {
+        self.forward_train(batch, rows, rng, outputs);
+    }
+
     /// Adds the gradient of a loss with respect to the parameters to [`Network::gradients`], given the
-    /// loss's gradient at the outputs of the last [`Network::forward_train`]. `grad_inputs`, where given,
+    /// loss's gradient at the outputs of the last [`Network::forward_train`] or
+    /// [`Network::forward_frozen`]. `grad_inputs`, where given,
     /// receives the gradient with respect to that call's batch.
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>);
 
@@ -349,6 +441,21 @@ pub trait Network<T: Scalar>: Send {
 
     /// The named tensors inside the flat parameters, in order and without gaps.
     fn layout(&self) -> &[TensorInfo];
+
+    /// Numbers that [`Network::forward_train`] learns by itself: running statistics of what normalises. Empty without any.
+    fn statistics(&self) -> &[T] {
+        &[]
+    }
+
+    /// The statistics, to change.
+    fn statistics_mut(&mut self) -> &mut [T] {
+        &mut []
+    }
+
+    /// The named tensors inside the statistics, in order and without gaps.
+    fn statistics_layout(&self) -> &[TensorInfo] {
+        &[]
+    }
 }
 
 #[cfg(test)]

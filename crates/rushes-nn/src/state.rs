@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::network::Network;
+use super::network::{Network, TensorInfo};
 use super::scalar::{Element, Scalar};
 use rushes_rng::Rng;
 
@@ -236,15 +236,20 @@ impl Tensors {
         Ok(&stored.bytes)
     }
 
-    /// Adds a network's parameters, each tensor under `prefix` + its name.
+    /// Adds a network's parameters and statistics, each tensor under `prefix` + its name.
     pub fn insert_network<T: Scalar>(&mut self, prefix: &str, network: &dyn Network<T>) {
-        for tensor in network.layout() {
-            let values = &network.parameters()[tensor.offset..tensor.offset + tensor.count()];
-            self.insert(&format!("{prefix}{}", tensor.name), &tensor.shape, values);
+        for (layout, numbers) in [
+            (network.layout(), network.parameters()),
+            (network.statistics_layout(), network.statistics()),
+        ] {
+            for tensor in layout {
+                let values = &numbers[tensor.offset..tensor.offset + tensor.count()];
+                self.insert(&format!("{prefix}{}", tensor.name), &tensor.shape, values);
+            }
         }
     }
 
-    /// Gives a network the parameters that [`Tensors::insert_network`] wrote.
+    /// Gives a network the parameters and statistics that [`Tensors::insert_network`] wrote.
     ///
     /// # Errors
     /// Fails if a tensor is missing or of another shape or precision; the network is unchanged then.
@@ -253,11 +258,17 @@ impl Tensors {
         prefix: &str,
         network: &mut dyn Network<T>,
     ) -> Result<(), StateError> {
-        let mut parameters = Vec::with_capacity(network.parameters().len());
-        for tensor in network.layout() {
-            parameters.extend(self.get::<T>(&format!("{prefix}{}", tensor.name), &tensor.shape)?);
-        }
+        let read = |layout: &[TensorInfo]| -> Result<Vec<T>, StateError> {
+            let mut numbers = Vec::new();
+            for tensor in layout {
+                numbers.extend(self.get::<T>(&format!("{prefix}{}", tensor.name), &tensor.shape)?);
+            }
+            Ok(numbers)
+        };
+        let (parameters, statistics) =
+            (read(network.layout())?, read(network.statistics_layout())?);
         network.parameters_mut().copy_from_slice(&parameters);
+        network.statistics_mut().copy_from_slice(&statistics);
         Ok(())
     }
 

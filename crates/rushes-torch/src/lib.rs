@@ -6,7 +6,9 @@
 // They panic when nobody reads: `rushes::console` prints.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-use rushes_nn::{Device, EngineError, Network, NetworkConfig, NetworkEngine, register_engine};
+use rushes_nn::{
+    Device, EngineError, MlpConfig, Network, NetworkConfig, NetworkEngine, register_engine,
+};
 
 mod cnn;
 mod graph;
@@ -36,6 +38,9 @@ impl Torch {
             Device::Cuda => return Err(EngineError::NoCuda),
         };
         Ok(match config {
+            NetworkConfig::Mlp(MlpConfig { batch_renorm: Some(_), .. }) => {
+                return Err(EngineError::BatchRenorm);
+            }
             NetworkConfig::Mlp(config) => {
                 Box::new(TorchMlp::new(config.clone(), parameters, device))
             }

@@ -18,6 +18,7 @@ pub(super) struct Builder {
 
 /// An argument of an operator.
 pub(super) enum Argument {
+    Float(f32),
     Int(i64),
     Ints(Vec<i64>),
 }
@@ -85,20 +86,18 @@ impl Builder {
     ) {
         let attribute = arguments.iter().map(|(name, argument)| {
             let name = (*name).to_owned();
-            match argument {
-                Argument::Int(i) => Attribute {
-                    name,
-                    i: Some(*i),
-                    ints: Vec::new(),
-                    r#type: AttributeType::Int as i32,
-                },
-                Argument::Ints(ints) => Attribute {
-                    name,
-                    i: None,
-                    ints: ints.clone(),
-                    r#type: AttributeType::Ints as i32,
-                },
-            }
+            let (r#type, value) = match argument {
+                Argument::Float(f) => {
+                    (AttributeType::Float, Attribute { f: Some(*f), ..Attribute::default() })
+                }
+                Argument::Int(i) => {
+                    (AttributeType::Int, Attribute { i: Some(*i), ..Attribute::default() })
+                }
+                Argument::Ints(ints) => {
+                    (AttributeType::Ints, Attribute { ints: ints.clone(), ..Attribute::default() })
+                }
+            };
+            Attribute { name, r#type: r#type as i32, ..value }
         });
         self.graph.node.push(Node {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),

@@ -239,6 +239,16 @@ impl<'a> Exporter<'a> {
                     let transposed = [("transB", Argument::Int(1))];
                     value = self.graph.apply("Gemm", &[&value, &weight, &bias], &transposed);
                 }
+                LayerKind::BatchNorm { epsilon } => {
+                    let shape = &layer.output_shape;
+                    let mut inputs = vec![value];
+                    for part in ["weight", "bias", "running_mean", "running_var"] {
+                        inputs.push(self.parameters(&format!("{module}.{part}"), shape)?);
+                    }
+                    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+                    let epsilon = [("epsilon", Argument::Float(epsilon as f32))];
+                    value = self.graph.apply("BatchNormalization", &inputs, &epsilon);
+                }
                 LayerKind::Activation { function } => {
                     value = self.activation(&value, function, module)
                 }

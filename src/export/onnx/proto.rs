@@ -14,6 +14,7 @@ pub(super) enum DataType {
 /// Kinds of attributes, `AttributeProto.AttributeType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttributeType {
+    Float = 1,
     Int = 2,
     Ints = 7,
 }
@@ -84,6 +85,8 @@ pub(super) struct Node {
 pub(super) struct Attribute {
     #[prost(string, tag = "1")]
     pub(super) name: String,
+    #[prost(float, optional, tag = "2")]
+    pub(super) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(super) i: Option<i64>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
