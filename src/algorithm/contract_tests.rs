@@ -101,6 +101,8 @@ fn cases() -> Vec<Case> {
             "convolutions": [{ "channels": 4, "kernel": 4, "stride": 2 },
                 { "channels": 3, "kernel": 3 }] })
     };
+    let mut torch_pixels = pixels("rgb", false, 2, 0.2);
+    torch_pixels["engine"] = json!("torch");
     let mut flat = pixels("grayscale", true, 1, 0.0);
     flat.as_object_mut().expect("above").remove("convolutions");
     let own_picture = json!({ "type": "neural", "hidden": [8],
@@ -149,6 +151,7 @@ fn cases() -> Vec<Case> {
         case("Pendulum-v1", pixels("grayscale", true, 2, 0.2), ppo(json!({}))),
         case("CartPole-v1", pixels("rgb", false, 1, 0.0), json!({ "name": "a2c", "n_envs": 2 })),
         case("CartPole-v1", pixels("grayscale", true, 3, 0.0), rainbow.clone()),
+        case("CartPole-v1", torch_pixels, ppo(json!({}))),
         case("MountainCar-v0", flat, dqn.clone()),
         case("CarRacing-v3", own_picture.clone(), ppo(json!({ "shared_trunk": true }))),
         case("CarRacing-v3", own_picture.clone(), ppo(normalised.clone())),

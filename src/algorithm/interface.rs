@@ -172,7 +172,7 @@ impl<'a> Setup<'a> {
             Some(picture) => {
                 let config = CnnConfig::new(picture, &spec.convolutions, mlp);
                 let network = nn::build_cnn(&config, engine, device, &mut rng)?;
-                Ok((network, engine.resolve_cnn()?))
+                Ok((network, engine.resolve_cnn(&spec.hidden, device)?))
             }
             None => {
                 let network = nn::build(&mlp, engine, device, &mut rng)?;

@@ -91,7 +91,7 @@ impl NeuralSpec {
         batch_renorm: Option<BatchRenorm>,
     ) -> Result<Engine, EngineError> {
         if !self.convolutions.is_empty() {
-            return self.engine.resolve_cnn();
+            return self.engine.resolve_cnn(&self.hidden, self.device);
         }
         let mlp = MlpConfig::new(inputs, &self.hidden, 1, self.activation);
         let config = MlpConfig { batch_renorm, ..mlp };

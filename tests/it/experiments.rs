@@ -196,11 +196,6 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "\"hidden\": [16]",
         "\"observation\": { \"type\": \"pixels\" }, \"convolutions\": [{ \"channels\": 4, \"kernel\": 0 }]",
     ),
-    (
-        "convolutions on the native engine",
-        "\"hidden\": [16]",
-        "\"observation\": { \"type\": \"pixels\" }, \"convolutions\": [{ \"channels\": 4, \"kernel\": 4 }], \"engine\": \"native\"",
-    ),
     ("negative learning rate", "0.01", "-0.01"),
     ("learning rate of zero", "0.01", "0"),
     ("learning rate as text", "0.01", "\"fast\""),

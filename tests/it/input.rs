@@ -384,8 +384,9 @@ fn networks_that_nothing_computes_are_refused() {
             "computes on the CPU",
         ),
         (
-            json!({ "engine": "native", "observation": pixels, "convolutions": convolutions }),
-            "no convolutions",
+            json!({ "engine": "native", "device": "cuda", "observation": pixels,
+                "convolutions": convolutions }),
+            "computes on the CPU",
         ),
         (
             json!({ "hidden": vec![8192; 16] }),

@@ -214,10 +214,10 @@ fn an_agent_trains_on_pixels_beside_a_rule_that_sees_the_state() {
     let run = run_smoke(directory.path(), &["--set", agents, "--set", "seeds=[0]"]);
     let trial = TrialDir::new(run.join("trials/pixels--s0"));
     let result: TrialResult = trial.result().expect("a result");
-    assert_eq!(result.engine.as_deref(), Some("torch"));
+    assert_eq!(result.engine.as_deref(), Some("native"));
     assert_eq!((result.takes[0].take.width, result.takes[0].take.height > 300), (600, true));
     let report = std::fs::read_to_string(run.join("index.html")).expect("a report");
-    assert!(report.contains("torch"));
+    assert!(report.contains("native"));
 }
 
 /// Convolutions look at what CarRacing itself observes, whose numbers are kept as bytes; a perceptron sees the same.

@@ -12,6 +12,7 @@ use rushes_rng::Rng;
 
 use super::convolution::CnnConfig;
 use super::native::NativeMlp;
+use super::native_cnn::NativeCnn;
 use super::network::{MlpConfig, Network};
 use super::scalar::{Precision, Scalar};
 
@@ -89,10 +90,9 @@ pub fn register_engine(engine: &'static dyn NetworkEngine) {
 pub struct Engine(&'static str);
 
 impl Engine {
-    /// `native` where it is the faster one: on a CPU, no layer wider than 512 units, no convolutions. `torch`
-    /// elsewhere.
+    /// `native` where it is the faster one: on a CPU, no layer wider than 512 units. `torch` elsewhere.
     pub const AUTO: Self = Self("auto");
-    /// Plain Rust, on a CPU, without convolutions.
+    /// Plain Rust, on a CPU.
     pub const NATIVE: Self = Self("native");
     /// libtorch with autograd, in the package `rushes-torch`.
     pub const TORCH: Self = Self("torch");
@@ -102,8 +102,7 @@ impl Engine {
         let mut known = vec![
             (
                 Self::AUTO.0,
-                "`native` where it is the faster one: on a CPU, no layer wider than 512 units, no \
-                 convolutions. `torch` elsewhere.",
+                "`native` where it is the faster one: on a CPU, no layer wider than 512 units. `torch` elsewhere.",
             ),
             (Self::NATIVE.0, Native.summary()),
             (Self::TORCH.0, "libtorch with autograd."),
@@ -151,15 +150,18 @@ impl Engine {
         }
     }
 
-    /// The engine that computes convolutions: never [`Engine::AUTO`].
+    /// The engine that computes convolutions with hidden layers of these widths behind them on `device`: never
+    /// [`Engine::AUTO`].
     ///
     /// # Errors
-    /// Fails for `native`, which computes none.
-    pub fn resolve_cnn(self) -> Result<Self, EngineError> {
-        match self {
-            Self::NATIVE => Err(EngineError::NativeConvolutions),
-            Self::AUTO => Ok(Self::TORCH),
-            named => Ok(named),
+    /// As [`Engine::resolve`].
+    pub fn resolve_cnn(self, hidden: &[usize], device: Device) -> Result<Self, EngineError> {
+        let narrow = hidden.iter().all(|&units| units <= NATIVE_WIDTH);
+        match (self, device) {
+            (Self::NATIVE, Device::Cuda) => Err(EngineError::NativeOnCuda),
+            (Self::AUTO, Device::Cpu) if narrow => Ok(Self::NATIVE),
+            (Self::AUTO, _) => Ok(Self::TORCH),
+            (named, _) => Ok(named),
         }
     }
 }
@@ -221,7 +223,7 @@ pub enum EngineError {
     /// The engine is part of another program.
     #[error(
         "this program has no engine \"{engine}\": use the program that has it, or engine \"native\" with layers \
-         of at most {NATIVE_WIDTH} units and no convolutions"
+         of at most {NATIVE_WIDTH} units"
     )]
     Missing {
         /// Its name.
@@ -245,12 +247,6 @@ pub enum EngineError {
          \"auto\", with \"device\": \"cpu\""
     )]
     BatchRenorm,
-    /// Convolutions with `"engine": "native"`.
-    #[error(
-        "engine \"native\" computes no convolutions: use \"engine\": \"torch\" or \"auto\", or leave \
-         `convolutions` out"
-    )]
-    NativeConvolutions,
 }
 
 /// Up to this width the native engine is the faster one (`cargo bench --bench nn`).
@@ -267,7 +263,9 @@ impl Native {
     ) -> Result<Box<dyn Network<T>>, EngineError> {
         match (config, device) {
             (_, Device::Cuda) => Err(EngineError::NativeOnCuda),
-            (NetworkConfig::Cnn(_), _) => Err(EngineError::NativeConvolutions),
+            (NetworkConfig::Cnn(config), Device::Cpu) => {
+                Ok(Box::new(NativeCnn::new(config, parameters)))
+            }
             (NetworkConfig::Mlp(config), Device::Cpu) => {
                 Ok(Box::new(NativeMlp::new(config.clone(), parameters)))
             }
@@ -281,7 +279,7 @@ impl NetworkEngine for Native {
     }
 
     fn summary(&self) -> &'static str {
-        "Plain Rust, on a CPU, without convolutions."
+        "Plain Rust, on a CPU."
     }
 
     fn build_f32(
@@ -329,7 +327,12 @@ pub fn build_cnn<T: Scalar>(
     device: Device,
     rng: &mut Rng,
 ) -> Result<Box<dyn Network<T>>, EngineError> {
-    build_on(engine.resolve_cnn()?, &NetworkConfig::Cnn(config.clone()), device, rng)
+    build_on(
+        engine.resolve_cnn(&config.mlp.hidden, device)?,
+        &NetworkConfig::Cnn(config.clone()),
+        device,
+        rng,
+    )
 }
 
 fn build_on<T: Scalar>(

@@ -19,6 +19,7 @@ pub mod gae;
 pub mod heads;
 mod kernels;
 pub mod native;
+mod native_cnn;
 pub mod network;
 pub mod normaliser;
 pub mod optimiser;

@@ -64,11 +64,18 @@ struct LayerState<T> {
 
 impl<T: Scalar> NativeMlp<T> {
     /// A network with these parameters ([`MlpConfig::parameter_count`] of them).
-    pub fn new(config: MlpConfig, mut parameters: Vec<T>) -> Self {
-        assert_eq!(parameters.len(), config.parameter_count(), "parameters do not fit the network");
+    pub fn new(config: MlpConfig, parameters: Vec<T>) -> Self {
+        Self::behind(0, config, parameters)
+    }
+
+    /// The same with so many parameters of others before its own.
+    pub(crate) fn behind(others: usize, config: MlpConfig, mut parameters: Vec<T>) -> Self {
+        let count = others + config.parameter_count();
+        assert_eq!(parameters.len(), count, "parameters do not fit the network");
         let layers = config
             .layers()
             .into_iter()
+            .map(|layer| layer.behind(others))
             .map(|layer| LayerState {
                 renorm: config.batch_renorm.map(|renorm| Renorm::new(renorm, layer.inputs)),
                 forward: Packed::default(),
@@ -83,7 +90,7 @@ impl<T: Scalar> NativeMlp<T> {
         let gradients = vec![T::zero(); parameters.len()];
         parameters.resize(parameters.len() + SLACK, T::zero());
         Self {
-            layout: config.layout(),
+            layout: config.layout_from(0, others),
             statistics: config.initial_statistics(),
             statistics_layout: config.statistics_layout(),
             config,
@@ -129,23 +136,55 @@ impl<T: Scalar> NativeMlp<T> {
         }
     }
 
+    /// The outputs for the rows that `see` writes, as [`Network::forward`] gives them.
+    pub(crate) fn act(&mut self, rows: usize, see: impl FnOnce(&mut [T]), outputs: &mut [T]) {
+        assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
+        self.refresh();
+        let widest = self.config.widest();
+        let [from, to] = &mut self.acting;
+        reserve(from, rows * widest);
+        reserve(to, rows * widest);
+        see(&mut from[..rows * self.config.inputs]);
+        let (mut from, mut to) = (from, to);
+        for state in &mut self.layers {
+            let len = rows * state.layer.outputs;
+            if let (Some(renorm), Some(place)) = (&mut state.renorm, state.layer.renorm) {
+                let parameters = &self.parameters[place.parameters..state.layer.weight];
+                renorm.act(parameters, &self.statistics[place.statistics..], rows, from);
+            }
+            state.affine(&self.parameters, from, rows, to);
+            activate(state.layer.activation, &mut to[..len]);
+            (from, to) = (to, from);
+        }
+        outputs.copy_from_slice(&from[..outputs.len()]);
+    }
+
+    /// The outputs for the rows that `see` writes, as [`Network::forward_train`] gives them.
+    pub(crate) fn learn(
+        &mut self,
+        rows: usize,
+        see: impl FnOnce(&mut [T]),
+        rng: &mut Rng,
+        outputs: &mut [T],
+    ) {
+        self.pass(rows, see, Statistics::Batch, rng, outputs);
+    }
+
     /// The way forward that the way back can follow.
     fn pass(
         &mut self,
-        batch: &[f32],
         rows: usize,
+        see: impl FnOnce(&mut [T]),
         statistics: Statistics,
         rng: &mut Rng,
         outputs: &mut [T],
     ) {
-        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
         assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
         self.refresh();
         self.rows = rows;
-        reserve(&mut self.inputs, batch.len());
-        for (value, &observed) in self.inputs.iter_mut().zip(batch) {
-            *value = T::of_f32(observed);
-        }
+        let len = rows * self.config.inputs;
+        reserve(&mut self.inputs, len);
+        see(&mut self.inputs[..len]);
         let dropping = self.layers.iter_mut().filter(|state| state.layer.dropout > 0.0);
         let masks = dropping.map(|state| {
             reserve(&mut state.mask, rows * state.layer.outputs);
@@ -179,7 +218,12 @@ impl<T: Scalar> NativeMlp<T> {
     }
 
     /// The way back through all layers, summing up the parameters' gradients where `learning`.
-    fn propagate(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>, learning: bool) {
+    pub(crate) fn propagate(
+        &mut self,
+        grad_outputs: &[T],
+        grad_inputs: Option<&mut [T]>,
+        learning: bool,
+    ) {
         let rows = self.rows;
         assert_eq!(
             grad_outputs.len(),
@@ -276,8 +320,14 @@ impl<T: Scalar> LayerState<T> {
 /// Registers of the widest tile that there is on any processor.
 const WIDEST_TILE: usize = 4;
 
+fn convert<T: Scalar>(batch: &[f32], inputs: &mut [T]) {
+    for (value, &observed) in inputs.iter_mut().zip(batch) {
+        *value = T::of_f32(observed);
+    }
+}
+
 /// A matrix as a product wants it on its right side.
-fn right_operand<'a, T: Scalar>(
+pub(crate) fn right_operand<'a, T: Scalar>(
     depth: usize,
     columns: usize,
     matrix: &'a [T],
@@ -301,35 +351,17 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
 
     fn forward(&mut self, batch: &[f32], rows: usize, outputs: &mut [T]) {
         assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
-        assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
-        self.refresh();
-        let widest = self.config.widest();
-        let [from, to] = &mut self.acting;
-        reserve(from, rows * widest);
-        reserve(to, rows * widest);
-        for (value, &observed) in from.iter_mut().zip(batch) {
-            *value = T::of_f32(observed);
-        }
-        let (mut from, mut to) = (from, to);
-        for state in &mut self.layers {
-            let len = rows * state.layer.outputs;
-            if let (Some(renorm), Some(place)) = (&mut state.renorm, state.layer.renorm) {
-                let parameters = &self.parameters[place.parameters..state.layer.weight];
-                renorm.act(parameters, &self.statistics[place.statistics..], rows, from);
-            }
-            state.affine(&self.parameters, from, rows, to);
-            activate(state.layer.activation, &mut to[..len]);
-            (from, to) = (to, from);
-        }
-        outputs.copy_from_slice(&from[..outputs.len()]);
+        self.act(rows, |inputs| convert(batch, inputs), outputs);
     }
 
     fn forward_train(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]) {
-        self.pass(batch, rows, Statistics::Batch, rng, outputs);
+        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
+        self.pass(rows, |inputs| convert(batch, inputs), Statistics::Batch, rng, outputs);
     }
 
     fn forward_frozen(&mut self, batch: &[f32], rows: usize, rng: &mut Rng, outputs: &mut [T]) {
-        self.pass(batch, rows, Statistics::Running, rng, outputs);
+        assert_eq!(batch.len(), rows * self.config.inputs, "the batch does not fit the network");
+        self.pass(rows, |inputs| convert(batch, inputs), Statistics::Running, rng, outputs);
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {

@@ -141,6 +141,15 @@ pub struct Layer {
     pub renorm: Option<RenormPlace>,
 }
 
+impl Layer {
+    /// The same with so many parameters of others before.
+    pub(crate) fn behind(self, others: usize) -> Self {
+        let renorm =
+            self.renorm.map(|place| RenormPlace { parameters: place.parameters + others, ..place });
+        Self { weight: self.weight + others, bias: self.bias + others, renorm, ..self }
+    }
+}
+
 /// Where the numbers of a layer's renormalisation are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RenormPlace {

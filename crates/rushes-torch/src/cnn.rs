@@ -117,7 +117,7 @@ mod tests {
     use rushes_nn::convolution::ConvolutionSpec;
     use rushes_nn::network::{Activation, Initialisation, MlpConfig};
     use rushes_nn::random::normal;
-    use rushes_nn::{Device, Engine, EngineError, build_cnn};
+    use rushes_nn::{Device, Engine, build_cnn};
     use rushes_rng::{Purpose, stream};
 
     const ROWS: usize = 3;
@@ -134,7 +134,7 @@ mod tests {
     fn network<T: Number>(config: &CnnConfig) -> Box<dyn Network<T>> {
         crate::register();
         let mut rng = stream(3, Purpose::Initialisation, 0);
-        build_cnn(config, Engine::AUTO, Device::Cpu, &mut rng).expect("on any CPU")
+        build_cnn(config, Engine::TORCH, Device::Cpu, &mut rng).expect("on any CPU")
     }
 
     fn batch(network: &dyn Network<f64>) -> Vec<f32> {
@@ -349,10 +349,33 @@ mod tests {
         }
     }
 
+    /// The other engine computes the same, to rounding.
     #[test]
-    fn the_native_engine_is_refused() {
-        let config = config(Activation::Relu);
-        let refusal = build_cnn::<f32>(&config, Engine::NATIVE, Device::Cpu, &mut masks()).err();
-        assert_eq!(refusal, Some(EngineError::NativeConvolutions));
+    fn the_native_engine_agrees() {
+        for activation in [Activation::Relu, Activation::Tanh, Activation::Silu] {
+            let mut config = config(activation);
+            config.picture = Picture { frames: 2, height: 7, width: 10, channels: 1 };
+            config.mlp.dropout = 0.3;
+            let pass = |engine: Engine| {
+                crate::register();
+                let mut rng = stream(3, Purpose::Initialisation, 0);
+                let mut network =
+                    build_cnn::<f64>(&config, engine, Device::Cpu, &mut rng).expect("on any CPU");
+                let batch = batch(&*network);
+                let (mut trained, mut acted) = (vec![0.0; ROWS * 2], vec![0.0; ROWS * 2]);
+                network.forward_train(&batch, ROWS, &mut masks(), &mut trained);
+                network.forward(&batch, ROWS, &mut acted);
+                let gradients: Vec<f64> = (0..ROWS * 2).map(|i| i as f64 - 2.5).collect();
+                let mut grad_inputs = vec![0.0; batch.len()];
+                network.backward(&gradients, Some(&mut grad_inputs));
+                [trained, acted, network.gradients().to_vec(), grad_inputs]
+            };
+            for (native, torch) in pass(Engine::NATIVE).iter().zip(pass(Engine::TORCH)) {
+                assert_eq!(native.len(), torch.len());
+                for (native, torch) in native.iter().zip(torch) {
+                    assert!((native - torch).abs() < 1e-11, "{activation:?}: {native}, {torch}");
+                }
+            }
+        }
     }
 }

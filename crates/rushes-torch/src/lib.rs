@@ -1,4 +1,4 @@
-//! The libtorch engine: networks through tch and autograd, for convolutions, wide networks and GPUs.
+//! The libtorch engine: networks through tch and autograd, for wide networks and GPUs.
 //!
 //! [`Torch`] implements [`rushes_nn::NetworkEngine`]; a program that calls [`register`] computes networks with it.
 //! The program `rushes-torch` is `rushes` with this engine: `rushes` starts it for the trials that need it.
