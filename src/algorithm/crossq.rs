@@ -447,7 +447,7 @@ mod tests {
         agent.save(&mut state);
         for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("after.")?))) {
             let (shape, expected) = numbers(whole);
-            close(name, &state.get(name, &shape).expect("its own state"), &expected);
+            close(name, &state.get::<f64>(name, &shape).expect("its own state"), &expected);
         }
     }
 

@@ -229,7 +229,7 @@ cases! {
         untrained_below: -1100.0,
         reaches: -700.0,
     };
-    /// Seeds 0 to 5 reached TODO.
+    /// Seeds 0 to 5 reached -136 to -140.
     crossq_learns("crossq") = Case {
         environment: pendulum(),
         policy: neural(&[64, 64], "relu"),
