@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from sb3_contrib import CrossQ
 from sb3_contrib.common.torch_layers import BatchRenorm1d
+from stable_baselines3.common import policies
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.distributions import Normal
@@ -122,6 +123,8 @@ def updates(rng):
     model.logger.record = lambda key, value, **_: logged.__setitem__(key, value)
     draws = noise()
     Normal.rsample = lambda self, *_: self.loc + self.scale * torch.tensor([next(draws) for _ in range(self.loc.numel())]).view_as(self.loc)
+    # Theirs makes observations single, and the first layer's moments with them.
+    policies.preprocess_obs = lambda observations, *_, **__: observations
     # The program's critics see actions in single precision.
     exact = model.actor.action_log_prob
 
