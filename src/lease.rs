@@ -29,6 +29,8 @@ const BEAT: Duration = Duration::from_secs(5);
 pub const LIFE: Duration = Duration::from_secs(60);
 /// How long a holder relies on a lease that it could not renew: less than others wait, whatever a write takes.
 const RELIED_ON: Duration = Duration::from_secs(45);
+/// How often who waits looks whether something changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Another process works in the directory.
 #[derive(Debug, thiserror::Error)]
@@ -117,21 +119,19 @@ impl Lease {
         Ok(lease)
     }
 
-    /// Whether this process may still write.
-    ///
-    /// # Errors
-    /// Fails if the lease could not be renewed for so long that another process may have taken it over.
-    pub fn ensure_held(&self) -> anyhow::Result<()> {
-        let renewed = Duration::from_millis(self.renewed.load(Ordering::Relaxed));
-        let since = self.started.elapsed().saturating_sub(renewed);
-        anyhow::ensure!(
-            since < RELIED_ON,
-            "{} could not be renewed for {} seconds; another process may have taken over",
-            self.path.display(),
-            since.as_secs()
-        );
-        Ok(())
+    /// Waits until this process may write: not at all, unless the lease was not renewed for so long that another process
+    /// may have taken it over, as this one was stopped, or its disk let all writes wait. The thread that renews it then
+    /// finds out, and ends this process if one did.
+    pub fn wait_until_held(&self) {
+        while since_renewal(self.started, &self.renewed) >= RELIED_ON {
+            std::thread::sleep(LOOK);
+        }
     }
+}
+
+/// For how long a lease that was taken at `started` was not renewed.
+fn since_renewal(started: Instant, renewed: &AtomicU64) -> Duration {
+    started.elapsed().saturating_sub(Duration::from_millis(renewed.load(Ordering::Relaxed)))
 }
 
 impl Drop for Lease {
@@ -203,12 +203,12 @@ fn keep_renewing(
                 // In place: what somebody else made meanwhile is not replaced.
                 let mut file = fs::OpenOptions::new().write(true).open(path)?;
                 file.write_all(&serde_json::to_vec(&holder)?)?;
-                file.sync_all()?;
+                file.sync_data()?; // not the time of the change, for which a busy disk may take a minute
             }
             Ok(held)
         };
-        let now = started.elapsed();
-        let since = now.saturating_sub(Duration::from_millis(renewed.load(Ordering::Relaxed)));
+        // Others may have looked as soon as the renewal began.
+        let (now, since) = (started.elapsed(), since_renewal(started, renewed));
         match renew() {
             Ok(true) => renewed.store(now.as_millis() as u64, Ordering::Relaxed),
             Err(_) if since < RELIED_ON => {}
@@ -261,7 +261,6 @@ pub fn is_there(directory: &Path, name: &str) -> bool {
 
 /// Watches whether a holder renews its lease, for up to `life`. One that is given back meanwhile is over.
 fn is_renewed(path: &Path, found: Option<&Holder>, life: Duration) -> anyhow::Result<bool> {
-    const LOOK: Duration = Duration::from_secs(1);
     let by = found.map_or_else(
         || "another process".to_owned(),
         |found| format!("process {} on {}", found.process, found.host),
@@ -298,7 +297,7 @@ mod tests {
     fn a_lease_is_given_back_and_one_of_this_machine_ends_with_its_process() {
         let folder = tempfile::tempdir().unwrap();
         let lease = Lease::take(folder.path(), "trial").unwrap();
-        lease.ensure_held().unwrap();
+        lease.wait_until_held();
         let error = Lease::take(folder.path(), "trial").unwrap_err();
         assert!(error.downcast_ref::<Busy>().is_some(), "{error:#}");
         drop(lease);
@@ -308,6 +307,22 @@ mod tests {
         let lease = Lease::take(folder.path(), "trial").unwrap();
         assert!(lease.path.ends_with("trial.lease-4"), "{lease:?}");
         assert_eq!(files(folder.path(), "trial").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_lease_that_could_not_be_renewed_is_waited_for() {
+        let renewed = Arc::new(AtomicU64::new(0));
+        let started = Instant::now().checked_sub(LIFE).expect("the machine runs for a minute");
+        let (path, holder) = (PathBuf::from("trial.lease-1"), Holder::this());
+        let lease =
+            Lease { path, holder, started, renewed: renewed.clone(), beats: None, _lock: None };
+        let renewing = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            renewed.store(LIFE.as_millis() as u64, Ordering::Relaxed);
+        });
+        lease.wait_until_held();
+        assert!(since_renewal(lease.started, &lease.renewed) < RELIED_ON);
+        renewing.join().unwrap();
     }
 
     #[test]

@@ -381,8 +381,8 @@ impl TrialDir {
         self.path.join("checkpoint")
     }
 
-    /// The same directory with its lease, so that two processes never write into it; what is written through it fails
-    /// once the lease may be another's.
+    /// The same directory with its lease, so that two processes never write into it; what is written through it waits
+    /// while the lease may be another's.
     ///
     /// # Errors
     /// Fails with [`lease::Busy`] if another process has it, or if it cannot be written.
@@ -392,12 +392,11 @@ impl TrialDir {
         Ok(Self { lease: Some(Arc::new(lease)), ..self })
     }
 
-    /// Whether what is written now cannot meet what another process writes: always, where no lease was taken.
-    ///
-    /// # Errors
-    /// Fails if the lease may be another's.
-    pub fn ensure_held(&self) -> anyhow::Result<()> {
-        self.lease.as_ref().map_or(Ok(()), |lease| lease.ensure_held())
+    /// Waits until what is written now cannot meet what another process writes; see [`Lease::wait_until_held`].
+    pub fn wait_until_held(&self) {
+        if let Some(lease) = &self.lease {
+            lease.wait_until_held();
+        }
     }
 
     /// Whether a process works on the trial at present.
@@ -460,7 +459,7 @@ impl TrialDir {
     /// # Errors
     /// Fails if the file cannot be written.
     pub fn write_result(&self, result: &TrialResult) -> anyhow::Result<()> {
-        self.ensure_held()?;
+        self.wait_until_held();
         write_json(&self.path.join("result.json"), result)?;
         self.remove("exit.json")
     }

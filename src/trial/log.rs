@@ -65,14 +65,14 @@ impl EventWriter {
     ///
     /// # Errors
     /// Fails if a number in it is not finite, which the file could not hold, or it cannot be written, for example on a
-    /// full disk or because the trial may be another process's by now.
+    /// full disk.
     pub(super) fn write(
         &mut self,
         progress: Progress,
         seconds: f64,
         event: Event,
     ) -> anyhow::Result<()> {
-        self.trial.ensure_held()?;
+        self.trial.wait_until_held();
         let record = Record { progress, seconds, event };
         if let Some(name) = record.event.not_finite() {
             let Progress { episodes, steps, .. } = progress;
@@ -93,7 +93,7 @@ impl EventWriter {
     /// # Errors
     /// Fails if it cannot be written.
     pub(super) fn sync(&mut self) -> anyhow::Result<LogPrefix> {
-        self.trial.ensure_held()?;
+        self.trial.wait_until_held();
         self.file.sync_data()?;
         Ok(self.prefix())
     }
