@@ -64,7 +64,7 @@ fn t1_works_as_it_is_written() {
 
 #[test]
 fn t2_works_as_it_is_written() {
-    // One update of PPO takes 65,536 steps.
+    // One update of PPO takes 8,192 steps.
     walk("t2-bipedal-walker.md", "--set agents.ppo.training.algorithm.n_steps=64");
 }
 
