@@ -103,6 +103,9 @@ impl Api {
         // A traceback's last line is what it says.
         let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
         let said = line.unwrap_or_default().chars().take(300).collect::<String>();
+        // With 500 where no node's agent is up yet.
+        let later = matches!(status, 429 | 502..=504)
+            || status == 500 && said.contains("please try again later");
         let advice = match status {
             200..=299 => return Ok(Some(body)),
             404 => return Ok(None),
@@ -113,7 +116,7 @@ impl Api {
                 "Ray does not accept the token: compare RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token with \
                  the cluster's"
             }
-            429 | 502..=504 => {
+            _ if later => {
                 return Err(QueueError::Unreachable(format!("{tried}: HTTP {status}: {said}")));
             }
             _ => "the dashboard's log on the head has more",
