@@ -14,7 +14,6 @@ use super::on_policy;
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::EvaluationGradient;
-use crate::nn::normaliser::ObservationNormaliser;
 use crate::nn::replay::Batch;
 use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, Tensors};
 use crate::policy::{LearnedPolicy, NetworkPolicy, PolicySpec};
@@ -84,11 +83,8 @@ impl AlgorithmSettings for BcSpec {
 
 impl BcSpec {
     fn policy<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<NetworkPolicy<T>> {
-        let mut policy = setup.build_network_policy::<T>(Initial::PYTORCH)?;
-        policy.normaliser = self
-            .normalize_observations
-            .then(|| ObservationNormaliser::new(setup.observation_space.box_features()));
-        Ok(policy)
+        let policy = setup.build_network_policy::<T>(Initial::PYTORCH)?;
+        Ok(policy.normalised(self.normalize_observations))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::interface::{Initial, Setup, head_problem, size_problem, storage};
 use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
-use crate::nn::normaliser::{ObservationNormaliser, RewardNormaliser};
+use crate::nn::normaliser::RewardNormaliser;
 use crate::nn::random::shuffle;
 use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Storage, Stored, Tensors};
 use crate::policy::{LearnedPolicy as _, NetworkPolicy, PolicySpec};
@@ -52,10 +52,7 @@ impl ActorCriticConfig {
             policy.critic = Some(setup.build_network(1, orthogonal(1.0), 1)?.0);
         }
         policy.log_std.fill(T::of(self.log_std_init));
-        policy.normaliser = self
-            .normalize_observations
-            .then(|| ObservationNormaliser::new(setup.observation_space.box_features()));
-        Ok(policy)
+        Ok(policy.normalised(self.normalize_observations))
     }
 
     /// How a rollout keeps observations of `space`: as bytes where they are and stay such.

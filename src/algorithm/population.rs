@@ -39,10 +39,7 @@ impl PopulationConfig {
         let mut policy = setup.build_network_policy::<T>(Initial::PYTORCH)?;
         // The parameters are varied, not the actions.
         policy.log_std.fill(T::neg_infinity());
-        policy.normaliser = self
-            .normalize_observations
-            .then(|| ObservationNormaliser::new(setup.observation_space.box_features()));
-        Ok(policy)
+        Ok(policy.normalised(self.normalize_observations))
     }
 }
 

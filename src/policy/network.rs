@@ -58,6 +58,13 @@ impl<T: Scalar> NetworkPolicy<T> {
         Self { masked, ..self }
     }
 
+    /// The same policy, which normalises the numbers of boxes that its networks see where `normalised` says so.
+    #[must_use]
+    pub fn normalised(self, normalised: bool) -> Self {
+        let boxes = || ObservationNormaliser::new(self.observation_space.box_features());
+        Self { normaliser: normalised.then(boxes), ..self }
+    }
+
     /// What the network saw of the last observation acted on.
     pub fn features(&self) -> &[f32] {
         &self.features

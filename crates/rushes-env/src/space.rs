@@ -110,6 +110,15 @@ impl<'a> Action<'a> {
         }
     }
 
+    /// What `take` makes of its flat form, the one that [`Space::action`] reads.
+    #[inline]
+    pub fn flat<R>(self, take: impl FnOnce(&[f32]) -> R) -> R {
+        match self {
+            Action::Discrete(index) => take(&[index as f32]),
+            Action::Continuous(vector) | Action::Composite(vector) => take(vector),
+        }
+    }
+
     /// The numbers of a continuous or composite action.
     ///
     /// # Panics

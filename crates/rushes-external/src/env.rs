@@ -287,12 +287,7 @@ impl Copy {
         }
         let worker = &mut group.workers[self.worker];
         worker.wait()?;
-        match action {
-            Action::Discrete(index) => worker.set_action(self.copy, &[index as f32]),
-            Action::Continuous(flat) | Action::Composite(flat) => {
-                worker.set_action(self.copy, flat)
-            }
-        }
+        action.flat(|element| worker.set_action(self.copy, element));
         let slot = &mut group.slots[self.slot];
         group.unsent[self.worker].actions += usize::from(!slot.acting);
         (slot.acting, slot.next) = (true, next);

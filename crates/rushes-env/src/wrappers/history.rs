@@ -89,12 +89,7 @@ impl Wrapper for History {
         self.actions.copy_within(features.., 0);
         let newest = self.actions.len() - features;
         let newest = &mut self.actions[newest..];
-        match action {
-            Action::Discrete(index) => self.action_space.encode(&[index as f32], newest),
-            Action::Continuous(vector) | Action::Composite(vector) => {
-                self.action_space.encode(vector, newest);
-            }
-        }
+        action.flat(|element| self.action_space.encode(element, newest));
         Ok(step)
     }
 

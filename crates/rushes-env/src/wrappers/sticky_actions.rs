@@ -30,12 +30,7 @@ impl StickyActions {
         let last = self.last.get_or_insert_default();
         if !sticks {
             last.clear();
-            match action {
-                Action::Discrete(index) => last.push(index as f32),
-                Action::Continuous(vector) | Action::Composite(vector) => {
-                    last.extend_from_slice(vector);
-                }
-            }
+            action.flat(|element| last.extend_from_slice(element));
         }
         last
     }
