@@ -15,6 +15,8 @@ pub use rushes_env as env;
 pub use rushes_external as external;
 pub use rushes_nn as nn;
 pub use rushes_rng as rng;
+#[doc(hidden)]
+pub use rushes_video as video;
 
 pub mod algorithm;
 #[doc(hidden)]
@@ -76,5 +78,3 @@ pub mod trial;
 pub mod trust;
 #[doc(hidden)]
 pub mod validation;
-#[doc(hidden)]
-pub mod video;

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use super::EncoderFailure;
-use super::backend::{Backend, Settings};
-use super::ffmpeg_options::options;
-use super::yuv::Picture;
+use crate::EncoderFailure;
+use crate::backend::{Backend, Settings};
+use crate::ffmpeg_options::options;
+use crate::yuv::Picture;
 
 /// A running `ffmpeg` that takes pictures from its standard input.
 struct Program {
@@ -22,7 +22,7 @@ struct Program {
 }
 
 /// Whether a program `ffmpeg` is there and its encoder `name` works; found out once, in a tenth of a second.
-pub(super) fn works(name: &'static str) -> bool {
+pub(crate) fn works(name: &'static str) -> bool {
     static KNOWN: Mutex<Option<HashMap<&str, bool>>> = Mutex::new(None);
     let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     *known.get_or_insert_default().entry(name).or_insert_with(|| {
@@ -35,12 +35,12 @@ pub(super) fn works(name: &'static str) -> bool {
 }
 
 /// Starts a film at `path` with the encoder `name`.
-pub(super) fn open(
+pub(crate) fn open(
     name: &str,
     path: &Path,
     settings: &Settings,
 ) -> Result<Box<dyn Backend>, EncoderFailure> {
-    let url = super::url(path)?;
+    let url = crate::url(path)?;
     let to = ["-movflags", "+faststart", "-f", "mp4", "-y", &url];
     let program = start(name, &to, settings).map_err(EncoderFailure::new)?;
     Ok(Box::new(program))
@@ -110,7 +110,7 @@ impl Drop for Program {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::video::{VideoFacts, probe_file};
+    use crate::{VideoFacts, probe_file};
 
     /// Films come from it only in programs without FFmpeg's libraries.
     #[test]

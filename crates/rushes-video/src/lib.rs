@@ -3,8 +3,8 @@
 //! ```text
 //! Env::draw ──Canvas (native size)──▶ resize (only where asked) ──▶ Caption ──▶ Encoder ──▶ .mp4
 //! ```
-//! [`record_take`] runs that chain for every frame as it is played: what is held in memory does not depend
-//! on how long an episode is. [`probe`] tells before training whether this machine can write videos, and
+//! A take runs that chain for every frame as it is played: what is held in memory does not depend on how long an
+//! episode is. [`probe`] tells before training whether this machine can write videos, and
 //! [`probe_file`] what a finished file holds.
 
 use std::io;
@@ -96,7 +96,8 @@ pub enum VideoError {
 }
 
 impl VideoError {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// A file that could not be read or written; `action` is a verb.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| VideoError::Io { action, path: path.to_owned(), source }
     }
 

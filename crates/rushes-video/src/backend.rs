@@ -1,10 +1,10 @@
 //! What an encoder has to do, whichever it is.
 
-use super::EncoderFailure;
+use crate::EncoderFailure;
 
 /// What compresses the pictures of one film and writes the file. One file each: FFmpeg's libraries, its program,
 /// OpenH264; `codec.rs` says which there are.
-pub(super) trait Backend {
+pub(crate) trait Backend {
     /// Encodes the next picture: RGBA with even sides, no gaps.
     fn push(&mut self, rgba: &[u8]) -> Result<(), EncoderFailure>;
 
@@ -13,7 +13,7 @@ pub(super) trait Backend {
 }
 
 /// What an encoder is opened with: even sides.
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub width: u32,
     pub height: u32,
     pub fps: u32,
@@ -22,5 +22,5 @@ pub(super) struct Settings {
 
 impl Settings {
     /// For finding out whether an encoder works.
-    pub(super) const TRIAL: Settings = Settings { width: 64, height: 64, fps: 25, quality: 20 };
+    pub(crate) const TRIAL: Settings = Settings { width: 64, height: 64, fps: 25, quality: 20 };
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use mp4_atom::{Codec, Decode as _, FourCC, Moov, StszSamples};
 use serde::{Deserialize, Serialize};
 
-use super::VideoError;
+use crate::VideoError;
 
 /// Facts about a video file, read without decoding it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

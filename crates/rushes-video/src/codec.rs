@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::{Backend, Settings};
+use crate::backend::{Backend, Settings};
 #[cfg(feature = "ffmpeg")]
-use super::libav as ffmpeg;
+use crate::libav as ffmpeg;
 #[cfg(feature = "openh264")]
-use super::openh264;
+use crate::openh264;
 #[cfg(not(feature = "ffmpeg"))]
-use super::program as ffmpeg;
-use super::{Codec, EncoderFailure, VideoError};
+use crate::program as ffmpeg;
+use crate::{Codec, EncoderFailure, VideoError};
 
 /// The encoder inside of this program; all other names are FFmpeg's.
 pub const BUILT_IN: &str = "openh264";
@@ -29,7 +29,7 @@ const ENCODERS: &[(Codec, &str)] = &[
 ];
 
 /// What has the encoders that are not built in, for a reader.
-pub(super) const FFMPEG: &str =
+pub(crate) const FFMPEG: &str =
     if cfg!(feature = "ffmpeg") { "this FFmpeg" } else { "the program ffmpeg" };
 
 /// The encoder that will be used, for the report.
@@ -75,7 +75,7 @@ fn choose(codec: Codec, works: impl Fn(&'static str) -> bool) -> Result<EncoderC
 }
 
 /// Starts a film at `path` with the encoder called `name`.
-pub(super) fn open(
+pub(crate) fn open(
     name: &str,
     path: &Path,
     settings: &Settings,

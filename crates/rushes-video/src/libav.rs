@@ -8,10 +8,10 @@ use ffmpeg::util::color;
 use ffmpeg::{Dictionary, Packet, Rational, encoder, format, frame};
 use ffmpeg_next as ffmpeg;
 
-use super::EncoderFailure;
-use super::backend::{Backend, Settings};
-use super::ffmpeg_options::options;
-use super::yuv::{self, Planes};
+use crate::EncoderFailure;
+use crate::backend::{Backend, Settings};
+use crate::ffmpeg_options::options;
+use crate::yuv::{self, Planes};
 
 /// An encoder of libavcodec and libavformat's MP4 file that its packets go to.
 struct Libav {
@@ -25,25 +25,25 @@ struct Libav {
 }
 
 /// Whether the encoder `name` is there and opens.
-pub(super) fn works(name: &str) -> bool {
+pub(crate) fn works(name: &str) -> bool {
     init();
     start(name, &Settings::TRIAL).is_ok()
 }
 
 /// The version of libavcodec.
-pub(super) fn version() -> String {
+pub(crate) fn version() -> String {
     let version = codec::version();
     format!("libavcodec {}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
 }
 
 /// Starts a film at `path` with the encoder `name`.
-pub(super) fn open(
+pub(crate) fn open(
     name: &str,
     path: &Path,
     settings: &Settings,
 ) -> Result<Box<dyn Backend>, EncoderFailure> {
     init();
-    let url = super::url(path)?;
+    let url = crate::url(path)?;
     let mut output = loop {
         // FFmpeg makes an interrupted system call again when it writes, but not when it opens.
         match format::output_as(&url, "mp4") {

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::backend::{Backend, Settings};
-use super::codec;
-use super::config::{RATES, SIDES};
-use super::{EncoderChoice, VideoError};
+use crate::backend::{Backend, Settings};
+use crate::codec;
+use crate::config::{RATES, SIDES};
+use crate::{EncoderChoice, VideoError};
 
 /// What a video looks like.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,7 @@ pub struct EncoderConfig {
     pub fps: u32,
     /// Constant quality, 1 (best) to 51.
     pub quality: u8,
-    /// Who encodes; see [`super::probe`].
+    /// Who encodes; see [`crate::probe`].
     pub choice: EncoderChoice,
 }
 

@@ -1,9 +1,9 @@
 //! What FFmpeg's encoders are told, by its libraries or by its program.
 
-use super::backend::Settings;
+use crate::backend::Settings;
 
 /// The options of the encoder `name`, as FFmpeg calls them.
-pub(super) fn options(name: &str, settings: &Settings) -> Vec<(&'static str, String)> {
+pub(crate) fn options(name: &str, settings: &Settings) -> Vec<(&'static str, String)> {
     let &Settings { width, height, fps, quality } = settings;
     match name {
         "libx264" => vec![

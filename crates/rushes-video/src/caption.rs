@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use fontdue::{Font, FontSettings, Metrics};
 
 /// Inter Medium: drawn for screens, legible at 10 pixels. SIL Open Font License, beside the file.
-static INTER: &[u8] = include_bytes!("../../assets/fonts/Inter-Medium.otf");
+static INTER: &[u8] = include_bytes!("../../../assets/fonts/Inter-Medium.otf");
 
 /// The smallest text that stays legible after compression, in pixels an em.
 const SMALLEST: f32 = 10.0;

@@ -15,9 +15,9 @@ use openh264::encoder::{
 };
 use openh264_sys2::{ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_QUIET};
 
-use super::EncoderFailure;
-use super::backend::{Backend, Settings};
-use super::yuv::Picture;
+use crate::EncoderFailure;
+use crate::backend::{Backend, Settings};
+use crate::yuv::Picture;
 
 struct BuiltIn {
     encoder: Encoder,
@@ -29,7 +29,7 @@ struct BuiltIn {
 }
 
 /// Starts a film at `path`.
-pub(super) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn Backend>, EncoderFailure> {
+pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Box<dyn Backend>, EncoderFailure> {
     let &Settings { width, height, fps, quality } = settings;
     // Without a constant-quality mode: a quantiser held between narrow bounds. BT.601's coefficients, as `yuv.rs`
     // writes them, with sRGB's primaries and transfer curve.

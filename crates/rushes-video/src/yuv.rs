@@ -59,7 +59,7 @@ pub fn from_rgba(rgba: &[u8], width: usize, planes: Planes<'_>) {
 }
 
 /// A picture in memory of its own, for encoders that bring none: brightness, blue, red, without gaps.
-pub(super) struct Picture {
+pub(crate) struct Picture {
     bytes: Vec<u8>,
     width: usize,
     height: usize,
@@ -67,12 +67,12 @@ pub(super) struct Picture {
 
 impl Picture {
     /// Of even sides.
-    pub(super) fn new(width: usize, height: usize) -> Self {
+    pub(crate) fn new(width: usize, height: usize) -> Self {
         Self { bytes: vec![0; width * height * 3 / 2], width, height }
     }
 
     /// Takes over the colours of `rgba`.
-    pub(super) fn convert(&mut self, rgba: &[u8]) {
+    pub(crate) fn convert(&mut self, rgba: &[u8]) {
         let (y, chroma) = self.bytes.split_at_mut(self.width * self.height);
         let (u, v) = chroma.split_at_mut(chroma.len() / 2);
         let half = self.width / 2;
@@ -81,7 +81,7 @@ impl Picture {
 
     /// All three planes, one after the other.
     #[cfg(any(not(feature = "ffmpeg"), test))]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }

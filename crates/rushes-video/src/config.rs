@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::env::Problem;
+use rushes_env::Problem;
 
 /// How long the sides of a picture may be, in pixels.
 pub const SIDES: RangeInclusive<u32> = 16..=4096;
 /// How many frames a second there may be.
-pub(super) const RATES: RangeInclusive<u32> = 1..=240;
+pub(crate) const RATES: RangeInclusive<u32> = 1..=240;
 
 /// Size, speed, format and caption of the videos.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
