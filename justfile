@@ -150,6 +150,13 @@ dist *TARGET: _ready
 test-wheel *ARGS: wheel
     @python/tests/run "$@"
 
+# The same with a wheel for this machine alone, of the program that is built already and a module that is compiled fast.
+test-python *ARGS: _ready
+    @./bootstrap --wheel
+    @{{ build }}
+    @dist/build local {{ program }}
+    @python/tests/run "$@"
+
 # Builds the crate's documentation into target/doc.
 docs: _ready _torch
     cargo doc --workspace --no-deps --document-private-items

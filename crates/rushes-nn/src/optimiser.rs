@@ -1,10 +1,11 @@
 //! Optimisers over flat parameters, with PyTorch's arithmetic and a state that can be saved.
 
+use bytemuck::{cast_slice, cast_slice_mut};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::network::ParametersMut;
-use super::scalar::Scalar;
+use super::scalar::{Precision, Scalar};
 use super::simd::{Isa, Task, dispatch};
 use super::state::{StateError, Tensors};
 use super::threads::{self, PER_NUMBER};
@@ -151,7 +152,7 @@ impl<T: Scalar> Optimiser<T> {
                 });
             }
         }
-        threads::each(steps, dispatch);
+        threads::each(steps, Step::run_here);
     }
 
     /// Writes the running values as `prefix` + `step`, `exp_avg`, ….
@@ -186,6 +187,40 @@ struct Step<'a, T> {
     gradients: &'a [T],
     first: &'a mut [T],
     second: &'a mut [T],
+}
+
+impl<'a, T: Scalar> Step<'a, T> {
+    /// Does it as this package is compiled: for speed. Generic code is compiled with whoever calls it, perhaps for size.
+    fn run_here(self) {
+        match T::PRECISION {
+            Precision::Float32 => run_step_f32(self.cast()),
+            Precision::Float64 => run_step_f64(self.cast()),
+        }
+    }
+
+    /// The same of `U`, which is the type that `T` is.
+    fn cast<U: Scalar>(self) -> Step<'a, U> {
+        let Self { config, steps, learning_rate, values, gradients, first, second } = self;
+        Step {
+            config,
+            steps,
+            learning_rate,
+            values: cast_slice_mut(values),
+            gradients: cast_slice(gradients),
+            first: cast_slice_mut(first),
+            second: cast_slice_mut(second),
+        }
+    }
+}
+
+#[inline(never)]
+fn run_step_f32(step: Step<'_, f32>) {
+    dispatch(step);
+}
+
+#[inline(never)]
+fn run_step_f64(step: Step<'_, f64>) {
+    dispatch(step);
 }
 
 impl<T: Scalar> Task for Step<'_, T> {
@@ -258,8 +293,21 @@ impl<T: Scalar> Task for Step<'_, T> {
 pub fn move_towards<T: Scalar>(values: &mut [T], goals: &[T], fraction: f64) {
     let share = threads::share(values.len(), PER_NUMBER * values.len());
     let parts = values.chunks_mut(share).zip(goals.chunks(share));
-    let moves = parts.map(|(values, goals)| MoveTowards { values, goals, fraction });
-    threads::each(moves, dispatch);
+    // As for the steps.
+    threads::each(parts, |(values, goals)| match T::PRECISION {
+        Precision::Float32 => move_f32(cast_slice_mut(values), cast_slice(goals), fraction),
+        Precision::Float64 => move_f64(cast_slice_mut(values), cast_slice(goals), fraction),
+    });
+}
+
+#[inline(never)]
+fn move_f32(values: &mut [f32], goals: &[f32], fraction: f64) {
+    dispatch(MoveTowards { values, goals, fraction });
+}
+
+#[inline(never)]
+fn move_f64(values: &mut [f64], goals: &[f64], fraction: f64) {
+    dispatch(MoveTowards { values, goals, fraction });
 }
 
 struct MoveTowards<'a, T> {
@@ -283,7 +331,11 @@ impl<T: Scalar> Task for MoveTowards<'_, T> {
 /// Scales the gradients of all `slices` together so that their Euclidean norm is at most `max_norm`, as
 /// `torch.nn.utils.clip_grad_norm_`, and returns the norm before.
 pub fn clip_gradient_norm<T: Scalar>(slices: &mut [ParametersMut<'_, T>], max_norm: f64) -> f64 {
-    let norm = slices.iter().map(|s| dispatch(SumOfSquares(s.gradients))).sum::<f64>().sqrt();
+    let squares = slices.iter().map(|slice| match T::PRECISION {
+        Precision::Float32 => squares_f32(cast_slice(slice.gradients)),
+        Precision::Float64 => squares_f64(cast_slice(slice.gradients)),
+    });
+    let norm = squares.sum::<f64>().sqrt();
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
         let factor = T::of(factor);
@@ -294,6 +346,16 @@ pub fn clip_gradient_norm<T: Scalar>(slices: &mut [ParametersMut<'_, T>], max_no
         }
     }
     norm
+}
+
+#[inline(never)]
+fn squares_f32(values: &[f32]) -> f64 {
+    dispatch(SumOfSquares(values))
+}
+
+#[inline(never)]
+fn squares_f64(values: &[f64]) -> f64 {
+    dispatch(SumOfSquares(values))
 }
 
 struct SumOfSquares<'a, T>(&'a [T]);
