@@ -7,14 +7,15 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
+use crate::algorithm::{Algorithm, Setup};
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, CheckSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan,
-    Sample, ScheduleSpec, ScoreRange, ScoreSpec, Spec, StopSpec, Target, TrainerSpec, Views, part,
-    repeated_keys, schema, search_problems as search_spec_problems,
+    Sample, ScheduleSpec, ScoreRange, ScoreSpec, SearchSpec, Spec, StopSpec, Target, TrainerSpec,
+    Views, part, repeated_keys, schema, search_problems as search_spec_problems,
 };
-use crate::nn::Engine;
+use crate::nn::{Engine, Tensors};
 use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec, Rule};
 use crate::rng::{Purpose, stream};
 use crate::store::RunDir;
@@ -411,6 +412,10 @@ fn search_problems(spec: &Spec, validator: &ExperimentValidator) -> Vec<Problem>
         for part in spec.parts().unwrap_or_default() {
             let mut here = samples.iter().filter(|sample| part.plays(&sample.agent));
             problems.extend(here.find_map(|sample| sample_problem(&part.experiment, sample)));
+            let mut first = samples.iter().filter(|sample| sample.number == 0);
+            if spec.search.as_ref().is_some_and(SearchSpec::hands_on) && problems.is_empty() {
+                problems.extend(first.find_map(|sample| misfit(&part.experiment, sample)));
+            }
         }
     }
     problems
@@ -434,6 +439,39 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
         }
         Err(error) => Some(wrong(format!("{error:#}"))),
     }
+}
+
+/// A value of a population with which an algorithm cannot take over what it saved with those of `sample`.
+fn misfit(spec: &Spec, sample: &Sample) -> Option<Problem> {
+    let build = |sample: &Sample| -> anyhow::Result<Box<dyn Algorithm>> {
+        let AgentSpec { policy, training, .. } = sample.settings(spec)?;
+        let training = training.context("a learner")?;
+        let (_, seen) = spec.environment.build(&policy)?;
+        algorithm::settings(&training.algorithm)?.build(&Setup {
+            policy: &policy,
+            schedule: &training.schedule,
+            observation_space: seen.env().observation_space(),
+            action_space: seen.env().action_space(),
+            seed: 0,
+        })
+    };
+    let mut state = Tensors::default();
+    build(sample).ok()?.save(&mut state);
+    for (path, parameter) in spec.search.as_ref()?.parameters_of(&sample.agent) {
+        for value in parameter.distribution().extremes() {
+            let mut other = sample.clone();
+            other.values.insert(path.to_owned(), value.clone());
+            let Err(error) = build(&other).ok()?.load(&state) else { continue };
+            let message = format!(
+                "a training that begins with {} cannot go on with {}, as population-based training would have it: \
+                 {error:#}; leave it out",
+                names::short(&sample.values[path].to_string()),
+                names::short(&value.to_string())
+            );
+            return Some(Problem::new(&["search", "parameters", path], message));
+        }
+    }
+    None
 }
 
 /// The engines that the trials of a checked experiment need and this program does not have.

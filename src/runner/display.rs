@@ -396,6 +396,7 @@ mod tests {
             agent: "learner".into(),
             number,
             values: [(rate.to_owned(), json!(value))].into(),
+            parent: None,
         };
         plan.add([0.1, 0.2].iter().enumerate().map(sample).collect()).expect("values that fit");
         plan
