@@ -386,13 +386,15 @@ fn too_many_samples(spec: &Spec) -> Option<Problem> {
     let search = spec.search.as_ref()?;
     let agents = spec.agents.keys();
     let all = agents.map(|agent| {
-        let samples = if search.searches(agent) { search.count(agent) } else { 1 };
+        let samples = if search.searches(agent) { search.count(spec, agent) } else { 1 };
         samples.saturating_mul(spec.environments_of(agent))
     });
     let mut problem = too_many(&["search", "parameters"], all.fold(0, u64::saturating_add), spec)?;
-    problem.message.push_str(
-        ": fewer values in `grid` (or `integer`), a smaller `samples`, or draws by `choice`",
-    );
+    problem.message.push_str(if search.hands_on() {
+        ": a smaller `samples`, or a longer `interval`"
+    } else {
+        ": fewer values in `grid` (or `integer`), a smaller `samples`, or draws by `choice`"
+    });
     Some(problem)
 }
 

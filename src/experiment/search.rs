@@ -157,6 +157,19 @@ pub enum SchedulerSpec {
     },
 }
 
+impl SchedulerSpec {
+    /// How many of so many samples of a population give way to others when they are compared.
+    pub fn replaced(&self, samples: u64) -> u64 {
+        match self {
+            Self::PopulationBasedTraining { quantile_fraction, .. } => {
+                let share = (samples as f64 * quantile_fraction).ceil() as u64;
+                share.min(samples / 2)
+            }
+            _ => 0,
+        }
+    }
+}
+
 fn reduction_factor() -> u64 {
     3
 }
@@ -232,8 +245,21 @@ impl SearchSpec {
             .filter(move |(path, _)| agent_of(path).as_deref() == Some(agent))
     }
 
-    /// How many samples an agent's search comes to, or the largest number where it is more.
-    pub fn count(&self, agent: &str) -> u64 {
+    /// How many samples the search for an agent of `experiment` comes to at most, or the largest number where it is more.
+    pub fn count(&self, experiment: &Spec, agent: &str) -> u64 {
+        let first = self.first(agent);
+        let steps = experiment.agents[agent].schedule().and_then(|schedule| schedule.steps);
+        match (&self.scheduler, steps) {
+            (SchedulerSpec::PopulationBasedTraining { interval, .. }, Some(steps @ 1..)) => {
+                let comparisons = (steps - 1) / interval;
+                first.saturating_add(comparisons.saturating_mul(self.scheduler.replaced(first)))
+            }
+            _ => first,
+        }
+    }
+
+    /// How many samples are drawn for an agent first, or in all where they are no population.
+    fn first(&self, agent: &str) -> u64 {
         let values = self.parameters_of(agent).map(|(_, parameter)| match parameter {
             ParameterSpec::Grid(values) => values.len() as u64,
             ParameterSpec::Choice(values) if self.sampler == SamplerSpec::Grid => {

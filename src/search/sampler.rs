@@ -407,4 +407,21 @@ mod tests {
         };
         assert!(mean(&scored[60..]) < 0.5 * mean(&scored[..10]), "{scored:?}");
     }
+
+    #[test]
+    fn a_perturbed_value_is_scaled_within_its_range_or_the_next_of_its_list() {
+        let next = |parameter: &ParameterSpec, value: Value| {
+            [false, true].map(|up| parameter.neighbour(&value, [0.5, 2.0], up))
+        };
+        let uniform = ParameterSpec::Uniform([0.0, 1.0]);
+        assert_eq!(next(&uniform, json!(0.25)), [json!(0.125), json!(0.5)]);
+        assert_eq!(next(&uniform, json!(0.75)), [json!(0.375), json!(1.0)]);
+        let log = ParameterSpec::LogUniform([1e-3, 1e-1]);
+        assert_eq!(next(&log, json!(1e-3)), [json!(1e-3), json!(2e-3)]);
+        let integer = ParameterSpec::Integer([1, 10]);
+        assert_eq!(next(&integer, json!(3)), [json!(2), json!(6)]);
+        let list = ParameterSpec::Choice(vec![json!("a"), json!("b"), json!("c")]);
+        assert_eq!(next(&list, json!("b")), [json!("a"), json!("c")]);
+        assert_eq!(next(&list, json!("c")), [json!("b"), json!("c")]);
+    }
 }

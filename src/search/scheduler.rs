@@ -68,7 +68,7 @@ impl SchedulerSpec {
                 };
                 latest.iter().enumerate().map(goes_on).collect()
             }
-            Self::PopulationBasedTraining { quantile_fraction, .. } => {
+            Self::PopulationBasedTraining { .. } => {
                 let latest = over_seeds(|s| s.latest);
                 let mut known: Vec<usize> =
                     (0..samples.len()).filter(|&i| latest[i].is_some()).collect();
@@ -76,8 +76,7 @@ impl SchedulerSpec {
                 known.sort_by(|&a, &b| {
                     latest[b].partial_cmp(&latest[a]).unwrap_or(Ordering::Equal).then(a.cmp(&b))
                 });
-                let share = (known.len() as f64 * quantile_fraction).ceil() as usize;
-                let share = share.min(known.len() / 2);
+                let share = self.replaced(known.len() as u64) as usize;
                 let (best, worst) = (&known[..share], &known[known.len() - share..]);
                 let goes_on = |i| {
                     let mut chosen = || best[rng.random_range(..best.len())];

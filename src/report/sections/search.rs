@@ -86,7 +86,9 @@ impl View<'_> {
         if samples.iter().any(|sample| sample.mean.is_some()) {
             blocks.push(Block::Figure(self.parallel_coordinates()?));
             blocks.push(Block::Figure(self.history()?));
-            blocks.push(Block::Figure(self.slices()?));
+            for (path, parameter) in self.spec.parameters_of(&self.searched.agent) {
+                blocks.push(Block::Figure(self.slice(path, parameter)?));
+            }
         }
         blocks.extend(self.curves()?.map(Block::Figure));
         if !self.searched.importance.is_empty() {
@@ -330,37 +332,27 @@ impl View<'_> {
         })
     }
 
-    /// The scores against each parameter, side by side.
-    fn slices(&self) -> anyhow::Result<Figure> {
-        /// Of the room between two parameters.
-        const WIDTH: f64 = 0.8;
-        let parameters: Vec<_> = self.spec.parameters_of(&self.searched.agent).collect();
+    /// The scores against a parameter.
+    fn slice(&self, path: &str, parameter: &ParameterSpec) -> anyhow::Result<Figure> {
+        let name = self.label(path);
         let scores = self.scores();
-        let mut layers = Vec::new();
-        for (i, (path, parameter)) in parameters.iter().enumerate() {
-            let place = |share: f64| i as f64 + WIDTH * (share - 0.5);
-            let ticks = ticks(parameter);
-            for (n, (share, value)) in ticks.iter().enumerate() {
-                let named = n == (ticks.len() - 1) / 2;
-                let name = if named { self.label(path).to_owned() } else { String::new() };
-                layers.push(Layer::Column {
-                    x: place(*share),
-                    name,
-                    ticks: vec![(scores.min, value.clone())],
-                });
-            }
-            layers.extend(self.dots(|sample| place(height(parameter, &sample.values[*path]))));
-        }
-        let last = parameters.len() as f64 - 1.0;
-        let x = Axis { label: String::new(), min: -0.5, max: last + 0.5, ticks: Ticks::Columns };
-        let description =
-            format!("Scores of the samples of {} by each parameter", self.searched.agent);
-        let chart = Chart { description, x, y: scores, layers };
+        let columns = ticks(parameter).into_iter().map(|(x, value)| {
+            let ticks = vec![(scores.min, value)];
+            Layer::Column { x, name: String::new(), ticks }
+        });
+        let dots = self.dots(|sample| height(parameter, &sample.values[path]));
+        // Room for the words beside the last column.
+        let x = Axis { label: name.into(), min: -0.04, max: 1.1, ticks: Ticks::Columns };
+        let chart = Chart {
+            description: format!("Scores of the samples of {} by {name}", self.searched.agent),
+            x,
+            layers: columns.chain(dots).collect(),
+            y: scores,
+        };
         Ok(Figure {
-            id: format!("search-slices-{}", self.id),
-            title: "Slices".into(),
-            caption: "Every sample's score against each of its parameters.".into(),
-            svgs: chart.svgs(&FULL)?,
+            id: format!("search-{name}-{}", self.id),
+            title: format!("Score against {name}"),
+            svgs: chart.svgs(&FULL.map(|size| Size { height: 220, ..size }))?,
             ..Figure::default()
         })
     }
