@@ -443,9 +443,12 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
     }
 }
 
-/// A value of a population with which an algorithm cannot take over what it saved with those of `sample`.
+/// Two values of a population between which a training cannot change: with one of them an algorithm cannot take over what it
+/// saved with the other.
 fn misfit(spec: &Spec, sample: &Sample) -> Option<Problem> {
-    let build = |sample: &Sample| -> anyhow::Result<Box<dyn Algorithm>> {
+    let with = |path: &str, value: &Value| -> anyhow::Result<Box<dyn Algorithm>> {
+        let mut sample = sample.clone();
+        sample.values.insert(path.to_owned(), value.clone());
         let AgentSpec { policy, training, .. } = sample.settings(spec)?;
         let training = training.context("a learner")?;
         let (_, seen) = spec.environment.build(&policy)?;
@@ -457,18 +460,19 @@ fn misfit(spec: &Spec, sample: &Sample) -> Option<Problem> {
             seed: 0,
         })
     };
-    let mut state = Tensors::default();
-    build(sample).ok()?.save(&mut state);
     for (path, parameter) in spec.search.as_ref()?.parameters_of(&sample.agent) {
-        for value in parameter.distribution().extremes() {
-            let mut other = sample.clone();
-            other.values.insert(path.to_owned(), value.clone());
-            let Err(error) = build(&other).ok()?.load(&state) else { continue };
+        let values = parameter.distribution().extremes();
+        let pairs =
+            values.iter().flat_map(|before| values.iter().map(move |after| (before, after)));
+        for (before, after) in pairs {
+            let mut state = Tensors::default();
+            with(path, before).ok()?.save(&mut state);
+            let Err(error) = with(path, after).ok()?.load(&state) else { continue };
             let message = format!(
-                "a training that begins with {} cannot go on with {}, as population-based training would have it: \
-                 {error:#}; leave it out",
-                names::short(&sample.values[path].to_string()),
-                names::short(&value.to_string())
+                "a training that has begun with {} cannot go on with {}, as population-based training would have it: \
+                 {error:#}; leave the parameter out",
+                names::short(&before.to_string()),
+                names::short(&after.to_string())
             );
             return Some(Problem::new(&["search", "parameters", path], message));
         }
