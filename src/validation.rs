@@ -7,14 +7,15 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
+use crate::algorithm::{Algorithm, Setup};
 use crate::env::{self, Env, EnvSpec, Mode, Problem, episode, input, names};
 use crate::experiment::schema::ExperimentValidator;
 use crate::experiment::{
     AgentSpec, CheckSpec, EnvironmentSpec, ExperimentError, KeptPolicy, MAX_TRIALS, Override, Plan,
-    Sample, ScheduleSpec, ScoreRange, ScoreSpec, Spec, StopSpec, Target, TrainerSpec, Views, part,
-    repeated_keys, schema, search_problems as search_spec_problems,
+    Sample, ScheduleSpec, ScoreRange, ScoreSpec, SearchSpec, Spec, StopSpec, Target, TrainerSpec,
+    Views, part, repeated_keys, schema, search_problems as search_spec_problems,
 };
-use crate::nn::Engine;
+use crate::nn::{Engine, Tensors};
 use crate::policy::{HardCodedSpec, ObservationSpec, PolicySpec, Rule};
 use crate::rng::{Purpose, stream};
 use crate::store::RunDir;
@@ -385,13 +386,15 @@ fn too_many_samples(spec: &Spec) -> Option<Problem> {
     let search = spec.search.as_ref()?;
     let agents = spec.agents.keys();
     let all = agents.map(|agent| {
-        let samples = if search.searches(agent) { search.count(agent) } else { 1 };
+        let samples = if search.searches(agent) { search.count(spec, agent) } else { 1 };
         samples.saturating_mul(spec.environments_of(agent))
     });
     let mut problem = too_many(&["search", "parameters"], all.fold(0, u64::saturating_add), spec)?;
-    problem.message.push_str(
-        ": fewer values in `grid` (or `integer`), a smaller `samples`, or draws by `choice`",
-    );
+    problem.message.push_str(if search.hands_on() {
+        ": a smaller `samples`, or a longer `interval`"
+    } else {
+        ": fewer values in `grid` (or `integer`), a smaller `samples`, or draws by `choice`"
+    });
     Some(problem)
 }
 
@@ -411,6 +414,10 @@ fn search_problems(spec: &Spec, validator: &ExperimentValidator) -> Vec<Problem>
         for part in spec.parts().unwrap_or_default() {
             let mut here = samples.iter().filter(|sample| part.plays(&sample.agent));
             problems.extend(here.find_map(|sample| sample_problem(&part.experiment, sample)));
+            let mut first = samples.iter().filter(|sample| sample.number == 0);
+            if spec.search.as_ref().is_some_and(SearchSpec::hands_on) && problems.is_empty() {
+                problems.extend(first.find_map(|sample| misfit(&part.experiment, sample)));
+            }
         }
     }
     problems
@@ -434,6 +441,43 @@ fn sample_problem(spec: &Spec, sample: &Sample) -> Option<Problem> {
         }
         Err(error) => Some(wrong(format!("{error:#}"))),
     }
+}
+
+/// Two values of a population between which a training cannot change: with one of them an algorithm cannot take over what it
+/// saved with the other.
+fn misfit(spec: &Spec, sample: &Sample) -> Option<Problem> {
+    let with = |path: &str, value: &Value| -> anyhow::Result<Box<dyn Algorithm>> {
+        let mut sample = sample.clone();
+        sample.values.insert(path.to_owned(), value.clone());
+        let AgentSpec { policy, training, .. } = sample.settings(spec)?;
+        let training = training.context("a learner")?;
+        let (_, seen) = spec.environment.build(&policy)?;
+        algorithm::settings(&training.algorithm)?.build(&Setup {
+            policy: &policy,
+            schedule: &training.schedule,
+            observation_space: seen.env().observation_space(),
+            action_space: seen.env().action_space(),
+            seed: 0,
+        })
+    };
+    for (path, parameter) in spec.search.as_ref()?.parameters_of(&sample.agent) {
+        let values = parameter.distribution().extremes();
+        let pairs =
+            values.iter().flat_map(|before| values.iter().map(move |after| (before, after)));
+        for (before, after) in pairs {
+            let mut state = Tensors::default();
+            with(path, before).ok()?.save(&mut state);
+            let Err(error) = with(path, after).ok()?.load(&state) else { continue };
+            let message = format!(
+                "a training that has begun with {} cannot go on with {}, as population-based training would have it: \
+                 {error:#}; leave the parameter out",
+                names::short(&before.to_string()),
+                names::short(&after.to_string())
+            );
+            return Some(Problem::new(&["search", "parameters", path], message));
+        }
+    }
+    None
 }
 
 /// The engines that the trials of a checked experiment need and this program does not have.

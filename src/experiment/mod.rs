@@ -24,7 +24,7 @@ pub use pinned::Pinned;
 pub use plan::{Plan, TrialPlan, Views, plain};
 pub use resources::ResourcesSpec;
 pub use search::{
-    Direction, Objective, ParameterSpec, Sample, SamplerSpec, SchedulerSpec, SearchSpec,
+    Direction, Objective, ParameterSpec, Parent, Sample, SamplerSpec, SchedulerSpec, SearchSpec,
     problems as search_problems,
 };
 pub use shard::Shard;

@@ -134,10 +134,56 @@ pub enum SchedulerSpec {
         #[schemars(range(min = 2, max = 1000))]
         reduction_factor: u64,
     },
+    /// Population-based training (Jaderberg et al. 2017), with Ray Tune's defaults: every `interval` steps each of the
+    /// worst samples stops, and a sample takes its place that goes on from one of the best, weights and all, with
+    /// other values. It is all one training: settings are found for its beginning, its middle and its end.
+    PopulationBasedTraining {
+        /// Environment steps between two comparisons.
+        #[schemars(range(min = 1))]
+        interval: u64,
+        /// The share of the samples that stops, and the share that may be gone on from.
+        #[serde(default = "quantile_fraction")]
+        #[schemars(range(min = 0.0, max = 0.5))]
+        quantile_fraction: f64,
+        /// The probability that a value is drawn anew. Otherwise a number is multiplied by one of
+        /// `perturbation_factors`, and a value of a list replaced by a neighbour.
+        #[serde(default = "resample_probability")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        resample_probability: f64,
+        /// Either is as likely.
+        #[serde(default = "perturbation_factors")]
+        #[schemars(inner(range(min = 0.0)))]
+        perturbation_factors: [f64; 2],
+    },
+}
+
+impl SchedulerSpec {
+    /// How many of so many samples of a population give way to others when they are compared.
+    pub fn replaced(&self, samples: u64) -> u64 {
+        match self {
+            Self::PopulationBasedTraining { quantile_fraction, .. } => {
+                let share = (samples as f64 * quantile_fraction).ceil() as u64;
+                share.min(samples / 2)
+            }
+            _ => 0,
+        }
+    }
 }
 
 fn reduction_factor() -> u64 {
     3
+}
+
+fn quantile_fraction() -> f64 {
+    0.25
+}
+
+fn resample_probability() -> f64 {
+    0.25
+}
+
+fn perturbation_factors() -> [f64; 2] {
+    [0.8, 1.2]
 }
 
 /// What a trial is judged by.
@@ -173,6 +219,11 @@ impl SearchSpec {
         })
     }
 
+    /// Whether samples go on from what others have learned.
+    pub fn hands_on(&self) -> bool {
+        matches!(self.scheduler, SchedulerSpec::PopulationBasedTraining { .. })
+    }
+
     /// The agents of `experiment` that something is searched for, in its order.
     pub fn agents<'a>(&'a self, experiment: &'a Spec) -> impl Iterator<Item = &'a str> {
         experiment.agents.keys().map(String::as_str).filter(|agent| self.searches(agent))
@@ -194,8 +245,21 @@ impl SearchSpec {
             .filter(move |(path, _)| agent_of(path).as_deref() == Some(agent))
     }
 
-    /// How many samples an agent's search comes to, or the largest number where it is more.
-    pub fn count(&self, agent: &str) -> u64 {
+    /// How many samples the search for an agent of `experiment` comes to at most, or the largest number where it is more.
+    pub fn count(&self, experiment: &Spec, agent: &str) -> u64 {
+        let first = self.first(agent);
+        let steps = experiment.agents[agent].schedule().and_then(|schedule| schedule.steps);
+        match (&self.scheduler, steps) {
+            (SchedulerSpec::PopulationBasedTraining { interval, .. }, Some(steps @ 1..)) => {
+                let comparisons = (steps - 1) / interval;
+                first.saturating_add(comparisons.saturating_mul(self.scheduler.replaced(first)))
+            }
+            _ => first,
+        }
+    }
+
+    /// How many samples are drawn for an agent first, or in all where they are no population.
+    fn first(&self, agent: &str) -> u64 {
         let values = self.parameters_of(agent).map(|(_, parameter)| match parameter {
             ParameterSpec::Grid(values) => values.len() as u64,
             ParameterSpec::Choice(values) if self.sampler == SamplerSpec::Grid => {
@@ -232,6 +296,13 @@ fn is_command(path: &str) -> bool {
     }
 }
 
+/// Whether a parameter is a hyperparameter.
+fn is_of_algorithm(path: &str) -> bool {
+    path::parse(path).is_ok_and(|(parts, _)| {
+        parts.get(2..4).is_some_and(|parts| parts == ["training", "algorithm"]) && parts.len() > 4
+    })
+}
+
 /// Whether a parameter lies in what an agent has of its own in an environment of a suite.
 fn is_of_environment(path: &str) -> bool {
     path::parse(path)
@@ -254,6 +325,20 @@ pub struct Sample {
     pub number: usize,
     /// The values by their paths.
     pub values: IndexMap<String, Value>,
+    /// What it goes on from, where that is not the agent's untrained policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// The sample that another one goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its number among the agent's samples.
+    pub number: usize,
+    /// After so many environment steps.
+    pub steps: u64,
+    /// The number of the sample whose place it takes.
+    pub replaces: usize,
 }
 
 impl Sample {
@@ -304,6 +389,12 @@ pub fn problems(
             Some(format!(
                 "the agent's settings for {environment} say what this is; remove it there, or do not search for it"
             ))
+        } else if search.hands_on() && !is_of_algorithm(path) {
+            Some(
+                "population-based training changes the settings of a training that has begun: only those of \
+                 `training.algorithm`"
+                    .into(),
+            )
         } else if is_pinned(path) {
             Some("a search does not choose what training begins with or learns from; make an agent of each".into())
         } else {
@@ -348,6 +439,16 @@ pub fn problems(
             }
         }
         problems.extend(range_problem(spec, search));
+    }
+    if let SchedulerSpec::PopulationBasedTraining { perturbation_factors, .. } = search.scheduler {
+        if perturbation_factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
+            let place = ["search", "scheduler", "perturbation_factors"];
+            problems.push(Problem::new(&place, "expected two numbers above 0"));
+        }
+        if matches!(search.sampler, SamplerSpec::Tpe { .. }) {
+            let message = "population-based training begins with all of its samples at once: leave the sampler `tpe` out";
+            problems.push(Problem::new(&["search", "sampler"], message));
+        }
     }
     if search.sampler == SamplerSpec::Grid && search.samples != 1 {
         let message = "a grid has every combination once: leave `samples` out";

@@ -355,8 +355,8 @@ fn search_summary(plan: &Plan, trials: &[Arc<Trial>]) -> Option<SearchSummary> {
             .map(|trial| (trial.result.as_ref(), trial.score))
             .collect();
         let score = SampleScore::new(&results);
-        let values = sample.values.clone();
-        SampleSummary { number: sample.number, values, mean: score.mean(), score }
+        let Sample { number, parent, .. } = *sample;
+        SampleSummary { number, values: sample.values.clone(), parent, mean: score.mean(), score }
     };
     let searched = |agent: &str| {
         let samples: Vec<&Sample> = plan.samples.iter().filter(|s| s.agent == agent).collect();

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::experiment::{Direction, FinalScore, Objective, ScheduleSpec};
+use crate::experiment::{Direction, FinalScore, Objective, Parent, ScheduleSpec};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
 use crate::search::{SampleScore, Standing};
 use crate::{format, stats};
@@ -133,6 +133,9 @@ pub struct SampleSummary {
     pub number: usize,
     /// The values by their paths.
     pub values: IndexMap<String, Value>,
+    /// What it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// How it stands, and its seeds' scores.
     #[serde(flatten)]
     pub score: SampleScore,
@@ -387,6 +390,7 @@ mod tests {
         let sample = |number, standing| SampleSummary {
             number,
             values: IndexMap::new(),
+            parent: None,
             score: SampleScore { standing, seeds: vec![1.0] },
             mean: Some(1.0),
         };

@@ -140,7 +140,9 @@ impl Observer for Display {
         let experiment = &plan.experiment;
         let search = experiment.search.as_ref();
         let samples = |agent: &String| {
-            search.filter(|search| search.searches(agent)).map_or(1, |search| search.count(agent))
+            search
+                .filter(|search| search.searches(agent))
+                .map_or(1, |search| search.count(experiment, agent))
         };
         let everywhere = |agent| samples(agent).saturating_mul(experiment.environments_of(agent));
         let agents: u64 = experiment.agents.keys().map(everywhere).fold(0, u64::saturating_add);
@@ -396,6 +398,7 @@ mod tests {
             agent: "learner".into(),
             number,
             values: [(rate.to_owned(), json!(value))].into(),
+            parent: None,
         };
         plan.add([0.1, 0.2].iter().enumerate().map(sample).collect()).expect("values that fit");
         plan

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 
-use super::next_samples;
+use super::sampler::{draws_at, heir, next_samples};
 use super::score::{SampleScore, SoFar, mean_returns, trial_score};
-use crate::experiment::{Plan, Sample, SchedulerSpec, Spec, TrialPlan};
+use crate::experiment::{Parent, Plan, Sample, SchedulerSpec, Spec, TrialPlan};
 use crate::record::{Progress, TrialResult};
 use crate::runner::{Observer, Runner, TrialStatus};
 use crate::store::RunDir;
@@ -88,15 +88,17 @@ struct Rounds<'a> {
 impl Rounds<'_> {
     /// Runs all trials of the plan that are not over yet, those of the samples from number `first` of the
     /// plan's list on until the scheduler stops them.
-    fn round(&mut self, plan: &Plan, first: usize) -> anyhow::Result<()> {
-        if let Some(search) = &plan.experiment.search {
-            for agent in search.agents(&plan.experiment) {
+    fn round(&mut self, plan: &mut Plan, first: usize) -> anyhow::Result<()> {
+        if let Some(search) = plan.experiment.search.clone() {
+            let agents: Vec<_> = search.agents(&plan.experiment).map(str::to_owned).collect();
+            for agent in agents {
                 let trials = plan.trials.iter().filter(|trial| trial.agent == agent);
                 let steps = trials.filter_map(|trial| trial.settings.schedule()?.steps).max();
-                let steps = steps.unwrap_or(0);
-                let new = plan.samples[first..].iter().filter(|sample| sample.agent == agent);
-                let mut under_way: Vec<_> = new.map(|sample| plan.trials_of(sample)).collect();
-                for milestone in search.scheduler.milestones(steps) {
+                // What goes on from others follows from how these come out, also where it is planned already.
+                let is_new =
+                    |&i: &usize| plan.samples[i].agent == agent && plan.samples[i].parent.is_none();
+                let mut under_way: Vec<_> = (first..plan.samples.len()).filter(is_new).collect();
+                for milestone in search.scheduler.milestones(steps.unwrap_or(0)) {
                     under_way = self.compare(plan, under_way, &search.scheduler, milestone)?;
                     if self.ending(plan) != Ending::Finished {
                         return Ok(());
@@ -107,41 +109,72 @@ impl Rounds<'_> {
         self.advance(&plan.trials().collect::<Vec<_>>(), None)
     }
 
-    /// Runs samples up to a milestone, stops those that the scheduler does not let go on, and gives the
-    /// others. Only what was written down up to the milestone counts, so that a resumed search decides the
-    /// same.
-    fn compare<'p>(
+    /// Runs samples, by their places in the plan's list, up to a milestone, stops those that the scheduler does not let go
+    /// on, and gives the others, with those that go on from them. Only what was written down up to the milestone
+    /// counts, so that a resumed search decides the same.
+    fn compare(
         &mut self,
-        plan: &Plan,
-        mut samples: Vec<Vec<&'p TrialPlan>>,
+        plan: &mut Plan,
+        mut samples: Vec<usize>,
         scheduler: &SchedulerSpec,
         milestone: u64,
-    ) -> anyhow::Result<Vec<Vec<&'p TrialPlan>>> {
-        self.advance(&samples.concat(), Some(milestone))?;
+    ) -> anyhow::Result<Vec<usize>> {
+        let trials = |&sample: &usize| plan.trials_of(&plan.samples[sample]);
+        self.advance(&samples.iter().flat_map(trials).collect::<Vec<_>>(), Some(milestone))?;
         if self.ending(plan) != Ending::Finished {
             return Ok(samples);
         }
-        samples.retain(|trials| trials.iter().all(|t| self.ended[&t.id] != TrialStatus::Failed));
-        let so_far = |trial: &&TrialPlan| -> anyhow::Result<Option<SoFar>> {
+        samples.retain(|i| trials(i).iter().all(|t| self.ended[&t.id] != TrialStatus::Failed));
+        let so_far = |trial: &TrialPlan| -> anyhow::Result<Option<SoFar>> {
             let records = self.run.trial(&trial.id).events()?.records;
             Ok(SoFar::new(&plan.experiment, trial, &records, milestone))
         };
         let compared = (samples.iter())
-            .map(|trials| trials.iter().map(so_far).collect())
+            .map(|i| trials(i).into_iter().map(so_far).collect())
             .collect::<anyhow::Result<Vec<Vec<_>>>>()?;
-        let mut survivors = Vec::new();
-        for (trials, survives) in samples.into_iter().zip(scheduler.survivors(&compared)) {
-            if survives {
-                survivors.push(trials);
+        let agent = samples.first().map(|&i| plan.samples[i].agent.clone()).unwrap_or_default();
+        let rng = &mut draws_at(&plan.experiment, &agent, milestone);
+        let mut under_way = Vec::new();
+        for (i, successor) in scheduler.successors(&compared, rng).into_iter().enumerate() {
+            if successor == Some(i) {
+                under_way.push(samples[i]);
                 continue;
             }
-            for trial in trials {
+            for trial in plan.trials_of(&plan.samples[samples[i]]) {
                 if self.ended[&trial.id] == TrialStatus::Paused {
                     self.stop(trial)?;
                 }
             }
+            if let Some(successor) = successor {
+                let number = |i: usize| plan.samples[samples[i]].number;
+                let parent =
+                    Parent { number: number(successor), steps: milestone, replaces: number(i) };
+                under_way.push(self.hand_on(plan, samples[successor], parent)?);
+            }
         }
-        Ok(survivors)
+        Ok(under_way)
+    }
+
+    /// Has a sample go on from the one at the place `from` of the plan's list, as far as it has not begun to, and gives its
+    /// own place.
+    fn hand_on(&self, plan: &mut Plan, from: usize, parent: Parent) -> anyhow::Result<usize> {
+        let sample = plan.samples[from].clone();
+        let is_it = |other: &Sample| other.agent == sample.agent && other.parent == Some(parent);
+        let place = plan.samples.iter().position(is_it).unwrap_or(plan.samples.len());
+        if place == plan.samples.len() {
+            plan.add(vec![heir(plan, &sample, parent)])?;
+            self.run.write_plan(plan)?;
+            self.observer.planned(plan);
+        }
+        let (from, to) = (plan.trials_of(&sample), plan.trials_of(&plan.samples[place]));
+        for (from, to) in from.into_iter().zip(to) {
+            let dir = self.run.trial(&to.id);
+            if !dir.plan().is_ok_and(|plan| plan == *to) {
+                self.run.trial(&from.id).copy_to(&dir)?;
+                dir.create(to)?;
+            }
+        }
+        Ok(place)
     }
 
     /// Ends a paused trial where it stands.
@@ -334,14 +367,7 @@ mod tests {
         fn note(&self, _: &str) {}
     }
 
-    /// Runs a search over these learning rates; what became of it, the plan, the calls of the runner, and which
-    /// trials are over.
-    fn search(
-        rates: &[f64],
-        scheduler: &Value,
-        interrupt_at: usize,
-        deaths: &[(&str, usize)],
-    ) -> (Tally, Plan, Vec<Call>, Vec<bool>) {
+    fn experiment(rates: &[f64], scheduler: &Value) -> Spec {
         let experiment = crate::validation::check(&json!({
             "name": "searched",
             "environment": { "id": "CartPole-v1" },
@@ -354,7 +380,18 @@ mod tests {
                 "scheduler": scheduler,
             },
         }));
-        let mut plan = plan(experiment.expect("a valid experiment")).expect("values that fit");
+        experiment.expect("a valid experiment")
+    }
+
+    /// Runs a search over these learning rates; what became of it, the plan, the calls of the runner, and which
+    /// trials are over.
+    fn search(
+        rates: &[f64],
+        scheduler: &Value,
+        interrupt_at: usize,
+        deaths: &[(&str, usize)],
+    ) -> (Tally, Plan, Vec<Call>, Vec<bool>) {
+        let mut plan = plan(experiment(rates, scheduler)).expect("values that fit");
         let output = tempfile::tempdir().expect("room for a run");
         let dir = RunDir::create(output.path(), "searched").expect("a new run");
         let deaths = deaths.iter().map(|(id, times)| ((*id).to_owned(), *times)).collect();
@@ -438,5 +475,55 @@ mod tests {
             assert!(!over[1], "{over:?}");
             assert!(scheduler["name"] == "none" || over == [false; 3], "a sample was stopped");
         }
+    }
+
+    #[test]
+    fn a_population_goes_on_from_its_best_and_decides_the_same_however_often_it_is_interrupted() {
+        let population = json!({ "name": "population_based_training", "interval": 300 });
+        let rates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+        // Calls of the runner between two interruptions; a run that is resumed makes all of its calls again.
+        let run_with = |interruptions: usize| {
+            let output = tempfile::tempdir().expect("room for a run");
+            let dir = RunDir::create(output.path(), "searched").expect("a new run");
+            dir.write_plan(&plan(experiment(&rates, &population)).expect("values that fit"))
+                .expect("a plan");
+            let mut tallies = Vec::new();
+            for interrupt_at in (1..=interruptions).chain([usize::MAX]) {
+                let mut plan = dir.plan().expect("a plan");
+                let fake = Fake {
+                    run: &dir,
+                    interrupt_at,
+                    deaths: RefCell::default(),
+                    calls: RefCell::default(),
+                };
+                let never = || unreachable!("no seeds are added to a search");
+                tallies.push(run(&dir, &fake, &Nobody, &mut plan, &never).expect("files"));
+            }
+            let plan = dir.plan().expect("a plan");
+            let results: Vec<_> = plan
+                .trials()
+                .map(|trial| dir.trial(&trial.id).result().expect("it is over"))
+                .collect();
+            (tallies, plan, results)
+        };
+        let (tallies, whole, results) = run_with(0);
+        // Two of eight at 300, 600 and 900 steps.
+        let expected = Tally { completed: 14, failed: 0, left_out: 0, ending: Ending::Finished };
+        assert_eq!(tallies, [expected]);
+        let rate = |number: usize| whole.samples[number].values[0].as_f64().expect("a number");
+        for (place, sample) in whole.samples.iter().enumerate().skip(8) {
+            let parent = sample.parent.expect("it goes on from another one");
+            assert_eq!((sample.number, parent.steps), (place, 300 * ((place as u64 - 8) / 2 + 1)));
+            assert!(rate(parent.number) >= 0.7 && rate(parent.replaces) < rate(parent.number));
+            let steps = |number: usize| results[number].progress.steps;
+            assert_eq!((steps(parent.replaces), steps(place) > parent.steps), (parent.steps, true));
+        }
+        let replaced: Vec<_> =
+            whole.samples[8..10].iter().map(|s| s.parent.unwrap().replaces).collect();
+        assert_eq!(replaced, [0, 1]);
+
+        let (tallies, plan, same) = run_with(3);
+        assert!(tallies[..3].iter().all(|tally| tally.ending == Ending::Interrupted));
+        assert_eq!((tallies[3], plan, same), (expected, whole, results));
     }
 }

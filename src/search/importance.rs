@@ -104,6 +104,7 @@ mod tests {
                     ("agents.a.y".into(), json!(0.01 + (i * 11 % 40) as f64 / 41.0)),
                     ("agents.a.z".into(), json!(["p", "q"][i % 2])),
                 ]),
+                parent: None,
             })
             .collect();
         let score = |sample: &Sample| sample.values["agents.a.x"].as_f64().expect("a number");

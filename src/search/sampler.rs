@@ -1,10 +1,13 @@
 //! Which values are tried.
 
 use indexmap::IndexMap;
+use rand::RngExt as _;
 use serde_json::{Value, json};
 use tpe::TpeOptimizer;
 
-use crate::experiment::{Direction, ParameterSpec, Plan, Sample, SamplerSpec, SearchSpec, Spec};
+use crate::experiment::{
+    Direction, ParameterSpec, Parent, Plan, Sample, SamplerSpec, SchedulerSpec, SearchSpec, Spec,
+};
 use crate::rng::{Purpose, Rng, stream};
 
 /// The plan of a checked experiment, with the first round of its search.
@@ -39,12 +42,51 @@ pub fn next_samples(experiment: &Spec, earlier: &[(Sample, Option<f64>)]) -> Vec
             agent: agent.to_owned(),
             number: first + i,
             values,
+            parent: None,
         }));
     }
     samples
 }
 
 type Values = IndexMap<String, Value>;
+
+/// The sample that goes on from `sample`, a population's, with its values perturbed.
+pub(super) fn heir(plan: &Plan, sample: &Sample, parent: Parent) -> Sample {
+    let agent = &sample.agent;
+    let number = plan.samples.iter().filter(|other| other.agent == *agent).count();
+    let mut values = Values::new();
+    if let Some(search) = &plan.experiment.search
+        && let SchedulerSpec::PopulationBasedTraining {
+            resample_probability,
+            perturbation_factors,
+            ..
+        } = search.scheduler
+    {
+        let rng = &mut draws(&plan.experiment, agent, (number as u64) << 16);
+        for (path, parameter) in search.parameters_of(agent) {
+            let value = if rng.random::<f64>() < resample_probability {
+                parameter.draw(rng)
+            } else {
+                parameter.neighbour(&sample.values[path], perturbation_factors, rng.random())
+            };
+            values.insert(path.to_owned(), value);
+        }
+    }
+    Sample { agent: agent.clone(), number, values, parent: Some(parent) }
+}
+
+/// What is drawn where an agent's samples are compared after so many steps.
+pub(super) fn draws_at(experiment: &Spec, agent: &str, milestone: u64) -> Rng {
+    draws(experiment, agent, 1 << 47 | milestone)
+}
+
+/// Draws for an agent, of those with this number among its own.
+fn draws(experiment: &Spec, agent: &str, number: u64) -> Rng {
+    let search = experiment.search.as_ref();
+    let agents = search.into_iter().flat_map(|search| search.agents(experiment));
+    let index = agents.take_while(|other| *other != agent).count() as u64;
+    stream(search.map_or(0, |search| search.seed), Purpose::Search, index << 48 | number)
+}
 
 /// Every combination of the parameters that `values` lists something for; the others are left out.
 fn combinations(
@@ -136,6 +178,23 @@ impl ParameterSpec {
     /// A value drawn evenly.
     fn draw(&self, rng: &mut Rng) -> Value {
         self.distribution().draw(rng)
+    }
+
+    /// A number times one of two factors, within the parameter's range; of a list, the value before or after.
+    fn neighbour(&self, value: &Value, factors: [f64; 2], up: bool) -> Value {
+        let number = value.as_f64().unwrap_or(f64::NAN);
+        let scaled = number * factors[usize::from(up)];
+        match self {
+            Self::Grid(values) | Self::Choice(values) => {
+                let place = values.iter().position(|other| other == value).unwrap_or(0);
+                let next = if up { place + 1 } else { place.saturating_sub(1) };
+                values[next.min(values.len() - 1)].clone()
+            }
+            Self::Uniform([low, high]) | Self::LogUniform([low, high]) => {
+                json!(scaled.clamp(*low, *high))
+            }
+            Self::Integer([low, high]) => json!((scaled.round() as i64).clamp(*low, *high)),
+        }
     }
 
     /// An estimator over the parameter's places.
@@ -347,5 +406,22 @@ mod tests {
             part.iter().filter_map(|(_, loss)| *loss).sum::<f64>() / part.len() as f64
         };
         assert!(mean(&scored[60..]) < 0.5 * mean(&scored[..10]), "{scored:?}");
+    }
+
+    #[test]
+    fn a_perturbed_value_is_scaled_within_its_range_or_the_next_of_its_list() {
+        let next = |parameter: &ParameterSpec, value: Value| {
+            [false, true].map(|up| parameter.neighbour(&value, [0.5, 2.0], up))
+        };
+        let uniform = ParameterSpec::Uniform([0.0, 1.0]);
+        assert_eq!(next(&uniform, json!(0.25)), [json!(0.125), json!(0.5)]);
+        assert_eq!(next(&uniform, json!(0.75)), [json!(0.375), json!(1.0)]);
+        let log = ParameterSpec::LogUniform([1e-3, 1e-1]);
+        assert_eq!(next(&log, json!(1e-3)), [json!(1e-3), json!(2e-3)]);
+        let integer = ParameterSpec::Integer([1, 10]);
+        assert_eq!(next(&integer, json!(3)), [json!(2), json!(6)]);
+        let list = ParameterSpec::Choice(vec![json!("a"), json!("b"), json!("c")]);
+        assert_eq!(next(&list, json!("b")), [json!("a"), json!("c")]);
+        assert_eq!(next(&list, json!("c")), [json!("b"), json!("c")]);
     }
 }

@@ -1,7 +1,12 @@
 //! Which samples go on.
 
+use std::cmp::Ordering;
+
+use rand::RngExt as _;
+
 use super::score::SoFar;
 use crate::experiment::SchedulerSpec;
+use crate::rng::Rng;
 use crate::stats;
 
 impl SchedulerSpec {
@@ -9,7 +14,8 @@ impl SchedulerSpec {
     pub fn milestones(&self, steps: u64) -> Vec<u64> {
         let next = |previous: u64| match *self {
             Self::None => None,
-            Self::MedianStopping { interval, .. } => previous.checked_add(interval),
+            Self::MedianStopping { interval, .. }
+            | Self::PopulationBasedTraining { interval, .. } => previous.checked_add(interval),
             Self::SuccessiveHalving { reduction_factor, .. } => {
                 previous.checked_mul(reduction_factor)
             }
@@ -18,15 +24,17 @@ impl SchedulerSpec {
             Self::None => None,
             Self::MedianStopping { grace_period, .. }
             | Self::SuccessiveHalving { grace_period, .. } => Some(grace_period),
+            Self::PopulationBasedTraining { interval, .. } => Some(interval),
         };
         std::iter::successors(first, |&previous| next(previous))
             .take_while(|&milestone| milestone < steps)
             .collect()
     }
 
-    /// Whether each sample goes on; `samples` holds how each of its seeds has gone. A seed that has not
-    /// ended an episode yet tells nothing, and a sample of which nothing is known goes on.
-    pub fn survivors(&self, samples: &[Vec<Option<SoFar>>]) -> Vec<bool> {
+    /// Which of `samples` goes on in each one's place: itself, another one whose training is handed on to it, or none, where
+    /// it stops. `samples` holds how each of their seeds has gone. A seed that has not ended an episode yet tells nothing,
+    /// and a sample of which nothing is known goes on.
+    pub fn successors(&self, samples: &[Vec<Option<SoFar>>], rng: &mut Rng) -> Vec<Option<usize>> {
         let over_seeds = |of: fn(&SoFar) -> f64| -> Vec<Option<f64>> {
             let values = |seeds: &Vec<Option<SoFar>>| -> Vec<f64> {
                 seeds.iter().flatten().map(of).collect()
@@ -34,13 +42,14 @@ impl SchedulerSpec {
             samples.iter().map(|seeds| stats::mean(&values(seeds))).collect()
         };
         match *self {
-            Self::None => vec![true; samples.len()],
+            Self::None => (0..samples.len()).map(Some).collect(),
             Self::MedianStopping { .. } => {
                 let (best, overall) = (over_seeds(|s| s.best), over_seeds(|s| s.overall));
                 let goes_on = |(i, best): (usize, &Option<f64>)| {
                     let others = overall.iter().enumerate().filter(|(other, _)| *other != i);
                     let others: Vec<f64> = others.filter_map(|(_, overall)| *overall).collect();
-                    best.zip(stats::median(&others)).is_none_or(|(best, median)| best >= median)
+                    let median = stats::median(&others);
+                    best.zip(median).is_none_or(|(best, median)| best >= median).then_some(i)
                 };
                 best.iter().enumerate().map(goes_on).collect()
             }
@@ -54,9 +63,26 @@ impl SchedulerSpec {
                     };
                     latest.iter().enumerate().filter(|&sample| before(sample)).count()
                 };
-                let goes_on =
-                    |(i, own): (usize, &Option<f64>)| own.is_none_or(|own| ahead(i, own) < places);
+                let goes_on = |(i, own): (usize, &Option<f64>)| {
+                    own.is_none_or(|own| ahead(i, own) < places).then_some(i)
+                };
                 latest.iter().enumerate().map(goes_on).collect()
+            }
+            Self::PopulationBasedTraining { .. } => {
+                let latest = over_seeds(|s| s.latest);
+                let mut known: Vec<usize> =
+                    (0..samples.len()).filter(|&i| latest[i].is_some()).collect();
+                // Best first; among equals, the sample that was drawn first.
+                known.sort_by(|&a, &b| {
+                    latest[b].partial_cmp(&latest[a]).unwrap_or(Ordering::Equal).then(a.cmp(&b))
+                });
+                let share = self.replaced(known.len() as u64) as usize;
+                let (best, worst) = (&known[..share], &known[known.len() - share..]);
+                let goes_on = |i| {
+                    let mut chosen = || best[rng.random_range(..best.len())];
+                    Some(if worst.contains(&i) { chosen() } else { i })
+                };
+                (0..samples.len()).map(goes_on).collect()
             }
         }
     }
@@ -64,11 +90,20 @@ impl SchedulerSpec {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::rng::{Purpose, stream};
 
     const HALVING: SchedulerSpec =
         SchedulerSpec::SuccessiveHalving { grace_period: 100, reduction_factor: 3 };
     const MEDIAN: SchedulerSpec = SchedulerSpec::MedianStopping { grace_period: 100, interval: 50 };
+
+    /// Whether each sample goes on as what it is.
+    fn survivors(scheduler: &SchedulerSpec, samples: &[Vec<Option<SoFar>>]) -> Vec<bool> {
+        let successors = scheduler.successors(samples, &mut stream(0, Purpose::Search, 0));
+        successors.iter().enumerate().map(|(i, successor)| *successor == Some(i)).collect()
+    }
 
     fn so_far(latest: f64, best: f64, overall: f64) -> Vec<Option<SoFar>> {
         vec![Some(SoFar { latest, best, overall })]
@@ -85,18 +120,18 @@ mod tests {
     #[test]
     fn halving_keeps_the_best_third() {
         let samples: Vec<_> = [3.0, 9.0, 1.0, 7.0, 5.0, 8.0].map(|x| so_far(x, x, x)).into();
-        assert_eq!(HALVING.survivors(&samples), [false, true, false, false, false, true]);
+        assert_eq!(survivors(&HALVING, &samples), [false, true, false, false, false, true]);
         let unknown = [samples, vec![vec![None]]].concat();
-        assert!(HALVING.survivors(&unknown)[6], "nothing is known of it yet");
+        assert!(survivors(&HALVING, &unknown)[6], "nothing is known of it yet");
     }
 
     #[test]
     fn halving_keeps_the_first_of_equals() {
         let equal = vec![so_far(9.0, 9.0, 9.0); 7];
         let first_three = [true, true, true, false, false, false, false];
-        assert_eq!(HALVING.survivors(&equal), first_three);
+        assert_eq!(survivors(&HALVING, &equal), first_three);
         let samples: Vec<_> = [1.0, 5.0, 5.0, 7.0, 5.0, 5.0].map(|x| so_far(x, x, x)).into();
-        assert_eq!(HALVING.survivors(&samples), [false, true, false, true, false, false]);
+        assert_eq!(survivors(&HALVING, &samples), [false, true, false, true, false, false]);
     }
 
     #[test]
@@ -104,7 +139,7 @@ mod tests {
         let lucky = [so_far(100.0, 0.0, 0.0), so_far(0.0, 0.0, 0.0)].concat();
         let steady = [so_far(60.0, 0.0, 0.0), so_far(60.0, 0.0, 0.0)].concat();
         let poor = [so_far(1.0, 0.0, 0.0), so_far(1.0, 0.0, 0.0)].concat();
-        assert_eq!(HALVING.survivors(&[lucky, steady, poor]), [false, true, false]);
+        assert_eq!(survivors(&HALVING, &[lucky, steady, poor]), [false, true, false]);
     }
 
     #[test]
@@ -114,6 +149,35 @@ mod tests {
             so_far(0.0, 20.0, 5.0), // best 20 against the median of 4 and 30
             so_far(0.0, 40.0, 30.0),
         ];
-        assert_eq!(MEDIAN.survivors(&samples), [false, true, true]);
+        assert_eq!(survivors(&MEDIAN, &samples), [false, true, true]);
+    }
+
+    #[test]
+    fn a_population_replaces_its_worst_by_its_best() {
+        let scheduler = SchedulerSpec::PopulationBasedTraining {
+            interval: 100,
+            quantile_fraction: 0.25,
+            resample_probability: 0.25,
+            perturbation_factors: [0.8, 1.2],
+        };
+        assert_eq!(scheduler.milestones(350), [100, 200, 300]);
+        let mut samples: Vec<_> =
+            [3.0, 9.0, 1.0, 7.0, 5.0, 8.0, 2.0].map(|x| so_far(x, x, x)).into();
+        samples.push(vec![None]);
+        let mut chosen = BTreeSet::new();
+        for seed in 0..20 {
+            let rng = &mut stream(seed, Purpose::Search, 0);
+            let successors = scheduler.successors(&samples, rng);
+            for (i, successor) in successors.into_iter().enumerate() {
+                if [2, 6].contains(&i) {
+                    chosen.insert(successor.expect("it has a successor"));
+                } else {
+                    assert_eq!(successor, Some(i));
+                }
+            }
+        }
+        assert_eq!(chosen, BTreeSet::from([1, 5]), "either of the two best");
+        let alone = [so_far(1.0, 1.0, 1.0)];
+        assert_eq!(survivors(&scheduler, &alone), [true], "nobody is better");
     }
 }

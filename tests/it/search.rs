@@ -80,10 +80,14 @@ fn a_search_is_the_same_whatever_the_jobs_and_after_being_killed() {
     assert_eq!(essence(&one), essence(&three));
     assert_eq!(results(&one), results(&three));
 
-    let killed = directory.path().join("killed");
+    kill_and_resume(&file, &directory.path().join("killed"), &[2, 6, 13], &one);
+}
+
+/// Runs the search of `file` into `killed`, kills it each time that so many trials have ended, and compares what came out
+/// in the end with `whole`.
+fn kill_and_resume(file: &Path, killed: &Path, endings: &[usize], whole: &Path) {
     let mut arguments = vec!["run", file.to_str().unwrap(), "--output", killed.to_str().unwrap()];
-    // Each attempt is killed when another trial has ended, first within the rungs and then between rounds.
-    for ended in [2, 6, 13] {
+    for &ended in endings {
         let mut child = rushes(&arguments)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -108,9 +112,51 @@ fn a_search_is_the_same_whatever_the_jobs_and_after_being_killed() {
         // Its children notice the closed pipe by themselves.
         sleep(Duration::from_millis(300));
     }
-    let killed = run(&file, &killed, &["--resume"]);
-    assert_eq!(essence(&one), essence(&killed));
-    assert_eq!(results(&one), results(&killed));
+    let killed = run(file, killed, &["--resume"]);
+    assert_eq!(essence(whole), essence(&killed));
+    assert_eq!(results(whole), results(&killed));
+}
+
+/// A population of `experiment`, of PPO's settings alone.
+fn population() -> Value {
+    let mut value = experiment(&json!({
+        "samples": 5,
+        "sampler": { "name": "random" },
+        "scheduler": { "name": "population_based_training", "interval": 1000 },
+    }));
+    let parameters = value["search"]["parameters"].as_object_mut().expect("an object");
+    parameters.shift_remove("agents.ppo.policy.hidden");
+    value
+}
+
+/// Samples that go on from others begin with all that these had learned, and a search that is killed whenever another
+/// trial has ended, and resumed, makes the same ones.
+#[test]
+fn a_population_goes_on_from_its_best_also_after_being_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), &population());
+    let whole = run(&file, &directory.path().join("whole"), &["--jobs", "3"]);
+    let plan = RunDir::open(&whole).unwrap().plan().unwrap();
+    let heirs: Vec<_> = plan.samples.iter().filter(|sample| sample.parent.is_some()).collect();
+    assert!(heirs.len() >= 4, "two of five, at every milestone");
+    for heir in heirs {
+        let parent = heir.parent.unwrap();
+        let log = |number: usize| {
+            let id = format!("trials/ppo--{number:03}--s0/events.jsonl");
+            std::fs::read_to_string(whole.join(id)).unwrap()
+        };
+        let (begun, own) = (log(parent.number), log(heir.number));
+        let same = begun.lines().zip(own.lines()).take_while(|(a, b)| a == b);
+        let last = same.last().expect("what its parent had learned").0;
+        let steps = serde_json::from_str::<Value>(last).unwrap()["steps"].as_u64().unwrap();
+        // Until its first own update it does what its parent did.
+        assert!((parent.steps..parent.steps + 1000).contains(&steps), "{steps}, {parent:?}");
+    }
+    kill_and_resume(&file, &directory.path().join("killed"), &[2, 5, 9], &whole);
+    let page = std::fs::read_to_string(whole.join("index.html")).unwrap();
+    for words in ["from sample ", "History", "Score against n_epochs", "Curves of all samples"] {
+        assert!(page.contains(words), "{words} is missing");
+    }
 }
 
 #[test]
@@ -189,6 +235,21 @@ fn broken_searches_are_explained() {
         json!({ "sampler": { "name": "bayes" } }),
         json!({ "sampler": { "name": "grid" }, "samples": 3 }),
         json!({ "scheduler": { "name": "median_stopping", "grace_period": 0, "interval": 5 } }),
+        json!({ "scheduler": { "name": "population_based_training", "interval": 500 } }),
+        json!({
+            "sampler": { "name": "random" },
+            "scheduler": { "name": "population_based_training", "interval": 500, "perturbation_factors": [0.8, 0.0] },
+        }),
+        json!({
+            "sampler": { "name": "random" },
+            "parameters": { "agents.ppo.training.algorithm.normalize_observations": { "choice": [true, false] } },
+            "scheduler": { "name": "population_based_training", "interval": 500 },
+        }),
+        json!({
+            "parameters": { rate: { "choice": [0.1] } },
+            "sampler": { "name": "random" },
+            "scheduler": { "name": "population_based_training", "interval": 1 },
+        }),
         json!({ "metric": "accuracy" }),
         json!({ "samples": 9000, "sampler": { "name": "random" } }),
     ];

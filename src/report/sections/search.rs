@@ -1,15 +1,18 @@
 //! What a hyperparameter search came to.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Section;
-use crate::experiment::{Direction, Objective, ParameterSpec, SearchSpec};
+use crate::experiment::{Direction, Objective, ParameterSpec, Parent, SearchSpec};
 use crate::format;
 use crate::report::RunData;
 use crate::report::block::{Block, Cell, Figure, Row, Table};
 use crate::report::chart::{Axis, Chart, FULL, Layer, Size, Ticks};
 use crate::report::model::Report;
-use crate::results::{SampleSummary, SearchSummary, SearchedAgent};
+use crate::results::aggregate::{self, Against};
+use crate::results::{SampleSummary, SearchSummary, SearchedAgent, Trial};
 use crate::search::Standing;
 use crate::stats::{self, Bootstrap, Interval};
 
@@ -82,7 +85,12 @@ impl View<'_> {
         }
         if samples.iter().any(|sample| sample.mean.is_some()) {
             blocks.push(Block::Figure(self.parallel_coordinates()?));
+            blocks.push(Block::Figure(self.history()?));
+            for (path, parameter) in self.spec.parameters_of(&self.searched.agent) {
+                blocks.push(Block::Figure(self.slice(path, parameter)?));
+            }
         }
+        blocks.extend(self.curves()?.map(Block::Figure));
         if !self.searched.importance.is_empty() {
             blocks.push(Block::Figure(self.importance()?));
         }
@@ -164,7 +172,7 @@ impl View<'_> {
         let rows = samples.iter().enumerate().map(|(index, sample)| {
             let mut cells = vec![
                 Cell::new((before + index + 1).to_string()),
-                Cell::new(sample.number.to_string()),
+                Cell::new(sample.number.to_string()).with_note(origin(sample)),
             ];
             cells.extend(parameters.iter().map(|(path, _)| Cell::new(show(&sample.values[*path]))));
             let never = self.never_reached(sample);
@@ -229,14 +237,7 @@ impl View<'_> {
                 .map(|(x, (path, parameter))| (x as f64, height(parameter, &sample.values[*path])))
                 .collect();
             points.push((parameters.len() as f64, score(mean)));
-            let class = match (rank, sample.score.standing) {
-                (0, Standing::Complete) => "sample best".to_owned(),
-                (_, Standing::Complete) => {
-                    format!("sample q{}", rank * 4 / self.searched.samples.len())
-                }
-                _ => "sample stopped".to_owned(),
-            };
-            layers.push(Layer::Line { class, points, data: vec![] });
+            layers.push(Layer::Line { class: self.class(rank), points, data: vec![] });
         }
         for (x, (path, parameter)) in parameters.iter().enumerate() {
             let name = self.label(path).to_owned();
@@ -266,6 +267,128 @@ impl View<'_> {
             svgs: chart.svgs(&FULL)?,
             ..Figure::default()
         })
+    }
+
+    /// The CSS classes of the sample of this rank.
+    fn class(&self, rank: usize) -> String {
+        let samples = &self.searched.samples;
+        match (rank, samples[rank].score.standing) {
+            (0, Standing::Complete) => "sample best".into(),
+            (_, Standing::Complete) => format!("sample q{}", rank * 4 / samples.len()),
+            _ => "sample stopped".into(),
+        }
+    }
+
+    /// A dot for each sample that has a score, at its score; the best last, above the others.
+    fn dots(&self, x: impl Fn(&SampleSummary) -> f64) -> Vec<Layer> {
+        let ranked = self.searched.samples.iter().enumerate().rev();
+        let dot = |(rank, sample): (usize, &SampleSummary)| {
+            let points = vec![(x(sample), sample.mean?)];
+            Some(Layer::Dots { class: self.class(rank), points, data: vec![] })
+        };
+        ranked.filter_map(dot).collect()
+    }
+
+    fn scores(&self) -> Axis {
+        let means = self.searched.samples.iter().filter_map(|sample| sample.mean);
+        Axis::around(self.metric(), means)
+    }
+
+    fn history(&self) -> anyhow::Result<Figure> {
+        let mut by_number: Vec<_> = self.searched.samples.iter().collect();
+        by_number.sort_by_key(|sample| sample.number);
+        let complete = by_number.iter().filter(|s| s.score.standing == Standing::Complete);
+        let better = match self.search.direction {
+            Direction::Maximize => f64::max,
+            Direction::Minimize => f64::min,
+        };
+        let points = complete.filter_map(|sample| Some((sample.number as f64, sample.mean?))).scan(
+            None,
+            |best: &mut Option<f64>, (number, mean)| {
+                *best = Some(best.map_or(mean, |best| better(best, mean)));
+                Some((number, best.unwrap_or(mean)))
+            },
+        );
+        let line =
+            Layer::Line { class: "sample best".into(), points: points.collect(), data: vec![] };
+        let numbers = by_number.iter().map(|sample| sample.number as f64);
+        let chart = Chart {
+            description: format!(
+                "Scores of the samples of {} by their numbers",
+                self.searched.agent
+            ),
+            x: Axis { ticks: Ticks::Whole, ..Axis::around("sample", numbers) },
+            y: self.scores(),
+            layers: std::iter::once(line).chain(self.dots(|sample| sample.number as f64)).collect(),
+        };
+        Ok(Figure {
+            id: format!("search-history-{}", self.id),
+            title: "History".into(),
+            caption: "A dot is a sample, in the order in which they were drawn; the line is the best so far of those \
+                      that ran to their end."
+                .into(),
+            svgs: chart.svgs(&FULL)?,
+            ..Figure::default()
+        })
+    }
+
+    /// The scores against a parameter.
+    fn slice(&self, path: &str, parameter: &ParameterSpec) -> anyhow::Result<Figure> {
+        let name = self.label(path);
+        let scores = self.scores();
+        let columns = ticks(parameter).into_iter().map(|(x, value)| {
+            let ticks = vec![(scores.min, value)];
+            Layer::Column { x, name: String::new(), ticks }
+        });
+        let dots = self.dots(|sample| height(parameter, &sample.values[path]));
+        // Room for the words beside the last column.
+        let x = Axis { label: name.into(), min: -0.04, max: 1.1, ticks: Ticks::Columns };
+        let chart = Chart {
+            description: format!("Scores of the samples of {} by {name}", self.searched.agent),
+            x,
+            layers: columns.chain(dots).collect(),
+            y: scores,
+        };
+        Ok(Figure {
+            id: format!("search-{name}-{}", self.id),
+            title: format!("Score against {name}"),
+            svgs: chart.svgs(&FULL.map(|size| Size { height: 220, ..size }))?,
+            ..Figure::default()
+        })
+    }
+
+    /// The mean training return of every sample.
+    fn curves(&self) -> anyhow::Result<Option<Figure>> {
+        let mut lines = Vec::new();
+        for (rank, sample) in self.searched.samples.iter().enumerate().rev() {
+            let is_its = |trial: &&Arc<Trial>| {
+                trial.plan.agent == self.searched.agent && trial.plan.sample == Some(sample.number)
+            };
+            let trials = self.run.trials.iter().filter(is_its);
+            let seeds: Vec<_> =
+                trials.map(|trial| Against::Steps.points(&trial.summary().curve)).collect();
+            let points = aggregate::over_seeds(&seeds).iter().map(|p| (p.x, p.middle)).collect();
+            lines.push((self.class(rank), points));
+        }
+        let points = || lines.iter().flat_map(|(_, points): &(_, Vec<(f64, f64)>)| points);
+        let Some(end) = points().map(|(x, _)| *x).reduce(f64::max) else { return Ok(None) };
+        let chart = Chart {
+            description: format!("Training returns of the samples of {}", self.searched.agent),
+            x: Axis { max: end, ..Axis::from_zero("environment steps", end) },
+            y: Axis::around("mean return in training", points().map(|(_, y)| *y)),
+            layers: (lines.into_iter())
+                .map(|(class, points)| Layer::Line { class, points, data: vec![] })
+                .collect(),
+        };
+        Ok(Some(Figure {
+            id: format!("search-curves-{}", self.id),
+            title: "Curves of all samples".into(),
+            caption: "A line is a sample, the interquartile mean of its seeds; the better, the stronger. Broken lines were \
+                      stopped early; a sample that goes on from another one has its beginning too."
+                .into(),
+            svgs: chart.svgs(&FULL)?,
+            ..Figure::default()
+        }))
     }
 
     fn importance(&self) -> anyhow::Result<Figure> {
@@ -312,6 +435,14 @@ impl View<'_> {
             ..Figure::default()
         })
     }
+}
+
+/// What a sample goes on from.
+fn origin(sample: &SampleSummary) -> String {
+    let from = |Parent { number, steps, .. }: Parent| {
+        format!("from sample {number}, at {} steps", format::count(steps))
+    };
+    sample.parent.map(from).unwrap_or_default()
 }
 
 fn interval(sample: &SampleSummary) -> Option<Interval> {
