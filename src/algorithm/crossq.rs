@@ -483,7 +483,7 @@ mod tests {
         for policy in [json!({ "engine": "torch" }), json!({ "device": "cuda" })] {
             let found = problems(policy, json!({}));
             assert!(
-                found[0].starts_with("agents.crossq.policy.engine: batch renormalisation"),
+                found[0].starts_with("agents.crossq.policy.engine: normalised layers"),
                 "{found:?}"
             );
             assert_eq!(found.len(), 1);

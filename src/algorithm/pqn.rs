@@ -393,6 +393,51 @@ mod tests {
     use super::*;
     use crate::nn::random::{normal, uniform};
 
+    #[test]
+    fn what_cannot_be_normalised_is_refused() {
+        use serde_json::json;
+        let problems = |policy: serde_json::Value, more: serde_json::Value| -> Vec<String> {
+            let mut neural = json!({ "type": "neural" });
+            neural
+                .as_object_mut()
+                .expect("above")
+                .extend(policy.as_object().cloned().expect("below"));
+            let mut spec = json!({ "name": "pqn" });
+            spec.as_object_mut().expect("above").extend(more.as_object().cloned().expect("below"));
+            let experiment = json!({
+                "name": "pqn", "environment": { "id": "CartPole-v1" },
+                "agents": { "pqn": {
+                    "policy": neural, "training": { "algorithm": spec, "schedule": { "steps": 1 } }
+                } }
+            });
+            let problems = crate::validation::check(&experiment).err().unwrap_or_default();
+            let told = problems.iter();
+            told.map(|problem| format!("{}: {}", problem.path.join("."), problem.message)).collect()
+        };
+        let none = json!({});
+        let plain = json!({ "layer_norm": false });
+        // As wide as it may be for `auto` to stay with this engine.
+        assert_eq!(problems(json!({ "hidden": [2048] }), none.clone()), [""; 0]);
+        for policy in [json!({ "engine": "torch" }), json!({ "device": "cuda" })] {
+            let found = problems(policy.clone(), none.clone());
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with("agents.pqn.policy.engine: normalised layers"),
+                "{found:?}"
+            );
+            assert_eq!(problems(policy, plain.clone()), [""; 0]);
+        }
+        let narrow = json!({ "hidden": [8, 1] });
+        let found = problems(narrow.clone(), none.clone());
+        assert!(found[0].starts_with("agents.pqn.policy.hidden: a layer of one unit"), "{found:?}");
+        assert_eq!(problems(narrow, plain), [""; 0]);
+        let long = problems(none, json!({ "n_envs": 4096, "n_steps": 1_000_000 }));
+        assert!(
+            long[0].starts_with("agents.pqn.training.algorithm.n_steps: an update"),
+            "{long:?}"
+        );
+    }
+
     /// The mean of all n-step returns of row `i`, the n-th with the weight `(1 - λ) λⁿ⁻¹` and the last one with what is left
     /// (Sutton and Barto 2018, equation 12.3).
     fn mean_of_n_step_returns(
