@@ -63,7 +63,7 @@ pub(super) struct PqnSpec {
     /// The gradient's norm is cut to this.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub max_grad_norm: f64,
-    /// Normalise each hidden layer over its units before the activation, which keeps learning from diverging.
+    /// Normalise each hidden layer, not convolutions, over its units before the activation, which keeps learning from diverging.
     pub layer_norm: bool,
 }
 

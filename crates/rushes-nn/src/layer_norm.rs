@@ -3,9 +3,10 @@
 //! Each row is shifted and scaled to mean 0 and variance 1 over its own numbers, then scaled and shifted by learned ones, as
 //! `torch.nn.LayerNorm` does it. No row depends on another, so that acting and learning compute the same.
 
+use super::kernels::sum_by;
 use super::network::Normalisation;
 use super::scalar::Scalar;
-use super::simd::{Isa, Task, dispatch, sum_by};
+use super::simd::{Isa, Task, dispatch};
 
 /// The normalisation of one layer's sums, with what its way back needs of the last pass in training.
 pub(crate) struct LayerNorm<T> {

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kernels::sum_by;
 use super::network::ParametersMut;
 use super::scalar::Scalar;
-use super::simd::{Isa, Task, dispatch, sum_by};
+use super::simd::{Isa, Task, dispatch};
 use super::state::{StateError, Tensors};
 use super::threads::{self, PER_NUMBER};
 

@@ -7,8 +7,6 @@
 //! Numbers do not depend on the instruction set: every sum has an order that no register's width decides, and all sets but
 //! x86-64's baseline round once where they multiply and add ([`arithmetic`]).
 
-use super::scalar::Scalar;
-
 /// A register of numbers.
 pub trait Vector<T>: Copy {
     /// Numbers in a register.
@@ -93,21 +91,6 @@ pub(crate) fn dispatch<K: Task>(task: K) -> K::Output {
         }
     }
     task.run::<Baseline>()
-}
-
-/// The sum of a term for each pair of numbers: sixteen sums side by side, which vectorises, in an order that no register's width
-/// decides, and is as accurate as a pairwise sum of this depth.
-#[inline(always)]
-pub(crate) fn sum_by<T: Scalar>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
-    let mut sums = [T::zero(); 16];
-    let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: T = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| term(a, b)).sum();
-    for (a, b) in a.zip(b) {
-        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += term(a, b);
-        }
-    }
-    sums.iter().copied().sum::<T>() + rest
 }
 
 /// How this processor rounds products that are added up. Processors of which this is the same compute the same numbers.
