@@ -472,7 +472,7 @@ mod tests {
             let mut draws = stream(4, Purpose::Exploration, 0);
             let ended: Vec<_> = (0..ROWS).map(|_| uniform(&mut draws) < 0.2).collect();
             // Half of the episodes end by the time limit.
-            let next_value = |i: usize| if ended[i] && i % 2 == 0 { last[i] } else { 0.0 };
+            let next_value = |i: usize| if ended[i] && i.is_multiple_of(2) { last[i] } else { 0.0 };
             let mut rollout = Rollout {
                 rewards: rewards.clone(),
                 values: values.clone(),
