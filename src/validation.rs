@@ -496,8 +496,8 @@ pub fn missing_engines(plan: &Plan) -> anyhow::Result<BTreeSet<Engine>> {
         };
         let training = trial.settings.training.as_ref();
         let algorithm = training.and_then(|training| algorithm::settings(&training.algorithm).ok());
-        let batch_renorm = algorithm.and_then(|algorithm| algorithm.batch_renorm());
-        let engine = network.engine(inputs, batch_renorm);
+        let normalisation = algorithm.and_then(|algorithm| algorithm.normalisation());
+        let engine = network.engine(inputs, normalisation);
         missing.extend(engine.ok().filter(|engine| !engine.is_here()));
     }
     Ok(missing)

@@ -100,6 +100,11 @@ class Policy:
                         self.tensors[f"{module}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
                     )
                     x = (x - mean) / np.sqrt(variance + variance.dtype.type(layer["epsilon"])) * weight + bias
+                case "layer_norm":
+                    weight, bias = self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"]
+                    centred = x - x.mean(axis=1, keepdims=True)
+                    variance = np.square(centred).mean(axis=1, keepdims=True)
+                    x = centred / np.sqrt(variance + variance.dtype.type(layer["epsilon"])) * weight + bias
                 case "convolution":
                     weight, bias = self.tensors[f"{module}.weight"], self.tensors[f"{module}.bias"]
                     axes: Any = (2, 3)  # the stubs of NumPy 2.2, the last for Python 3.10, allow a single one
@@ -178,6 +183,8 @@ class Policy:
                     return torch.nn.Linear(layer["inputs"], layer["output_shape"][0])
                 case "batch_norm":
                     return torch.nn.BatchNorm1d(layer["output_shape"][0], layer["epsilon"])
+                case "layer_norm":
+                    return torch.nn.LayerNorm(layer["output_shape"], layer["epsilon"])
                 case "convolution":
                     outputs, inputs, *kernel = self.tensors[f"{module}.weight"].shape
                     return torch.nn.Conv2d(inputs, outputs, tuple(kernel), layer["stride"])

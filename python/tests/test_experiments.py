@@ -141,6 +141,7 @@ POLICIES = {
         "ppo": agent("ppo", n_steps=64, normalize_observations=True),
         "shared": agent("ppo", n_steps=64, shared_trunk=True),
         "dqn": agent("dqn", dueling=True, learning_starts=64),
+        "pqn": agent("pqn", n_steps=16),
         **{f"reinforce-{name}": agent("reinforce", "episodes", 20, {"activation": name}) for name in ACTIVATIONS},
     },
     "Pendulum-v1": {

@@ -55,6 +55,9 @@ fn cases() -> Vec<Case> {
         "n_steps": 3, "prioritized_replay": true, "tau": 0.5 });
     let quantiles = json!({ "name": "qr_dqn", "learning_starts": 20, "buffer_size": 90, "n_quantiles": 7,
         "target_update_interval": 10, "batch_size": 8, "n_steps": 2, "double_q": true });
+    let pqn = json!({ "name": "pqn", "n_envs": 3, "n_steps": 16, "n_epochs": 2, "batch_size": 20 });
+    let unnormalised = json!({ "name": "pqn", "n_envs": 2, "n_steps": 16, "layer_norm": false,
+        "learning_rate": 0.001, "q_lambda": 0.9 });
     let ars = json!({ "name": "ars", "n_delta": 3, "n_top": 2, "threads": 2, "alive_bonus_offset": 0.5,
         "normalize_observations": true, "delta_std": { "linear": 0.1 } });
     let linear = json!({ "type": "neural", "hidden": [] });
@@ -121,6 +124,7 @@ fn cases() -> Vec<Case> {
         doors(false, json!({ "name": "a2c", "n_envs": 2 })),
         doors(false, rainbow.clone()),
         doors(false, quantiles.clone()),
+        doors(false, pqn.clone()),
         case("CartPole-v1", double.clone(), quantiles.clone()),
         case("MountainCar-v0", dropping.clone(), quantiles),
         case("Taxi-v3", masked.clone(), dqn.clone()),
@@ -166,6 +170,11 @@ fn cases() -> Vec<Case> {
         case("CartPole-v1", neural.clone(), json!({ "name": "a2c", "n_envs": 2 })),
         case("FrozenLake-v1", neural.clone(), json!({ "name": "a2c", "use_rms_prop": false })),
         case("CartPole-v1", neural.clone(), dqn),
+        case("CartPole-v1", neural.clone(), pqn.clone()),
+        case("MountainCar-v0", dropping.clone(), pqn.clone()),
+        case("CartPole-v1", pixels("grayscale", true, 2, 0.2), pqn.clone()),
+        case("Taxi-v3", double.clone(), pqn),
+        case("CartPole-v1", torch.clone(), unnormalised),
         case("Taxi-v3", neural.clone(), rainbow),
         case("Pendulum-v1", neural.clone(), off_policy("sac", json!({}))),
         case("MountainCarContinuous-v0", double.clone(), off_policy("sac", fixed)),

@@ -12,7 +12,9 @@ use super::sac::{Draws, Lowest, Temperature, Tuned, Valuation as _};
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
-use crate::nn::{BatchRenorm, MlpConfig, Optimiser, OptimiserConfig, Scalar, Tensors};
+use crate::nn::{
+    BatchRenorm, MlpConfig, Normalisation, Optimiser, OptimiserConfig, Scalar, Tensors,
+};
 use crate::policy::{LearnedPolicy, NeuralSpec, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{Annealed, MetricMeans, TrialError, World};
@@ -78,9 +80,9 @@ impl AlgorithmSettings for CrossQSpec {
         self.n_envs
     }
 
-    fn batch_renorm(&self) -> Option<BatchRenorm> {
+    fn normalisation(&self) -> Option<Normalisation> {
         let Self { batch_norm_momentum: momentum, renorm_warmup_steps: warmup, .. } = *self;
-        Some(BatchRenorm { momentum, warmup })
+        Some(Normalisation::BatchRenorm(BatchRenorm { momentum, warmup }))
     }
 
     fn supports(&self, actions: &Space) -> bool {
@@ -100,10 +102,6 @@ impl AlgorithmSettings for CrossQSpec {
             problems.push(Problem::new(&["training", "algorithm", "batch_size"], message));
         }
         if let PolicySpec::Neural(network) = policy {
-            let inputs = env.observation_space().features();
-            if let Err(error) = network.engine(inputs, self.batch_renorm()) {
-                problems.push(Problem::new(&["policy", "engine"], error.to_string()));
-            }
             let critic = NeuralSpec { hidden: self.critic_hidden.clone(), ..network.clone() };
             let too_large = critic.size_problem(env.observation_space());
             let path = ["training", "algorithm", "critic_hidden"];
@@ -130,14 +128,14 @@ impl CrossQSpec {
     fn actor<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
         let inputs = setup.observation_space.features();
         let mlp = off_policy::mlp(setup, inputs, 2 * setup.action_space.len())?;
-        off_policy::actor_of(&MlpConfig { batch_renorm: self.batch_renorm(), ..mlp }, setup)
+        off_policy::actor_of(&MlpConfig { normalisation: self.normalisation(), ..mlp }, setup)
     }
 
     fn critics<T: Scalar>(&self, setup: &Setup<'_>) -> anyhow::Result<Critics<T>> {
         let inputs = setup.observation_space.features() + setup.action_space.len();
         let mlp = MlpConfig {
             hidden: self.critic_hidden.clone(),
-            batch_renorm: self.batch_renorm(),
+            normalisation: self.normalisation(),
             ..off_policy::mlp(setup, inputs, 1)?
         };
         Critics::without_targets(self.n_critics, &mlp, self.adam(), setup)
@@ -485,7 +483,7 @@ mod tests {
         for policy in [json!({ "engine": "torch" }), json!({ "device": "cuda" })] {
             let found = problems(policy, json!({}));
             assert!(
-                found[0].starts_with("agents.crossq.policy.engine: batch renormalisation"),
+                found[0].starts_with("agents.crossq.policy.engine: normalised layers"),
                 "{found:?}"
             );
             assert_eq!(found.len(), 1);

@@ -128,6 +128,8 @@ fn algorithms_learn_by_valid_actions_alone() {
         "shared_trunk": true });
     let dqn = json!({ "name": "dqn", "learning_starts": 50, "gamma": 0.5, "learning_rate": 0.01,
         "exploration_fraction": 0.005, "target_update_interval": 50, "double_q": true });
+    let pqn = json!({ "name": "pqn", "n_envs": 8, "n_steps": 8, "batch_size": 64, "gamma": 0.5,
+        "learning_rate": 0.01, "exploration_fraction": 0.1 });
     let q_learning = json!({ "name": "q_learning", "gamma": 0.5, "epsilon": 0.5 });
     let tabular = json!({ "type": "tabular", "action_mask": true });
     for (several, policy, algorithm, iterations) in [
@@ -136,6 +138,7 @@ fn algorithms_learn_by_valid_actions_alone() {
         (false, neural(), a2c.clone(), 150),
         (true, neural(), a2c, 150),
         (false, neural(), dqn, 500),
+        (false, neural(), pqn, 100),
         (false, tabular, q_learning, 100),
     ] {
         let found = learned(&environment(several), policy, algorithm.clone(), iterations);
@@ -155,7 +158,7 @@ fn masks_are_refused_where_nobody_tells_or_heeds_them() {
             doors(),
             "reinforce",
             Some(
-                "reinforce learns without masks of actions; use a2c, dqn, qr_dqn, q_learning, ppo",
+                "reinforce learns without masks of actions; use a2c, dqn, qr_dqn, pqn, q_learning, ppo",
             ),
         ),
         (echo, "ppo", Some("this environment tells no `action_mask` in its `info`: leave it out")),

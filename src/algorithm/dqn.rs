@@ -16,7 +16,8 @@ use crate::nn::heads::{argmax, masked_argmax};
 use crate::nn::random::{below, one_of, uniform};
 use crate::nn::replay::{self, Priorities, Replay, ReplayConfig};
 use crate::nn::{
-    Head, Network, Optimiser, OptimiserConfig, Scalar, StateError, Tensors, clip_gradient_norm,
+    Engine, Head, Network, Optimiser, OptimiserConfig, Scalar, StateError, Tensors,
+    clip_gradient_norm,
 };
 use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, PolicySpec, Readout};
 use crate::rng::{Purpose, Rng, stream};
@@ -59,8 +60,11 @@ macro_rules! dqn_settings {
                     train_freq: self.train_freq,
                     gradient_steps: self.gradient_steps,
                     target_update_interval: self.target_update_interval,
-                    exploration_fraction: self.exploration_fraction,
-                    exploration_eps: (self.exploration_initial_eps, self.exploration_final_eps),
+                    exploration: $crate::algorithm::dqn::Exploration {
+                        fraction: self.exploration_fraction,
+                        initial_eps: self.exploration_initial_eps,
+                        final_eps: self.exploration_final_eps,
+                    },
                     update,
                 }
             }
@@ -236,7 +240,7 @@ pub(super) trait Valuation<T: Scalar>: Copy + 'static {
 
 /// Acts by the greatest action value; exploring is the algorithm's business.
 pub(super) struct ValuePolicy<T: Scalar, V> {
-    network: NetworkPolicy<T>,
+    pub(super) network: NetworkPolicy<T>,
     valuation: V,
     values: Vec<T>,
 }
@@ -248,14 +252,50 @@ impl<T: Scalar, V: Valuation<T>> ValuePolicy<T, V> {
     /// Fails if the engine or the device cannot be had.
     pub(super) fn new(valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let network = setup.build_network(valuation.outputs(), Initial::PYTORCH, 0)?;
+        Ok(Self::of(network, valuation, setup))
+    }
+
+    /// Acts by `network`.
+    pub(super) fn of(
+        network: (Box<dyn Network<T>>, Engine),
+        valuation: V,
+        setup: &Setup<'_>,
+    ) -> Self {
         let head = Head::categorical(valuation.actions());
         let (observations, actions) = (setup.observation_space, setup.action_space);
         let network = NetworkPolicy::new(network, head, observations, actions);
-        Ok(Self {
+        Self {
             network: network.masked(setup.policy.masks_actions()),
             values: vec![T::zero(); valuation.actions()],
             valuation,
-        })
+        }
+    }
+
+    /// Chooses an action by each row of the network's outputs: with probability `epsilon` a random one, else that of the
+    /// greatest value, of those that `masks` allow where there are any.
+    pub(super) fn explore(
+        &mut self,
+        outputs: &[T],
+        masks: Option<&[bool]>,
+        epsilon: f64,
+        rng: &mut Rng,
+        chosen: &mut Vec<f32>,
+    ) {
+        let Self { network, valuation, values } = self;
+        let actions = valuation.actions();
+        chosen.clear();
+        for (copy, row) in outputs.chunks_exact(network.network.outputs()).enumerate() {
+            let mask = masks.map(|masks| &masks[copy * actions..(copy + 1) * actions]);
+            // Two draws whatever happens, so that the stream does not depend on ε.
+            let explores = uniform(rng) < epsilon;
+            let random = match mask {
+                None => below(rng, actions),
+                Some(mask) => one_of(rng, mask),
+            };
+            valuation.values(row, values);
+            let action = if explores { random } else { best(values, mask) };
+            chosen.push(action as f32);
+        }
     }
 }
 
@@ -324,12 +364,34 @@ pub(super) struct DqnConfig {
     pub gradient_steps: i64,
     /// Environment steps between two updates of the target network.
     pub target_update_interval: u64,
-    /// The share of the training over which ε falls.
-    pub exploration_fraction: f64,
-    /// ε before and after it.
-    pub exploration_eps: (f64, f64),
+    /// How it explores.
+    pub exploration: Exploration,
     /// What a gradient step is.
     pub update: UpdateConfig,
+}
+
+/// ε of a training: it falls linearly, and then stays.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exploration {
+    /// The share of the training over which it falls.
+    pub fraction: f64,
+    /// ε at the start.
+    pub initial_eps: f64,
+    /// ε after it fell.
+    pub final_eps: f64,
+}
+
+impl Exploration {
+    /// ε when `remaining` of the training is left.
+    pub(super) fn at(self, remaining: f64) -> f64 {
+        let Self { fraction, initial_eps, final_eps } = self;
+        let done = 1.0 - remaining;
+        if done >= fraction {
+            final_eps
+        } else {
+            initial_eps + (final_eps - initial_eps) * done / fraction
+        }
+    }
 }
 
 /// What a gradient step of a [`Dqn`] is.
@@ -380,17 +442,6 @@ impl DqnConfig {
     ) -> u64 {
         let mask_len = actions.discrete().unwrap_or(0);
         self.replay(schedule, observations, mask_len).bytes_while_saved()
-    }
-
-    /// ε when `remaining` of the training is left.
-    fn exploration_rate(&self, remaining: f64) -> f64 {
-        let (from, to) = self.exploration_eps;
-        let done = 1.0 - remaining;
-        if done >= self.exploration_fraction {
-            to
-        } else {
-            from + (to - from) * done / self.exploration_fraction
-        }
     }
 }
 
@@ -462,32 +513,16 @@ impl<T: Scalar, V: Valuation<T>> Dqn<T, V> {
         let epsilon = if progress.steps < self.config.learning_starts {
             1.0
         } else {
-            self.config.exploration_rate(annealed::remaining(&self.schedule, progress))
+            self.config.exploration.at(annealed::remaining(&self.schedule, progress))
         };
-        let Scratch { features, outputs, values, chosen, .. } = &mut self.scratch;
+        let Scratch { features, outputs, chosen, .. } = &mut self.scratch;
         let copies = self.config.n_envs;
-        let ValuePolicy { network: NetworkPolicy { network, .. }, valuation, .. } =
-            &mut self.policy;
+        let network = &mut self.policy.network.network;
         self.observation_space.encode_all(world.envs().observations(), features);
         outputs.resize(copies * network.outputs(), T::zero());
         network.forward(features, copies, outputs);
-        chosen.clear();
-        let actions = valuation.actions();
-        values.resize(actions, T::zero());
         let masks = world.envs().action_masks();
-        for (copy, row) in outputs.chunks_exact(network.outputs()).enumerate() {
-            let mask = masks.map(|masks| &masks[copy * actions..(copy + 1) * actions]);
-            // Two draws whatever happens, so that the stream does not depend on ε.
-            let rng = &mut self.exploration;
-            let explores = uniform(rng) < epsilon;
-            let random = match mask {
-                None => below(rng, actions),
-                Some(mask) => one_of(rng, mask),
-            };
-            valuation.values(row, values);
-            let action = if explores { random } else { best(values, mask) };
-            chosen.push(action as f32);
-        }
+        self.policy.explore(outputs, masks, epsilon, &mut self.exploration, chosen);
         off_policy::step(world, &mut self.replay, chosen, chosen, &mut self.before)?;
         self.calls += 1;
         let interval = (self.config.target_update_interval / copies as u64).max(1);
@@ -571,7 +606,7 @@ impl<T: Scalar, V: Valuation<T>> Dqn<T, V> {
 }
 
 /// The action of the greatest value, of those that `mask` allows where there is one.
-fn best<T: Scalar>(values: &[T], mask: Option<&[bool]>) -> usize {
+pub(super) fn best<T: Scalar>(values: &[T], mask: Option<&[bool]>) -> usize {
     mask.map_or_else(|| argmax(values), |mask| masked_argmax(values, mask))
 }
 
@@ -661,7 +696,7 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Dqn<T, V> {
         }
         let progress = world.progress();
         let remaining = annealed::remaining(&self.schedule, progress);
-        metrics.add("exploration_rate", self.config.exploration_rate(remaining));
+        metrics.add("exploration_rate", self.config.exploration.at(remaining));
         if progress.steps > self.config.learning_starts {
             let DqnConfig { gradient_steps, train_freq, n_envs, .. } = self.config;
             for _ in 0..off_policy::gradient_steps(gradient_steps, train_freq, n_envs) {
@@ -803,11 +838,11 @@ mod tests {
 
     #[test]
     fn exploration_falls_over_its_fraction_and_stays() {
-        let spec = DqnSpec { exploration_fraction: 0.2, ..DqnSpec::default() }.dqn();
+        let exploration = Exploration { fraction: 0.2, initial_eps: 1.0, final_eps: 0.05 };
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} is not {b}");
-        close(spec.exploration_rate(1.0), 1.0);
-        close(spec.exploration_rate(0.9), 0.525);
-        close(spec.exploration_rate(0.8), 0.05);
-        close(spec.exploration_rate(0.0), 0.05);
+        close(exploration.at(1.0), 1.0);
+        close(exploration.at(0.9), 0.525);
+        close(exploration.at(0.8), 0.05);
+        close(exploration.at(0.0), 0.05);
     }
 }

@@ -3,7 +3,7 @@
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::{
-    self, BatchRenorm, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Scalar,
+    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Normalisation, Scalar,
     Storage, Tensors,
 };
 use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, NeuralSpec, PolicySpec};
@@ -154,10 +154,25 @@ impl<'a> Setup<'a> {
         initial: Initial,
         index: u64,
     ) -> anyhow::Result<(Box<dyn Network<T>>, Engine)> {
+        self.build_normalised(outputs, initial, index, None)
+    }
+
+    /// [`Setup::build_network`] with what normalises between the layers.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn build_normalised<T: Scalar>(
+        &self,
+        outputs: usize,
+        initial: Initial,
+        index: u64,
+        normalisation: Option<Normalisation>,
+    ) -> anyhow::Result<(Box<dyn Network<T>>, Engine)> {
         let spec = self.network()?;
         let NeuralSpec { engine, device, .. } = *spec;
         let mlp = MlpConfig {
             dropout: spec.dropout,
+            normalisation,
             initialisation: spec.initialisation.unwrap_or(initial.default),
             output_gain: initial.output_gain,
             ..MlpConfig::new(
@@ -170,9 +185,9 @@ impl<'a> Setup<'a> {
         let mut rng = stream(self.seed, Purpose::Initialisation, index);
         match spec.picture(self.observation_space) {
             Some(picture) => {
+                let resolved = engine.resolve_cnn(&mlp, device)?;
                 let config = CnnConfig::new(picture, &spec.convolutions, mlp);
-                let network = nn::build_cnn(&config, engine, device, &mut rng)?;
-                Ok((network, engine.resolve_cnn(&spec.hidden, device)?))
+                Ok((nn::build_cnn(&config, engine, device, &mut rng)?, resolved))
             }
             None => {
                 let network = nn::build(&mlp, engine, device, &mut rng)?;
@@ -231,8 +246,8 @@ pub trait AlgorithmSettings {
         false
     }
 
-    /// How its networks normalise what their layers see, where they do.
-    fn batch_renorm(&self) -> Option<BatchRenorm> {
+    /// What normalises between its networks' layers, where something does.
+    fn normalisation(&self) -> Option<Normalisation> {
         None
     }
 

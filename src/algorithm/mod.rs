@@ -31,6 +31,7 @@ mod on_policy;
 mod openai_es;
 mod population;
 mod ppo;
+mod pqn;
 mod prediction;
 mod q_learning;
 mod qr_dqn;

@@ -19,6 +19,7 @@ use super::model_based_planning::ModelBasedPlanningSpec;
 use super::model_free_planning::ModelFreePlanningSpec;
 use super::openai_es::OpenAiEsSpec;
 use super::ppo::PpoSpec;
+use super::pqn::PqnSpec;
 use super::q_learning::QLearningSpec;
 use super::qr_dqn::QrDqnSpec;
 use super::reinforce::ReinforceSpec;
@@ -28,6 +29,7 @@ use super::td3_bc::Td3BcSpec;
 use super::tqc::TqcSpec;
 use crate::env::{Env, Problem, names};
 use crate::experiment::{AlgorithmSchema, AlgorithmSpec, ScheduleSpec, TrainingSpec};
+use crate::nn::EngineError;
 use crate::policy::PolicySpec;
 
 /// The shipped algorithms. A new one is one file and one line here.
@@ -54,6 +56,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<QrDqnSpec>(
             "qr_dqn",
             "DQN with quantile regression (Dabney et al., 2018), as Stable-Baselines3's contrib package has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<PqnSpec>(
+            "pqn",
+            "Parallelised Q-learning without replay or target networks (Gallici et al., 2024), as CleanRL has it.",
         )
     },
     || {
@@ -280,7 +288,17 @@ pub fn problems(
         }
     }
     if settings.supports(actions) {
-        return settings.problems(policy, schedule, env);
+        let mut problems = settings.problems(policy, schedule, env);
+        if let (PolicySpec::Neural(network), Some(normalisation)) =
+            (policy, settings.normalisation())
+        {
+            let inputs = env.observation_space().features();
+            let unable = network.engine(inputs, Some(normalisation)).err();
+            let problem =
+                |error: EngineError| Problem::new(&["policy", "engine"], error.to_string());
+            problems.extend(unable.map(problem));
+        }
+        return problems;
     }
     let instead = names_of(|other| {
         other.supports(actions) && other.learns_from_dataset() == settings.learns_from_dataset()

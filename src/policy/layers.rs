@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::NeuralSpec;
 use crate::env::Space;
-use crate::nn::{Activation, BatchRenorm, ConvolutionSpec};
+use crate::nn::{Activation, BatchRenorm, ConvolutionSpec, Normalisation};
 
 /// A module of a policy's network. Its number in the list is that of its tensors (`0.weight`, `0.bias`), as in PyTorch's
 /// `nn.Sequential`.
@@ -40,6 +40,11 @@ pub enum LayerKind {
         /// Added to variances.
         epsilon: f64,
     },
+    /// Every number less the mean of all, by the square root of their variance and `epsilon`, times a weight and plus a bias.
+    LayerNorm {
+        /// Added to variances.
+        epsilon: f64,
+    },
     /// A function of each number.
     Activation {
         /// Which.
@@ -61,6 +66,7 @@ impl fmt::Display for LayerKind {
             Self::Flatten => f.write_str("flatten"),
             Self::Linear { .. } => f.write_str("linear"),
             Self::BatchNorm { .. } => f.write_str("batch normalisation"),
+            Self::LayerNorm { .. } => f.write_str("layer normalisation"),
             Self::Activation { function } => write!(f, "{function} activation"),
             Self::Dropout { probability } => write!(f, "dropout {probability}"),
         }
@@ -76,9 +82,14 @@ impl Layer {
 }
 
 impl NeuralSpec {
-    /// The layers from an observation of `space` to `outputs`, a number for each output of the last one; where it is
-    /// `normalised`, with a batch normalisation before each linear one.
-    pub fn layers(&self, space: &Space, outputs: usize, normalised: bool) -> Vec<Layer> {
+    /// The layers from an observation of `space` to `outputs`, a number for each output of the last one, with what normalises
+    /// between them.
+    pub fn layers(
+        &self,
+        space: &Space,
+        outputs: usize,
+        normalisation: Option<Normalisation>,
+    ) -> Vec<Layer> {
         let mut layers = Vec::new();
         let mut inputs = space.features();
         let activation = |shape: &[usize]| Layer {
@@ -104,7 +115,7 @@ impl NeuralSpec {
             layers.push(Layer { kind, output_shape: vec![inputs], parameters: 0 });
         }
         let mut linear = |layers: &mut Vec<Layer>, outputs: usize| {
-            if normalised {
+            if let Some(Normalisation::BatchRenorm(_)) = normalisation {
                 let kind = LayerKind::BatchNorm { epsilon: BatchRenorm::EPSILON };
                 let parameters = 2 * inputs as u64;
                 layers.push(Layer { kind, output_shape: vec![inputs], parameters });
@@ -116,6 +127,11 @@ impl NeuralSpec {
         };
         for &units in &self.hidden {
             linear(&mut layers, units);
+            if normalisation == Some(Normalisation::LayerNorm) {
+                let kind = LayerKind::LayerNorm { epsilon: Normalisation::LAYER_EPSILON };
+                let parameters = 2 * units as u64;
+                layers.push(Layer { kind, output_shape: vec![units], parameters });
+            }
             layers.push(activation(&[units]));
             if self.dropout > 0.0 {
                 let kind = LayerKind::Dropout { probability: self.dropout };
@@ -143,7 +159,7 @@ mod tests {
             dropout: 0.5,
             ..NeuralSpec::default()
         };
-        let layers = spec.layers(&Space::picture(&[1, 84, 84]), 2, false);
+        let layers = spec.layers(&Space::picture(&[1, 84, 84]), 2, None);
         let shown: Vec<_> = layers
             .iter()
             .map(|layer| format!("{} → {}: {}", layer.kind, layer.shape(), layer.parameters))
@@ -162,20 +178,25 @@ mod tests {
     #[test]
     fn a_normalised_network_is_numbered_as_its_tensors_are() {
         let spec = NeuralSpec { hidden: vec![5, 4], dropout: 0.5, ..NeuralSpec::default() };
-        let layers = spec.layers(&Space::uniform_box(-1.0, 1.0, 3), 2, true);
-        let mut mlp = MlpConfig::new(3, &[5, 4], 2, Activation::Relu);
-        (mlp.dropout, mlp.batch_renorm) = (0.5, Some(BatchRenorm { momentum: 0.1, warmup: 0 }));
-        let weights = mlp.layout().into_iter().filter_map(|tensor| {
-            let module = tensor.name.strip_suffix(".weight")?.to_owned();
-            Some((module, tensor.shape.len()))
-        });
-        let kinds = layers.iter().enumerate().filter_map(|(module, layer)| match layer.kind {
-            LayerKind::BatchNorm { .. } => Some((module.to_string(), 1)),
-            LayerKind::Linear { .. } => Some((module.to_string(), 2)),
-            _ => None,
-        });
-        assert!(weights.eq(kinds), "{layers:?}");
-        let counted: u64 = layers.iter().map(|layer| layer.parameters).sum();
-        assert_eq!(counted, mlp.parameter_count() as u64);
+        let renorm = Normalisation::BatchRenorm(BatchRenorm { momentum: 0.1, warmup: 0 });
+        for normalisation in [Some(renorm), Some(Normalisation::LayerNorm)] {
+            let layers = spec.layers(&Space::uniform_box(-1.0, 1.0, 3), 2, normalisation);
+            let mlp = MlpConfig::new(3, &[5, 4], 2, Activation::Relu);
+            let mlp = MlpConfig { dropout: 0.5, normalisation, ..mlp };
+            let weights = mlp.layout().into_iter().filter_map(|tensor| {
+                let module = tensor.name.strip_suffix(".weight")?.to_owned();
+                Some((module, tensor.shape.len()))
+            });
+            let kinds = layers.iter().enumerate().filter_map(|(module, layer)| match layer.kind {
+                LayerKind::BatchNorm { .. } | LayerKind::LayerNorm { .. } => {
+                    Some((module.to_string(), 1))
+                }
+                LayerKind::Linear { .. } => Some((module.to_string(), 2)),
+                _ => None,
+            });
+            assert!(weights.eq(kinds), "{layers:?}");
+            let counted: u64 = layers.iter().map(|layer| layer.parameters).sum();
+            assert_eq!(counted, mlp.parameter_count() as u64);
+        }
     }
 }

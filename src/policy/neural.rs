@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, PixelsSpec, Problem, Space};
 use crate::nn::{
-    Activation, BatchRenorm, ConvolutionSpec, Device, Engine, EngineError, Initialisation,
-    MlpConfig, Picture, Precision,
+    Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig,
+    Normalisation, Picture, Precision,
 };
 
 /// The most weights that a network may have: a gigabyte, and three times as much again while it learns.
@@ -88,14 +88,14 @@ impl NeuralSpec {
     pub fn engine(
         &self,
         inputs: usize,
-        batch_renorm: Option<BatchRenorm>,
+        normalisation: Option<Normalisation>,
     ) -> Result<Engine, EngineError> {
-        if !self.convolutions.is_empty() {
-            return self.engine.resolve_cnn(&self.hidden, self.device);
-        }
         let mlp = MlpConfig::new(inputs, &self.hidden, 1, self.activation);
-        let config = MlpConfig { batch_renorm, ..mlp };
-        self.engine.resolve(&config, self.device)
+        let mlp = MlpConfig { normalisation, ..mlp };
+        match self.convolutions.is_empty() {
+            true => self.engine.resolve(&mlp, self.device),
+            false => self.engine.resolve_cnn(&mlp, self.device),
+        }
     }
 
     /// What its convolutions look at in an observation of `space`; nothing without convolutions, or where it is no

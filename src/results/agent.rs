@@ -254,13 +254,13 @@ impl SavedAgent {
             return Ok(None);
         };
         let Some(Learned { tensors, .. }) = &self.learned else { return Ok(None) };
-        let normalised = algorithm::settings(&training.algorithm)?.batch_renorm().is_some();
+        let normalisation = algorithm::settings(&training.algorithm)?.normalisation();
         let (_, env) = self.environment.build(&self.settings.policy)?;
         let space = env.env().observation_space();
-        let last = spec.layers(space, 0, normalised).len() - 1;
+        let last = spec.layers(space, 0, normalisation).len() - 1;
         let outputs = tensors.shape(&format!("{last}.bias")).and_then(|shape| shape.first());
         Ok(outputs.map(|&outputs| SavedNetwork {
-            layers: spec.layers(space, outputs, normalised),
+            layers: spec.layers(space, outputs, normalisation),
             observation_space: space.clone(),
             action_space: env.env().action_space().clone(),
             tensors,

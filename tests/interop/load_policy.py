@@ -45,7 +45,10 @@ def load(path):
     for width in policy["hidden"]:
         normalise()
         size = tensors[f"{len(layers)}.weight"].shape[1]
-        layers += [torch.nn.Linear(size, width), ACTIVATIONS[policy["activation"]]()]
+        layers.append(torch.nn.Linear(size, width))
+        if tensors.get(f"{len(layers)}.weight", torch.empty(0, 0)).dim() == 1:
+            layers.append(torch.nn.LayerNorm(width))
+        layers.append(ACTIVATIONS[policy["activation"]]())
         if policy["dropout"] > 0:
             layers.append(torch.nn.Dropout(policy["dropout"]))
     normalise()

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rushes::algorithm::settings;
 use rushes::experiment::AgentSpec;
 use rushes::nn::{self, CnnConfig, MlpConfig, Network, Scalar, Tensors};
 use rushes::policy::{ObservationSpec, PolicySpec};
@@ -16,8 +17,10 @@ fn outputs<T: Scalar>(file: &Path, observations: &[Vec<f32>]) -> Vec<f64> {
     let tensors = Tensors::load(file).unwrap();
     let agent: AgentSpec = tensors.value("agent").unwrap();
     let PolicySpec::Neural(policy) = agent.policy else { panic!("the policy is neural") };
+    let training = agent.training.expect("the policy is learned");
     let config = MlpConfig {
         dropout: policy.dropout,
+        normalisation: settings(&training.algorithm).unwrap().normalisation(),
         ..MlpConfig::new(observations[0].len(), &policy.hidden, 2, policy.activation)
     };
     let mut rng = stream(0, Purpose::Initialisation, 0);
@@ -82,14 +85,18 @@ fn pytorch_computes_the_same_outputs() {
     for precision in ["float32", "float64"] {
         let setting = format!("agents.reinforce.policy.precision={precision}");
         let dropout = "agents.reinforce.policy.dropout=0.1";
-        let run = run_smoke(directory.path(), &["--quick", "--set", &setting, "--set", dropout]);
-        let file = run.join("trials/reinforce--s0/policy.safetensors");
-        let found = pytorch(&file, &observations);
-        let expected = match precision {
-            "float32" => outputs::<f32>(&file, &observations),
-            _ => outputs::<f64>(&file, &observations),
-        };
-        assert_close(&found, &expected);
+        let pqn = r#"agents.reinforce.training.algorithm={"name":"pqn","n_steps":8}"#;
+        for more in [vec![], vec!["--set", pqn]] {
+            let changes = ["--quick", "--set", &setting, "--set", dropout];
+            let run = run_smoke(directory.path(), &[&changes[..], &more].concat());
+            let file = run.join("trials/reinforce--s0/policy.safetensors");
+            let found = pytorch(&file, &observations);
+            let expected = match precision {
+                "float32" => outputs::<f32>(&file, &observations),
+                _ => outputs::<f64>(&file, &observations),
+            };
+            assert_close(&found, &expected);
+        }
     }
 }
 

@@ -145,6 +145,17 @@ cases! {
         untrained_below: 30.0,
         reaches: 100.0,
     };
+    /// Seeds 0 to 5 reached 500 five times and 221.
+    pqn_learns("pqn") = Case {
+        environment: cartpole(),
+        policy: neural(&[64, 64], "relu"),
+        algorithm: json!({ "name": "pqn", "n_envs": 16, "n_steps": 32, "batch_size": 64, "n_epochs": 8,
+            "learning_rate": { "linear": 0.002 }, "q_lambda": 0.9, "exploration_fraction": 0.2 }),
+        schedule: json!({ "steps": 40_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 150.0,
+    };
     /// Seeds 0 to 5 all reached 7.9, the optimum. An episode that is not solved returns -200 or less.
     q_learning_learns("q_learning") = Case {
         environment: json!({ "id": "Taxi-v3" }),

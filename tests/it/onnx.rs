@@ -130,6 +130,7 @@ fn discrete_actions_are_those_of_onnxruntime() {
     let dqn = |dueling| json!({ "name": "dqn", "learning_starts": 16, "buffer_size": 1000, "dueling": dueling });
     let qr_dqn =
         json!({ "name": "qr_dqn", "learning_starts": 16, "buffer_size": 1000, "n_quantiles": 7 });
+    let pqn = json!({ "name": "pqn", "n_steps": 8, "batch_size": 16, "learning_rate": 0.01 });
     let mut sigmoid = double("elu");
     (sigmoid["head"], sigmoid["dropout"]) = (json!("sigmoid"), json!(0.2));
     let agents = json!({
@@ -141,6 +142,8 @@ fn discrete_actions_are_those_of_onnxruntime() {
         "dueling": agent(double("silu"), dqn(true), 40),
         "quantiles": agent(single("tanh"), qr_dqn.clone(), 40),
         "quantiles-double": agent(double("relu"), qr_dqn, 40),
+        "layer-norm": agent(single("relu"), pqn.clone(), 64),
+        "layer-norm-double": agent(double("silu"), pqn, 64),
         "linear": agent(single("linear"), json!({ "name": "reinforce" }), 50),
     });
     compare(&run(folder.path(), json!({ "id": "CartPole-v1" }), agents));

@@ -310,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::native::NativeMlp;
-    use crate::network::{Activation, MlpConfig, Network as _};
+    use crate::network::{Activation, MlpConfig, Network as _, Normalisation};
     use crate::random::normal;
     use crate::state::Tensors;
     use crate::{on_every_level, threads};
@@ -378,7 +378,8 @@ mod tests {
     /// A network with every parameter away from its start, and running statistics of `batches` batches.
     fn network(batches: usize, rng: &mut Rng) -> NativeMlp<f64> {
         let mut config = MlpConfig::new(INPUTS, &[7, 5], OUTPUTS, Activation::Tanh);
-        config.batch_renorm = Some(BatchRenorm { momentum: 0.2, warmup: 2 });
+        config.normalisation =
+            Some(Normalisation::BatchRenorm(BatchRenorm { momentum: 0.2, warmup: 2 }));
         let parameters = draw(rng, config.parameter_count());
         let mut network = NativeMlp::new(config, parameters);
         for _ in 0..batches {
@@ -526,7 +527,8 @@ mod tests {
         let learned = |threads: usize| {
             const ROWS: usize = 130;
             let mut config = MlpConfig::new(11, &[400, 300], 33, Activation::Relu);
-            config.batch_renorm = Some(BatchRenorm { momentum: 0.1, warmup: 1 });
+            let renorm = BatchRenorm { momentum: 0.1, warmup: 1 };
+            config.normalisation = Some(Normalisation::BatchRenorm(renorm));
             let mut rng = stream(9, Purpose::Exploration, 0);
             let parameters = config.initial_parameters::<f32>(&mut rng);
             let mut network = NativeMlp::new(config, parameters);

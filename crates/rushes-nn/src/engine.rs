@@ -136,28 +136,22 @@ impl Engine {
     /// Fails if the combination cannot be had at all. Whether this program has the engine, and the machine the
     /// device, shows when a network is built.
     pub fn resolve(self, config: &MlpConfig, device: Device) -> Result<Self, EngineError> {
-        if config.batch_renorm.is_some() {
-            return match (self, device) {
-                (Self::AUTO | Self::NATIVE, Device::Cpu) => Ok(Self::NATIVE),
-                _ => Err(EngineError::BatchRenorm),
-            };
-        }
-        match (self, device) {
-            (Self::NATIVE, Device::Cuda) => Err(EngineError::NativeOnCuda),
-            (Self::AUTO, Device::Cpu) if config.widest() <= NATIVE_WIDTH => Ok(Self::NATIVE),
-            (Self::AUTO, _) => Ok(Self::TORCH),
-            (named, _) => Ok(named),
-        }
+        self.choose(config.widest() <= NATIVE_WIDTH, config.normalisation.is_some(), device)
     }
 
-    /// The engine that computes convolutions with hidden layers of these widths behind them on `device`: never
-    /// [`Engine::AUTO`].
+    /// The engine that computes convolutions with the layers of `mlp` behind them on `device`: never [`Engine::AUTO`].
     ///
     /// # Errors
     /// As [`Engine::resolve`].
-    pub fn resolve_cnn(self, hidden: &[usize], device: Device) -> Result<Self, EngineError> {
-        let narrow = hidden.iter().all(|&units| units <= NATIVE_WIDTH);
+    pub fn resolve_cnn(self, mlp: &MlpConfig, device: Device) -> Result<Self, EngineError> {
+        let narrow = mlp.hidden.iter().all(|&units| units <= NATIVE_WIDTH);
+        self.choose(narrow, mlp.normalisation.is_some(), device)
+    }
+
+    fn choose(self, narrow: bool, normalises: bool, device: Device) -> Result<Self, EngineError> {
         match (self, device) {
+            (Self::AUTO | Self::NATIVE, Device::Cpu) if normalises => Ok(Self::NATIVE),
+            _ if normalises => Err(EngineError::Normalisation),
             (Self::NATIVE, Device::Cuda) => Err(EngineError::NativeOnCuda),
             (Self::AUTO, Device::Cpu) if narrow => Ok(Self::NATIVE),
             (Self::AUTO, _) => Ok(Self::TORCH),
@@ -241,12 +235,12 @@ pub enum EngineError {
          \"cuda\""
     )]
     NativeOnCuda,
-    /// Batch renormalisation elsewhere than with `"engine": "native"`.
+    /// Normalised layers elsewhere than with `"engine": "native"`.
     #[error(
-        "batch renormalisation is computed by engine \"native\" on the CPU alone: use \"engine\": \"native\" or \
+        "normalised layers are computed by engine \"native\" on the CPU alone: use \"engine\": \"native\" or \
          \"auto\", with \"device\": \"cpu\""
     )]
-    BatchRenorm,
+    Normalisation,
 }
 
 /// Up to this width the native engine is the faster one (`cargo bench --bench nn`).
@@ -328,7 +322,7 @@ pub fn build_cnn<T: Scalar>(
     rng: &mut Rng,
 ) -> Result<Box<dyn Network<T>>, EngineError> {
     build_on(
-        engine.resolve_cnn(&config.mlp.hidden, device)?,
+        engine.resolve_cnn(&config.mlp, device)?,
         &NetworkConfig::Cnn(config.clone()),
         device,
         rng,
@@ -356,7 +350,7 @@ fn build_on<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, BatchRenorm};
+    use crate::network::{Activation, BatchRenorm, Normalisation};
 
     #[test]
     fn auto_takes_the_native_engine_up_to_its_width() {
@@ -372,14 +366,19 @@ mod tests {
     }
 
     #[test]
-    fn batch_renormalisation_is_the_native_engines() {
-        let mut config = MlpConfig::new(4, &[2048], 2, Activation::Relu);
-        config.batch_renorm = Some(BatchRenorm { momentum: 0.01, warmup: 0 });
-        let resolve = |engine: Engine, device| engine.resolve(&config, device);
-        assert_eq!(resolve(Engine::AUTO, Device::Cpu), Ok(Engine::NATIVE));
-        assert_eq!(resolve(Engine::NATIVE, Device::Cpu), Ok(Engine::NATIVE));
-        assert_eq!(resolve(Engine::TORCH, Device::Cpu), Err(EngineError::BatchRenorm));
-        assert_eq!(resolve(Engine::AUTO, Device::Cuda), Err(EngineError::BatchRenorm));
+    fn normalised_layers_are_the_native_engines() {
+        let renorm = BatchRenorm { momentum: 0.01, warmup: 0 };
+        for normalisation in [Normalisation::BatchRenorm(renorm), Normalisation::LayerNorm] {
+            let mut config = MlpConfig::new(4, &[2048], 2, Activation::Relu);
+            config.normalisation = Some(normalisation);
+            for resolve in [Engine::resolve, Engine::resolve_cnn] {
+                let resolve = |engine: Engine, device| resolve(engine, &config, device);
+                assert_eq!(resolve(Engine::AUTO, Device::Cpu), Ok(Engine::NATIVE));
+                assert_eq!(resolve(Engine::NATIVE, Device::Cpu), Ok(Engine::NATIVE));
+                assert_eq!(resolve(Engine::TORCH, Device::Cpu), Err(EngineError::Normalisation));
+                assert_eq!(resolve(Engine::AUTO, Device::Cuda), Err(EngineError::Normalisation));
+            }
+        }
     }
 
     #[test]

@@ -641,6 +641,21 @@ fn total<T: Scalar, V: Vector<T>>(registers: &[V]) -> T {
     lanes[0]
 }
 
+/// The sum of a term for each pair of numbers: sixteen sums side by side, which vectorises, in an order that no register's width
+/// decides, and is as accurate as a pairwise sum of this depth.
+#[inline(always)]
+pub(crate) fn sum_by<T: Scalar>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    let mut sums = [T::zero(); 16];
+    let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest: T = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| term(a, b)).sum();
+    for (a, b) in a.zip(b) {
+        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += term(a, b);
+        }
+    }
+    sums.iter().copied().sum::<T>() + rest
+}
+
 /// `values *= factors`, element by element.
 pub(crate) fn multiply<T: Scalar>(values: &mut [T], factors: &[T]) {
     for (value, &factor) in values.iter_mut().zip(factors) {

@@ -18,6 +18,7 @@ pub mod engine;
 pub mod gae;
 pub mod heads;
 mod kernels;
+mod layer_norm;
 pub mod native;
 mod native_cnn;
 pub mod network;
@@ -38,7 +39,8 @@ pub use engine::{
 };
 pub use heads::Head;
 pub use network::{
-    Activation, BatchRenorm, Initialisation, MlpConfig, Network, ParametersMut, TensorInfo,
+    Activation, BatchRenorm, Initialisation, MlpConfig, Network, Normalisation, ParametersMut,
+    TensorInfo,
 };
 pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
 pub use scalar::{Element, Precision, Scalar};

@@ -10,6 +10,7 @@ use super::kernels::{
     Left, NARROW, Packed, Right, SLACK, Start, activate, add_rows, add_transposed, deactivate,
     fits_tile, multiply, narrow_product, product, reserve, with_slack,
 };
+use super::layer_norm::LayerNorm;
 use super::network::{Activation, Layer, MlpConfig, Network, ParametersMut, TensorInfo};
 use super::random::dropout_masks;
 use super::scalar::Scalar;
@@ -48,6 +49,8 @@ struct LayerState<T> {
     layer: Layer,
     /// What its inputs go through first.
     renorm: Option<Renorm<T>>,
+    /// What its sums go through before dropout and activation.
+    layer_norm: Option<LayerNorm<T>>,
     /// Transposed weights, for the way forward.
     forward: Packed<T>,
     /// Weights, for the way back; unused where they fit a tile as they are.
@@ -77,7 +80,8 @@ impl<T: Scalar> NativeMlp<T> {
             .into_iter()
             .map(|layer| layer.behind(others))
             .map(|layer| LayerState {
-                renorm: config.batch_renorm.map(|renorm| Renorm::new(renorm, layer.inputs)),
+                renorm: config.batch_renorm().map(|renorm| Renorm::new(renorm, layer.inputs)),
+                layer_norm: layer.layer_norm.map(|place| LayerNorm::new(place, layer.outputs)),
                 forward: Packed::default(),
                 backward: Packed::default(),
                 bias: with_slack(layer.outputs),
@@ -153,6 +157,9 @@ impl<T: Scalar> NativeMlp<T> {
                 renorm.act(parameters, &self.statistics[place.statistics..], rows, from);
             }
             state.affine(&self.parameters, from, rows, to);
+            if let Some(layer_norm) = &mut state.layer_norm {
+                layer_norm.act(&self.parameters, &mut to[..len]);
+            }
             activate(state.layer.activation, &mut to[..len]);
             (from, to) = (to, from);
         }
@@ -203,6 +210,9 @@ impl<T: Scalar> NativeMlp<T> {
             }
             let seen = state.renorm.as_ref().map_or(inputs, |renorm| &renorm.outputs);
             state.affine(&self.parameters, seen, rows, &mut after);
+            if let Some(layer_norm) = &mut state.layer_norm {
+                layer_norm.forward(&self.parameters, &mut after[..len]);
+            }
             if state.layer.dropout > 0.0 {
                 multiply(&mut after[..len], &state.mask[..len]);
             }
@@ -241,11 +251,16 @@ impl<T: Scalar> NativeMlp<T> {
             let (before, here) = self.layers.split_at_mut(i);
             let (state, arrived) =
                 (&mut here[0], before.last().map_or(&self.inputs, |layer| &layer.after));
-            let Layer { inputs, outputs, weight, bias, activation, dropout, renorm } = state.layer;
+            let Layer { inputs, outputs, weight, bias, activation, dropout, renorm, .. } =
+                state.layer;
             let len = rows * outputs;
             deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
             if dropout > 0.0 {
                 multiply(&mut delta[..len], &state.mask[..len]);
+            }
+            if let Some(layer_norm) = &mut state.layer_norm {
+                let gradients = learning.then_some(&mut self.gradients[..]);
+                layer_norm.backward(&self.parameters, gradients, &mut delta[..len]);
             }
             if learning {
                 let (grad_weight, grad_bias) =

@@ -97,6 +97,22 @@ impl BatchRenorm {
     pub const MAX_SHIFT: f64 = 5.0;
 }
 
+/// What normalises the numbers between a network's layers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Normalisation {
+    /// The inputs of every layer, by statistics of the batch.
+    BatchRenorm(BatchRenorm),
+    /// The sums of every hidden layer, before dropout and activation, by mean and variance of its units for the same
+    /// observation (Ba et al., "Layer normalization", 2016).
+    LayerNorm,
+}
+
+impl Normalisation {
+    /// Added to variances by [`Normalisation::LayerNorm`]: PyTorch's, with which other programs rebuild a policy. (Flax has
+    /// 1e-6.)
+    pub const LAYER_EPSILON: f64 = 1e-5;
+}
+
 /// A multi-layer perceptron: fully connected layers, each hidden one followed by dropout, then by the
 /// activation (Linear → Dropout → activation, the order of Ignite's REINFORCE example; with ReLU it makes
 /// no difference).
@@ -114,8 +130,8 @@ pub struct MlpConfig {
     pub output_activation: Activation,
     /// The probability, below 1, that a hidden unit is dropped in training; 0 means no dropout.
     pub dropout: f64,
-    /// What the inputs of every layer go through first.
-    pub batch_renorm: Option<BatchRenorm>,
+    /// What normalises between its layers.
+    pub normalisation: Option<Normalisation>,
     /// How parameters are drawn.
     pub initialisation: Initialisation,
     /// Scale of the last layer under [`Initialisation::Orthogonal`]; the others ignore it.
@@ -139,6 +155,9 @@ pub struct Layer {
     pub dropout: f64,
     /// The renormalisation before it.
     pub renorm: Option<RenormPlace>,
+    /// Where a scale for each unit of the layer normalisation between it and its dropout begins in the flat parameters; a shift
+    /// for each follows.
+    pub layer_norm: Option<usize>,
 }
 
 impl Layer {
@@ -146,7 +165,9 @@ impl Layer {
     pub(crate) fn behind(self, others: usize) -> Self {
         let renorm =
             self.renorm.map(|place| RenormPlace { parameters: place.parameters + others, ..place });
-        Self { weight: self.weight + others, bias: self.bias + others, renorm, ..self }
+        let layer_norm = self.layer_norm.map(|place| place + others);
+        let (weight, bias) = (self.weight + others, self.bias + others);
+        Self { weight, bias, renorm, layer_norm, ..self }
     }
 }
 
@@ -170,7 +191,7 @@ impl MlpConfig {
             activation,
             output_activation: Activation::Linear,
             dropout: 0.0,
-            batch_renorm: None,
+            normalisation: None,
             initialisation: Initialisation::Pytorch,
             output_gain: 1.0,
         }
@@ -185,26 +206,40 @@ impl MlpConfig {
             .enumerate()
             .map(|(i, &outputs)| {
                 let last = i == self.hidden.len();
-                let renorm = self.batch_renorm.map(|_| {
+                let renorm = self.batch_renorm().map(|_| {
                     let place = RenormPlace { parameters: offset, statistics };
                     offset += 2 * inputs;
                     statistics += 2 * inputs + 1;
                     place
                 });
+                let weight = offset;
+                let bias = weight + inputs * outputs;
+                offset = bias + outputs;
+                let normalised = self.normalisation == Some(Normalisation::LayerNorm) && !last;
+                let layer_norm = normalised.then_some(offset);
+                offset += if normalised { 2 * outputs } else { 0 };
                 let layer = Layer {
                     inputs,
                     outputs,
-                    weight: offset,
-                    bias: offset + inputs * outputs,
+                    weight,
+                    bias,
                     activation: if last { self.output_activation } else { self.activation },
                     dropout: if last { 0.0 } else { self.dropout },
                     renorm,
+                    layer_norm,
                 };
-                offset = layer.bias + outputs;
                 inputs = outputs;
                 layer
             })
             .collect()
+    }
+
+    /// How the inputs of every layer are renormalised, where they are.
+    pub(crate) fn batch_renorm(&self) -> Option<BatchRenorm> {
+        match self.normalisation {
+            Some(Normalisation::BatchRenorm(renorm)) => Some(renorm),
+            _ => None,
+        }
     }
 
     /// How many parameters there are.
@@ -218,7 +253,7 @@ impl MlpConfig {
     }
 
     /// The tensors inside the flat parameters, named as in a PyTorch `nn.Sequential` of BatchNorm1d (where there
-    /// is any), Linear, Dropout (where there is any) and activation modules: `0.weight`, `0.bias`, `2.weight`, …
+    /// is any), Linear, LayerNorm and Dropout (where there is any) and activation modules: `0.weight`, `0.bias`, `2.weight`, …
     pub fn layout(&self) -> Vec<TensorInfo> {
         self.layout_from(0, 0)
     }
@@ -236,13 +271,16 @@ impl MlpConfig {
             }
             let shape = vec![layer.outputs, layer.inputs];
             layout.extend(TensorInfo::layer(module, shape, offset + layer.weight));
+            if let Some(place) = layer.layer_norm {
+                layout.extend(TensorInfo::layer(module + 1, vec![layer.outputs], offset + place));
+            }
         }
         layout
     }
 
     /// Modules of a hidden layer.
     fn modules(&self) -> usize {
-        2 + usize::from(self.batch_renorm.is_some()) + usize::from(self.dropout > 0.0)
+        2 + usize::from(self.normalisation.is_some()) + usize::from(self.dropout > 0.0)
     }
 
     /// The tensors inside the flat statistics, named as those of PyTorch's BatchNorm1d.
@@ -283,12 +321,18 @@ impl MlpConfig {
         let layers = self.layers();
         for (i, layer) in layers.iter().enumerate() {
             let gain = if i + 1 == layers.len() { self.output_gain } else { HIDDEN_GAIN };
-            let Layer { inputs, outputs, renorm, .. } = *layer;
+            let Layer { inputs, outputs, renorm, layer_norm, .. } = *layer;
+            let as_they_are = |parameters: &mut Vec<T>, count: usize| {
+                parameters.resize(parameters.len() + count, T::one());
+                parameters.resize(parameters.len() + count, T::zero());
+            };
             if renorm.is_some() {
-                parameters.resize(parameters.len() + inputs, T::one());
-                parameters.resize(parameters.len() + inputs, T::zero());
+                as_they_are(&mut parameters, inputs);
             }
             self.initialisation.draw(inputs, outputs, outputs, gain, rng, &mut parameters);
+            if layer_norm.is_some() {
+                as_they_are(&mut parameters, outputs);
+            }
         }
         parameters
     }
@@ -565,5 +609,13 @@ mod tests {
             names(&config),
             ["0.weight", "0.bias", "3.weight", "3.bias", "6.weight", "6.bias"]
         );
+        (config.dropout, config.normalisation) = (0.0, Some(Normalisation::LayerNorm));
+        let hidden = |first: usize| {
+            let layer = move |module| ["weight", "bias"].map(|part| format!("{module}.{part}"));
+            [layer(first), layer(first + 1)].concat()
+        };
+        let last = ["6.weight", "6.bias"].map(String::from).to_vec();
+        assert_eq!(names(&config), [hidden(0), hidden(3), last].concat());
+        assert_eq!(config.layout()[2].shape, [64]);
     }
 }

@@ -4,6 +4,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kernels::sum_by;
 use super::network::ParametersMut;
 use super::scalar::{Precision, Scalar};
 use super::simd::{Isa, Task, dispatch};
@@ -16,6 +17,22 @@ use super::threads::{self, PER_NUMBER};
 pub enum OptimiserConfig {
     /// Adam (Kingma and Ba 2015), as `torch.optim.Adam`.
     Adam {
+        /// Decay of the running mean of gradients.
+        #[serde(default = "defaults::beta1")]
+        beta1: f64,
+        /// Decay of the running mean of squared gradients.
+        #[serde(default = "defaults::beta2")]
+        beta2: f64,
+        /// Added to the denominator.
+        #[serde(default = "defaults::epsilon")]
+        epsilon: f64,
+        /// L2 penalty, added to the gradient.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Rectified Adam (Liu et al., "On the variance of the adaptive learning rate and beyond", 2020), as `torch.optim.RAdam`.
+    #[serde(rename = "radam")]
+    RAdam {
         /// Decay of the running mean of gradients.
         #[serde(default = "defaults::beta1")]
         beta1: f64,
@@ -81,6 +98,10 @@ impl OptimiserConfig {
     pub const ADAM: Self =
         Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
 
+    /// Rectified Adam with PyTorch's settings.
+    pub const RADAM: Self =
+        Self::RAdam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+
     /// Adam with PyTorch's settings but for `epsilon` (Stable-Baselines3's PPO takes 1e-5).
     pub const fn adam(epsilon: f64) -> Self {
         Self::Adam { beta1: 0.9, beta2: 0.999, epsilon, weight_decay: 0.0 }
@@ -89,7 +110,7 @@ impl OptimiserConfig {
     /// The names of the running values that it keeps for each parameter, PyTorch's.
     fn buffer_names(&self) -> &'static [&'static str] {
         match self {
-            Self::Adam { .. } => &["exp_avg", "exp_avg_sq"],
+            Self::Adam { .. } | Self::RAdam { .. } => &["exp_avg", "exp_avg_sq"],
             Self::RmsProp { momentum, .. } if *momentum != 0.0 => {
                 &["square_avg", "momentum_buffer"]
             }
@@ -247,6 +268,30 @@ impl<T: Scalar> Task for Step<'_, T> {
                     *p -= step_size * *m / (v.sqrt() * root + epsilon);
                 }
             }
+            OptimiserConfig::RAdam { beta1, beta2, epsilon, weight_decay } => {
+                let (bias1, bias2) =
+                    (1.0 - beta1.powf(self.steps as f64), 1.0 - beta2.powf(self.steps as f64));
+                // The length of the running mean of squares, as the paper approximates it: at most, and now.
+                let longest = 2.0 / (1.0 - beta2) - 1.0;
+                let length = longest - 2.0 * self.steps as f64 * (1.0 - bias2) / bias2;
+                let step_size = T::of(self.learning_rate / bias1);
+                // Too short a mean tells nothing of the variance: a step of gradient descent with momentum.
+                let rectified = length > 5.0;
+                let factor = (length - 4.0) * (length - 2.0) * longest * bias2
+                    / ((longest - 4.0) * (longest - 2.0) * length);
+                let factor = T::of(factor.sqrt());
+                let (keep1, add1) = (T::of(beta1), T::of(1.0 - beta1));
+                let (keep2, add2) = (T::of(beta2), T::of(1.0 - beta2));
+                let (epsilon, decay) = (T::of(epsilon), T::of(weight_decay));
+                let running = first.iter_mut().zip(second);
+                for ((p, &g), (m, v)) in values.iter_mut().zip(gradients).zip(running) {
+                    let g = g + decay * *p;
+                    *m = *m * keep1 + g * add1;
+                    *v = *v * keep2 + g * g * add2;
+                    let by = if rectified { factor / (v.sqrt() + epsilon) } else { T::one() };
+                    *p -= step_size * *m * by;
+                }
+            }
             OptimiserConfig::RmsProp { alpha, epsilon, weight_decay, momentum, tf_like } => {
                 let (keep, add) = (T::of(alpha), T::of(1.0 - alpha));
                 let (epsilon, decay) = (T::of(epsilon), T::of(weight_decay));
@@ -365,21 +410,14 @@ impl<T: Scalar> Task for SumOfSquares<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(self) -> f64 {
-        // Sixteen sums side by side, which vectorises and is as accurate as a pairwise sum of this depth.
-        let mut sums = [T::zero(); 16];
-        let chunks = self.0.chunks_exact(16);
-        let rest: T = chunks.remainder().iter().map(|&g| g * g).sum();
-        for chunk in chunks {
-            for (sum, &g) in sums.iter_mut().zip(chunk) {
-                *sum += g * g;
-            }
-        }
-        (sums.iter().copied().sum::<T>() + rest).as_f64()
+        sum_by(self.0, self.0, |g, h| g * h).as_f64()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use tch::{Device, Kind, Tensor, nn};
 
     use super::*;
@@ -423,6 +461,42 @@ mod tests {
         let config =
             OptimiserConfig::Adam { beta1: 0.8, beta2: 0.95, epsilon: 1e-5, weight_decay: 0.1 };
         compare(config, nn::adam(0.8, 0.95, 0.1).eps(1e-5), 50);
+    }
+
+    /// tests/goldens/pqn/record.py has its settings.
+    #[test]
+    fn radam_steps_as_pytorch_does() {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/pqn/radam.safetensors");
+        let recorded = Tensors::load(&file).expect("recorded tensors");
+        let configs = [
+            ("default", OptimiserConfig::RADAM),
+            (
+                "other",
+                OptimiserConfig::RAdam {
+                    beta1: 0.8,
+                    beta2: 0.95,
+                    epsilon: 1e-5,
+                    weight_decay: 0.1,
+                },
+            ),
+        ];
+        for (name, config) in configs {
+            let [steps, n] = *recorded.shape(name).expect("recorded") else { panic!("a matrix") };
+            let rows = recorded.get::<f64>(name, &[steps, n]).expect("recorded");
+            let mut rows = rows.chunks_exact(n);
+            let mut values = rows.next().expect("the start").to_vec();
+            let mut ours = Optimiser::<f64>::new(config, n);
+            for (step, expected) in rows.enumerate() {
+                let mut gradients: Vec<f64> =
+                    values.iter().map(|x| -3.0 * x.sin() + 2.0 * x).collect();
+                let gradients = &mut gradients[..];
+                ours.step(0.01, &mut [ParametersMut { values: &mut values, gradients }]);
+                for (ours, theirs) in values.iter().zip(expected) {
+                    assert!((ours - theirs).abs() < 1e-12, "{name} {step}: {ours}, {theirs}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -477,6 +551,7 @@ mod tests {
                 tf_like: true,
             },
             OptimiserConfig::Sgd { momentum: 0.9, weight_decay: 0.0, nesterov: false },
+            OptimiserConfig::RADAM,
         ];
         for config in configs {
             let mut optimiser = Optimiser::<f32>::new(config, 5);

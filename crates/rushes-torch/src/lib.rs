@@ -7,7 +7,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 use rushes_nn::{
-    Device, EngineError, MlpConfig, Network, NetworkConfig, NetworkEngine, register_engine,
+    CnnConfig, Device, EngineError, Network, NetworkConfig, NetworkEngine, register_engine,
 };
 
 mod cnn;
@@ -38,8 +38,10 @@ impl Torch {
             Device::Cuda => return Err(EngineError::NoCuda),
         };
         Ok(match config {
-            NetworkConfig::Mlp(MlpConfig { batch_renorm: Some(_), .. }) => {
-                return Err(EngineError::BatchRenorm);
+            NetworkConfig::Mlp(mlp) | NetworkConfig::Cnn(CnnConfig { mlp, .. })
+                if mlp.normalisation.is_some() =>
+            {
+                return Err(EngineError::Normalisation);
             }
             NetworkConfig::Mlp(config) => {
                 Box::new(TorchMlp::new(config.clone(), parameters, device))

@@ -249,6 +249,14 @@ impl<'a> Exporter<'a> {
                     let epsilon = [("epsilon", Argument::Float(epsilon as f32))];
                     value = self.graph.apply("BatchNormalization", &inputs, &epsilon);
                 }
+                LayerKind::LayerNorm { epsilon } => {
+                    let [weight, bias] = names.each_ref();
+                    let weight = self.parameters(weight, &layer.output_shape)?;
+                    let bias = self.parameters(bias, &layer.output_shape)?;
+                    let epsilon = [("epsilon", Argument::Float(epsilon as f32))];
+                    let inputs = [&value[..], &weight, &bias];
+                    value = self.graph.apply("LayerNormalization", &inputs, &epsilon);
+                }
                 LayerKind::Activation { function } => {
                     value = self.activation(&value, function, module)
                 }
