@@ -67,7 +67,11 @@ impl<T: Scalar> StateDependentNoise<T> {
     }
 
     /// Replaces `noise` by that of rows of `features`.
+    ///
+    /// # Panics
+    /// Panics if no matrix was drawn.
     pub fn noise(&self, features: &[T], noise: &mut Vec<T>) {
+        assert!(self.is_drawn(), "noise takes a matrix");
         self.product(features, |feature| feature, &self.matrices, T::zero(), noise);
     }
 
