@@ -73,6 +73,8 @@ class Policy:
         self.mean, self.variance = named.get("observations.mean"), named.get("observations.variance")
         # Present where actions are squashed by tanh, as SAC's and TD3's.
         self.low, self.high = named.get("action_low"), named.get("action_high")
+        # State-dependent exploration keeps their means within bounds.
+        self.clip_mean = 2.0 if "log_std" in named else np.inf
 
     def act(self, observation, space):
         if self.mean is not None:
@@ -86,6 +88,7 @@ class Policy:
             return int(np.argmax(outputs[: space.n]))
         outputs = outputs[: space.shape[0]]
         if self.low is not None:
+            outputs = np.clip(outputs, -self.clip_mean, self.clip_mean)
             outputs = self.low + 0.5 * (np.tanh(outputs) + 1.0) * (self.high - self.low)
         return np.clip(outputs.astype(np.float32), space.low, space.high)
 

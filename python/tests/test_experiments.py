@@ -147,6 +147,8 @@ POLICIES = {
     "Pendulum-v1": {
         "ppo": agent("ppo", n_steps=64, normalize_observations=True),
         **{name: agent(name, learning_starts=64) for name in ("sac", "td3", "tqc", "crossq")},
+        # Means beyond what they are cut to.
+        "state-dependent": agent("sac", learning_starts=64, use_sde=True, learning_rate=0.1),
     },
     "Blackjack-v1": {"ppo": agent("ppo", n_steps=64)},
     "Taxi-v3": {"dqn": agent("dqn", learning_starts=64)},

@@ -55,8 +55,14 @@ pub(super) struct A2cSpec {
     pub max_grad_norm: f64,
     /// Whether actor and critic share their hidden layers.
     pub shared_trunk: bool,
-    /// Initial logarithm of the standard deviations of continuous actions.
+    /// Initial logarithm of the standard deviations of continuous actions, or with `use_sde` of the noise's weights.
     pub log_std_init: f64,
+    /// Explore by generalised state-dependent exploration (gSDE; Raffin et al., 2021), where actions are continuous: noise
+    /// that is a linear function of the actor's last hidden layer, the same one for many steps.
+    pub use_sde: bool,
+    /// Steps between two draws of that function; -1 for one at the start of every `n_steps` steps alone.
+    #[schemars(range(min = -1))]
+    pub sde_sample_freq: i64,
     /// Normalise observations (the numbers of boxes in them) by their running mean and deviation, cut to ±10.
     pub normalize_observations: bool,
     /// Divide rewards by the running deviation of the discounted return, cut to ±10.
@@ -80,6 +86,8 @@ impl Default for A2cSpec {
             max_grad_norm: 0.5,
             shared_trunk: false,
             log_std_init: 0.0,
+            use_sde: false,
+            sde_sample_freq: -1,
             normalize_observations: false,
             normalize_rewards: false,
         }
@@ -94,6 +102,7 @@ impl A2cSpec {
             gae_lambda: self.gae_lambda,
             shared_trunk: self.shared_trunk,
             log_std_init: self.log_std_init,
+            sde_sample_freq: self.use_sde.then_some(self.sde_sample_freq),
             normalize_observations: self.normalize_observations,
             normalize_rewards: self.normalize_rewards,
         }
@@ -126,7 +135,12 @@ impl AlgorithmSettings for A2cSpec {
         let mut problems = on_policy::problems(policy, env, self.normalize_observations);
         let annealed = [("learning_rate", Some(self.learning_rate))];
         problems.extend(annealed::problems(&annealed, schedule));
-        problems.extend(on_policy::rollout_problem(self.actor_critic(), env, self.n_steps));
+        problems.extend(on_policy::rollout_problems(
+            self.actor_critic(),
+            policy,
+            env,
+            self.n_steps,
+        ));
         problems
     }
 
@@ -224,6 +238,8 @@ pub(super) fn policy_loss<T: Scalar>(
         let action = &batch.actions[i * action_len..(i + 1) * action_len];
         let advantage = batch.advantages[i];
         let grad_outputs = &mut batch.grad_outputs[i * width..(i + 1) * width];
+        let own = on_policy::log_std_row(head, log_std.len(), i);
+        let (log_std, grad_log_std) = (&log_std[own.clone()], &mut grad_log_std[own]);
         head.differentiate(outputs, log_std, action, grad_outputs, grad_log_std, |found| {
             objective += advantage * found.log_prob;
             entropy += found.entropy;

@@ -71,6 +71,11 @@ fn cases() -> Vec<Case> {
     };
     let fixed = json!({ "ent_coef": 0.1, "n_envs": 2, "gradient_steps": -1, "n_steps": 3,
         "target_update_interval": 2, "action_noise": { "ornstein_uhlenbeck": 0.5 } });
+    let by_state = json!({ "use_sde": true });
+    let by_states = json!({ "use_sde": true, "sde_sample_freq": 2, "n_envs": 3, "train_freq": 5,
+        "log_std_init": -1.0, "gradient_steps": 2 });
+    let ppo_by_state = json!({ "use_sde": true, "sde_sample_freq": 4, "log_std_init": -2.0,
+        "normalize_observations": true });
     let several = json!({ "n_envs": 3, "train_freq": 2, "gradient_steps": 3,
         "action_noise": { "normal": 0.1 } });
     let crossq = off_policy("crossq", json!({ "critic_hidden": [20] }));
@@ -140,7 +145,7 @@ fn cases() -> Vec<Case> {
         case("CartPole-v1", neural.clone(), cem),
         case("FrozenLake-v1", linear.clone(), json!({ "name": "cem", "population_size": 6 })),
         case("CartPole-v1", linear.clone(), ars),
-        case("Pendulum-v1", linear, es.clone()),
+        case("Pendulum-v1", linear.clone(), es.clone()),
         case("LunarLanderContinuous-v3", double.clone(), es),
         case("CartPole-v1", neural.clone(), model_free.clone()),
         case("Pendulum-v1", neural.clone(), return_predicting),
@@ -167,6 +172,10 @@ fn cases() -> Vec<Case> {
         case("CartPole-v1", torch.clone(), ppo(json!({}))),
         case("CartPole-v1", double.clone(), ppo(shared)),
         case("Pendulum-v1", neural.clone(), ppo(normalised)),
+        case("Pendulum-v1", neural.clone(), ppo(json!({ "use_sde": true, "shared_trunk": true }))),
+        case("BipedalWalker-v3", dropping.clone(), ppo(ppo_by_state)),
+        case("CarRacing-v3", own_picture, ppo(json!({ "use_sde": true }))),
+        case("Pendulum-v1", double.clone(), json!({ "name": "a2c", "n_envs": 2, "use_sde": true })),
         case("CartPole-v1", neural.clone(), json!({ "name": "a2c", "n_envs": 2 })),
         case("FrozenLake-v1", neural.clone(), json!({ "name": "a2c", "use_rms_prop": false })),
         case("CartPole-v1", neural.clone(), dqn),
@@ -179,6 +188,10 @@ fn cases() -> Vec<Case> {
         case("Pendulum-v1", neural.clone(), off_policy("sac", json!({}))),
         case("MountainCarContinuous-v0", double.clone(), off_policy("sac", fixed)),
         case("Pendulum-v1", torch.clone(), off_policy("sac", json!({}))),
+        case("Pendulum-v1", neural.clone(), off_policy("sac", by_state.clone())),
+        case("BipedalWalker-v3", double.clone(), off_policy("sac", by_states.clone())),
+        case("Pendulum-v1", dropping.clone(), off_policy("sac", by_states.clone())),
+        case("Pendulum-v1", linear.clone(), off_policy("tqc", by_states)),
         case("Pendulum-v1", dropping.clone(), off_policy("td3", several)),
         case("BipedalWalker-v3", double.clone(), off_policy("td3", ddpg)),
         case("Pendulum-v1", torch, off_policy("td3", json!({}))),

@@ -306,6 +306,28 @@ pub(super) fn size_problem(field: &str, count: usize, width: u64) -> Option<Prob
     })
 }
 
+/// What makes state-dependent noise (`use_sde`) impossible with this policy in `n_envs` copies of `env`.
+pub(super) fn sde_problems(n_envs: usize, policy: &PolicySpec, env: &dyn Env) -> Vec<Problem> {
+    let (PolicySpec::Neural(network), actions) = (policy, env.action_space()) else {
+        return Vec::new();
+    };
+    if !actions.is_continuous() {
+        let message =
+            format!("noise is for continuous actions, and there are {actions}: use false");
+        return vec![Problem::new(&["training", "algorithm", "use_sde"], message)];
+    }
+    let inputs = env.observation_space().features();
+    let features = network.hidden.last().copied().unwrap_or(inputs);
+    let matrix = features.saturating_mul(actions.len()) as u64;
+    let engine = network.engine(inputs, None);
+    let elsewhere = engine.is_ok_and(|engine| engine != Engine::NATIVE).then(|| {
+        let message = "state-dependent exploration (`use_sde`) is computed by engine \"native\" on the CPU alone: use \
+                       \"engine\": \"native\", with \"device\": \"cpu\"";
+        Problem::new(&["policy", "engine"], message)
+    });
+    elsewhere.into_iter().chain(size_problem("n_envs", n_envs, matrix)).collect()
+}
+
 /// Adds an update's `losses`, or other named numbers, to `metrics`: their means go into the event log, the report's
 /// charts and the exports.
 ///

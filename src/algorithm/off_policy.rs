@@ -106,6 +106,7 @@ macro_rules! explorer_settings {
                     n_steps: self.n_steps,
                     gamma: self.gamma,
                     action_noise: self.action_noise,
+                    sde_sample_freq: -1,
                 }
             }
         }
@@ -240,6 +241,12 @@ pub(super) fn gradient_steps(setting: i64, train_freq: usize, n_envs: usize) -> 
     u64::try_from(setting).unwrap_or((train_freq * n_envs) as u64)
 }
 
+/// Whether state-dependent noise has a new exploration matrix at this step of a rollout, with the setting
+/// `sde_sample_freq`.
+pub(super) fn renews_noise(step: usize, sde_sample_freq: i64) -> bool {
+    step == 0 || (sde_sample_freq > 0 && (step as i64) % sde_sample_freq == 0)
+}
+
 /// How an [`Explorer`] collects, and how often and fast it is learned from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ExplorerConfig {
@@ -261,6 +268,8 @@ pub(super) struct ExplorerConfig {
     pub gamma: f64,
     /// Noise on the actor's actions.
     pub action_noise: Option<ActionNoise>,
+    /// Steps between two exploration matrices of state-dependent noise, beside that at a rollout's start.
+    pub sde_sample_freq: i64,
 }
 
 impl ExplorerConfig {
@@ -354,7 +363,10 @@ impl<T: Scalar> Explorer<T> {
     /// Fails if the environment fails or the actor's outputs stop being finite.
     pub(super) fn play(&mut self, world: &mut World) -> Result<Option<Update>, TrialError> {
         let ExplorerConfig { n_envs, train_freq, gradient_steps, learning_rate, .. } = self.config;
-        for _ in 0..train_freq {
+        for step in 0..train_freq {
+            if renews_noise(step, self.config.sde_sample_freq) {
+                self.policy.reset_noise(n_envs, &mut self.exploration);
+            }
             self.step(world)?;
         }
         let progress = world.progress();

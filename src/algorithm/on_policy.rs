@@ -1,12 +1,18 @@
 //! What PPO and A2C share: an actor with a critic, and collecting rollouts with them.
 
-use super::interface::{Initial, Setup, head_problem, size_problem, storage};
+use std::ops::Range;
+
+use super::interface::{Initial, Setup, head_problem, sde_problems, size_problem, storage};
+use super::off_policy::renews_noise;
 use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::RewardNormaliser;
 use crate::nn::random::shuffle;
-use crate::nn::{Head, Initialisation, Network, ParametersMut, Scalar, Storage, Stored, Tensors};
-use crate::policy::{LearnedPolicy as _, NetworkPolicy, PolicySpec};
+use crate::nn::{
+    Head, Initialisation, Network, ParametersMut, Scalar, StateDependentNoise, Storage, Stored,
+    Tensors,
+};
+use crate::policy::{LearnedPolicy as _, NetworkPolicy, PolicySpec, latent};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{TrialError, World};
 
@@ -23,6 +29,9 @@ pub(super) struct ActorCriticConfig {
     pub shared_trunk: bool,
     /// Initial logarithm of the standard deviations of continuous actions.
     pub log_std_init: f64,
+    /// Steps between two exploration matrices of state-dependent noise, beside that at a rollout's start; `None` without
+    /// such noise.
+    pub sde_sample_freq: Option<i64>,
     /// Whether observations are normalised by their running moments.
     pub normalize_observations: bool,
     /// Whether rewards are scaled by the running deviation of the return.
@@ -52,6 +61,9 @@ impl ActorCriticConfig {
             policy.critic = Some(setup.build_network(1, orthogonal(1.0), 1)?.0);
         }
         policy.log_std.fill(T::of(self.log_std_init));
+        if self.sde_sample_freq.is_some() {
+            policy = policy.with_sde(self.log_std_init)?;
+        }
         Ok(policy.normalised(self.normalize_observations))
     }
 
@@ -71,6 +83,7 @@ pub(super) struct ActorCritic<T: Scalar> {
     /// The actor, and the critic where the actor's network does not have one output more, the value.
     pub policy: NetworkPolicy<T>,
     log_std_gradients: Vec<T>,
+    sde: StateDependent<T>,
     rewards: Option<RewardNormaliser>,
     config: ActorCriticConfig,
     /// How observations are kept between two updates.
@@ -83,6 +96,30 @@ pub(super) struct ActorCritic<T: Scalar> {
     outputs: Vec<T>,
     bounded: Vec<f32>,
     scaled_rewards: Vec<f64>,
+}
+
+/// State-dependent noise on rows of actions: a normal distribution of each.
+#[derive(Default)]
+struct StateDependent<T> {
+    noise: Vec<T>,
+    variances: Vec<T>,
+    /// Logarithms of the standard deviations.
+    log_std: Vec<T>,
+}
+
+impl<T: Scalar> StateDependent<T> {
+    /// The standard deviations by rows of latent features.
+    fn spread(&mut self, sde: &StateDependentNoise<T>, features: &[T]) {
+        sde.variances(features, &mut self.variances);
+        self.log_std.clear();
+        self.log_std.extend(self.variances.iter().map(|variance| T::of(0.5) * variance.ln()));
+    }
+}
+
+/// The place of a row's log standard deviations: all rows have the same, or each its own.
+pub(super) fn log_std_row(head: &Head, log_std: usize, row: usize) -> Range<usize> {
+    let width = head.log_std_len();
+    if log_std == width { 0..width } else { row * width..(row + 1) * width }
 }
 
 /// Rows that a network sees at a time where they have to be made of bytes first. The native engine computes some rows
@@ -236,17 +273,23 @@ pub(super) fn problems(
     problems
 }
 
-/// Why a rollout of so many steps in each of the copies of `env` is too long.
-pub(super) fn rollout_problem(
+/// Why a rollout of so many steps in each of the copies of `env` is too long, or impossible with this policy.
+pub(super) fn rollout_problems(
     config: ActorCriticConfig,
+    policy: &PolicySpec,
     env: &dyn Env,
     n_steps: usize,
-) -> Option<Problem> {
+) -> Vec<Problem> {
     let observations = env.observation_space();
     let seen = observations.features() * config.storage(observations).bytes();
     // Beside what was seen and done: rewards, values, advantages, returns and the like.
     let width = seen.div_ceil(size_of::<f32>()) + env.action_space().len() + 8;
-    size_problem("n_steps", config.environments.saturating_mul(n_steps), width as u64)
+    let rows = config.environments.saturating_mul(n_steps);
+    let mut problems: Vec<_> = size_problem("n_steps", rows, width as u64).into_iter().collect();
+    if config.sde_sample_freq.is_some() {
+        problems.extend(sde_problems(config.environments, policy, env));
+    }
+    problems
 }
 
 impl<T: Scalar> ActorCritic<T> {
@@ -259,6 +302,7 @@ impl<T: Scalar> ActorCritic<T> {
         Ok(Self {
             log_std_gradients: vec![T::zero(); policy.log_std.len()],
             policy,
+            sde: StateDependent::default(),
             rewards: config
                 .normalize_rewards
                 .then(|| RewardNormaliser::new(config.environments, config.gamma)),
@@ -297,7 +341,12 @@ impl<T: Scalar> ActorCritic<T> {
         if self.present.is_empty() {
             self.observe(world);
         }
-        for _ in 0..n_steps {
+        for step in 0..n_steps {
+            if let (Some(sde), Some(freq)) = (&mut self.policy.sde, self.config.sde_sample_freq)
+                && renews_noise(step, freq)
+            {
+                sde.reset(self.config.environments, &mut self.exploration);
+            }
             rollout.seen.extend(match self.storage {
                 Storage::Float32 => &self.present,
                 Storage::Uint8 => world.envs().observations(),
@@ -333,7 +382,7 @@ impl<T: Scalar> ActorCritic<T> {
 
     /// Draws an action for every copy from what is present, and steps the environments.
     fn act(&mut self, world: &mut World, rollout: &mut Rollout<T>) -> Result<(), TrialError> {
-        let NetworkPolicy { network, head, log_std, .. } = &mut self.policy;
+        let NetworkPolicy { network, head, log_std, sde, .. } = &mut self.policy;
         let (copies, width) = (self.config.environments, network.outputs());
         self.outputs.resize(copies * width, T::zero());
         network.forward(&self.present, copies, &mut self.outputs);
@@ -345,14 +394,33 @@ impl<T: Scalar> ActorCritic<T> {
             mask_rows(head, &mut self.outputs, width, masks);
             rollout.masks.extend_from_slice(masks);
         }
+        let mut log_std = &*log_std;
+        if let Some(sde) = sde {
+            let features = latent(&mut **network).acting_features();
+            sde.noise(features, &mut self.sde.noise);
+            if self.sde.noise.iter().any(|noise| !noise.is_finite()) {
+                let (what, metrics) = ("the noise on the actions".into(), Default::default());
+                return Err(TrialError::NotFinite { what, metrics });
+            }
+            self.sde.spread(sde, features);
+            log_std = &self.sde.log_std;
+        }
         let first = rollout.actions.len();
         rollout.actions.resize(first + copies * head.action_len(), 0.0);
         let actions = &mut rollout.actions[first..];
         let rows =
             self.outputs.chunks_exact(width).zip(actions.chunks_exact_mut(head.action_len()));
-        for (outputs, action) in rows {
+        for (row, (outputs, action)) in rows.enumerate() {
             let outputs = &outputs[..head.outputs()];
-            head.draw(outputs, log_std, &mut self.exploration, action);
+            let log_std = &log_std[log_std_row(head, log_std.len(), row)];
+            if sde.is_some() {
+                let noise = &self.sde.noise[row * outputs.len()..];
+                for (action, (&mean, &noise)) in action.iter_mut().zip(outputs.iter().zip(noise)) {
+                    *action = (mean + noise).as_f32();
+                }
+            } else {
+                head.draw(outputs, log_std, &mut self.exploration, action);
+            }
             rollout.log_probs.push(head.evaluate(outputs, log_std, action).log_prob);
         }
         self.bounded.clear();
@@ -469,7 +537,7 @@ impl<T: Scalar> ActorCritic<T> {
         batch.values.resize(rows, T::zero());
         batch.grad_outputs.resize(rows * outputs, T::zero());
         batch.grad_values.resize(rows, T::zero());
-        let NetworkPolicy { network: actor, critic, .. } = &mut self.policy;
+        let NetworkPolicy { network: actor, critic, sde, .. } = &mut self.policy;
         match critic {
             Some(critic) => {
                 actor.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.outputs);
@@ -485,21 +553,39 @@ impl<T: Scalar> ActorCritic<T> {
                 }
             }
         }
+        if let Some(sde) = sde {
+            self.sde.spread(sde, latent(&mut **actor).learning_features());
+        }
         if self.policy.masked {
             mask_rows(&self.policy.head, &mut batch.outputs, outputs, &batch.masks);
         }
     }
 
-    /// The log standard deviations with the place for their gradient, zeroed.
+    /// The log standard deviations, of all rows or of each of the last [`ActorCritic::forward`]'s, with the place for their
+    /// gradient, zeroed.
     pub(super) fn log_std(&mut self) -> (&[T], &mut [T]) {
-        self.log_std_gradients.fill(T::zero());
-        (&self.policy.log_std, &mut self.log_std_gradients)
+        let log_std =
+            if self.policy.sde.is_some() { &self.sde.log_std } else { &self.policy.log_std };
+        self.log_std_gradients.clear();
+        self.log_std_gradients.resize(log_std.len(), T::zero());
+        (log_std, &mut self.log_std_gradients)
     }
 
-    /// Turns `batch`'s gradients at outputs and values into parameter gradients, replacing older ones.
+    /// Turns `batch`'s gradients at outputs and values, and those of [`ActorCritic::log_std`], into parameter gradients,
+    /// replacing older ones. State-dependent noise is no reason to learn other latent features (`learn_features` of
+    /// Stable-Baselines3 is false).
     pub(super) fn backward(&mut self, batch: &Minibatch<T>) {
-        let NetworkPolicy { network: actor, critic, head, .. } = &mut self.policy;
+        let NetworkPolicy { network: actor, critic, head, sde, .. } = &mut self.policy;
         actor.zero_gradients();
+        if let Some(sde) = sde {
+            for (gradient, &variance) in self.log_std_gradients.iter_mut().zip(&self.sde.variances)
+            {
+                *gradient *= T::of(0.5) / variance;
+            }
+            sde.zero_gradients();
+            let features = latent(&mut **actor).learning_features();
+            sde.backward_variances(features, &self.log_std_gradients, None);
+        }
         match critic {
             Some(critic) => {
                 critic.zero_gradients();
@@ -523,13 +609,17 @@ impl<T: Scalar> ActorCritic<T> {
     /// How many parameters there are.
     pub(super) fn parameter_count(&self) -> usize {
         let critic = self.policy.critic.as_ref().map_or(0, |critic| critic.parameters().len());
-        self.policy.network.parameters().len() + critic + self.policy.log_std.len()
+        let sde = self.policy.sde.as_ref().map_or(0, |sde| sde.log_std.len());
+        self.policy.network.parameters().len() + critic + self.policy.log_std.len() + sde
     }
 
     /// All parameters with their gradients, for an optimiser: actor, log standard deviations, critic.
     pub(super) fn parameters(&mut self) -> [ParametersMut<'_, T>; 3] {
-        let NetworkPolicy { network: actor, critic, log_std, .. } = &mut self.policy;
-        let log_std = ParametersMut { values: log_std, gradients: &mut self.log_std_gradients };
+        let NetworkPolicy { network: actor, critic, log_std, sde, .. } = &mut self.policy;
+        let log_std = match sde {
+            Some(sde) => sde.parameters(),
+            None => ParametersMut { values: log_std, gradients: &mut self.log_std_gradients },
+        };
         let critic = match critic {
             Some(critic) => critic.parameters_and_gradients(),
             None => ParametersMut { values: &mut [], gradients: &mut [] },
@@ -753,6 +843,7 @@ pub(super) mod tests {
             gae_lambda: 0.95,
             shared_trunk: false,
             log_std_init: 0.0,
+            sde_sample_freq: None,
             normalize_observations: false,
             normalize_rewards: false,
         };

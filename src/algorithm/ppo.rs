@@ -70,8 +70,14 @@ pub(super) struct PpoSpec {
     pub target_kl: Option<f64>,
     /// Whether actor and critic share their hidden layers.
     pub shared_trunk: bool,
-    /// Initial logarithm of the standard deviations of continuous actions.
+    /// Initial logarithm of the standard deviations of continuous actions, or with `use_sde` of the noise's weights.
     pub log_std_init: f64,
+    /// Explore by generalised state-dependent exploration (gSDE; Raffin et al., 2021), where actions are continuous: noise
+    /// that is a linear function of the actor's last hidden layer, the same one for many steps.
+    pub use_sde: bool,
+    /// Steps between two draws of that function; -1 for one at the start of every `n_steps` steps alone.
+    #[schemars(range(min = -1))]
+    pub sde_sample_freq: i64,
     /// Normalise observations (the numbers of boxes in them) by their running mean and deviation, cut to ±10.
     pub normalize_observations: bool,
     /// Divide rewards by the running deviation of the discounted return, cut to ±10.
@@ -98,6 +104,8 @@ impl Default for PpoSpec {
             target_kl: None,
             shared_trunk: false,
             log_std_init: 0.0,
+            use_sde: false,
+            sde_sample_freq: -1,
             normalize_observations: false,
             normalize_rewards: false,
         }
@@ -112,6 +120,7 @@ impl PpoSpec {
             gae_lambda: self.gae_lambda,
             shared_trunk: self.shared_trunk,
             log_std_init: self.log_std_init,
+            sde_sample_freq: self.use_sde.then_some(self.sde_sample_freq),
             normalize_observations: self.normalize_observations,
             normalize_rewards: self.normalize_rewards,
         }
@@ -148,7 +157,12 @@ impl AlgorithmSettings for PpoSpec {
             ("clip_range_vf", self.clip_range_vf),
         ];
         problems.extend(annealed::problems(&annealed, schedule));
-        problems.extend(on_policy::rollout_problem(self.actor_critic(), env, self.n_steps));
+        problems.extend(on_policy::rollout_problems(
+            self.actor_critic(),
+            policy,
+            env,
+            self.n_steps,
+        ));
         problems
     }
 
@@ -298,6 +312,8 @@ impl PolicyLoss {
             let advantage = batch.advantages[i];
             let old_log_prob = batch.old_log_probs[i];
             let grad_outputs = &mut batch.grad_outputs[i * width..(i + 1) * width];
+            let own = on_policy::log_std_row(head, log_std.len(), i);
+            let (log_std, grad_log_std) = (&log_std[own.clone()], &mut grad_log_std[own]);
             head.differentiate(outputs, log_std, action, grad_outputs, grad_log_std, |found| {
                 let log_ratio = found.log_prob - old_log_prob;
                 let ratio = log_ratio.exp();
@@ -374,6 +390,8 @@ mod tests {
 
     use super::*;
     use crate::algorithm::on_policy::tests::{autograd, heads, minibatch};
+    use crate::nn::Activation;
+    use crate::policy::NeuralSpec;
 
     const SETTINGS: PolicyLoss = PolicyLoss { clip_range: 0.2, ent_coef: 0.05 };
 
@@ -439,6 +457,111 @@ mod tests {
                 let slope = (above - below) / (2.0 * step);
                 assert!((slope - grad_log_std[i]).abs() < 1e-8, "{slope}, {}", grad_log_std[i]);
             }
+        }
+    }
+
+    /// The settings and the minibatches are those of tests/goldens/gsde/record.py.
+    #[test]
+    fn recorded_updates_with_state_dependent_noise_are_those_of_stable_baselines3() {
+        const OBSERVATION: usize = 3;
+        const DIMENSIONS: usize = 2;
+        const ROWS: usize = 12;
+        const UPDATES: usize = 8;
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/gsde/ppo.safetensors");
+        let recorded = Tensors::load(file.as_ref()).expect("recorded tensors");
+        let spec = PpoSpec { use_sde: true, ent_coef: 0.05, ..PpoSpec::default() };
+        let network = NeuralSpec {
+            hidden: vec![8, 6],
+            activation: Activation::Tanh,
+            ..NeuralSpec::default()
+        };
+        let setup = Setup {
+            policy: &PolicySpec::Neural(network),
+            schedule: &ScheduleSpec::default(),
+            observation_space: &Space::uniform_box(-9.0, 9.0, OBSERVATION),
+            action_space: &Space::uniform_box(-2.0, 2.0, DIMENSIONS),
+            seed: 4,
+        };
+        let mut ppo = Ppo::<f64>::new(spec.clone(), &setup).expect("an engine on any CPU");
+        let mut state = Tensors::default();
+        ppo.save(&mut state);
+        let mut taken = 0;
+        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("before.")?)))
+        {
+            assert!(state.contains(name), "{name}");
+            let shape = recorded.shape(whole).expect("recorded");
+            state.insert(name, shape, &recorded.get::<f64>(whole, shape).expect("doubles"));
+            taken += 1;
+        }
+        // Actor and critic of three layers, and the noise's deviations.
+        assert_eq!(taken, 2 * 3 * 2 + 1);
+        ppo.load(&state).expect("its own state");
+        let close = |name: &str, found: &[f64], expected: &[f64]| {
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (f, e) in found.iter().zip(expected) {
+                assert!((f - e).abs() < 1e-9 * e.abs().max(1.0), "{name}: {f}, {e}");
+            }
+        };
+        for i in 0..UPDATES {
+            let read = |name: &str, shape: &[usize]| -> Vec<f64> {
+                recorded.get(&format!("{i}.{name}"), shape).expect("recorded")
+            };
+            let single = |name: &str, columns: usize| -> Vec<f32> {
+                read(name, &[ROWS, columns]).into_iter().map(|x| x as f32).collect()
+            };
+            let mut batch = Minibatch {
+                features: single("observations", OBSERVATION),
+                actions: single("actions", DIMENSIONS),
+                old_log_probs: read("old_log_prob", &[ROWS]),
+                advantages: read("advantages", &[ROWS]),
+                returns: read("returns", &[ROWS]),
+                ..Minibatch::default()
+            };
+            let (losses, _) = learn(&mut ppo.agent, &mut batch, &spec, 1.0);
+            close("policy_loss", &[losses.policy_loss], &read("policy_loss", &[1]));
+            close("value_loss", &[losses.value_loss], &read("value_loss", &[1]));
+            close("entropy", &[-losses.entropy], &read("entropy", &[1]));
+            ppo.optimiser.step(0.01, &mut ppo.agent.parameters());
+        }
+        ppo.save(&mut state);
+        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("after.")?))) {
+            let shape = recorded.shape(whole).expect("recorded");
+            let expected = recorded.get::<f64>(whole, shape).expect("doubles");
+            close(name, &state.get::<f64>(name, shape).expect("its own state"), &expected);
+        }
+    }
+
+    #[test]
+    fn state_dependent_noise_is_for_continuous_actions_on_the_native_engine() {
+        use serde_json::{Value, json};
+        let problems = |algorithm: &str, id: &str, engine: &str| -> Vec<String> {
+            let experiment: Value = json!({
+                "name": "gsde", "environment": { "id": id },
+                "agents": { "a": {
+                    "policy": { "type": "neural", "engine": engine },
+                    "training": {
+                        "algorithm": { "name": algorithm, "use_sde": true }, "schedule": { "steps": 1 }
+                    }
+                } }
+            });
+            let problems = crate::validation::check(&experiment).err().unwrap_or_default();
+            let shown =
+                |problem: Problem| format!("{}: {}", problem.path.join("."), problem.message);
+            problems.into_iter().map(shown).collect()
+        };
+        for name in ["ppo", "a2c"] {
+            assert_eq!(problems(name, "Pendulum-v1", "auto"), [""; 0]);
+            let [elsewhere] = &problems(name, "Pendulum-v1", "torch")[..] else { panic!() };
+            assert!(
+                elsewhere.starts_with("agents.a.policy.engine: state-dependent"),
+                "{elsewhere}"
+            );
+            let [discrete] = &problems(name, "CartPole-v1", "auto")[..] else { panic!() };
+            assert_eq!(
+                discrete,
+                "agents.a.training.algorithm.use_sde: noise is for continuous actions, and there are \
+                 Discrete(2): use false"
+            );
         }
     }
 

@@ -5,20 +5,25 @@
 //! minibatches from a replay memory: the critics learn the value of an action with the entropy that follows,
 //! the actor to maximise the lower of their values and its own entropy, and the temperature, which weighs
 //! the entropy, to keep it at `target_entropy`.
+//!
+//! With `use_sde` the actor explores by state-dependent noise ([`crate::nn::state_dependent`]) in place of independent draws.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, report, sde_problems};
 use super::off_policy::{self, Critics, Explorer, ExplorerConfig};
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
-use crate::nn::{Optimiser, OptimiserConfig, ParametersMut, Scalar, StateError, Tensors};
-use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy};
+use crate::nn::state_dependent::{SquashedNoise, SquashedNoiseGradients};
+use crate::nn::{
+    Optimiser, OptimiserConfig, ParametersMut, Scalar, StateDependentNoise, StateError, Tensors,
+};
+use crate::policy::{LearnedPolicy, PolicySpec, SquashedPolicy, latent};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{Annealed, MetricMeans, TrialError, World};
 
@@ -41,20 +46,37 @@ macro_rules! sac_settings {
                 /// How many critics there are; SAC counts their lowest value, TQC mixes their quantiles.
                 #[schemars(range(min = 1, max = 100))]
                 pub n_critics: usize,
+                /// Explore by generalised state-dependent exploration (gSDE; Raffin et al., 2021): noise that is a linear
+                /// function of the actor's last hidden layer, the same one for many steps.
+                pub use_sde: bool,
+                /// Steps between two draws of that function; -1 for one at the start of every `train_freq` steps alone.
+                #[schemars(range(min = -1))]
+                pub sde_sample_freq: i64,
+                /// Initial logarithm of the standard deviations of the weights of that noise.
+                pub log_std_init: f64,
                 $($own)*
             }
         }
 
         impl $name {
+            /// The initial logarithm of the deviations of state-dependent noise, where there is any.
+            fn sde(&self) -> Option<f64> {
+                self.use_sde.then_some(self.log_std_init)
+            }
+
             fn sac(&self) -> $crate::algorithm::sac::SacConfig {
                 $crate::algorithm::sac::SacConfig {
-                    explorer: self.explorer(),
+                    explorer: $crate::algorithm::off_policy::ExplorerConfig {
+                        sde_sample_freq: self.sde_sample_freq,
+                        ..self.explorer()
+                    },
                     batch_size: self.batch_size,
                     tau: self.tau,
                     ent_coef: self.ent_coef,
                     target_entropy: self.target_entropy,
                     target_update_interval: self.target_update_interval,
                     n_critics: self.n_critics,
+                    sde: self.sde(),
                 }
             }
         }
@@ -83,6 +105,9 @@ impl Default for SacSpec {
             target_entropy: Tuned::Auto,
             target_update_interval: 1,
             n_critics: 2,
+            use_sde: false,
+            sde_sample_freq: -1,
+            log_std_init: -3.0,
             n_steps: 1,
             action_noise: None,
         }
@@ -146,7 +171,11 @@ impl AlgorithmSettings for SacSpec {
         schedule: &ScheduleSpec,
         env: &dyn Env,
     ) -> Vec<Problem> {
-        off_policy::problems("sac", self.learning_rate, policy, schedule, env)
+        let mut problems = off_policy::problems("sac", self.learning_rate, policy, schedule, env);
+        if self.use_sde {
+            problems.extend(sde_problems(self.n_envs, policy, env));
+        }
+        problems
     }
 
     fn memory_bytes(&self, schedule: &ScheduleSpec, observations: &Space, actions: &Space) -> u64 {
@@ -154,7 +183,7 @@ impl AlgorithmSettings for SacSpec {
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
-        by_precision!(setup, T => actor::<T>(setup)?)
+        by_precision!(setup, T => actor::<T>(self.sde(), setup)?)
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
@@ -162,12 +191,19 @@ impl AlgorithmSettings for SacSpec {
     }
 }
 
-/// A fresh actor for `setup`, whose outputs are a mean and a deviation for every number of an action.
+/// A fresh actor for `setup`, whose outputs are a mean and a deviation for every number of an action; or a mean alone, with
+/// state-dependent noise where `sde` says how its deviations begin.
 ///
 /// # Errors
 /// Fails if the engine or the device cannot be had.
-pub(super) fn actor<T: Scalar>(setup: &Setup<'_>) -> anyhow::Result<SquashedPolicy<T>> {
-    off_policy::actor(2, setup)
+pub(super) fn actor<T: Scalar>(
+    sde: Option<f64>,
+    setup: &Setup<'_>,
+) -> anyhow::Result<SquashedPolicy<T>> {
+    match sde {
+        None => off_policy::actor(2, setup),
+        Some(log_std_init) => off_policy::actor(1, setup)?.with_sde(log_std_init),
+    }
 }
 
 /// What the outputs of an ensemble of critics mean, and how they learn. Outputs lie critic after critic, each
@@ -326,6 +362,8 @@ pub(super) struct SacConfig {
     pub target_update_interval: u64,
     /// How many critics there are.
     pub n_critics: usize,
+    /// The initial logarithm of the deviations of state-dependent noise; `None` without it.
+    pub sde: Option<f64>,
 }
 
 /// SAC at work, with the valuation `V` (TQC brings another).
@@ -349,6 +387,8 @@ pub(super) struct Draws<T> {
     /// The actor's outputs.
     pub outputs: Vec<T>,
     noise: Vec<T>,
+    /// Of state-dependent noise.
+    variances: Vec<T>,
     /// The actions, as many as the batch has rows.
     pub actions: Vec<T>,
     /// The actions as critics take them.
@@ -379,6 +419,24 @@ impl<T: Scalar> Draws<T> {
         {
             self.log_probs.push(head.act(outputs, noise, action));
         }
+        self.tell_critics();
+    }
+
+    /// The same with state-dependent noise, by the latent features that gave the outputs.
+    fn draw_by_state(&mut self, sde: &StateDependentNoise<T>, features: &[T]) {
+        sde.noise(features, &mut self.noise);
+        sde.variances(features, &mut self.variances);
+        self.actions.resize(self.outputs.len(), T::zero());
+        self.log_probs.clear();
+        let [_, dimensions] = sde.shape();
+        for (row, action) in self.actions.chunks_exact_mut(dimensions).enumerate() {
+            let row = squashed(row, dimensions, &self.outputs, &self.noise, &self.variances);
+            self.log_probs.push(row.act(action));
+        }
+        self.tell_critics();
+    }
+
+    fn tell_critics(&mut self) {
         self.inputs.clear();
         self.inputs.extend(self.actions.iter().map(|action| action.as_f32()));
     }
@@ -407,6 +465,56 @@ impl<T: Scalar> Draws<T> {
             );
         }
     }
+
+    /// The same after [`Draws::draw_by_state`]: the gradients at the outputs and at the latent features; those at the noise's
+    /// deviations are kept with it.
+    fn differentiate_by_state(
+        &self,
+        sde: &mut StateDependentNoise<T>,
+        features: &[T],
+        temperature: f64,
+        scratch: &mut Scratch<T>,
+    ) {
+        let Scratch {
+            grad_actions, grad_outputs, grad_noise, grad_variances, grad_features, ..
+        } = scratch;
+        for gradient in [&mut *grad_outputs, grad_noise, grad_variances] {
+            gradient.resize(self.outputs.len(), T::zero());
+        }
+        let by_log_prob = T::of(temperature / self.log_probs.len() as f64);
+        let [_, dimensions] = sde.shape();
+        for (row, action) in self.actions.chunks_exact(dimensions).enumerate() {
+            let here = row * dimensions..(row + 1) * dimensions;
+            let gradients = SquashedNoiseGradients {
+                outputs: &mut grad_outputs[here.clone()],
+                noise: &mut grad_noise[here.clone()],
+                variances: &mut grad_variances[here.clone()],
+            };
+            let row = squashed(row, dimensions, &self.outputs, &self.noise, &self.variances);
+            row.differentiate(action, &grad_actions[here], by_log_prob, gradients);
+        }
+        grad_features.clear();
+        grad_features.resize(features.len(), T::zero());
+        sde.zero_gradients();
+        sde.backward_noise(features, grad_noise, grad_features);
+        sde.backward_variances(features, grad_variances, Some(grad_features));
+    }
+}
+
+/// Row number `row` of a batch of actors' outputs with their noise.
+fn squashed<'a, T>(
+    row: usize,
+    dimensions: usize,
+    outputs: &'a [T],
+    noise: &'a [T],
+    variances: &'a [T],
+) -> SquashedNoise<'a, T> {
+    let here = row * dimensions..(row + 1) * dimensions;
+    SquashedNoise {
+        outputs: &outputs[here.clone()],
+        noise: &noise[here.clone()],
+        variances: &variances[here],
+    }
 }
 
 /// Buffers of one update.
@@ -417,6 +525,10 @@ struct Scratch<T> {
     gradients: Vec<T>,
     grad_actions: Vec<T>,
     grad_outputs: Vec<T>,
+    /// Of state-dependent noise.
+    grad_noise: Vec<T>,
+    grad_variances: Vec<T>,
+    grad_features: Vec<T>,
 }
 
 impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
@@ -425,8 +537,9 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
     /// # Errors
     /// Fails if the engine or the device cannot be had.
     pub(super) fn new(config: SacConfig, valuation: V, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let explorer = Explorer::<T>::new(config.explorer, actor(setup)?, setup)?;
-        let parameters = explorer.policy.network.parameters().len();
+        let explorer = Explorer::<T>::new(config.explorer, actor(config.sde, setup)?, setup)?;
+        let deviations = explorer.policy.sde.as_ref().map_or(0, |sde| sde.log_std.len());
+        let parameters = explorer.policy.network.parameters().len() + deviations;
         let dimensions = explorer.policy.dimensions();
         Ok(Self {
             optimiser: Optimiser::new(OptimiserConfig::ADAM, parameters),
@@ -443,20 +556,26 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
         })
     }
 
-    /// One step of temperature, critics and actor on a minibatch.
+    /// One step of temperature, critics and actor on the minibatch that was sampled last.
     fn learn(&mut self, learning_rate: f64, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         let rows = self.config.batch_size;
         let Self { explorer, critics, valuation, present, next, scratch, .. } = self;
-        explorer.sample(rows);
         let Explorer { policy, batch, features, next_features, .. } = explorer;
         let head = SquashedGaussian { dimensions: policy.dimensions() };
-        let actor = &mut policy.network;
-        present.outputs.resize(rows * head.outputs(), T::zero());
+        let SquashedPolicy { network: actor, sde, .. } = policy;
+        present.outputs.resize(rows * actor.outputs(), T::zero());
         actor.forward_train(features, rows, &mut self.dropout, &mut present.outputs);
-        present.draw(head, &mut self.noise_stream);
-        next.outputs.resize(rows * head.outputs(), T::zero());
+        next.outputs.resize(rows * actor.outputs(), T::zero());
         actor.forward(next_features, rows, &mut next.outputs);
-        next.draw(head, &mut self.noise_stream);
+        if let Some(sde) = sde {
+            sde.reset(1, &mut self.noise_stream);
+            let latent = latent(&mut **actor);
+            present.draw_by_state(sde, latent.learning_features());
+            next.draw_by_state(sde, latent.acting_features());
+        } else {
+            present.draw(head, &mut self.noise_stream);
+            next.draw(head, &mut self.noise_stream);
+        }
 
         let temperature = self.temperature.value();
         let temperature_loss = self.temperature.learn(present.mean_log_prob(), learning_rate);
@@ -480,9 +599,16 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
         let value = valuation.value(rows, &scratch.values, &mut scratch.gradients);
         scratch.grad_actions.resize(present.actions.len(), T::zero());
         critics.action_gradients(rows, &scratch.gradients, &mut scratch.grad_actions);
-        present.differentiate(head, &scratch.grad_actions, temperature, &mut scratch.grad_outputs);
         actor.zero_gradients();
-        actor.backward(&scratch.grad_outputs, None);
+        if let Some(sde) = sde {
+            let latent = latent(&mut **actor);
+            present.differentiate_by_state(sde, latent.learning_features(), temperature, scratch);
+            latent.backward_with_features(&scratch.grad_outputs, &scratch.grad_features);
+        } else {
+            let Scratch { grad_actions, grad_outputs, .. } = scratch;
+            present.differentiate(head, grad_actions, temperature, grad_outputs);
+            actor.backward(grad_outputs, None);
+        }
         let entropy = -present.mean_log_prob();
         report(
             metrics,
@@ -497,7 +623,9 @@ impl<T: Scalar, V: Valuation<T>> Sac<T, V> {
         if let Some(loss) = temperature_loss {
             report(metrics, &[("ent_coef_loss", loss)])?;
         }
-        self.optimiser.step(learning_rate, &mut [actor.parameters_and_gradients()]);
+        let mut parameters = vec![actor.parameters_and_gradients()];
+        parameters.extend(sde.as_mut().map(StateDependentNoise::parameters));
+        self.optimiser.step(learning_rate, &mut parameters);
         Ok(())
     }
 }
@@ -506,6 +634,7 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         let Some(update) = self.explorer.play(world)? else { return Ok(()) };
         for step in 0..update.gradient_steps {
+            self.explorer.sample(self.config.batch_size);
             self.learn(update.learning_rate, metrics)?;
             if step.is_multiple_of(self.config.target_update_interval) {
                 self.critics.follow(self.config.tau);
@@ -550,9 +679,14 @@ impl<T: Scalar, V: Valuation<T>> Algorithm for Sac<T, V> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use tch::{Kind, Tensor};
 
+    use super::super::tqc::Quantiles;
     use super::*;
+    use crate::env::Mode;
+    use crate::nn::replay::Batch;
+    use crate::policy::{NeuralSpec, Readout};
 
     const ROWS: usize = 12;
     const CRITICS: usize = 2;
@@ -612,6 +746,163 @@ mod tests {
         let mut fixed = Temperature::<f64>::new(Tuned::Fixed(0.2), Tuned::Auto, 3);
         assert_eq!(fixed.learn(5.0, 0.1), None);
         assert_eq!(fixed.value(), 0.2);
+    }
+
+    /// The settings, the minibatches and the stream of noise are those of tests/goldens/gsde/record.py.
+    fn assert_as_recorded(name: &str, valuation: impl Valuation<f64>) {
+        const OBSERVATION: usize = 3;
+        const DIMENSIONS: usize = 2;
+        const UPDATES: usize = 8;
+        let file = format!("{}/tests/goldens/gsde/{name}", env!("CARGO_MANIFEST_DIR"));
+        let recorded = Tensors::load(file.as_ref()).expect("recorded tensors");
+        let (batch_size, tau, use_sde, log_std_init) = (ROWS, 0.1, true, -1.0);
+        let spec = SacSpec { batch_size, tau, use_sde, log_std_init, ..SacSpec::default() };
+        let policy = PolicySpec::Neural(NeuralSpec { hidden: vec![8, 6], ..NeuralSpec::default() });
+        let setup = Setup {
+            policy: &policy,
+            schedule: &ScheduleSpec { steps: Some(100), ..ScheduleSpec::default() },
+            observation_space: &Space::uniform_box(-9.0, 9.0, OBSERVATION),
+            action_space: &Space::uniform_box(-2.0, 2.0, DIMENSIONS),
+            seed: 4,
+        };
+        let mut agent = Sac::new(spec.sac(), valuation, &setup).expect("an engine on any CPU");
+        let mut state = Tensors::default();
+        agent.save(&mut state);
+        let numbers = |name: &str| -> (Vec<usize>, Vec<f64>) {
+            let shape = recorded.shape(name).expect("recorded").to_vec();
+            let values = recorded.get(name, &shape).expect("doubles");
+            (shape, values)
+        };
+        let mut taken = 0;
+        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("before.")?)))
+        {
+            assert!(state.contains(name), "{name}");
+            let (shape, values) = numbers(whole);
+            state.insert(name, &shape, &values);
+            taken += 1;
+        }
+        // An actor, two critics and their targets of three layers, the noise's deviations and the temperature.
+        assert_eq!(taken, 5 * 3 * 2 + 2);
+        agent.load(&state).expect("its own state");
+        let close = |name: &str, found: &[f64], expected: &[f64]| {
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (f, e) in found.iter().zip(expected) {
+                assert!((f - e).abs() < 1e-9 * e.abs().max(1.0), "{name}: {f}, {e}");
+            }
+        };
+        for i in 0..UPDATES {
+            let read = |name: &str, columns: usize| -> Vec<f32> {
+                let values = recorded.get::<f64>(&format!("{i}.{name}"), &[ROWS, columns]);
+                values.expect("recorded").into_iter().map(|x| x as f32).collect()
+            };
+            let explorer = &mut agent.explorer;
+            explorer.batch = Batch {
+                actions: read("actions", DIMENSIONS),
+                rewards: read("rewards", 1),
+                discounts: read("discounts", 1),
+                ..Batch::default()
+            };
+            explorer.features = read("observations", OBSERVATION);
+            explorer.next_features = read("next_observations", OBSERVATION);
+            let mut metrics = MetricMeans::default();
+            agent.learn(0.01, &mut metrics).expect("finite");
+            agent.critics.follow(tau);
+            let metrics = metrics.take();
+            for loss in ["critic_loss", "actor_loss", "ent_coef_loss"] {
+                let name = format!("{i}.{loss}");
+                close(&name, &[metrics[loss]], &numbers(&name).1);
+            }
+        }
+        agent.save(&mut state);
+        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("after.")?))) {
+            let (shape, expected) = numbers(whole);
+            close(name, &state.get::<f64>(name, &shape).expect("its own state"), &expected);
+        }
+    }
+
+    #[test]
+    fn recorded_updates_with_state_dependent_noise_are_those_of_stable_baselines3() {
+        assert_as_recorded("sac.safetensors", Lowest);
+        assert_as_recorded("tqc.safetensors", Quantiles { count: 4, dropped: 2 });
+    }
+
+    /// However far beyond the bounds the network's outputs are.
+    #[test]
+    fn means_in_front_of_state_dependent_noise_are_bounded() {
+        let policy = PolicySpec::Neural(NeuralSpec { hidden: Vec::new(), ..NeuralSpec::default() });
+        let (observations, actions) =
+            (Space::uniform_box(-9.0, 9.0, 3), Space::uniform_box(-1.0, 1.0, 2));
+        let setup = Setup {
+            policy: &policy,
+            schedule: &ScheduleSpec::default(),
+            observation_space: &observations,
+            action_space: &actions,
+            seed: 4,
+        };
+        let mut actor = actor::<f64>(Some(-3.0), &setup).expect("an engine on any CPU");
+        assert_eq!(actor.readout(), Some(Readout::Squashed { clip_mean: Some(2.0) }));
+        let mut rng = stream(4, Purpose::Exploration, 0);
+        let mut greedy = |bias: f64| {
+            let parameters = actor.network.parameters_mut();
+            parameters.fill(0.0);
+            parameters[6..].copy_from_slice(&[bias, -bias]);
+            let mut action = [f32::NAN; 2];
+            actor.decide(&[0.0; 3], Mode::Greedy, &mut rng, &mut action).expect("finite");
+            action
+        };
+        for (bias, mean) in [(1.5, 1.5_f64), (7.0, 2.0)] {
+            let expected = mean.tanh() as f32;
+            assert_eq!(greedy(bias), [expected, -expected]);
+        }
+    }
+
+    fn problems(id: &str, policy: Value, algorithm: Value) -> Vec<String> {
+        let with = |mut all: Value, more: &Value| {
+            all.as_object_mut().expect("JSON").extend(more.as_object().expect("JSON").clone());
+            all
+        };
+        let experiment = json!({
+            "name": "gsde", "environment": { "id": id },
+            "agents": { "a": {
+                "policy": with(json!({ "type": "neural" }), &policy),
+                "training": {
+                    "algorithm": with(json!({ "use_sde": true }), &algorithm),
+                    "schedule": { "steps": 1 }
+                }
+            } }
+        });
+        let problems = crate::validation::check(&experiment).err().unwrap_or_default();
+        problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.path.join("."), problem.message))
+            .collect()
+    }
+
+    #[test]
+    fn what_shows_no_latent_features_is_refused_state_dependent_noise() {
+        for name in ["sac", "tqc"] {
+            let found = |policy: Value, algorithm: Value| {
+                let mut algorithm = algorithm;
+                algorithm["name"] = name.into();
+                problems("Pendulum-v1", policy, algorithm)
+            };
+            assert_eq!(found(json!({}), json!({ "sde_sample_freq": 8 })), [""; 0]);
+            assert_eq!(found(json!({ "hidden": [], "dropout": 0.1 }), json!({})), [""; 0]);
+            // `auto` is `torch` here.
+            let wide = json!({ "hidden": [513] });
+            assert_eq!(found(wide.clone(), json!({ "use_sde": false })), [""; 0]);
+            for policy in [json!({ "engine": "torch" }), json!({ "device": "cuda" }), wide] {
+                assert_eq!(
+                    found(policy, json!({})),
+                    [
+                        "agents.a.policy.engine: state-dependent exploration (`use_sde`) is computed by engine \"native\" on \
+                      the CPU alone: use \"engine\": \"native\", with \"device\": \"cpu\""
+                    ]
+                );
+            }
+            let below = found(json!({}), json!({ "sde_sample_freq": -2 }));
+            assert!(below[0].contains("sde_sample_freq"), "{below:?}");
+        }
     }
 
     #[test]

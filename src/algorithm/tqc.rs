@@ -5,7 +5,7 @@
 //! It is SAC with critics that have quantiles of the return instead of its mean. The target is the mixture
 //! of all target critics' quantiles without the highest ones, which are where overestimation sits.
 
-use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision};
+use super::interface::{Algorithm, AlgorithmSettings, Setup, by_precision, sde_problems};
 use super::off_policy;
 use super::sac::{self, Sac, Tuned, Valuation, sac_settings};
 use crate::env::{Env, Problem, Space};
@@ -44,6 +44,9 @@ impl Default for TqcSpec {
             n_critics: 2,
             n_quantiles: 25,
             top_quantiles_to_drop_per_net: 2,
+            use_sde: false,
+            sde_sample_freq: -1,
+            log_std_init: -3.0,
             n_steps: 1,
             action_noise: None,
         }
@@ -71,6 +74,9 @@ impl AlgorithmSettings for TqcSpec {
             let path = ["training", "algorithm", "top_quantiles_to_drop_per_net"];
             problems.push(Problem::new(&path, message));
         }
+        if self.use_sde {
+            problems.extend(sde_problems(self.n_envs, policy, env));
+        }
         problems
     }
 
@@ -79,7 +85,7 @@ impl AlgorithmSettings for TqcSpec {
     }
 
     fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
-        by_precision!(setup, T => sac::actor::<T>(setup)?)
+        by_precision!(setup, T => sac::actor::<T>(self.sde(), setup)?)
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {

@@ -48,7 +48,8 @@ pub enum Readout {
     Distribution {
         /// From outputs to probabilities, or to means.
         head: Head,
-        /// Logarithms of a [`Head::Gaussian`]'s standard deviations; empty for the others.
+        /// Logarithms of a [`Head::Gaussian`]'s standard deviations; empty for the others, and where they depend on the
+        /// state.
         log_std: Vec<f64>,
     },
     /// They are values of the actions.
@@ -64,7 +65,11 @@ pub enum Readout {
     },
     /// The hyperbolic tangent of the first ones, as many as an action has numbers, is stretched from (-1, 1) to the
     /// action space's bounds.
-    Squashed,
+    Squashed {
+        /// What they are cut to first, on both sides of zero, where they are.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        clip_mean: Option<f64>,
+    },
 }
 
 /// Makes `fresh`, what a policy saved before it learned, begin with what another one learned. Gives the tensors that begin

@@ -25,6 +25,7 @@ pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};
 pub use random::Random;
+pub(crate) use squashed::latent;
 pub use squashed::{NotFinite, SquashedPolicy};
 
 /// How an agent acts.

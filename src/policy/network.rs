@@ -1,9 +1,10 @@
 //! A policy that acts by a network.
 
+use super::squashed::{latent, state_dependent_noise};
 use super::{LearnedPolicy, Readout, valid_actions};
 use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::normaliser::ObservationNormaliser;
-use crate::nn::{Engine, Head, Network, Scalar, StateError, Tensors};
+use crate::nn::{Engine, Head, Network, Scalar, StateDependentNoise, StateError, Tensors};
 use crate::rng::Rng;
 
 /// A network, what it sees of an observation, and how its outputs become actions.
@@ -12,8 +13,10 @@ pub struct NetworkPolicy<T: Scalar> {
     pub network: Box<dyn Network<T>>,
     /// From outputs to actions.
     pub head: Head,
-    /// Logarithms of the standard deviations of a [`Head::Gaussian`]; empty for the others.
+    /// Logarithms of the standard deviations of a [`Head::Gaussian`] without state-dependent noise; empty for the others.
     pub log_std: Vec<T>,
+    /// The state-dependent noise that it explores with, if it does.
+    pub sde: Option<StateDependentNoise<T>>,
     /// The state-value function, where it has a network of its own. It decides nothing.
     pub critic: Option<Box<dyn Network<T>>>,
     /// Normalises what the networks see, where the algorithm asked for it.
@@ -26,6 +29,8 @@ pub struct NetworkPolicy<T: Scalar> {
     action_space: Space,
     features: Vec<f32>,
     outputs: Vec<T>,
+    /// Of state-dependent noise.
+    variances: Vec<T>,
 }
 
 impl<T: Scalar> NetworkPolicy<T> {
@@ -40,9 +45,11 @@ impl<T: Scalar> NetworkPolicy<T> {
         Self {
             features: Vec::with_capacity(network.inputs()),
             outputs: vec![T::zero(); network.outputs()],
+            variances: Vec::new(),
             network,
             log_std: vec![T::zero(); head.log_std_len()],
             head,
+            sde: None,
             critic: None,
             normaliser: None,
             masked: false,
@@ -50,6 +57,17 @@ impl<T: Scalar> NetworkPolicy<T> {
             observation_space: observation_space.clone(),
             action_space: action_space.clone(),
         }
+    }
+
+    /// The same policy, which explores with state-dependent noise.
+    ///
+    /// # Errors
+    /// Fails if its engine shows no latent features.
+    pub fn with_sde(mut self, log_std_init: f64) -> anyhow::Result<Self> {
+        let dimensions = self.head.action_len();
+        self.sde = Some(state_dependent_noise(&mut *self.network, dimensions, log_std_init)?);
+        self.log_std.clear();
+        Ok(self)
     }
 
     /// The same policy, which only takes actions that the environment's mask allows where `masked` says so.
@@ -178,6 +196,8 @@ impl<T: Scalar> NetworkPolicy<T> {
             self.bound(&mut mean);
             assessment.mean = mean.into_iter().map(f64::from).collect();
             assessment.std = self.log_std.iter().map(|log_std| log_std.exp().as_f64()).collect();
+            let variances = self.variances.iter();
+            assessment.std.extend(variances.map(|variance| variance.sqrt().as_f64()));
         } else {
             assessment.probabilities = self.head.probabilities(outputs);
         }
@@ -195,9 +215,23 @@ impl<T: Scalar> NetworkPolicy<T> {
         self.check_finite(situation.step)?;
         self.mask(situation)?;
         let outputs = &self.outputs[..self.head.outputs()];
-        match mode {
-            Mode::Greedy => self.head.most_probable(outputs, action),
-            Mode::Explore => self.head.draw(outputs, &self.log_std, rng, action),
+        match (mode, &mut self.sde) {
+            (Mode::Greedy, _) => self.head.most_probable(outputs, action),
+            (Mode::Explore, None) => self.head.draw(outputs, &self.log_std, rng, action),
+            (Mode::Explore, Some(sde)) => {
+                if !sde.is_drawn() {
+                    sde.reset(1, rng);
+                }
+                let mut noise = Vec::with_capacity(action.len());
+                sde.noise(latent(&mut *self.network).acting_features(), &mut noise);
+                for (action, (&mean, noise)) in action.iter_mut().zip(outputs.iter().zip(noise)) {
+                    *action = (mean + noise).as_f32();
+                }
+                if action.iter().any(|number| !number.is_finite()) {
+                    let message = format!("the noise on the action is not finite: {action:?}");
+                    return Err(PolicyError { step: situation.step, message });
+                }
+            }
         }
         self.bound(action);
         Ok(())
@@ -205,6 +239,12 @@ impl<T: Scalar> NetworkPolicy<T> {
 }
 
 impl<T: Scalar> Policy for NetworkPolicy<T> {
+    fn begin_episode(&mut self) {
+        if let Some(sde) = &mut self.sde {
+            sde.forget();
+        }
+    }
+
     fn act(
         &mut self,
         situation: Situation<'_>,
@@ -219,6 +259,9 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
     fn assess(&mut self, situation: Situation<'_>) -> Option<Assessment> {
         self.predict(situation.observation);
         self.mask(situation).ok()?;
+        if let Some(sde) = &self.sde {
+            sde.variances(latent(&mut *self.network).acting_features(), &mut self.variances);
+        }
         let mut assessment = self.distribution(&self.outputs[..self.head.outputs()]);
         let mut value = self.outputs.get(self.head.outputs()).copied();
         if let Some(critic) = &mut self.critic {
@@ -235,6 +278,9 @@ impl<T: Scalar> LearnedPolicy for NetworkPolicy<T> {
         if !self.log_std.is_empty() {
             state.insert("log_std", &[self.log_std.len()], &self.log_std);
         }
+        if let Some(sde) = &self.sde {
+            state.insert("log_std", &sde.shape(), &sde.log_std);
+        }
         if let Some(critic) = &self.critic {
             state.insert_network("critic.", &**critic);
         }
@@ -247,6 +293,9 @@ impl<T: Scalar> LearnedPolicy for NetworkPolicy<T> {
         state.load_network("", &mut *self.network)?;
         if !self.log_std.is_empty() {
             self.log_std = state.get("log_std", &[self.log_std.len()])?;
+        }
+        if let Some(sde) = &mut self.sde {
+            sde.log_std = state.get("log_std", &sde.shape())?;
         }
         match &mut self.critic {
             Some(critic) if state.names().any(|name| name.starts_with("critic.")) => {

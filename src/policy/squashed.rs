@@ -1,18 +1,23 @@
 //! A policy whose actions are squashed into the action space.
 
+use anyhow::Context as _;
+
 use super::{LearnedPolicy, Readout};
 use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
 use crate::nn::heads::SquashedGaussian;
 use crate::nn::random::normal;
-use crate::nn::{Engine, Network, Scalar, StateError, Tensors};
+use crate::nn::state_dependent::{CLIP_MEAN, clip_mean};
+use crate::nn::{Engine, LatentNetwork, Network, Scalar, StateDependentNoise, StateError, Tensors};
 use crate::rng::Rng;
 
 /// A network that acts by the hyperbolic tangent of its outputs, stretched from (-1, 1) to the bounds of
 /// the action space. With twice as many outputs as an action has numbers, actions are drawn from a
-/// [`SquashedGaussian`].
+/// [`SquashedGaussian`]; with state-dependent noise, from its [`SquashedNoise`](crate::nn::state_dependent::SquashedNoise).
 pub struct SquashedPolicy<T: Scalar> {
     /// The network.
     pub network: Box<dyn Network<T>>,
+    /// The state-dependent noise that it explores with, if it does.
+    pub sde: Option<StateDependentNoise<T>>,
     engine: Engine,
     observation_space: Space,
     low: Vec<f32>,
@@ -37,6 +42,7 @@ impl<T: Scalar> SquashedPolicy<T> {
         };
         Self {
             network,
+            sde: None,
             engine,
             observation_space: observation_space.clone(),
             features: Vec::new(),
@@ -48,15 +54,33 @@ impl<T: Scalar> SquashedPolicy<T> {
         }
     }
 
+    /// The same policy, which explores with state-dependent noise.
+    ///
+    /// # Errors
+    /// Fails if its engine shows no latent features.
+    pub fn with_sde(self, log_std_init: f64) -> anyhow::Result<Self> {
+        let mut network = self.network;
+        let sde = state_dependent_noise(&mut *network, self.low.len(), log_std_init)?;
+        Ok(Self { network, sde: Some(sde), ..self })
+    }
+
+    /// Draws exploration matrices for so many copies of the environment, where it explores with state-dependent noise.
+    pub fn reset_noise(&mut self, copies: usize, rng: &mut Rng) {
+        if let Some(sde) = &mut self.sde {
+            sde.reset(copies, rng);
+        }
+    }
+
     /// How many numbers an action has.
     pub fn dimensions(&self) -> usize {
         self.low.len()
     }
 
-    /// Writes an action in (-1, 1) for each of the flat `observations`.
+    /// Writes an action in (-1, 1) for each of the flat `observations`. State-dependent noise is that of the last
+    /// [`SquashedPolicy::reset_noise`], for as many copies.
     ///
     /// # Errors
-    /// [`NotFinite`] where the network's outputs are not finite.
+    /// [`NotFinite`] where the network's outputs or the noise are not finite.
     pub fn decide(
         &mut self,
         observations: &[f32],
@@ -68,6 +92,22 @@ impl<T: Scalar> SquashedPolicy<T> {
         let (width, dimensions) = (self.network.outputs(), self.dimensions());
         if self.outputs.iter().any(|output| !output.is_finite()) {
             return Err(NotFinite);
+        }
+        if let Some(sde) = &self.sde {
+            let features = latent(&mut *self.network).acting_features();
+            match mode {
+                Mode::Explore => sde.noise(features, &mut self.noise),
+                Mode::Greedy => {
+                    self.noise.clear();
+                    self.noise.resize(self.outputs.len(), T::zero());
+                }
+            }
+            let means = self.outputs.iter().zip(&self.noise);
+            for (action, (&output, &noise)) in actions.iter_mut().zip(means) {
+                *action = (clip_mean(output) + noise).tanh().as_f32();
+            }
+            let finite = self.noise.iter().all(|noise| noise.is_finite());
+            return if finite { Ok(()) } else { Err(NotFinite) };
         }
         let rows = self.outputs.chunks_exact(width).zip(actions.chunks_exact_mut(dimensions));
         for (outputs, action) in rows {
@@ -113,11 +153,35 @@ impl<T: Scalar> SquashedPolicy<T> {
     }
 }
 
-/// A network's outputs are not finite.
+/// State-dependent noise on `dimensions` numbers by the latent features of `network`.
+///
+/// # Errors
+/// Fails if its engine shows none.
+pub(super) fn state_dependent_noise<T: Scalar>(
+    network: &mut dyn Network<T>,
+    dimensions: usize,
+    log_std_init: f64,
+) -> anyhow::Result<StateDependentNoise<T>> {
+    let latent = network.latent().context("use_sde: this engine shows no latent features")?;
+    Ok(StateDependentNoise::new(latent.features(), dimensions, log_std_init))
+}
+
+/// The network of a policy that explores with state-dependent noise.
+pub(crate) fn latent<T: Scalar>(network: &mut dyn Network<T>) -> &mut dyn LatentNetwork<T> {
+    network.latent().expect("the noise was made for its latent features")
+}
+
+/// A network's outputs, or the noise on them, are not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotFinite;
 
 impl<T: Scalar> Policy for SquashedPolicy<T> {
+    fn begin_episode(&mut self) {
+        if let Some(sde) = &mut self.sde {
+            sde.forget();
+        }
+    }
+
     fn act(
         &mut self,
         situation: Situation<'_>,
@@ -125,6 +189,11 @@ impl<T: Scalar> Policy for SquashedPolicy<T> {
         rng: &mut Rng,
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
+        if mode == Mode::Explore
+            && let Some(sde) = self.sde.as_mut().filter(|sde| !sde.is_drawn())
+        {
+            sde.reset(1, rng);
+        }
         self.decide(situation.observation, mode, rng, action).map_err(|NotFinite| {
             let message = format!("the network's outputs are not finite: {:?}", self.outputs);
             PolicyError { step: situation.step, message }
@@ -137,11 +206,17 @@ impl<T: Scalar> Policy for SquashedPolicy<T> {
         let dimensions = self.dimensions();
         self.predict(situation.observation);
         let (means, log_stds) = self.outputs.split_at(dimensions);
-        let mut mean: Vec<f32> = means.iter().map(|mean| mean.tanh().as_f32()).collect();
+        let mut variances = Vec::new();
+        if let Some(sde) = &self.sde {
+            sde.variances(latent(&mut *self.network).acting_features(), &mut variances);
+        }
+        let mean = |&mean: &T| if self.sde.is_some() { clip_mean(mean) } else { mean };
+        let mut mean: Vec<f32> = means.iter().map(|output| mean(output).tanh().as_f32()).collect();
         self.stretch(&mut mean);
+        let deviations = variances.iter().map(|variance| variance.sqrt());
         Some(Assessment {
             mean: mean.into_iter().map(f64::from).collect(),
-            std: SquashedGaussian::deviations(log_stds).map(T::as_f64).collect(),
+            std: SquashedGaussian::deviations(log_stds).chain(deviations).map(T::as_f64).collect(),
             ..Assessment::default()
         })
     }
@@ -150,13 +225,20 @@ impl<T: Scalar> Policy for SquashedPolicy<T> {
 impl<T: Scalar> LearnedPolicy for SquashedPolicy<T> {
     fn save(&self, state: &mut Tensors) {
         state.insert_network("", &*self.network);
+        if let Some(sde) = &self.sde {
+            state.insert("log_std", &sde.shape(), &sde.log_std);
+        }
         // The bounds are for other programs.
         state.insert("action_low", &[self.low.len()], &self.low);
         state.insert("action_high", &[self.high.len()], &self.high);
     }
 
     fn load(&mut self, state: &Tensors) -> Result<(), StateError> {
-        state.load_network("", &mut *self.network)
+        state.load_network("", &mut *self.network)?;
+        if let Some(sde) = &mut self.sde {
+            sde.log_std = state.get("log_std", &sde.shape())?;
+        }
+        Ok(())
     }
 
     fn engine(&self) -> String {
@@ -164,6 +246,6 @@ impl<T: Scalar> LearnedPolicy for SquashedPolicy<T> {
     }
 
     fn readout(&self) -> Option<Readout> {
-        Some(Readout::Squashed)
+        Some(Readout::Squashed { clip_mean: self.sde.as_ref().map(|_| CLIP_MEAN) })
     }
 }

@@ -156,12 +156,21 @@ fn continuous_actions_are_those_of_onnxruntime() {
         json!({ "name": "ppo", "n_steps": 32, "batch_size": 32, "normalize_observations": true });
     let off_policy = |name| json!({ "name": name, "learning_starts": 16, "buffer_size": 1000 });
     let double = json!({ "precision": "float64", "activation": "elu" });
+    // Means beyond what they are cut to.
+    let with_sde = |name: &str| json!({ "name": name, "learning_starts": 16, "buffer_size": 1000, "use_sde": true, "learning_rate": 0.3 });
     let agents = json!({
         "gaussian": agent(json!({}), ppo.clone(), 64),
         "gaussian-double": agent(double.clone(), ppo, 64),
+        "gaussian-by-state": agent(
+            json!({}),
+            json!({ "name": "ppo", "n_steps": 32, "batch_size": 32, "use_sde": true }),
+            64,
+        ),
         "squashed": agent(json!({}), off_policy("sac"), 24),
-        "deterministic": agent(double, off_policy("td3"), 24),
+        "deterministic": agent(double.clone(), off_policy("td3"), 24),
         "quantiles": agent(json!({}), off_policy("tqc"), 24),
+        "state-dependent": agent(json!({}), with_sde("sac"), 24),
+        "state-dependent-double": agent(double.clone(), with_sde("tqc"), 24),
         "normalised": agent(json!({}), off_policy("crossq"), 24),
         "normalised-double": agent(json!({ "precision": "float64" }), off_policy("crossq"), 24),
     });

@@ -53,7 +53,7 @@ pub struct EvaluationGradient<T> {
 }
 
 /// `ln(2π) / 2`.
-const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
+pub(super) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
 
 impl Head {
     /// Softmax over the logits of so many actions.
@@ -325,8 +325,8 @@ impl SquashedGaussian {
         for i in 0..self.dimensions {
             let log_std = Self::cut(log_stds[i]);
             action[i] = (means[i] + log_std.exp() * noise[i]).tanh();
-            let stretch = T::one() - action[i] * action[i] + T::of(Self::EPSILON);
-            log_prob += -half * noise[i] * noise[i] - log_std - constant - stretch.ln();
+            let stretch = Self::log_stretch(action[i]);
+            log_prob += -half * noise[i] * noise[i] - log_std - constant - stretch;
         }
         log_prob
     }
@@ -346,10 +346,7 @@ impl SquashedGaussian {
         let log_stds = &outputs[self.dimensions..];
         let (grad_means, grad_log_stds) = grad_outputs.split_at_mut(self.dimensions);
         for i in 0..self.dimensions {
-            let slope = T::one() - action[i] * action[i];
-            // d/du -ln(1 - tanh(u)² + ε)
-            let by_log_prob = T::of(2.0) * action[i] * slope / (slope + T::of(Self::EPSILON));
-            grad_means[i] = grad_action[i] * slope + grad_log_prob * by_log_prob;
+            grad_means[i] = Self::unsquash(action[i], grad_action[i], grad_log_prob);
             let log_std = Self::cut(log_stds[i]);
             grad_log_stds[i] = if log_std == log_stds[i] {
                 grad_means[i] * log_std.exp() * noise[i] - grad_log_prob
@@ -359,16 +356,33 @@ impl SquashedGaussian {
         }
     }
 
-    /// Not by `max` and `min`, which would turn NaN into a bound and hide a diverged network.
     fn cut<T: Scalar>(log_std: T) -> T {
-        let (low, high) = (T::of(Self::LOG_STD.0), T::of(Self::LOG_STD.1));
-        if log_std < low {
-            low
-        } else if log_std > high {
-            high
-        } else {
-            log_std
-        }
+        cut(log_std, Self::LOG_STD)
+    }
+
+    /// The logarithm of tanh's derivative, by its value: what squashing takes from a log-probability.
+    pub(super) fn log_stretch<T: Scalar>(action: T) -> T {
+        (T::one() - action * action + T::of(Self::EPSILON)).ln()
+    }
+
+    /// The gradient at what was squashed to `action`, of a loss with these at the action and at its log-probability.
+    pub(super) fn unsquash<T: Scalar>(action: T, grad_action: T, grad_log_prob: T) -> T {
+        let slope = T::one() - action * action;
+        // d/du -ln(1 - tanh(u)² + ε)
+        let by_log_prob = T::of(2.0) * action * slope / (slope + T::of(Self::EPSILON));
+        grad_action * slope + grad_log_prob * by_log_prob
+    }
+}
+
+/// `value` within bounds. Not by `max` and `min`, which would turn NaN into a bound and hide a diverged network.
+pub(super) fn cut<T: Scalar>(value: T, (low, high): (f64, f64)) -> T {
+    let (low, high) = (T::of(low), T::of(high));
+    if value < low {
+        low
+    } else if value > high {
+        high
+    } else {
+        value
     }
 }
 

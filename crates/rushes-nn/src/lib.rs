@@ -29,6 +29,7 @@ pub mod replay;
 pub mod scalar;
 mod simd;
 pub mod state;
+pub mod state_dependent;
 pub mod storage;
 pub mod threads;
 
@@ -39,12 +40,13 @@ pub use engine::{
 };
 pub use heads::Head;
 pub use network::{
-    Activation, BatchRenorm, Initialisation, MlpConfig, Network, Normalisation, ParametersMut,
-    TensorInfo,
+    Activation, BatchRenorm, Initialisation, LatentNetwork, MlpConfig, Network, Normalisation,
+    ParametersMut, TensorInfo,
 };
 pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
 pub use scalar::{Element, Precision, Scalar};
 pub use state::{StateError, Tensors};
+pub use state_dependent::StateDependentNoise;
 pub use storage::{Storage, Stored};
 
 #[doc(hidden)]

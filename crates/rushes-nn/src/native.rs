@@ -11,7 +11,9 @@ use super::kernels::{
     fits_tile, multiply, narrow_product, product, reserve, with_slack,
 };
 use super::layer_norm::LayerNorm;
-use super::network::{Activation, Layer, MlpConfig, Network, ParametersMut, TensorInfo};
+use super::network::{
+    Activation, LatentNetwork, Layer, MlpConfig, Network, ParametersMut, TensorInfo,
+};
 use super::random::dropout_masks;
 use super::scalar::Scalar;
 use rushes_rng::Rng;
@@ -36,8 +38,9 @@ pub struct NativeMlp<T> {
     rows: usize,
     /// The gradient at the outputs of the layer at work, and at its inputs.
     deltas: [Vec<T>; 2],
-    /// Activations of [`Network::forward`], alternating.
+    /// Activations of [`Network::forward`], alternating, and its rows.
     acting: [Vec<T>; 2],
+    acting_rows: usize,
     /// The right operand of a layer's weights' gradient, where it is wider than a tile.
     packed: Packed<T>,
     /// The transpose of a weight gradient, where that is the better shape to compute.
@@ -107,6 +110,7 @@ impl<T: Scalar> NativeMlp<T> {
             rows: 0,
             deltas: Default::default(),
             acting: Default::default(),
+            acting_rows: 0,
             packed: Packed::default(),
             transposed: Vec::new(),
         }
@@ -144,6 +148,7 @@ impl<T: Scalar> NativeMlp<T> {
     pub(crate) fn act(&mut self, rows: usize, see: impl FnOnce(&mut [T]), outputs: &mut [T]) {
         assert_eq!(outputs.len(), rows * self.config.outputs, "the outputs do not fit the network");
         self.refresh();
+        self.acting_rows = rows;
         let widest = self.config.widest();
         let [from, to] = &mut self.acting;
         reserve(from, rows * widest);
@@ -227,10 +232,12 @@ impl<T: Scalar> NativeMlp<T> {
         outputs.copy_from_slice(&inputs[..outputs.len()]);
     }
 
-    /// The way back through all layers, summing up the parameters' gradients where `learning`.
+    /// The way back through all layers, summing up the parameters' gradients where `learning`. `grad_features` is what the
+    /// loss's gradient at the latent features has beside what comes through the outputs.
     pub(crate) fn propagate(
         &mut self,
         grad_outputs: &[T],
+        grad_features: Option<&[T]>,
         grad_inputs: Option<&mut [T]>,
         learning: bool,
     ) {
@@ -247,7 +254,8 @@ impl<T: Scalar> NativeMlp<T> {
         reserve(previous, rows * widest);
         delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
         let (mut delta, mut previous) = (delta, previous);
-        for i in (0..self.layers.len()).rev() {
+        let last = self.layers.len() - 1;
+        for i in (0..=last).rev() {
             let (before, here) = self.layers.split_at_mut(i);
             let (state, arrived) =
                 (&mut here[0], before.last().map_or(&self.inputs, |layer| &layer.after));
@@ -303,6 +311,13 @@ impl<T: Scalar> NativeMlp<T> {
                 let here = place.parameters..weight;
                 let gradients = learning.then_some(&mut self.gradients[here.clone()]);
                 renorm.backward(&self.parameters[here], gradients, rows, arrived, delta);
+            }
+            if i == last
+                && let Some(grad_features) = grad_features
+            {
+                for (sum, &gradient) in delta.iter_mut().zip(grad_features) {
+                    *sum += gradient;
+                }
             }
         }
         if let Some(grad_inputs) = grad_inputs {
@@ -380,11 +395,11 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
-        self.propagate(grad_outputs, grad_inputs, true);
+        self.propagate(grad_outputs, None, grad_inputs, true);
     }
 
     fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]) {
-        self.propagate(grad_outputs, Some(grad_inputs), false);
+        self.propagate(grad_outputs, None, Some(grad_inputs), false);
     }
 
     fn parameters(&self) -> &[T] {
@@ -422,5 +437,32 @@ impl<T: Scalar> Network<T> for NativeMlp<T> {
 
     fn statistics_layout(&self) -> &[TensorInfo] {
         &self.statistics_layout
+    }
+
+    fn latent(&mut self) -> Option<&mut dyn LatentNetwork<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Scalar> LatentNetwork<T> for NativeMlp<T> {
+    fn features(&self) -> usize {
+        self.config.hidden.last().copied().unwrap_or(self.config.inputs)
+    }
+
+    fn acting_features(&self) -> &[T] {
+        // The layers write to the two in turn, the last one from what it sees to the other.
+        &self.acting[(self.layers.len() - 1) % 2][..self.acting_rows * self.features()]
+    }
+
+    fn learning_features(&self) -> &[T] {
+        let seen = match &self.layers[..] {
+            [.., hidden, _] => &hidden.after,
+            _ => &self.inputs,
+        };
+        &seen[..self.rows * self.features()]
+    }
+
+    fn backward_with_features(&mut self, grad_outputs: &[T], grad_features: &[T]) {
+        self.propagate(grad_outputs, Some(grad_features), None, true);
     }
 }

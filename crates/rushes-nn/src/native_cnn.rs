@@ -12,7 +12,7 @@ use super::kernels::{
     with_slack,
 };
 use super::native::{NativeMlp, right_operand};
-use super::network::{Activation, Network, ParametersMut, TensorInfo};
+use super::network::{Activation, LatentNetwork, Network, ParametersMut, TensorInfo};
 use super::scalar::Scalar;
 use rushes_rng::Rng;
 
@@ -228,7 +228,13 @@ impl<T: Scalar> NativeCnn<T> {
     }
 
     /// Adds the gradients of all parameters, where `learning`.
-    fn propagate(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>, learning: bool) {
+    fn propagate(
+        &mut self,
+        grad_outputs: &[T],
+        grad_features: Option<&[T]>,
+        grad_inputs: Option<&mut [T]>,
+        learning: bool,
+    ) {
         let Self { convolutions, mlp, scratch, pictures, rows, .. } = self;
         let (rows, image) = (*rows, numbers(self.picture.image()));
         let Scratch { patches, deltas: [delta, previous], packed, kernels, .. } = scratch;
@@ -238,7 +244,8 @@ impl<T: Scalar> NativeCnn<T> {
         reserve(previous, widest);
         let (mut delta, mut previous) = (delta, previous);
         let features = mlp.inputs();
-        mlp.propagate(grad_outputs, Some(&mut previous[..rows * features]), learning);
+        let grad_planes = Some(&mut previous[..rows * features]);
+        mlp.propagate(grad_outputs, grad_features, grad_planes, learning);
         if let Some(last) = convolutions.last() {
             let rows = previous[..rows * features].chunks_exact(features);
             for (planes, pixels) in rows.zip(delta.chunks_exact_mut(features)) {
@@ -376,11 +383,11 @@ impl<T: Scalar> Network<T> for NativeCnn<T> {
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
-        self.propagate(grad_outputs, grad_inputs, true);
+        self.propagate(grad_outputs, None, grad_inputs, true);
     }
 
     fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]) {
-        self.propagate(grad_outputs, Some(grad_inputs), false);
+        self.propagate(grad_outputs, None, Some(grad_inputs), false);
     }
 
     fn parameters(&self) -> &[T] {
@@ -402,6 +409,28 @@ impl<T: Scalar> Network<T> for NativeCnn<T> {
 
     fn layout(&self) -> &[TensorInfo] {
         &self.layout
+    }
+
+    fn latent(&mut self) -> Option<&mut dyn LatentNetwork<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Scalar> LatentNetwork<T> for NativeCnn<T> {
+    fn features(&self) -> usize {
+        self.mlp.features()
+    }
+
+    fn acting_features(&self) -> &[T] {
+        self.mlp.acting_features()
+    }
+
+    fn learning_features(&self) -> &[T] {
+        self.mlp.learning_features()
+    }
+
+    fn backward_with_features(&mut self, grad_outputs: &[T], grad_features: &[T]) {
+        self.propagate(grad_outputs, Some(grad_features), None, true);
     }
 }
 

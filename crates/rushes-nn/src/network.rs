@@ -509,6 +509,28 @@ pub trait Network<T: Scalar>: Send {
     fn statistics_layout(&self) -> &[TensorInfo] {
         &[]
     }
+
+    /// The network as one that shows its latent features, where it does.
+    fn latent(&mut self) -> Option<&mut dyn LatentNetwork<T>> {
+        None
+    }
+}
+
+/// A network that shows its latent features: what its last layer sees, the activations of the last hidden layer or, without
+/// one, the inputs.
+pub trait LatentNetwork<T: Scalar>: Network<T> {
+    /// Latent features of an observation.
+    fn features(&self) -> usize;
+
+    /// Those of the last [`Network::forward`], row by row.
+    fn acting_features(&self) -> &[T];
+
+    /// Those of the last [`Network::forward_train`], row by row.
+    fn learning_features(&self) -> &[T];
+
+    /// As [`Network::backward`], of a loss that has the gradient `grad_features` at the latent features beside what comes
+    /// through the outputs.
+    fn backward_with_features(&mut self, grad_outputs: &[T], grad_features: &[T]);
 }
 
 #[cfg(test)]

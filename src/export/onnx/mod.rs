@@ -374,6 +374,9 @@ impl<'a> Exporter<'a> {
                 let action = self.graph.apply("Min", &[&action, &high], &[]);
                 let doc = "the mean, cut to the bounds of the action space";
                 self.graph.output(&action, "action", DataType::Float, &[*dimensions], doc);
+                if log_std.is_empty() {
+                    return Ok(());
+                }
                 let std: Vec<f64> = log_std.iter().map(|log_std| log_std.exp()).collect();
                 let std = self.numbers("deviation", &[1, *dimensions], &std);
                 // As many rows as there are observations.
@@ -409,7 +412,7 @@ impl<'a> Exporter<'a> {
                 self.graph.output(&values, "q_values", self.dtype, &[actions], "of each action");
                 self.choice(&values);
             }
-            Readout::Squashed => {
+            Readout::Squashed { clip_mean } => {
                 let (low, high) = self.bounds()?;
                 let dimensions = self.network.action_space.len();
                 let means = match self.network.layers.last() {
@@ -417,6 +420,17 @@ impl<'a> Exporter<'a> {
                         self.slice(outputs, 0, dimensions)
                     }
                     _ => outputs.to_owned(),
+                };
+                let means = match *clip_mean {
+                    Some(bound) => {
+                        let (low, high) = (
+                            self.number("lowest_mean", -bound),
+                            self.number("highest_mean", bound),
+                        );
+                        let raised = self.graph.apply("Max", &[&means, &low], &[]);
+                        self.graph.apply("Min", &[&raised, &high], &[])
+                    }
+                    None => means,
                 };
                 let squashed = self.graph.apply("Tanh", &[&means], &[]);
                 let squashed = self.float(&squashed);
