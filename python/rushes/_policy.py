@@ -140,9 +140,9 @@ class Policy:
                 return outputs[:, : space.n].argmax(axis=1)
             case {"type": "action_quantiles"}:
                 return self._values(outputs).argmax(axis=1)
-            case {"type": "squashed", **settings}:
+            case {"type": "squashed"}:
                 low, high = space.low.ravel(), space.high.ravel()
-                bound = settings.get("clip_mean", np.inf)
+                bound = self._readout.get("clip_mean", np.inf)
                 squashed = np.tanh(np.clip(outputs[:, : low.size], -bound, bound)).astype(np.float32)
                 return self._shaped(np.clip(low + 0.5 * (squashed + 1) * (high - low), low, high))
         raise RushesError(f"{self.agent} acts by {self._readout}, which this package does not know")
