@@ -27,19 +27,21 @@ const PATCHES: &[Patch] = &[
     // The hull of points that are not finite would run past its buffer.
     Patch("Collision/Shapes/b2PolygonShape.cpp", "hull[m] = ih;",
         "b2Assert(m < b2_maxPolygonVertices);\n\t\thull[m] = ih;"),
-    // Process-wide tables and counters: one set a thread, so that worlds on several threads do not race.
-    Patch("Collision/b2Distance.cpp", "int32 b2_gjkCalls,", "static thread_local int32 b2_gjkCalls,"),
-    Patch("Collision/b2TimeOfImpact.cpp", "float32 b2_toiTime,", "static thread_local float32 b2_toiTime,"),
-    Patch("Collision/b2TimeOfImpact.cpp", "int32 b2_toiCalls,", "static thread_local int32 b2_toiCalls,"),
-    Patch("Collision/b2TimeOfImpact.cpp", "int32 b2_toiRootIters,", "static thread_local int32 b2_toiRootIters,"),
-    Patch("Common/b2BlockAllocator.h", "static uint8 s_blockSizeLookup[", "static thread_local uint8 s_blockSizeLookup["),
-    Patch("Common/b2BlockAllocator.h", "static bool s_blockSizeLookupInitialized", "static thread_local bool s_blockSizeLookupInitialized"),
-    Patch("Common/b2BlockAllocator.cpp", "uint8 b2BlockAllocator::s_blockSizeLookup[", "thread_local uint8 b2BlockAllocator::s_blockSizeLookup["),
-    Patch("Common/b2BlockAllocator.cpp", "bool b2BlockAllocator::s_blockSizeLookupInitialized", "thread_local bool b2BlockAllocator::s_blockSizeLookupInitialized"),
-    Patch("Dynamics/Contacts/b2Contact.h", "static b2ContactRegister s_registers", "static thread_local b2ContactRegister s_registers"),
-    Patch("Dynamics/Contacts/b2Contact.h", "static bool s_initialized", "static thread_local bool s_initialized"),
-    Patch("Dynamics/Contacts/b2Contact.cpp", "b2ContactRegister b2Contact::s_registers", "thread_local b2ContactRegister b2Contact::s_registers"),
-    Patch("Dynamics/Contacts/b2Contact.cpp", "bool b2Contact::s_initialized", "thread_local bool b2Contact::s_initialized"),
+    // Counters that nobody reads, and for which threads would race.
+    Patch("Collision/b2Distance.cpp", "int32 b2_gjkCalls, b2_gjkIters, b2_gjkMaxIters;", ""),
+    Patch("Collision/b2Distance.cpp", "++b2_gjkCalls;", ""),
+    Patch("Collision/b2Distance.cpp", "++b2_gjkIters;", ""),
+    Patch("Collision/b2Distance.cpp", "b2_gjkMaxIters = b2Max(b2_gjkMaxIters, iter);", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "float32 b2_toiTime, b2_toiMaxTime;", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "int32 b2_toiCalls, b2_toiIters, b2_toiMaxIters;", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "int32 b2_toiRootIters, b2_toiMaxRootIters;", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "++b2_toiCalls;", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "++b2_toiRootIters;", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "b2_toiMaxRootIters = b2Max(b2_toiMaxRootIters, rootIterCount);", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "++b2_toiIters;", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "b2_toiMaxIters = b2Max(b2_toiMaxIters, iter);", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "b2_toiMaxTime = b2Max(b2_toiMaxTime, time);", ""),
+    Patch("Collision/b2TimeOfImpact.cpp", "b2_toiTime += time;", ""),
 ];
 
 /// File below the source's `Box2D/`, text that occurs in it exactly once, and what replaces it.
@@ -102,6 +104,8 @@ fn compile() -> Result<(), String> {
         .file(&main)
         // The reference's wheels are built without fused multiply-add, which rounds differently.
         .flag_if_supported("-ffp-contract=off")
+        // No square root reports its errors through `errno`, which nobody reads and every root would be looked at for.
+        .flag_if_supported("-fno-math-errno")
         // A copy of a world has what the solver keeps to itself too.
         .flag("-fno-access-control")
         // Failed assertions name their file: no folder of this machine in them.

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium
 import numpy as np
@@ -106,6 +107,18 @@ def test_vectors_equal_gymnasiums(id, mode, threads):
     assert ended > 5
     assert same(ours.reset(seed=[3, 1, 4, 1, 5]), theirs.reset(seed=[3, 1, 4, 1, 5]))
     assert same(ours.reset(), theirs.reset())
+
+
+@pytest.mark.parametrize("id", ["LunarLander-v3", "BipedalWalker-v3", "CarRacing-v3", "Hopper-v5"])
+def test_an_environment_goes_on_on_another_thread(id):
+    def episode(env):
+        env.action_space.seed(3)
+        return [env.step(env.action_space.sample()) for _ in range(60)]
+
+    here, there = (gymnasium.make(f"rushes/{id}") for _ in range(2))
+    assert same(here.reset(seed=5), there.reset(seed=5))
+    with ThreadPoolExecutor(1) as thread:
+        assert same(thread.submit(episode, there).result(), episode(here))
 
 
 def test_views_stay_and_copies_do_not():

@@ -193,7 +193,18 @@ public:
 
 }  // namespace
 
+// The solver's tables, process-wide and the same for all worlds. Being the first part of a world, it is made before the others
+// look into them, by one thread, and nobody writes to them later: so a world may go on on another thread than its own.
+struct Tables {
+    Tables() {
+        static const b2BlockAllocator fills_its_table;
+        static const bool registered = (b2Contact::InitializeRegisters(), b2Contact::s_initialized = true);
+        (void)registered;
+    }
+};
+
 struct BridgeWorld {
+    Tables tables;
     b2World world;
     Listener listener;
     Slots<b2Body> bodies;

@@ -23,8 +23,8 @@ pub(crate) struct Copy {
 
 // SAFETY: the environments of `rushes-env`'s own table, the only ones made here, hold nothing of a thread: their cells
 // and counted pointers are shared with no other environment (nothing here copies one), a Box2D world is memory of its
-// own (its library's only globals are a table filled by the first world, made under Python's lock, and statistics that
-// nobody reads), and MuJoCo's simulations can be sent anyway.
+// own (its library's only globals are tables that the first world fills and nobody writes to later), and MuJoCo's
+// simulations can be sent anyway.
 unsafe impl Send for Copy {}
 
 impl Copy {
