@@ -19,6 +19,7 @@ mod only;
 mod pace;
 mod process;
 mod ray;
+mod samples;
 mod slurm;
 
 pub use cluster::{Cluster, JobOptions, Scheduler};
