@@ -112,7 +112,8 @@ impl Samples {
             [
                 format!("{agent} {number}: {}", format::shorten(values, 60)),
                 stand.state.name().to_owned(),
-                scheduler.rung(stand.steps).map_or("–".into(), format::count),
+                (scheduler.rung(stand.steps).filter(|_| stand.state != State::Done))
+                    .map_or("–".into(), format::count),
                 format::count(stand.steps),
                 stand.mean_return.map_or("–".into(), format::number),
             ]
