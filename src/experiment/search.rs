@@ -492,11 +492,11 @@ pub fn problems(
         }
         problems.extend(range_problem(spec, search));
     }
-    if let SchedulerSpec::PopulationBasedTraining { perturbation_factors, .. } = search.scheduler {
-        if perturbation_factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
-            let place = ["search", "scheduler", "perturbation_factors"];
-            problems.push(Problem::new(&place, "expected two numbers above 0"));
-        }
+    if let SchedulerSpec::PopulationBasedTraining { perturbation_factors, .. } = search.scheduler
+        && perturbation_factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0))
+    {
+        let place = ["search", "scheduler", "perturbation_factors"];
+        problems.push(Problem::new(&place, "expected two numbers above 0"));
     }
     if matches!(search.sampler, SamplerSpec::Tpe { .. }) {
         let why = match search.scheduler {

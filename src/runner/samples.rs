@@ -64,7 +64,7 @@ impl Samples {
 
     /// Takes note of a trial that is over.
     pub(super) fn ends(&mut self, plan: &TrialPlan, result: &TrialResult) {
-        let last = || Some(self.seen.get(&key(plan)?)?.get(&plan.id)?.mean_return?);
+        let last = || self.seen.get(&key(plan)?)?.get(&plan.id)?.mean_return;
         let evaluated = result.after.as_ref().and_then(|after| stats::mean(&after.returns));
         let state = match &result.outcome {
             Outcome::Failed { .. } => State::Failed,
