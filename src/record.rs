@@ -339,6 +339,38 @@ impl TrialResult {
     }
 }
 
+/// A line of `decisions.jsonl`: what a search that halves asynchronously decided, and what it decided by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// The agent's name.
+    pub agent: String,
+    /// The number of its sample.
+    pub sample: usize,
+    /// What happened to it.
+    pub event: RungEvent,
+    /// The rung where it did, in environment steps; 0 for a sample that begins.
+    pub rung: u64,
+    /// The mean over the sample's seeds of what their training returned last, where it reached a rung; nothing where no
+    /// episode was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+}
+
+/// What happens to a sample at a rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RungEvent {
+    /// It was sent to the first rung.
+    Started,
+    /// All of its trials have come there.
+    Reached,
+    /// It was sent on, to the next rung or to its end.
+    Promoted,
+    /// It ends there: nothing was left to decide.
+    Stopped,
+}
+
 /// `exit.json`: how a trial's process ended that left no result, written by whoever ran it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessExit {

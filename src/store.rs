@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! output/<experiment>/<run>/plan.json experiment.json run.json index.html summary.json [best.json] [baseline.json]
+//!                           [decisions.jsonl]
 //! output/<experiment>/<run>/trials/<trial>/{trial.json events.jsonl *.mp4 policy.safetensors
 //!                                           checkpoint/ stderr.log result.json or exit.json}
 //! output/<experiment>/latest → <run>
@@ -29,7 +30,7 @@ use crate::experiment::{Pinned, Plan, TrialPlan};
 use crate::lease::{self, Lease};
 use crate::nn::Tensors;
 use crate::record::{
-    Attempt, FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult,
+    Attempt, Decision, FORMAT_VERSION, Outcome, ProcessExit, Record, RunInfo, Stored, TrialResult,
     TrialStatus, plain_name,
 };
 
@@ -276,6 +277,52 @@ impl RunDir {
         TrialDir::new(self.path.join("trials").join(id))
     }
 
+    /// What an asynchronous search has decided, line by line.
+    pub fn decisions_path(&self) -> PathBuf {
+        self.path.join("decisions.jsonl")
+    }
+
+    /// Reads what an asynchronous search has decided so far, up to the last whole line; nothing where it has not begun.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read, or a whole line of it is damaged; says which.
+    pub fn decisions(&self) -> anyhow::Result<Vec<Decision>> {
+        let path = self.decisions_path();
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read(&path)?;
+        let whole = text.split_inclusive(|byte| *byte == b'\n').filter(|l| l.ends_with(b"\n"));
+        let read = |(index, line): (usize, &[u8])| {
+            serde_json::from_slice(line).with_context(|| {
+                format!(
+                    "{}, line {} is damaged; cut the file off before it, and what follows is decided anew",
+                    path.display(),
+                    index + 1
+                )
+            })
+        };
+        whole.enumerate().map(read).collect()
+    }
+
+    /// Opens the file of decisions to write on at its end, without half a line that a killed process left there.
+    ///
+    /// # Errors
+    /// Fails if it cannot be written.
+    pub fn decision_log(&self) -> anyhow::Result<DecisionLog> {
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(self.decisions_path())?;
+        let (mut file, path) = file.into_parts();
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        file.set_len(whole as u64).with_context(|| path.display().to_string())?;
+        Ok(DecisionLog { file: fs::File::from_parts(file, path) })
+    }
+
     /// Where an engine keeps what it needs to know of its jobs.
     pub fn jobs(&self) -> PathBuf {
         self.path.join("jobs")
@@ -298,6 +345,25 @@ impl RunDir {
             Ok(fs::rename(&beside, &latest)?)
         };
         replace().with_context(|| format!("{} does not point at this run", latest.display()))
+    }
+}
+
+/// `decisions.jsonl`, to be written on.
+#[derive(Debug)]
+pub struct DecisionLog {
+    file: fs::File,
+}
+
+impl DecisionLog {
+    /// Writes a decision down, on the disk before anything follows from it.
+    ///
+    /// # Errors
+    /// Fails if it cannot be written, for example on a full disk.
+    pub fn write(&mut self, decision: &Decision) -> anyhow::Result<()> {
+        let mut line = serde_json::to_string(decision)?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes())?;
+        Ok(self.file.sync_data()?)
     }
 }
 
@@ -899,6 +965,30 @@ fn check_names(file: &Path, content: &impl Stored) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::RungEvent;
+
+    #[test]
+    fn half_a_decision_is_none_and_a_damaged_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::create(folder.path(), "decided").unwrap();
+        assert_eq!(run.decisions().unwrap(), []);
+        let decision = |sample| Decision {
+            agent: "learner".into(),
+            sample,
+            event: RungEvent::Reached,
+            rung: 100,
+            score: Some(0.1 + 0.2),
+        };
+        run.decision_log().unwrap().write(&decision(0)).unwrap();
+        let whole = fs::read_to_string(run.decisions_path()).unwrap();
+        fs::write(run.decisions_path(), format!("{whole}{}", &whole[..20])).unwrap();
+        assert_eq!(run.decisions().unwrap(), [decision(0)]);
+        run.decision_log().unwrap().write(&decision(1)).unwrap();
+        assert_eq!(run.decisions().unwrap(), [decision(0), decision(1)]);
+        fs::write(run.decisions_path(), format!("{whole}{}\n", &whole[..20])).unwrap();
+        let error = format!("{:#}", run.decisions().unwrap_err());
+        assert!(error.contains("decisions.jsonl, line 2 is damaged; cut the file off"), "{error}");
+    }
 
     #[test]
     fn numbers_that_json_cannot_hold_are_refused_with_their_place() {

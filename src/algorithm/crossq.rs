@@ -360,93 +360,32 @@ impl<T: Scalar> Algorithm for CrossQ<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::nn::replay::Batch;
-
-    const OBSERVATION: usize = 3;
-    const DIMENSIONS: usize = 2;
-    const ROWS: usize = 12;
-    const UPDATES: usize = 12;
+    use crate::algorithm::recorded_tests::{Recording, with_setup};
 
     /// The settings, the minibatches and the stream of noise are those of tests/goldens/crossq/record.py.
     #[test]
     fn recorded_updates_are_those_of_sb3_contrib() {
-        let file =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/crossq/updates.safetensors");
-        let recorded = Tensors::load(&file).expect("recorded tensors");
+        let recording = Recording::load("crossq/updates.safetensors");
         let spec = CrossQSpec {
-            batch_size: ROWS,
+            batch_size: 12,
             critic_hidden: vec![10, 7],
             renorm_warmup_steps: 1,
             batch_norm_momentum: 0.1,
             ..CrossQSpec::default()
         };
         let policy = PolicySpec::Neural(NeuralSpec { hidden: vec![8, 6], ..NeuralSpec::default() });
-        let setup = Setup {
-            policy: &policy,
-            schedule: &ScheduleSpec { steps: Some(100), ..ScheduleSpec::default() },
-            observation_space: &Space::uniform_box(-9.0, 9.0, OBSERVATION),
-            action_space: &Space::uniform_box(-2.0, 2.0, DIMENSIONS),
-            seed: 4,
-        };
-        let mut agent = CrossQ::<f64>::new(spec, &setup).expect("an engine on any CPU");
-        let mut state = Tensors::default();
-        agent.save(&mut state);
-        let numbers = |name: &str| -> (Vec<usize>, Vec<f64>) {
-            let shape = recorded.shape(name).expect("recorded").to_vec();
-            let values = recorded.get(name, &shape).expect("doubles");
-            (shape, values)
-        };
-        let mut taken = 0;
-        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("before.")?)))
-        {
-            assert!(state.contains(name), "{name}");
-            let (shape, values) = numbers(whole);
-            state.insert(name, &shape, &values);
-            taken += 1;
-        }
+        let new = |setup: &Setup<'_>| CrossQ::<f64>::new(spec, setup);
+        let mut agent = with_setup(&policy, new).expect("an engine on any CPU");
         // Three renormalisations of five tensors and three linear layers of two make a network.
-        assert_eq!(taken, 3 * (3 * 5 + 3 * 2) + 1);
-        agent.load(&state).expect("its own state");
-        let close = |name: &str, found: &[f64], expected: &[f64]| {
-            assert_eq!(found.len(), expected.len(), "{name}");
-            for (f, e) in found.iter().zip(expected) {
-                assert!((f - e).abs() < 1e-9 * e.abs().max(1.0), "{name}: {f}, {e}");
-            }
-        };
-
-        for i in 0..UPDATES {
-            let read = |name: &str, columns: usize| -> Vec<f32> {
-                let values = recorded.get::<f64>(&format!("{i}.{name}"), &[ROWS, columns]);
-                values.expect("recorded").into_iter().map(|x| x as f32).collect()
-            };
-            let explorer = &mut agent.explorer;
-            explorer.batch = Batch {
-                actions: read("actions", DIMENSIONS),
-                rewards: read("rewards", 1),
-                discounts: read("discounts", 1),
-                ..Batch::default()
-            };
-            explorer.features = read("observations", OBSERVATION);
-            explorer.next_features = read("next_observations", OBSERVATION);
+        assert_eq!(recording.begin(&mut agent), 3 * (3 * 5 + 3 * 2) + 1);
+        for update in 0..12 {
+            recording.replay(update, &mut agent.explorer);
             let mut metrics = MetricMeans::default();
             agent.learn(0.01, &mut metrics).expect("finite");
-            let metrics = metrics.take();
-            for loss in ["critic_loss", "actor_loss", "ent_coef_loss"] {
-                let name = format!("{i}.{loss}");
-                assert_eq!(metrics.contains_key(loss), recorded.contains(&name), "{name}");
-                if let Some(found) = metrics.get(loss) {
-                    close(&name, &[*found], &numbers(&name).1);
-                }
-            }
+            recording.assert_losses(update, &metrics.take());
         }
-        agent.save(&mut state);
-        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("after.")?))) {
-            let (shape, expected) = numbers(whole);
-            close(name, &state.get::<f64>(name, &shape).expect("its own state"), &expected);
-        }
+        recording.end(&agent);
     }
 
     fn problems(policy: serde_json::Value, algorithm: serde_json::Value) -> Vec<String> {

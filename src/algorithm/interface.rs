@@ -343,3 +343,26 @@ pub fn report(metrics: &mut MetricMeans, losses: &[(&str, f64)]) -> Result<(), T
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::EnvironmentSpec;
+
+    #[test]
+    fn exploration_matrices_that_no_memory_holds_are_refused() {
+        let (hidden, engine) = (vec![8192], Engine::NATIVE);
+        let policy = PolicySpec::Neural(NeuralSpec { hidden, engine, ..NeuralSpec::default() });
+        let environment =
+            EnvironmentSpec { id: "Pendulum-v1".into(), ..EnvironmentSpec::default() };
+        let (_, seen) = environment.build(&policy).expect("a known environment");
+        let problems = |n_envs| -> Vec<String> {
+            let problems = sde_problems(n_envs, &policy, seen.env());
+            problems.iter().map(|p| format!("{}: {}", p.path.join("."), p.message)).collect()
+        };
+        assert_eq!(problems(4096), [""; 0]);
+        let expected = "training.algorithm.n_envs: an update would hold 40000 × 8192 numbers of 4 bytes, more than \
+                        250000000: use a smaller value";
+        assert_eq!(problems(40_000), [expected]);
+    }
+}

@@ -35,6 +35,8 @@ mod pqn;
 mod prediction;
 mod q_learning;
 mod qr_dqn;
+#[cfg(test)]
+mod recorded_tests;
 mod reinforce;
 mod sac;
 mod table;

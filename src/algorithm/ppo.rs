@@ -390,6 +390,7 @@ mod tests {
 
     use super::*;
     use crate::algorithm::on_policy::tests::{autograd, heads, minibatch};
+    use crate::algorithm::recorded_tests::{Recording, with_setup};
     use crate::nn::Activation;
     use crate::policy::NeuralSpec;
 
@@ -463,72 +464,35 @@ mod tests {
     /// The settings and the minibatches are those of tests/goldens/gsde/record.py.
     #[test]
     fn recorded_updates_with_state_dependent_noise_are_those_of_stable_baselines3() {
-        const OBSERVATION: usize = 3;
-        const DIMENSIONS: usize = 2;
-        const ROWS: usize = 12;
-        const UPDATES: usize = 8;
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/gsde/ppo.safetensors");
-        let recorded = Tensors::load(file.as_ref()).expect("recorded tensors");
+        let recording = Recording::load("gsde/ppo.safetensors");
         let spec = PpoSpec { use_sde: true, ent_coef: 0.05, ..PpoSpec::default() };
-        let network = NeuralSpec {
+        let policy = PolicySpec::Neural(NeuralSpec {
             hidden: vec![8, 6],
             activation: Activation::Tanh,
             ..NeuralSpec::default()
-        };
-        let setup = Setup {
-            policy: &PolicySpec::Neural(network),
-            schedule: &ScheduleSpec::default(),
-            observation_space: &Space::uniform_box(-9.0, 9.0, OBSERVATION),
-            action_space: &Space::uniform_box(-2.0, 2.0, DIMENSIONS),
-            seed: 4,
-        };
-        let mut ppo = Ppo::<f64>::new(spec.clone(), &setup).expect("an engine on any CPU");
-        let mut state = Tensors::default();
-        ppo.save(&mut state);
-        let mut taken = 0;
-        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("before.")?)))
-        {
-            assert!(state.contains(name), "{name}");
-            let shape = recorded.shape(whole).expect("recorded");
-            state.insert(name, shape, &recorded.get::<f64>(whole, shape).expect("doubles"));
-            taken += 1;
-        }
+        });
+        let new = |setup: &Setup<'_>| Ppo::<f64>::new(spec.clone(), setup);
+        let mut ppo = with_setup(&policy, new).expect("an engine on any CPU");
         // Actor and critic of three layers, and the noise's deviations.
-        assert_eq!(taken, 2 * 3 * 2 + 1);
-        ppo.load(&state).expect("its own state");
-        let close = |name: &str, found: &[f64], expected: &[f64]| {
-            assert_eq!(found.len(), expected.len(), "{name}");
-            for (f, e) in found.iter().zip(expected) {
-                assert!((f - e).abs() < 1e-9 * e.abs().max(1.0), "{name}: {f}, {e}");
-            }
-        };
-        for i in 0..UPDATES {
-            let read = |name: &str, shape: &[usize]| -> Vec<f64> {
-                recorded.get(&format!("{i}.{name}"), shape).expect("recorded")
-            };
-            let single = |name: &str, columns: usize| -> Vec<f32> {
-                read(name, &[ROWS, columns]).into_iter().map(|x| x as f32).collect()
-            };
+        assert_eq!(recording.begin(&mut ppo), 2 * 3 * 2 + 1);
+        for update in 0..8 {
+            let name = |name: &str| format!("{update}.{name}");
             let mut batch = Minibatch {
-                features: single("observations", OBSERVATION),
-                actions: single("actions", DIMENSIONS),
-                old_log_probs: read("old_log_prob", &[ROWS]),
-                advantages: read("advantages", &[ROWS]),
-                returns: read("returns", &[ROWS]),
+                features: recording.single(&name("observations")),
+                actions: recording.single(&name("actions")),
+                old_log_probs: recording.numbers(&name("old_log_prob")),
+                advantages: recording.numbers(&name("advantages")),
+                returns: recording.numbers(&name("returns")),
                 ..Minibatch::default()
             };
             let (losses, _) = learn(&mut ppo.agent, &mut batch, &spec, 1.0);
-            close("policy_loss", &[losses.policy_loss], &read("policy_loss", &[1]));
-            close("value_loss", &[losses.value_loss], &read("value_loss", &[1]));
-            close("entropy", &[-losses.entropy], &read("entropy", &[1]));
+            recording.assert_close(&name("policy_loss"), &[losses.policy_loss]);
+            recording.assert_close(&name("value_loss"), &[losses.value_loss]);
+            // Theirs is a loss.
+            recording.assert_close(&name("entropy"), &[-losses.entropy]);
             ppo.optimiser.step(0.01, &mut ppo.agent.parameters());
         }
-        ppo.save(&mut state);
-        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("after.")?))) {
-            let shape = recorded.shape(whole).expect("recorded");
-            let expected = recorded.get::<f64>(whole, shape).expect("doubles");
-            close(name, &state.get::<f64>(name, shape).expect("its own state"), &expected);
-        }
+        recording.end(&ppo);
     }
 
     #[test]

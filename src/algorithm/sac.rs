@@ -684,8 +684,8 @@ mod tests {
 
     use super::super::tqc::Quantiles;
     use super::*;
+    use crate::algorithm::recorded_tests::{Recording, with_setup};
     use crate::env::Mode;
-    use crate::nn::replay::Batch;
     use crate::policy::{NeuralSpec, Readout};
 
     const ROWS: usize = 12;
@@ -750,74 +750,22 @@ mod tests {
 
     /// The settings, the minibatches and the stream of noise are those of tests/goldens/gsde/record.py.
     fn assert_as_recorded(name: &str, valuation: impl Valuation<f64>) {
-        const OBSERVATION: usize = 3;
-        const DIMENSIONS: usize = 2;
-        const UPDATES: usize = 8;
-        let file = format!("{}/tests/goldens/gsde/{name}", env!("CARGO_MANIFEST_DIR"));
-        let recorded = Tensors::load(file.as_ref()).expect("recorded tensors");
+        let recording = Recording::load(&format!("gsde/{name}"));
         let (batch_size, tau, use_sde, log_std_init) = (ROWS, 0.1, true, -1.0);
         let spec = SacSpec { batch_size, tau, use_sde, log_std_init, ..SacSpec::default() };
         let policy = PolicySpec::Neural(NeuralSpec { hidden: vec![8, 6], ..NeuralSpec::default() });
-        let setup = Setup {
-            policy: &policy,
-            schedule: &ScheduleSpec { steps: Some(100), ..ScheduleSpec::default() },
-            observation_space: &Space::uniform_box(-9.0, 9.0, OBSERVATION),
-            action_space: &Space::uniform_box(-2.0, 2.0, DIMENSIONS),
-            seed: 4,
-        };
-        let mut agent = Sac::new(spec.sac(), valuation, &setup).expect("an engine on any CPU");
-        let mut state = Tensors::default();
-        agent.save(&mut state);
-        let numbers = |name: &str| -> (Vec<usize>, Vec<f64>) {
-            let shape = recorded.shape(name).expect("recorded").to_vec();
-            let values = recorded.get(name, &shape).expect("doubles");
-            (shape, values)
-        };
-        let mut taken = 0;
-        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("before.")?)))
-        {
-            assert!(state.contains(name), "{name}");
-            let (shape, values) = numbers(whole);
-            state.insert(name, &shape, &values);
-            taken += 1;
-        }
+        let new = |setup: &Setup<'_>| Sac::new(spec.sac(), valuation, setup);
+        let mut agent = with_setup(&policy, new).expect("an engine on any CPU");
         // An actor, two critics and their targets of three layers, the noise's deviations and the temperature.
-        assert_eq!(taken, 5 * 3 * 2 + 2);
-        agent.load(&state).expect("its own state");
-        let close = |name: &str, found: &[f64], expected: &[f64]| {
-            assert_eq!(found.len(), expected.len(), "{name}");
-            for (f, e) in found.iter().zip(expected) {
-                assert!((f - e).abs() < 1e-9 * e.abs().max(1.0), "{name}: {f}, {e}");
-            }
-        };
-        for i in 0..UPDATES {
-            let read = |name: &str, columns: usize| -> Vec<f32> {
-                let values = recorded.get::<f64>(&format!("{i}.{name}"), &[ROWS, columns]);
-                values.expect("recorded").into_iter().map(|x| x as f32).collect()
-            };
-            let explorer = &mut agent.explorer;
-            explorer.batch = Batch {
-                actions: read("actions", DIMENSIONS),
-                rewards: read("rewards", 1),
-                discounts: read("discounts", 1),
-                ..Batch::default()
-            };
-            explorer.features = read("observations", OBSERVATION);
-            explorer.next_features = read("next_observations", OBSERVATION);
+        assert_eq!(recording.begin(&mut agent), 5 * 3 * 2 + 2);
+        for update in 0..8 {
+            recording.replay(update, &mut agent.explorer);
             let mut metrics = MetricMeans::default();
             agent.learn(0.01, &mut metrics).expect("finite");
             agent.critics.follow(tau);
-            let metrics = metrics.take();
-            for loss in ["critic_loss", "actor_loss", "ent_coef_loss"] {
-                let name = format!("{i}.{loss}");
-                close(&name, &[metrics[loss]], &numbers(&name).1);
-            }
+            recording.assert_losses(update, &metrics.take());
         }
-        agent.save(&mut state);
-        for (whole, name) in recorded.names().filter_map(|n| Some((n, n.strip_prefix("after.")?))) {
-            let (shape, expected) = numbers(whole);
-            close(name, &state.get::<f64>(name, &shape).expect("its own state"), &expected);
-        }
+        recording.end(&agent);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::console;
 use crate::exit::Exit;
 use crate::experiment::{Plan, TrialPlan};
 use crate::record::{Record, TrialResult};
-use crate::runner::{Interrupt, Local, Observer, Request, Runner as _, TrialStatus};
+use crate::runner::{Interrupt, Local, Observer, Request, TrialStatus, Turn};
 use crate::store::{RunDir, TrialDir};
 
 /// Run trials of a run one after the other, each in a process of its own: what an engine starts on other machines.
@@ -64,22 +64,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             interrupt: &interrupt,
             observer: &Told,
         };
-        for status in runner.advance(&[&dir.plan()?], args.pause_at)? {
-            if let Some(attempt) = &args.attempt {
-                dir.write_attempt(attempt, status)?;
-                if let Some(folder) = &args.archive {
-                    archive_trial(&dir, &folder.join(format!("{attempt}-{index}.zip")))?;
-                }
+        let status = runner.advance(Turn { trial: &dir.plan()?, pause_at: args.pause_at })?;
+        if let Some(attempt) = &args.attempt {
+            dir.write_attempt(attempt, status)?;
+            if let Some(folder) = &args.archive {
+                archive_trial(&dir, &folder.join(format!("{attempt}-{index}.zip")))?;
             }
-            match (status, interrupt.request()) {
-                (TrialStatus::Interrupted, Some(Request::Abort(signal))) => {
-                    return Ok(Exit::Interrupted(signal));
-                }
-                (TrialStatus::Interrupted, _) => return Ok(Exit::LEFT),
-                (status, _) => {
-                    failed |= matches!(status, TrialStatus::Failed | TrialStatus::Died);
-                }
+        }
+        match (status, interrupt.request()) {
+            (TrialStatus::Interrupted, Some(Request::Abort(signal))) => {
+                return Ok(Exit::Interrupted(signal));
             }
+            (TrialStatus::Interrupted, _) => return Ok(Exit::LEFT),
+            (status, _) => failed |= matches!(status, TrialStatus::Failed | TrialStatus::Died),
         }
     }
     Ok(if failed { Exit::Failed } else { Exit::Success })

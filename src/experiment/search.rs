@@ -122,10 +122,23 @@ pub enum SchedulerSpec {
         interval: u64,
     },
     /// Successive halving (Jamieson and Talwalkar 2016): after `grace_period` steps the best of
-    /// `reduction_factor` samples goes on, again after that many times the steps, and so on. The rungs are
-    /// those of ASHA (Li et al. 2020), whose early promotions would depend on timing. Of equals, the samples drawn
-    /// first go on.
+    /// `reduction_factor` samples goes on, again after that many times the steps, and so on. Each comparison waits for
+    /// all samples, so that the search is repeatable. Of equals, the samples drawn first go on.
     SuccessiveHalving {
+        /// Environment steps of the first rung.
+        #[schemars(range(min = 1))]
+        grace_period: u64,
+        /// One of so many samples goes on.
+        #[serde(default = "reduction_factor")]
+        #[schemars(range(min = 2, max = 1000))]
+        reduction_factor: u64,
+    },
+    /// Asynchronous successive halving (ASHA, Li et al. 2020): whenever a trial can run, the best sample goes on that is
+    /// among the best of `reduction_factor` at its rung so far, of the highest rung that has one; else another sample
+    /// begins. Nothing waits for a rung to fill, so that what is promoted depends on which trial was faster: each
+    /// decision is written to `decisions.jsonl`, from which an interrupted search goes on. With `--jobs 1` it is
+    /// repeatable.
+    AsynchronousHalving {
         /// Environment steps of the first rung.
         #[schemars(range(min = 1))]
         grace_period: u64,
@@ -158,6 +171,45 @@ pub enum SchedulerSpec {
 }
 
 impl SchedulerSpec {
+    /// Whether it decides whenever a trial can run, not in rounds.
+    pub fn is_asynchronous(&self) -> bool {
+        matches!(self, Self::AsynchronousHalving { .. })
+    }
+
+    /// The numbers of steps after which samples are compared, for a schedule of so many steps.
+    pub fn milestones(&self, steps: u64) -> Vec<u64> {
+        let next = |previous: u64| match *self {
+            Self::None => None,
+            Self::MedianStopping { interval, .. }
+            | Self::PopulationBasedTraining { interval, .. } => previous.checked_add(interval),
+            Self::SuccessiveHalving { reduction_factor, .. }
+            | Self::AsynchronousHalving { reduction_factor, .. } => {
+                previous.checked_mul(reduction_factor)
+            }
+        };
+        let first = match *self {
+            Self::None => None,
+            Self::MedianStopping { grace_period, .. }
+            | Self::SuccessiveHalving { grace_period, .. }
+            | Self::AsynchronousHalving { grace_period, .. } => Some(grace_period),
+            Self::PopulationBasedTraining { interval, .. } => Some(interval),
+        };
+        std::iter::successors(first, |&previous| next(previous))
+            .take_while(|&milestone| milestone < steps)
+            .collect()
+    }
+
+    /// The rung of a sample that stopped after so many steps, where samples are compared at rungs: some steps more may
+    /// have passed until each could pause.
+    pub fn rung(&self, steps: u64) -> Option<u64> {
+        match self {
+            Self::SuccessiveHalving { .. } | Self::AsynchronousHalving { .. } => {
+                Some(self.milestones(steps.saturating_add(1)).last().copied().unwrap_or(0))
+            }
+            Self::None | Self::MedianStopping { .. } | Self::PopulationBasedTraining { .. } => None,
+        }
+    }
+
     /// How many of so many samples of a population give way to others when they are compared.
     pub fn replaced(&self, samples: u64) -> u64 {
         match self {
@@ -440,15 +492,25 @@ pub fn problems(
         }
         problems.extend(range_problem(spec, search));
     }
-    if let SchedulerSpec::PopulationBasedTraining { perturbation_factors, .. } = search.scheduler {
-        if perturbation_factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
-            let place = ["search", "scheduler", "perturbation_factors"];
-            problems.push(Problem::new(&place, "expected two numbers above 0"));
-        }
-        if matches!(search.sampler, SamplerSpec::Tpe { .. }) {
-            let message = "population-based training begins with all of its samples at once: leave the sampler `tpe` out";
-            problems.push(Problem::new(&["search", "sampler"], message));
-        }
+    if let SchedulerSpec::PopulationBasedTraining { perturbation_factors, .. } = search.scheduler
+        && perturbation_factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0))
+    {
+        let place = ["search", "scheduler", "perturbation_factors"];
+        problems.push(Problem::new(&place, "expected two numbers above 0"));
+    }
+    if matches!(search.sampler, SamplerSpec::Tpe { .. }) {
+        let why = match search.scheduler {
+            SchedulerSpec::PopulationBasedTraining { .. } => {
+                Some("population-based training begins with all of its samples at once")
+            }
+            SchedulerSpec::AsynchronousHalving { .. } => Some(
+                "asynchronous halving waits for no sample's score, which this sampler draws the next ones by",
+            ),
+            _ => None,
+        };
+        problems.extend(why.map(|why| {
+            Problem::new(&["search", "sampler"], format!("{why}: leave the sampler `tpe` out"))
+        }));
     }
     if search.sampler == SamplerSpec::Grid && search.samples != 1 {
         let message = "a grid has every combination once: leave `samples` out";
@@ -520,4 +582,24 @@ fn agent_problem(
         let message = "the environment has no reward threshold: set `threshold`";
         Problem::new(&["search", "metric"], message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milestones_lie_inside_the_schedule_and_a_rung_is_the_last_that_was_reached() {
+        let halving = SchedulerSpec::SuccessiveHalving { grace_period: 100, reduction_factor: 3 };
+        let median = SchedulerSpec::MedianStopping { grace_period: 100, interval: 50 };
+        assert_eq!(halving.milestones(2700), [100, 300, 900]);
+        assert_eq!(median.milestones(250), [100, 150, 200]);
+        assert!(SchedulerSpec::None.milestones(1000).is_empty());
+        assert!(halving.milestones(100).is_empty());
+        assert_eq!(
+            [50, 100, 304, 900].map(|steps| halving.rung(steps)),
+            [0, 100, 300, 900].map(Some)
+        );
+        assert_eq!(median.rung(304), None);
+    }
 }

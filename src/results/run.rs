@@ -23,7 +23,7 @@ use crate::experiment::{
 };
 use crate::policy::PolicySpec;
 use crate::record::FORMAT_VERSION;
-use crate::record::{RunInfo, RunStatus, UnsafeName};
+use crate::record::{Decision, RunInfo, RunStatus, UnsafeName};
 use crate::search::{self, SampleScore, Standing};
 use crate::store::{self, NewerFormat, RunDir, TrialDir};
 
@@ -238,7 +238,14 @@ impl RunReader {
         for trial in &trials {
             notes.extend(trial.notes.iter().map(|note| format!("{}: {note}", trial.plan.id)));
         }
-        let summary = summarise(dir, &plan, info.as_ref(), &thresholds, &trials)?;
+        let decisions = dir.decisions().unwrap_or_else(|error| {
+            notes.push(format!(
+                "what the search decided at its rungs is missing ({})",
+                in_run(dir.path(), &error)
+            ));
+            Vec::new()
+        });
+        let summary = summarise(dir, &plan, info.as_ref(), &thresholds, &trials, &decisions)?;
         let dir = dir.clone();
         Ok(RunData { dir, plan, info, trials, summary, env, notes, environment_name: None })
     }
@@ -266,8 +273,9 @@ fn summarise(
     info: Option<&RunInfo>,
     thresholds: &Thresholds<'_>,
     trials: &[Arc<Trial>],
+    decisions: &[Decision],
 ) -> anyhow::Result<Summary> {
-    let search = search_summary(plan, trials);
+    let search = search_summary(plan, trials, decisions);
     // One pass: a run may have thousands of trials.
     let mut seeds: HashMap<Cow<'_, str>, Vec<Arc<SeedSummary>>> = HashMap::new();
     let shown = |trial: &&Arc<Trial>| {
@@ -341,7 +349,11 @@ fn agent_summary(
 }
 
 /// What the experiment's search came to, if it has one.
-fn search_summary(plan: &Plan, trials: &[Arc<Trial>]) -> Option<SearchSummary> {
+fn search_summary(
+    plan: &Plan,
+    trials: &[Arc<Trial>],
+    decisions: &[Decision],
+) -> Option<SearchSummary> {
     let search = plan.experiment.search.as_ref()?;
     let mut by_sample: BTreeMap<(&str, usize), Vec<&Trial>> = BTreeMap::new();
     for trial in trials {
@@ -369,6 +381,7 @@ fn search_summary(plan: &Plan, trials: &[Arc<Trial>]) -> Option<SearchSummary> {
         SearchedAgent {
             agent: agent.to_owned(),
             importance: search::importance(search, &scored),
+            rungs: search::rungs(search, agent, decisions),
             samples: search::ranking(search, &scores)
                 .into_iter()
                 .map(|number| summaries[number].clone())

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::experiment::{Direction, FinalScore, Objective, Parent, ScheduleSpec};
 use crate::record::{GitInfo, Outcome, Progress, RunStatus, Stored};
-use crate::search::{SampleScore, Standing};
+use crate::search::{Rung, SampleScore, Standing};
 use crate::{format, stats};
 
 /// `summary.json`.
@@ -124,6 +124,9 @@ pub struct SearchedAgent {
     pub samples: Vec<SampleSummary>,
     /// The share of the scores' variance that each parameter explains alone, the most important one first.
     pub importance: Vec<(String, f64)>,
+    /// The rungs of asynchronous halving, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<Rung>,
 }
 
 /// One sample.
@@ -395,7 +398,12 @@ mod tests {
             mean: Some(1.0),
         };
         let best = |samples: Vec<SampleSummary>| {
-            let searched = SearchedAgent { agent: "a".into(), samples, importance: Vec::new() };
+            let searched = SearchedAgent {
+                agent: "a".into(),
+                samples,
+                importance: Vec::new(),
+                rungs: Vec::new(),
+            };
             searched.best().map(|sample| sample.number)
         };
         let stopped = sample(1, Standing::Stopped { steps: 300 });

@@ -8,8 +8,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Observer;
 use super::pace::Pace;
+use super::samples::Samples;
 use crate::console::{self, Tone};
-use crate::experiment::{Plan, TrialPlan};
+use crate::experiment::{Plan, SchedulerSpec, TrialPlan};
 use crate::format;
 use crate::record::{Event, Outcome, Progress, Record, StopReason, TrialResult};
 use crate::stats;
@@ -19,6 +20,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// How long it takes at least until a plain line tells of the same trial again, and how much of its schedule.
 const PLAIN_PERIOD: Duration = Duration::from_secs(30);
 const PLAIN_SHARE: f64 = 0.05;
+/// How long it takes at least until the table of a search's samples is written again.
+const TABLE_PERIOD: Duration = Duration::from_secs(60);
 /// A bar has so many steps.
 const BAR: u64 = 1000;
 
@@ -45,6 +48,12 @@ struct State {
     trials: usize,
     /// The searched values by agent and number of the sample, as people read them.
     samples: HashMap<(String, usize), String>,
+    /// How samples stand.
+    stand: Samples,
+    /// The search's scheduler.
+    scheduler: SchedulerSpec,
+    /// When the table of samples was written last, or the run began.
+    table: Instant,
     /// The mean returns of a sample's trials that have ended.
     returns: HashMap<(String, usize), Vec<f64>>,
     /// Trials that began or went on, by their ids.
@@ -82,6 +91,9 @@ impl Display {
                 running: HashMap::new(),
                 trials: 0,
                 samples: HashMap::new(),
+                stand: Samples::default(),
+                scheduler: SchedulerSpec::default(),
+                table: Instant::now(),
                 returns: HashMap::new(),
                 begun: HashSet::new(),
                 ended: 0,
@@ -101,8 +113,9 @@ impl Display {
         );
     }
 
-    /// The run is over: the bars go away.
+    /// The run is over: the samples of a search are told of a last time, the bars go away.
     pub fn close(&self) {
+        self.tell_samples(Duration::ZERO);
         if let Some(bars) = &self.bars {
             bars.best.finish_and_clear();
             bars.total.finish_and_clear();
@@ -114,6 +127,20 @@ impl Display {
             // A terminal that went away is no reason to stop.
             Some(bars) => drop(bars.all.println(line)),
             None => console::styled(line),
+        }
+    }
+
+    /// Writes how the samples of a search stand, at most once in a `period`.
+    fn tell_samples(&self, period: Duration) {
+        let mut state = self.state();
+        if state.table.elapsed() < period {
+            return;
+        }
+        let table = state.table();
+        drop(state);
+        for (index, line) in table.into_iter().flatten().enumerate() {
+            let line = console::printable(&line).into_owned();
+            self.line(&if index == 0 { Tone::Faint.paint(&line) } else { line });
         }
     }
 
@@ -139,6 +166,7 @@ impl Observer for Display {
         let mut state = self.state();
         let experiment = &plan.experiment;
         let search = experiment.search.as_ref();
+        state.scheduler = search.map(|search| search.scheduler.clone()).unwrap_or_default();
         let samples = |agent: &String| {
             search
                 .filter(|search| search.searches(agent))
@@ -184,6 +212,7 @@ impl Observer for Display {
         let shown = Shown { bar, pace: Pace::new(plan, now), told: (now, 0.0) };
         shown.bar.set_message("starting");
         state.running.insert(plan.id.clone(), shown);
+        state.stand.starts(plan);
         state.begun.insert(plan.id.clone());
         if let Some(bars) = &self.bars {
             bars.total.enable_steady_tick(Duration::from_millis(500));
@@ -235,12 +264,17 @@ impl Observer for Display {
         if is_news {
             self.line(&line);
         }
+        self.tell_samples(TABLE_PERIOD);
     }
 
     fn stopped(&self, plan: &TrialPlan) {
-        if let Some(shown) = self.state().running.remove(&plan.id) {
+        let mut state = self.state();
+        if let Some(shown) = state.running.remove(&plan.id) {
             shown.bar.finish_and_clear();
+            state.stand.pauses(plan, &shown.pace);
         }
+        drop(state);
+        self.tell_samples(TABLE_PERIOD);
     }
 
     fn died(&self, plan: &TrialPlan, cause: &str) {
@@ -264,10 +298,18 @@ impl State {
         self.ended += 1;
         self.failed += usize::from(result.outcome.failed());
         self.before += usize::from(!self.begun.contains(&plan.id));
+        self.stand.ends(plan, result);
         let mean = result.after.as_ref().and_then(|after| stats::mean(&after.returns));
         if let (Some(sample), Some(mean)) = (plan.sample, mean) {
             self.returns.entry((plan.agent.clone(), sample)).or_default().push(mean);
         }
+    }
+
+    /// How the samples of a search stand, where that is news.
+    fn table(&mut self) -> Option<Vec<String>> {
+        self.table = Instant::now();
+        let pace = |id: &str| self.running.get(id).map(|shown| &shown.pace);
+        self.stand.table(&self.scheduler, &self.samples, pace)
     }
 
     /// How much of the run is done, in trials.
@@ -425,6 +467,22 @@ mod tests {
         assert_eq!((state.trials, state.ended, state.before), (8, 3, 2), "the third sample counts");
         let summary = state.summary(state.started);
         assert!(summary.starts_with("3/8 trials · 5 to come · 0:00"), "{summary}");
+        drop(state);
+        display.started(trials[3]);
+        let record = |steps, r#return| {
+            let progress = Progress { episodes: steps, steps, updates: 0 };
+            let event = Event::Episode { r#return, length: Some(1), truncated: Some(false) };
+            Record { progress, seconds: 0.0, event }
+        };
+        display.event(trials[3], &record(4, 3.0));
+        let table = display.state().table().expect("news");
+        let expected = [
+            "sample                        state    rung  steps  mean return",
+            "learner 1: learning_rate=0.2  running  –     0      4",
+            "learner 0: learning_rate=0.1  done     –     0      1.5",
+        ];
+        assert_eq!(table, expected);
+        assert_eq!(display.state().table(), None, "nothing has happened since");
     }
 
     #[test]

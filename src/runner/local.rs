@@ -1,13 +1,14 @@
-//! The local runner: a rayon pool that waits on child processes, one a trial.
+//! The local runner: threads that wait on child processes, one a trial.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitStatus;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 
 use super::process::{self, ProcessEnd};
-use super::{Interrupt, Observer, Request, Runner, TrialStatus, over};
+use super::{Interrupt, Observer, Request, Runner, Source, TrialStatus, Turn, over};
 use crate::exit::Exit;
 use crate::experiment::TrialPlan;
 use crate::lease::{Busy, LIFE};
@@ -32,28 +33,42 @@ pub struct Local<'a> {
 }
 
 impl Runner for Local<'_> {
-    fn advance(
-        &self,
-        trials: &[&TrialPlan],
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<Vec<TrialStatus>> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.jobs)
-            .build()
-            .context("failed to start the trials' threads")?;
-        let mut ended: Vec<(usize, TrialStatus)> = pool.install(|| {
-            // A bridge hands trials out one by one, so that they start in the plan's order.
-            (trials.iter().enumerate().par_bridge())
-                .map(|(index, trial)| Ok((index, self.trial(trial, pause_at)?)))
-                .collect::<anyhow::Result<_>>()
-        })?;
-        ended.sort_unstable_by_key(|(index, _)| *index);
-        Ok(ended.into_iter().map(|(_, status)| status).collect())
+    fn run<'p>(&self, source: &mut dyn Source<'p>) -> anyhow::Result<()> {
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            let mut under_way = 0;
+            loop {
+                while under_way < self.jobs
+                    && let Some(turn) = source.next(true)?
+                {
+                    let sender = sender.clone();
+                    let advance = move || {
+                        // A panic goes on in the thread that waits here, which would else wait for ever.
+                        let status = catch_unwind(AssertUnwindSafe(|| self.advance(turn)));
+                        let _ = sender.send((turn, status));
+                    };
+                    std::thread::Builder::new()
+                        .spawn_scoped(scope, advance)
+                        .context("failed to start a trial's thread")?;
+                    under_way += 1;
+                }
+                if under_way == 0 {
+                    return Ok(());
+                }
+                let (turn, status) = receiver.recv().context("this end sends, too")?;
+                under_way -= 1;
+                source.ended(turn, status.unwrap_or_else(|panic| resume_unwind(panic))?)?;
+            }
+        })
     }
 }
 
 impl Local<'_> {
-    fn trial(&self, plan: &TrialPlan, pause_at: Option<u64>) -> anyhow::Result<TrialStatus> {
+    /// Gives one trial its turn; says how it stands then.
+    ///
+    /// # Errors
+    /// Fails if its files cannot be written at all.
+    pub fn advance(&self, Turn { trial: plan, pause_at }: Turn<'_>) -> anyhow::Result<TrialStatus> {
         let dir = self.run.trial(&plan.id);
         loop {
             // A trial that somebody started alone, or that outlives a killed run for a moment, is not touched.

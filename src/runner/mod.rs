@@ -1,6 +1,7 @@
 //! Where trials run.
 //!
-//! [`Runner`] is the seam: the rest of the program only sees trials advance and end. [`Local`] runs each as a child
+//! [`Runner`] is the seam: the rest of the program only sees trials advance and end. A runner takes them from a
+//! [`Source`], whenever it has a place, so that what comes next may depend on what ended. [`Local`] runs each as a child
 //! process of this machine. A child is a fault domain: it can panic, be killed or time out without taking the others
 //! along, and is the same boundary that a cluster would schedule. It writes its own files, result included; what a
 //! runner adds is how a process ended that left no result.
@@ -18,6 +19,7 @@ mod only;
 mod pace;
 mod process;
 mod ray;
+mod samples;
 mod slurm;
 
 pub use cluster::{Cluster, JobOptions, Scheduler};
@@ -31,16 +33,37 @@ pub use slurm::{Slurm, SlurmOptions};
 
 /// Advances trials.
 pub trait Runner {
-    /// Runs every one of `trials` that is not over yet, to its end or until it pauses after `pause_at` environment
-    /// steps of training; trials that failed in an earlier attempt run again. Says how each of them stands.
+    /// Gives every trial that `source` has its turn, as many at a time as there are places, and tells the source how each
+    /// stands after it. Ends when the source has no trial and none is under way.
     ///
     /// # Errors
-    /// Fails if a trial's files cannot be written at all. Trials that fail are no error here.
-    fn advance(
-        &self,
-        trials: &[&TrialPlan],
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<Vec<TrialStatus>>;
+    /// Fails if a trial's files cannot be written at all, or the source does. Trials that fail are no error here.
+    fn run<'p>(&self, source: &mut dyn Source<'p>) -> anyhow::Result<()>;
+}
+
+/// What a runner takes trials from, one after another: a list, or decisions that are taken when there is a place.
+pub trait Source<'p> {
+    /// The next trial to advance; nothing where there is none before another one has ended. `free` says whether it begins at
+    /// once: only then is anything decided, so that all that is known by then counts.
+    ///
+    /// # Errors
+    /// Fails if what a decision follows from cannot be read, or the decision cannot be written down.
+    fn next(&mut self, free: bool) -> anyhow::Result<Option<Turn<'p>>>;
+
+    /// Takes note of how a trial stands after its turn.
+    ///
+    /// # Errors
+    /// Fails if what follows from it cannot be read or written down.
+    fn ended(&mut self, turn: Turn<'p>, status: TrialStatus) -> anyhow::Result<()>;
+}
+
+/// A trial that is to be advanced. One that is over stays as it is; one that failed in an earlier attempt runs again.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'p> {
+    /// The trial.
+    pub trial: &'p TrialPlan,
+    /// After how many environment steps of training it pauses; nothing where it runs to its end.
+    pub pause_at: Option<u64>,
 }
 
 /// The result of a trial that is over and need not run again. Without its whole event log a result is of no use to reports

@@ -2,7 +2,7 @@
 
 use glob::{MatchOptions, Pattern};
 
-use super::{Runner, TrialStatus};
+use super::{Runner, Source, TrialStatus, Turn};
 use crate::experiment::{Plan, TrialPlan};
 use crate::store::RunDir;
 
@@ -17,24 +17,35 @@ pub struct Only<'a> {
 }
 
 impl Runner for Only<'_> {
-    fn advance(
-        &self,
-        trials: &[&TrialPlan],
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<Vec<TrialStatus>> {
-        let fits = |trial: &TrialPlan| TrialPattern::mean(self.patterns, trial);
-        let chosen: Vec<&TrialPlan> = trials.iter().copied().filter(|trial| fits(trial)).collect();
-        let mut ended = self.inner.advance(&chosen, pause_at)?.into_iter();
-        let left_out = |trial: &TrialPlan| match self.run.trial(&trial.id).result() {
-            Ok(result) if result.outcome.failed() => TrialStatus::Failed,
-            Ok(result) if trial.is_over(&result) => TrialStatus::Completed,
-            _ => TrialStatus::LeftOut,
-        };
-        let stand = trials.iter().map(|trial| match fits(trial) {
-            true => ended.next().expect("a status for every trial"),
-            false => left_out(trial),
-        });
-        Ok(stand.collect())
+    fn run<'p>(&self, source: &mut dyn Source<'p>) -> anyhow::Result<()> {
+        self.inner.run(&mut Chosen { only: self, source })
+    }
+}
+
+/// Those trials of a source that are not left out.
+struct Chosen<'a, 'p> {
+    only: &'a Only<'a>,
+    source: &'a mut dyn Source<'p>,
+}
+
+impl<'p> Source<'p> for Chosen<'_, 'p> {
+    fn next(&mut self, free: bool) -> anyhow::Result<Option<Turn<'p>>> {
+        while let Some(turn) = self.source.next(free)? {
+            if TrialPattern::mean(self.only.patterns, turn.trial) {
+                return Ok(Some(turn));
+            }
+            let status = match self.only.run.trial(&turn.trial.id).result() {
+                Ok(result) if result.outcome.failed() => TrialStatus::Failed,
+                Ok(result) if turn.trial.is_over(&result) => TrialStatus::Completed,
+                _ => TrialStatus::LeftOut,
+            };
+            self.source.ended(turn, status)?;
+        }
+        Ok(None)
+    }
+
+    fn ended(&mut self, turn: Turn<'p>, status: TrialStatus) -> anyhow::Result<()> {
+        self.source.ended(turn, status)
     }
 }
 

@@ -10,27 +10,6 @@ use crate::rng::Rng;
 use crate::stats;
 
 impl SchedulerSpec {
-    /// The numbers of steps after which samples are compared, for a schedule of so many steps.
-    pub fn milestones(&self, steps: u64) -> Vec<u64> {
-        let next = |previous: u64| match *self {
-            Self::None => None,
-            Self::MedianStopping { interval, .. }
-            | Self::PopulationBasedTraining { interval, .. } => previous.checked_add(interval),
-            Self::SuccessiveHalving { reduction_factor, .. } => {
-                previous.checked_mul(reduction_factor)
-            }
-        };
-        let first = match *self {
-            Self::None => None,
-            Self::MedianStopping { grace_period, .. }
-            | Self::SuccessiveHalving { grace_period, .. } => Some(grace_period),
-            Self::PopulationBasedTraining { interval, .. } => Some(interval),
-        };
-        std::iter::successors(first, |&previous| next(previous))
-            .take_while(|&milestone| milestone < steps)
-            .collect()
-    }
-
     /// Which of `samples` goes on in each one's place: itself, another one whose training is handed on to it, or none, where
     /// it stops. `samples` holds how each of their seeds has gone. A seed that has not ended an episode yet tells nothing,
     /// and a sample of which nothing is known goes on.
@@ -42,7 +21,8 @@ impl SchedulerSpec {
             samples.iter().map(|seeds| stats::mean(&values(seeds))).collect()
         };
         match *self {
-            Self::None => (0..samples.len()).map(Some).collect(),
+            // Asynchronous halving does not compare samples in rounds.
+            Self::None | Self::AsynchronousHalving { .. } => (0..samples.len()).map(Some).collect(),
             Self::MedianStopping { .. } => {
                 let (best, overall) = (over_seeds(|s| s.best), over_seeds(|s| s.overall));
                 let goes_on = |(i, best): (usize, &Option<f64>)| {
@@ -54,28 +34,17 @@ impl SchedulerSpec {
                 best.iter().enumerate().map(goes_on).collect()
             }
             Self::SuccessiveHalving { reduction_factor, .. } => {
-                let latest = over_seeds(|s| s.latest);
                 let places = samples.len().div_ceil(reduction_factor as usize);
-                // Among equals, the sample that was drawn first.
-                let ahead = |of: usize, own: f64| {
-                    let before = |(i, other): (usize, &Option<f64>)| {
-                        other.is_some_and(|other| other > own || (other == own && i < of))
-                    };
-                    latest.iter().enumerate().filter(|&sample| before(sample)).count()
-                };
-                let goes_on = |(i, own): (usize, &Option<f64>)| {
-                    own.is_none_or(|own| ahead(i, own) < places).then_some(i)
-                };
-                latest.iter().enumerate().map(goes_on).collect()
+                let mut successors = vec![None; samples.len()];
+                for i in best_first(&over_seeds(|s| s.latest), places) {
+                    successors[i] = Some(i);
+                }
+                successors
             }
             Self::PopulationBasedTraining { .. } => {
                 let latest = over_seeds(|s| s.latest);
-                let mut known: Vec<usize> =
-                    (0..samples.len()).filter(|&i| latest[i].is_some()).collect();
-                // Best first; among equals, the sample that was drawn first.
-                known.sort_by(|&a, &b| {
-                    latest[b].partial_cmp(&latest[a]).unwrap_or(Ordering::Equal).then(a.cmp(&b))
-                });
+                let mut known = best_first(&latest, samples.len());
+                known.retain(|&i| latest[i].is_some());
                 let share = self.replaced(known.len() as u64) as usize;
                 let (best, worst) = (&known[..share], &known[known.len() - share..]);
                 let goes_on = |i| {
@@ -86,6 +55,16 @@ impl SchedulerSpec {
             }
         }
     }
+}
+
+/// Which samples of these scores go on where there are so many `places`, best first: of equals the one that was drawn
+/// first. Those of which nothing is known (NaN tells nothing either) go on too, before the others.
+pub(super) fn best_first(scores: &[Option<f64>], places: usize) -> Vec<usize> {
+    let (unknown, mut known): (Vec<usize>, Vec<usize>) =
+        (0..scores.len()).partition(|&i| scores[i].is_none_or(f64::is_nan));
+    known.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
+    known.truncate(places);
+    [unknown, known].concat()
 }
 
 #[cfg(test)]
@@ -107,14 +86,6 @@ mod tests {
 
     fn so_far(latest: f64, best: f64, overall: f64) -> Vec<Option<SoFar>> {
         vec![Some(SoFar { latest, best, overall })]
-    }
-
-    #[test]
-    fn milestones_lie_inside_the_schedule() {
-        assert_eq!(HALVING.milestones(2700), [100, 300, 900]);
-        assert_eq!(MEDIAN.milestones(250), [100, 150, 200]);
-        assert!(SchedulerSpec::None.milestones(1000).is_empty());
-        assert!(HALVING.milestones(100).is_empty());
     }
 
     #[test]

@@ -174,11 +174,13 @@ impl SampleScore {
 }
 
 /// The numbers of samples, best first: complete ones by their means, then those that were stopped, the later
-/// the better, then the others.
+/// the better (of one rung, the better the better), then the others.
 pub fn ranking(search: &SearchSpec, scores: &[SampleScore]) -> Vec<usize> {
     let class = |score: &SampleScore| match score.standing {
         Standing::Complete => (0, 0),
-        Standing::Stopped { steps } => (1, u64::MAX - steps),
+        Standing::Stopped { steps } => {
+            (1, u64::MAX - search.scheduler.rung(steps).unwrap_or(steps))
+        }
         Standing::Unfinished => (2, 0),
         Standing::Failed => (3, 0),
     };
@@ -201,6 +203,7 @@ mod tests {
 
     use super::*;
 
+    use crate::experiment::SchedulerSpec;
     use crate::record::{Evaluation, Outcome, Progress};
     use crate::validation;
 
@@ -299,5 +302,12 @@ mod tests {
         // The mean over seeds counts, not the luckiest seed.
         assert_eq!(ranking(&search("mean_return"), &scores), [3, 2, 4, 1, 0]);
         assert_eq!(ranking(&search("steps_to_threshold"), &scores)[0], 2, "few steps are good");
+
+        // Two paused a little later than the rung, each where it could.
+        let halving = SchedulerSpec::AsynchronousHalving { grace_period: 300, reduction_factor: 3 };
+        let search = SearchSpec { scheduler: halving, ..search("mean_return") };
+        let stopped = |steps, score| sample(Standing::Stopped { steps }, &[score]);
+        let scores = [stopped(304, 5.0), stopped(300, 7.0), stopped(302, 6.0), stopped(900, 1.0)];
+        assert_eq!(ranking(&search, &scores), [3, 1, 2, 0]);
     }
 }

@@ -5,13 +5,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use rushes::record::{StopReason, TrialStatus};
+use rushes::record::{Decision, RungEvent, StopReason, TrialStatus};
 use rushes::store::TrialDir;
 
 use crate::cli::{essence, failure, output, run_smoke, rushes};
 use crate::run::{
     end, long, signal, start_long, trial_of, trials_of, wait_for_checkpoint, wait_for_lock,
 };
+use crate::search::{assert_same_as_far_as_both_went, decisions};
 
 /// Leases in a trial's directory, which processes that end give back.
 fn leases(trial: &Path) -> usize {
@@ -371,6 +372,59 @@ fn a_cluster_runs_what_a_machine_runs() {
     for option in ["--cpus-per-task=1", "--mem=500M", "--time=3", "--partition=short"] {
         assert!(arrays[0].contains(option), "{option}: {}", arrays[0]);
     }
+}
+
+/// A job is a sample's way to its next rung. With one at a time a cluster decides what a machine does; with several, whoever
+/// is faster, and a run that is gone on with takes over what was decided, jobs and all.
+#[test]
+fn a_cluster_halves_asynchronously() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, there) = (directory.path().join("here"), directory.path().join("there"));
+    let arguments = |output: &Path, jobs: &str| -> Vec<String> {
+        let scheduler = "search.scheduler.name=asynchronous_halving";
+        let words =
+            ["run", "tests/slurm/search.json", "--set", scheduler, "--jobs", jobs, "--output"];
+        words.into_iter().chain(output.to_str()).map(str::to_owned).collect()
+    };
+    let slurm = FakeSlurm::new();
+    let jobs = |arguments: Vec<String>| {
+        slurm.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut alone = rushes(&[]);
+    let done = alone.args(arguments(&here, "1")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let here = here.join("slurm-search/latest");
+
+    let done = jobs(arguments(&there, "1")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let there = there.join("slurm-search/latest");
+    assert_eq!(decisions(&there), decisions(&here));
+    assert_eq!(essence(&there), essence(&here));
+    let turns = |run: &Path| {
+        let sent = |decision: &&Decision| {
+            matches!(decision.event, RungEvent::Started | RungEvent::Promoted)
+        };
+        decisions(run).iter().filter(sent).count()
+    };
+    assert_eq!(slurm.submitted().len(), turns(&there));
+    assert_eq!(std::fs::read_dir(there.join("jobs")).unwrap().count(), 0, "jobs are forgotten");
+
+    let killed = directory.path().join("killed");
+    let mut run = jobs(arguments(&killed, "2")).spawn().unwrap();
+    let killed = killed.join("slurm-search/latest");
+    let log = killed.join("decisions.jsonl");
+    while std::fs::read_to_string(&log).unwrap_or_default().lines().count() < 5 {
+        assert!(run.try_wait().unwrap().is_none(), "it ended before it was killed");
+        sleep(Duration::from_millis(2));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let before = decisions(&killed);
+    let resume = format!("--resume={}", killed.display());
+    let done = jobs(vec!["run".to_owned(), resume, "--jobs=2".to_owned()]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(decisions(&killed)[..before.len()], before);
+    assert_same_as_far_as_both_went(&killed, &here);
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rushes::record::StopReason;
+use rushes::record::{Decision, StopReason};
 use rushes::results::Summary;
 use rushes::store::{RunDir, TrialDir, read_json};
 use serde_json::{Value, json};
 
 use crate::cli::{essence, failure, output, rushes};
+use crate::run::signal;
 
 /// A search in which samples of the wrong learning rate are stopped early, in three rounds.
 fn experiment(search: &Value) -> Value {
@@ -159,6 +160,100 @@ fn a_population_goes_on_from_its_best_also_after_being_killed() {
     }
 }
 
+/// What an asynchronous search has decided.
+pub(crate) fn decisions(run: &Path) -> Vec<Decision> {
+    RunDir::open(run).unwrap().decisions().unwrap()
+}
+
+/// Whether no trial of one run has another history than in the other one, as far as both were trained.
+pub(crate) fn assert_same_as_far_as_both_went(one: &Path, other: &Path) {
+    let mut compared = 0;
+    for ((id, one, _), (_, other, _)) in essence(one).into_iter().zip(essence(other)) {
+        for (line, (one, other)) in one.iter().zip(&other).enumerate() {
+            assert_eq!(one, other, "{id}, line {}", line + 1);
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "{compared} events");
+}
+
+/// Who goes on in an asynchronous search depends on who is faster, so that it is written down: at whatever moment it is
+/// killed, interrupted or told to end early, and wherever it is gone on with, nothing is decided twice or otherwise,
+/// and what a sample comes to is what it would have come to undisturbed.
+#[test]
+fn an_asynchronous_search_goes_on_from_what_it_decided() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut experiment = experiment(&json!({
+        "samples": 7,
+        "sampler": { "name": "random" },
+        "scheduler": { "name": "asynchronous_halving", "grace_period": 1000 },
+    }));
+    experiment["agents"]["ppo"]["training"]["schedule"]["checkpoint_every"] = json!(500);
+    let file = write(directory.path(), &experiment);
+    let whole = run(&file, &directory.path().join("whole"), &["--jobs", "1"]);
+    let ends = |run: &Path, wanted: StopReason| {
+        results(run).iter().filter(|(_, _, reason)| *reason == Some(wanted)).count()
+    };
+    assert_eq!((ends(&whole, StopReason::Steps), ends(&whole, StopReason::Pruned)), (2, 2 * 6));
+    let page = std::fs::read_to_string(whole.join("index.html")).unwrap();
+    for words in ["of these early", "steps, rung 1,000", "steps, rung 3,000"] {
+        assert!(page.contains(words), "{words} is missing");
+    }
+
+    for jobs in ["1", "3"] {
+        let mut output = directory.path().join(format!("disturbed-{jobs}"));
+        let mut decided = Vec::new();
+        // A first Ctrl-C is exact where every trial that runs has a checkpoint, as the only one that goes on from a rung has.
+        let last = if jobs == "1" { ("INT", 12) } else { ("TERM", 12) };
+        let attempts = [("KILL", 2), ("TERM", 6), ("KILL", 9), last];
+        for (attempt, (signal_name, lines)) in attempts.into_iter().enumerate() {
+            let mut arguments = vec!["run", file.to_str().unwrap(), "--jobs", jobs, "--output"];
+            arguments.push(output.to_str().unwrap());
+            arguments.extend((attempt > 0).then_some("--resume"));
+            let mut child = rushes(&arguments)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let log = output.join("searched/latest/decisions.jsonl");
+            let started = Instant::now();
+            let is_time = || {
+                let written = std::fs::read_to_string(&log).unwrap_or_default();
+                let promoted = written.lines().last().is_some_and(|line| line.contains("promoted"));
+                written.lines().count() >= lines && (signal_name != "INT" || promoted)
+            };
+            while !is_time() {
+                assert!(child.try_wait().unwrap().is_none(), "it ended before it was disturbed");
+                assert!(started.elapsed() < Duration::from_secs(300), "nothing happens");
+                sleep(Duration::from_millis(2));
+            }
+            signal(signal_name, &child.id().to_string());
+            child.wait().unwrap();
+            // Its children notice the closed pipe by themselves.
+            sleep(Duration::from_millis(300));
+            let moved = directory.path().join(format!("moved-{jobs}-{attempt}"));
+            std::fs::rename(&output, &moved).unwrap();
+            output = moved;
+            let now = decisions(&output.join("searched/latest"));
+            assert_eq!(now[..decided.len()], decided);
+            decided = now;
+        }
+        let disturbed = run(&file, &output, &["--jobs", jobs, "--resume"]);
+        let all = decisions(&disturbed);
+        assert_eq!(all[..decided.len()], decided);
+        for (i, decision) in all.iter().enumerate() {
+            assert!(!all[..i].contains(decision), "{decision:?} twice");
+        }
+        assert_same_as_far_as_both_went(&disturbed, &whole);
+        assert!(ends(&disturbed, StopReason::Steps) >= 2, "the best is trained to its end");
+        if jobs == "1" {
+            assert_eq!(all, decisions(&whole));
+            assert_eq!(essence(&disturbed), essence(&whole));
+            assert_eq!(results(&disturbed), results(&whole));
+        }
+    }
+}
+
 #[test]
 fn a_search_ends_in_a_ranking_and_an_experiment_to_run() {
     let directory = tempfile::tempdir().unwrap();
@@ -249,6 +344,11 @@ fn broken_searches_are_explained() {
             "parameters": { rate: { "choice": [0.1] } },
             "sampler": { "name": "random" },
             "scheduler": { "name": "population_based_training", "interval": 1 },
+        }),
+        json!({ "scheduler": { "name": "asynchronous_halving", "grace_period": 1000 } }),
+        json!({
+            "sampler": { "name": "random" },
+            "scheduler": { "name": "asynchronous_halving", "grace_period": 0, "reduction_factor": 1 },
         }),
         json!({ "metric": "accuracy" }),
         json!({ "samples": 9000, "sampler": { "name": "random" } }),

@@ -541,8 +541,15 @@ fn mutated_files_of_runs_are_refused_in_words() {
     assert!(output(&["baseline", run, "-o", file]).status.success());
     let trial = original.join("trials/reinforce--s0");
     let mut files = vec![baseline, output_folder.join("history.sqlite")];
-    let names = ["plan.json", "run.json", "summary.json"].map(|name| original.join(name));
-    files.extend(names);
+    let decided = [("started", 0), ("reached", 100), ("promoted", 100)].map(|(event, rung)| {
+        let score = (event == "reached").then_some(0.5);
+        json!({ "agent": "a", "sample": 0, "event": event, "rung": rung, "score": score })
+            .to_string()
+            + "\n"
+    });
+    std::fs::write(original.join("decisions.jsonl"), decided.concat()).unwrap();
+    let names = ["plan.json", "run.json", "summary.json", "decisions.jsonl"];
+    files.extend(names.map(|name| original.join(name)));
     let names = ["trial.json", "result.json", "events.jsonl", "policy.safetensors"];
     files.extend(names.map(|name| trial.join(name)));
     let documents = |files: &[PathBuf]| -> Vec<Value> {

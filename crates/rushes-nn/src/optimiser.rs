@@ -121,6 +121,27 @@ impl OptimiserConfig {
     }
 }
 
+/// Does a [`Task`] of numbers `$T` as this package is compiled, for speed: generic code is compiled with whoever calls it, perhaps
+/// for size. The fields' values are written so that they are of `f32` as well as of `f64`, which `$T` is one of.
+macro_rules! run_here {
+    ($T:ty, $task:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        #[inline(never)]
+        fn single(task: $task<'_, f32>) -> <$task<'_, f32> as Task>::Output {
+            dispatch(task)
+        }
+
+        #[inline(never)]
+        fn double(task: $task<'_, f64>) -> <$task<'_, f64> as Task>::Output {
+            dispatch(task)
+        }
+
+        match <$T>::PRECISION {
+            Precision::Float32 => single($task { $($field: $value),* }),
+            Precision::Float64 => double($task { $($field: $value),* }),
+        }
+    }};
+}
+
 /// An optimiser and its running values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimiser<T> {
@@ -210,38 +231,56 @@ struct Step<'a, T> {
     second: &'a mut [T],
 }
 
-impl<'a, T: Scalar> Step<'a, T> {
-    /// Does it as this package is compiled: for speed. Generic code is compiled with whoever calls it, perhaps for size.
+impl<T: Scalar> Step<'_, T> {
     fn run_here(self) {
-        match T::PRECISION {
-            Precision::Float32 => run_step_f32(self.cast()),
-            Precision::Float64 => run_step_f64(self.cast()),
-        }
-    }
-
-    /// The same of `U`, which is the type that `T` is.
-    fn cast<U: Scalar>(self) -> Step<'a, U> {
         let Self { config, steps, learning_rate, values, gradients, first, second } = self;
-        Step {
-            config,
-            steps,
-            learning_rate,
-            values: cast_slice_mut(values),
-            gradients: cast_slice(gradients),
-            first: cast_slice_mut(first),
-            second: cast_slice_mut(second),
-        }
+        run_here!(
+            T,
+            Step {
+                config: config,
+                steps: steps,
+                learning_rate: learning_rate,
+                values: cast_slice_mut(values),
+                gradients: cast_slice(gradients),
+                first: cast_slice_mut(first),
+                second: cast_slice_mut(second),
+            }
+        );
     }
 }
 
-#[inline(never)]
-fn run_step_f32(step: Step<'_, f32>) {
-    dispatch(step);
+/// What Adam and rectified Adam have in common: running means of the gradients and of their squares.
+struct Means {
+    beta1: f64,
+    beta2: f64,
+    weight_decay: f64,
+    /// One minus what is left in either mean of the zeros that it began with.
+    bias1: f64,
+    bias2: f64,
 }
 
-#[inline(never)]
-fn run_step_f64(step: Step<'_, f64>) {
-    dispatch(step);
+impl Means {
+    fn after(steps: u64, beta1: f64, beta2: f64, weight_decay: f64) -> Self {
+        let bias = |beta: f64| 1.0 - beta.powf(steps as f64);
+        Self { beta1, beta2, weight_decay, bias1: bias(beta1), bias2: bias(beta2) }
+    }
+
+    /// Takes `step`'s gradients into its means and moves its parameters by what `scaled` makes of a step of the mean gradient,
+    /// given the mean square.
+    #[inline(always)]
+    fn step<T: Scalar>(&self, step: Step<'_, T>, scaled: impl Fn(T, T) -> T) {
+        let step_size = T::of(step.learning_rate / self.bias1);
+        let (keep1, add1) = (T::of(self.beta1), T::of(1.0 - self.beta1));
+        let (keep2, add2) = (T::of(self.beta2), T::of(1.0 - self.beta2));
+        let decay = T::of(self.weight_decay);
+        let running = step.first.iter_mut().zip(step.second);
+        for ((p, &g), (m, v)) in step.values.iter_mut().zip(step.gradients).zip(running) {
+            let g = g + decay * *p;
+            *m = *m * keep1 + g * add1;
+            *v = *v * keep2 + g * g * add2;
+            *p -= scaled(step_size * *m, *v);
+        }
+    }
 }
 
 impl<T: Scalar> Task for Step<'_, T> {
@@ -249,50 +288,31 @@ impl<T: Scalar> Task for Step<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { values, gradients, first, second, .. } = self;
-        let rate = T::of(self.learning_rate);
         match self.config {
             OptimiserConfig::Adam { beta1, beta2, epsilon, weight_decay } => {
-                let bias1 = 1.0 - beta1.powf(self.steps as f64);
-                let bias2 = 1.0 - beta2.powf(self.steps as f64);
-                let step_size = T::of(self.learning_rate / bias1);
-                let root = T::of(1.0 / bias2.sqrt());
-                let (keep1, add1) = (T::of(beta1), T::of(1.0 - beta1));
-                let (keep2, add2) = (T::of(beta2), T::of(1.0 - beta2));
-                let (epsilon, decay) = (T::of(epsilon), T::of(weight_decay));
-                let running = first.iter_mut().zip(second);
-                for ((p, &g), (m, v)) in values.iter_mut().zip(gradients).zip(running) {
-                    let g = g + decay * *p;
-                    *m = *m * keep1 + g * add1;
-                    *v = *v * keep2 + g * g * add2;
-                    *p -= step_size * *m / (v.sqrt() * root + epsilon);
-                }
+                let means = Means::after(self.steps, beta1, beta2, weight_decay);
+                let (root, epsilon) = (T::of(1.0 / means.bias2.sqrt()), T::of(epsilon));
+                means.step(self, |step, v| step / (v.sqrt() * root + epsilon));
             }
             OptimiserConfig::RAdam { beta1, beta2, epsilon, weight_decay } => {
-                let (bias1, bias2) =
-                    (1.0 - beta1.powf(self.steps as f64), 1.0 - beta2.powf(self.steps as f64));
+                let means = Means::after(self.steps, beta1, beta2, weight_decay);
+                let bias2 = means.bias2;
                 // The length of the running mean of squares, as the paper approximates it: at most, and now.
                 let longest = 2.0 / (1.0 - beta2) - 1.0;
                 let length = longest - 2.0 * self.steps as f64 * (1.0 - bias2) / bias2;
-                let step_size = T::of(self.learning_rate / bias1);
                 // Too short a mean tells nothing of the variance: a step of gradient descent with momentum.
-                let rectified = length > 5.0;
-                let factor = (length - 4.0) * (length - 2.0) * longest * bias2
-                    / ((longest - 4.0) * (longest - 2.0) * length);
-                let factor = T::of(factor.sqrt());
-                let (keep1, add1) = (T::of(beta1), T::of(1.0 - beta1));
-                let (keep2, add2) = (T::of(beta2), T::of(1.0 - beta2));
-                let (epsilon, decay) = (T::of(epsilon), T::of(weight_decay));
-                let running = first.iter_mut().zip(second);
-                for ((p, &g), (m, v)) in values.iter_mut().zip(gradients).zip(running) {
-                    let g = g + decay * *p;
-                    *m = *m * keep1 + g * add1;
-                    *v = *v * keep2 + g * g * add2;
-                    let by = if rectified { factor / (v.sqrt() + epsilon) } else { T::one() };
-                    *p -= step_size * *m * by;
+                if length > 5.0 {
+                    let factor = (length - 4.0) * (length - 2.0) * longest * bias2
+                        / ((longest - 4.0) * (longest - 2.0) * length);
+                    let (factor, epsilon) = (T::of(factor.sqrt()), T::of(epsilon));
+                    means.step(self, |step, v| step * (factor / (v.sqrt() + epsilon)));
+                } else {
+                    means.step(self, |step, _| step);
                 }
             }
             OptimiserConfig::RmsProp { alpha, epsilon, weight_decay, momentum, tf_like } => {
+                let Self { values, gradients, first, second, .. } = self;
+                let rate = T::of(self.learning_rate);
                 let (keep, add) = (T::of(alpha), T::of(1.0 - alpha));
                 let (epsilon, decay) = (T::of(epsilon), T::of(weight_decay));
                 let denominator =
@@ -315,6 +335,8 @@ impl<T: Scalar> Task for Step<'_, T> {
                 }
             }
             OptimiserConfig::Sgd { momentum, weight_decay, nesterov } => {
+                let Self { values, gradients, first, .. } = self;
+                let rate = T::of(self.learning_rate);
                 let decay = T::of(weight_decay);
                 if momentum == 0.0 {
                     for (p, &g) in values.iter_mut().zip(gradients) {
@@ -338,21 +360,16 @@ impl<T: Scalar> Task for Step<'_, T> {
 pub fn move_towards<T: Scalar>(values: &mut [T], goals: &[T], fraction: f64) {
     let share = threads::share(values.len(), PER_NUMBER * values.len());
     let parts = values.chunks_mut(share).zip(goals.chunks(share));
-    // As for the steps.
-    threads::each(parts, |(values, goals)| match T::PRECISION {
-        Precision::Float32 => move_f32(cast_slice_mut(values), cast_slice(goals), fraction),
-        Precision::Float64 => move_f64(cast_slice_mut(values), cast_slice(goals), fraction),
+    threads::each(parts, |(values, goals)| {
+        run_here!(
+            T,
+            MoveTowards {
+                values: cast_slice_mut(values),
+                goals: cast_slice(goals),
+                fraction: fraction,
+            }
+        );
     });
-}
-
-#[inline(never)]
-fn move_f32(values: &mut [f32], goals: &[f32], fraction: f64) {
-    dispatch(MoveTowards { values, goals, fraction });
-}
-
-#[inline(never)]
-fn move_f64(values: &mut [f64], goals: &[f64], fraction: f64) {
-    dispatch(MoveTowards { values, goals, fraction });
 }
 
 struct MoveTowards<'a, T> {
@@ -376,41 +393,46 @@ impl<T: Scalar> Task for MoveTowards<'_, T> {
 /// Scales the gradients of all `slices` together so that their Euclidean norm is at most `max_norm`, as
 /// `torch.nn.utils.clip_grad_norm_`, and returns the norm before.
 pub fn clip_gradient_norm<T: Scalar>(slices: &mut [ParametersMut<'_, T>], max_norm: f64) -> f64 {
-    let squares = slices.iter().map(|slice| match T::PRECISION {
-        Precision::Float32 => squares_f32(cast_slice(slice.gradients)),
-        Precision::Float64 => squares_f64(cast_slice(slice.gradients)),
-    });
+    let squares = slices
+        .iter()
+        .map(|slice| run_here!(T, SumOfSquares { values: cast_slice(slice.gradients) }));
     let norm = squares.sum::<f64>().sqrt();
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
-        let factor = T::of(factor);
         for slice in slices {
-            for gradient in slice.gradients.iter_mut() {
-                *gradient *= factor;
-            }
+            run_here!(T, Scale { values: cast_slice_mut(slice.gradients), factor: factor });
         }
     }
     norm
 }
 
-#[inline(never)]
-fn squares_f32(values: &[f32]) -> f64 {
-    dispatch(SumOfSquares(values))
+struct SumOfSquares<'a, T> {
+    values: &'a [T],
 }
-
-#[inline(never)]
-fn squares_f64(values: &[f64]) -> f64 {
-    dispatch(SumOfSquares(values))
-}
-
-struct SumOfSquares<'a, T>(&'a [T]);
 
 impl<T: Scalar> Task for SumOfSquares<'_, T> {
     type Output = f64;
 
     #[inline(always)]
     fn run<I: Isa>(self) -> f64 {
-        sum_by(self.0, self.0, |g, h| g * h).as_f64()
+        sum_by(self.values, self.values, |g, h| g * h).as_f64()
+    }
+}
+
+struct Scale<'a, T> {
+    values: &'a mut [T],
+    factor: f64,
+}
+
+impl<T: Scalar> Task for Scale<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let factor = T::of(self.factor);
+        for value in self.values {
+            *value *= factor;
+        }
     }
 }
 

@@ -83,6 +83,9 @@ impl View<'_> {
                 blocks: vec![Block::Table(self.table(rest, LISTED))],
             });
         }
+        if !self.searched.rungs.is_empty() {
+            blocks.push(Block::Table(self.rungs()));
+        }
         if samples.iter().any(|sample| sample.mean.is_some()) {
             blocks.push(Block::Figure(self.parallel_coordinates()?));
             blocks.push(Block::Figure(self.history()?));
@@ -182,7 +185,9 @@ impl View<'_> {
                 }
                 Standing::Complete => String::new(),
                 Standing::Stopped { steps } => {
-                    format!("stopped after {} steps", format::count(steps))
+                    let rung = self.spec.scheduler.rung(steps).map(format::count);
+                    let rung = rung.map_or(String::new(), |rung| format!(", rung {rung}"));
+                    format!("stopped after {} steps{rung}", format::count(steps))
                 }
                 Standing::Unfinished => "unfinished".into(),
                 Standing::Failed => "failed".into(),
@@ -202,6 +207,39 @@ impl View<'_> {
                 self.searched.agent
             ),
             columns,
+            rows: rows.collect(),
+        }
+    }
+
+    /// What asynchronous halving came to at its rungs.
+    fn rungs(&self) -> Table {
+        let rungs = &self.searched.rungs;
+        let decimals = format::decimals(rungs.iter().flat_map(|r| [r.best, r.median]).flatten());
+        let count = |count: usize| Cell::new(format::count(count as u64));
+        let rows = rungs.iter().map(|rung| Row {
+            cells: vec![
+                Cell::new(format::count(rung.steps)),
+                count(rung.reached),
+                count(rung.promoted),
+                count(rung.early),
+                Cell::number(rung.best, decimals),
+                Cell::number(rung.median, decimals),
+            ],
+            class: "",
+        });
+        let names = [
+            "rung (steps)",
+            "reached",
+            "went on",
+            "of these early",
+            "best return",
+            "median return",
+        ];
+        Table {
+            caption: "Rungs. Who went on was decided by the samples that were there by then; early are those that would not \
+                      have, had the decision waited for all of them."
+                .into(),
+            columns: names.map(|name| (name.into(), true)).into(),
             rows: rows.collect(),
         }
     }

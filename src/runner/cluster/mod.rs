@@ -24,7 +24,7 @@ mod scheduler;
 pub(super) use scheduler::{Batch, Gone, Load, QueueError, State, Task, TaskName};
 pub use scheduler::{JobOptions, Scheduler};
 
-use super::{Interrupt, Observer, Request, Runner, TrialStatus, over};
+use super::{Interrupt, Observer, Request, Runner, Source, TrialStatus, Turn, over};
 use crate::experiment::TrialPlan;
 use crate::lease::{Busy, LIFE};
 use crate::record::{FORMAT_VERSION, Stored, TrialResult};
@@ -59,7 +59,7 @@ pub struct Cluster<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct JobRecord {
     format_version: u32,
-    /// Where its trials pause.
+    /// Where all of its trials pause.
     pause_at: Option<u64>,
     /// The trials of its tasks.
     pub trials: Vec<String>,
@@ -81,6 +81,8 @@ impl Stored for JobRecord {
 /// A trial under way.
 struct Underway<'p> {
     plan: &'p TrialPlan,
+    /// Where it pauses.
+    pause_at: Option<u64>,
     dir: TrialDir,
     /// The task that runs it; nothing while it is to be submitted.
     task: Option<TaskName>,
@@ -102,7 +104,7 @@ struct Underway<'p> {
     status: Option<TrialStatus>,
 }
 
-/// The arrays of one call.
+/// The arrays that are not over.
 struct Arrays {
     /// How many tasks run at a time, by the array's name; nothing where there is no limit.
     limits: IndexMap<String, Option<usize>>,
@@ -118,23 +120,40 @@ struct Arrays {
 }
 
 impl Runner for Cluster<'_> {
-    fn advance(
-        &self,
-        trials: &[&TrialPlan],
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<Vec<TrialStatus>> {
-        let mut trials: Vec<Underway<'_>> = trials.iter().map(|plan| self.underway(plan)).collect();
-        if trials.iter().any(|trial| trial.status.is_none()) {
-            fs::create_dir_all(self.run.jobs())?;
-            let mut arrays = self.adopted(&mut trials, pause_at)?;
-            while self.step(&mut trials, &mut arrays, pause_at)? {}
+    fn run<'p>(&self, source: &mut dyn Source<'p>) -> anyhow::Result<()> {
+        let mut trials: Vec<Underway<'p>> = Vec::new();
+        let mut arrays = None;
+        loop {
+            while let Some(turn) = source.next(self.has_place(trials.len()))? {
+                trials.push(self.underway(turn));
+            }
+            if trials.iter().any(|trial| trial.status.is_none()) {
+                let arrays = match &mut arrays {
+                    Some(arrays) => arrays,
+                    none => none.insert(self.adopted(&mut trials)?),
+                };
+                self.step(&mut trials, arrays)?;
+            }
+            if trials.is_empty() {
+                return Ok(());
+            }
+            for trial in trials.extract_if(.., |trial| trial.status.is_some()) {
+                let status = trial.status.context("a trial has no status")?;
+                let Underway { plan, pause_at, .. } = trial;
+                source.ended(Turn { trial: plan, pause_at }, status)?;
+            }
         }
-        trials.iter().map(|trial| trial.status.context("a trial has no status")).collect()
     }
 }
 
 impl Cluster<'_> {
-    fn underway<'p>(&self, plan: &'p TrialPlan) -> Underway<'p> {
+    /// Whether a trial beside `under_way` others would run at once, as far as the scheduler tells: one always would.
+    fn has_place(&self, under_way: usize) -> bool {
+        let places = self.scheduler.places().unwrap_or(Some(0));
+        under_way == 0 || [self.jobs, places].into_iter().flatten().all(|most| under_way < most)
+    }
+
+    fn underway<'p>(&self, Turn { trial: plan, pause_at }: Turn<'p>) -> Underway<'p> {
         let dir = self.run.trial(&plan.id);
         let result = over(&dir, plan);
         if let Some(result) = &result {
@@ -142,6 +161,7 @@ impl Cluster<'_> {
         }
         Underway {
             plan,
+            pause_at,
             dir,
             task: None,
             id: None,
@@ -158,11 +178,8 @@ impl Cluster<'_> {
 
     /// The arrays of an earlier process that still run: their trials need no other. What nobody waits for is cancelled,
     /// and records of arrays that are gone are removed.
-    fn adopted(
-        &self,
-        trials: &mut [Underway<'_>],
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<Arrays> {
+    fn adopted(&self, trials: &mut [Underway<'_>]) -> anyhow::Result<Arrays> {
+        fs::create_dir_all(self.run.jobs())?;
         let mut records = Vec::new();
         for entry in fs::read_dir(self.run.jobs())? {
             let path = entry?.path();
@@ -202,7 +219,7 @@ impl Cluster<'_> {
                 match trials.iter_mut().find(waited_for) {
                     // Where the schedule was lengthened since, a job would train as long as before.
                     Some(trial)
-                        if record.pause_at == pause_at
+                        if record.pause_at == trial.pause_at
                             && trial.dir.plan().is_ok_and(|stored| stored == *trial.plan) =>
                     {
                         trial.submitted(task_name)?;
@@ -242,16 +259,11 @@ impl Cluster<'_> {
         Ok(Arrays { limits, largest, known, asked, told, said })
     }
 
-    /// Submits, looks and decides once; says whether there is more to do.
-    fn step(
-        &self,
-        trials: &mut [Underway<'_>],
-        arrays: &mut Arrays,
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<bool> {
+    /// Submits, looks and decides once, and waits a moment where there is more to do.
+    fn step(&self, trials: &mut [Underway<'_>], arrays: &mut Arrays) -> anyhow::Result<()> {
         let request = self.interrupt.request();
         match request {
-            None => self.submit(trials, arrays, pause_at)?,
+            None => self.submit(trials, arrays)?,
             Some(Request::Finish) if !self.scheduler.options().leaves => {
                 let unsubmitted = |t: &&mut Underway<'_>| t.task.is_none() && t.status.is_none();
                 for trial in trials.iter_mut().filter(unsubmitted) {
@@ -260,7 +272,7 @@ impl Cluster<'_> {
             }
             Some(_) => {
                 self.leave(trials, arrays);
-                return Ok(false);
+                return Ok(());
             }
         }
         let answered = self.ask(trials, arrays)?;
@@ -281,20 +293,15 @@ impl Cluster<'_> {
             arrays.limits.shift_remove(&name);
             self.forget(&name)?;
         }
-        let goes_on = trials.iter().any(|trial| trial.status.is_none());
-        if goes_on {
+        if trials.iter().any(|trial| trial.status.is_none()) {
             std::thread::sleep(TICK.max(began.elapsed() * SPARING));
         }
-        Ok(goes_on)
+        Ok(())
     }
 
-    /// Submits the trials that no task runs, as one array, as far as there is room.
-    fn submit(
-        &self,
-        trials: &mut [Underway<'_>],
-        arrays: &mut Arrays,
-        pause_at: Option<u64>,
-    ) -> anyhow::Result<()> {
+    /// Submits trials that no task runs, those that pause where the first of them does, as one array, as far as there is
+    /// room.
+    fn submit(&self, trials: &mut [Underway<'_>], arrays: &mut Arrays) -> anyhow::Result<()> {
         let running = trials.iter().filter_map(Underway::array).count();
         let load = Load {
             open: trials.iter().filter(|trial| trial.is_open()).count(),
@@ -302,17 +309,19 @@ impl Cluster<'_> {
             jobs: arrays.limits.len(),
             limit: self.jobs,
         };
-        if load.open == 0 {
+        let Some(first) = trials.iter().find(|trial| trial.is_open()) else {
             self.widen(arrays);
             return Ok(());
-        }
+        };
+        let pause_at = first.pause_at;
         let batch = self.patiently(|| self.scheduler.next_batch(&load))?.min(arrays.largest);
         if batch == 0 {
             return Ok(());
         }
         let room = self.jobs.map(|jobs| jobs.saturating_sub(running));
         let mut open: Vec<&mut Underway<'_>> = Vec::new();
-        for trial in trials.iter_mut().filter(|trial| trial.is_open()).take(batch) {
+        let goes_along = |trial: &&mut Underway<'_>| trial.is_open() && trial.pause_at == pause_at;
+        for trial in trials.iter_mut().filter(goes_along).take(batch) {
             if self.prepare(trial)? {
                 open.push(trial);
             }
@@ -740,6 +749,10 @@ mod tests {
             &self.options
         }
 
+        fn places(&self) -> Result<Option<usize>, QueueError> {
+            Ok(None)
+        }
+
         fn next_batch(&self, _: &Load) -> Result<usize, QueueError> {
             Ok(0)
         }
@@ -822,8 +835,8 @@ mod tests {
             interrupt: &Interrupt::default(),
             observer: &Display::new(&plan, true),
         };
-        let mut trials = [cluster.underway(waited_for)];
-        cluster.adopted(&mut trials, None).unwrap();
+        let mut trials = [cluster.underway(Turn { trial: waited_for, pause_at: None })];
+        cluster.adopted(&mut trials).unwrap();
         assert_eq!(trials[0].task, Some(("both".to_owned(), 1)));
         assert_eq!(*scheduler.cancelled.borrow(), ["unwanted"]);
     }

@@ -17,6 +17,12 @@ pub trait Scheduler {
     /// How its jobs are treated.
     fn options(&self) -> &JobOptions;
 
+    /// How many trials run at a time, as far as the scheduler tells.
+    ///
+    /// # Errors
+    /// Fails if the scheduler does not answer.
+    fn places(&self) -> Result<Option<usize>, QueueError>;
+
     /// How many trials the next job may have; 0 where there is no room for it now.
     ///
     /// # Errors

@@ -175,6 +175,10 @@ impl Scheduler for Ray<'_> {
         self.options.jobs()
     }
 
+    fn places(&self) -> Result<Option<usize>, QueueError> {
+        self.slots().map(Some)
+    }
+
     /// Jobs that wait too long for room fail, so that there are no more of them than slots.
     fn next_batch(&self, load: &Load) -> Result<usize, QueueError> {
         let slots = self.slots()?.min(load.limit.unwrap_or(usize::MAX));

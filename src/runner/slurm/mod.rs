@@ -32,6 +32,11 @@ impl Scheduler for Slurm<'_> {
         self.options.jobs()
     }
 
+    /// What runs of a queue depends on everybody else's jobs, too.
+    fn places(&self) -> Result<Option<usize>, QueueError> {
+        Ok(None)
+    }
+
     fn next_batch(&self, load: &Load) -> Result<usize, QueueError> {
         if load.limit.is_some_and(|limit| limit <= load.running) {
             return Ok(0);

@@ -3,31 +3,22 @@ precision: a batch renormalisation across its warm-up, and updates of CrossQ fro
 
     python tests/goldens/crossq/record.py tests/goldens/crossq
 
-Standard normal draws are those of the program's stream for seed SEED (`rushes_rng::stream(SEED, Minibatch, 3)`), whose words
-are NumPy's, by Box and Muller's transform.
+Standard normal draws are those of `recording.py`.
 """
 
 import pathlib
 import sys
 
-import gymnasium as gym
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from sb3_contrib import CrossQ
 from sb3_contrib.common.torch_layers import BatchRenorm1d
-from stable_baselines3.common import policies
-from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.distributions import Normal
 
-SEED = 4
-OBSERVATION, DIMENSIONS, ROWS, UPDATES = 3, 2, 12, 12
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+from recording import LOSSES, ROWS, Spaces, noise, replayed_updates, round_actions, save
 
-
-def single(array):
-    """Numbers that single precision holds, as the program's minibatches."""
-    return torch.tensor(np.asarray(array, np.float32).astype(np.float64))
+UPDATES = 12
 
 
 def renormalisation(rng):
@@ -60,22 +51,6 @@ def renormalisation(rng):
     outputs = module(inputs)
     outputs.sum().backward()
     return recorded | {"acting.inputs": inputs.detach(), "acting.outputs": outputs.detach(), "acting.grad_inputs": inputs.grad}
-
-
-def noise():
-    bits = np.random.PCG64(np.random.SeedSequence([SEED, 4, 3]))
-
-    def uniform():
-        return (int(bits.random_raw()) >> 11) / 2**53
-
-    while True:
-        radius = np.sqrt(-2 * np.log(1 - uniform()))
-        yield radius * np.cos(2 * np.pi * uniform())
-
-
-class Spaces(gym.Env):
-    observation_space = gym.spaces.Box(-9, 9, (OBSERVATION,))
-    action_space = gym.spaces.Box(-2, 2, (DIMENSIONS,))
 
 
 def network(prefix, modules, last):
@@ -118,47 +93,11 @@ def updates(rng):
     model.policy.double()
     model.log_ent_coef = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     model.ent_coef_optimizer = torch.optim.Adam([model.log_ent_coef], lr=0.01)
-    logged = {}
-    model.set_logger(Logger(None, []))
-    model.logger.record = lambda key, value, **_: logged.__setitem__(key, value)
     draws = noise()
     Normal.rsample = lambda self, *_: self.loc + self.scale * torch.tensor([next(draws) for _ in range(self.loc.numel())]).view_as(self.loc)
-    # Theirs makes observations single, and the first layer's moments with them.
-    policies.preprocess_obs = lambda observations, *_, **__: observations
-    # The program's critics see actions in single precision.
-    exact = model.actor.action_log_prob
-
-    def rounded(observations):
-        actions, log_prob = exact(observations)
-        return actions + (actions.float().double() - actions).detach(), log_prob
-
-    model.actor.action_log_prob = rounded
-    recorded = {f"before.{name}": tensor for name, tensor in state(model).items()}
-    for i in range(UPDATES):
-        batch = ReplayBufferSamples(
-            observations=single(rng.normal(size=(ROWS, OBSERVATION))),
-            actions=single(np.tanh(rng.normal(size=(ROWS, DIMENSIONS)))),
-            next_observations=single(rng.normal(size=(ROWS, OBSERVATION))),
-            rewards=single(rng.normal(size=(ROWS, 1))),
-            dones=single(rng.random((ROWS, 1)) < 0.3),
-            discounts=single(np.full((ROWS, 1), 0.9)),
-        )
-        model.replay_buffer.sample = lambda *_, **__: batch
-        model.train(1, ROWS)
-        recorded |= {
-            f"{i}.observations": batch.observations,
-            f"{i}.actions": batch.actions,
-            f"{i}.next_observations": batch.next_observations,
-            f"{i}.rewards": batch.rewards,
-            f"{i}.discounts": (1 - batch.dones) * batch.discounts,
-        }
-        for loss in ("critic_loss", "actor_loss", "ent_coef_loss"):
-            if (i + 1) % model.policy_delay == 0 or loss == "critic_loss":
-                recorded[f"{i}.{loss}"] = torch.tensor([float(logged[f"train/{loss}"])], dtype=torch.float64)
-    return recorded | {f"after.{name}": tensor for name, tensor in state(model).items()}
+    round_actions(model)
+    losses = lambda update: LOSSES if (update + 1) % model.policy_delay == 0 else ("critic_loss",)
+    return replayed_updates(model, UPDATES, rng, state, losses)
 
 
-folder = pathlib.Path(sys.argv[1])
-for name, tensors in ("renorm", renormalisation(np.random.default_rng(1))), ("updates", updates(np.random.default_rng(2))):
-    assert all(tensor.isfinite().all() for tensor in tensors.values())
-    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / f"{name}.safetensors")
+save(sys.argv[1], {"renorm": renormalisation(np.random.default_rng(1)), "updates": updates(np.random.default_rng(2))})

@@ -3,47 +3,23 @@ TQC and PPO with generalised state-dependent exploration, from given weights on 
 
     python tests/goldens/gsde/record.py tests/goldens/gsde
 
-Standard normal draws of the exploration matrices are those of the program's stream for seed SEED
-(`rushes_rng::stream(SEED, Minibatch, 3)`), whose words are NumPy's, by Box and Muller's transform.
+Standard normal draws of the exploration matrices are those of `recording.py`.
 """
 
 import pathlib
 import sys
 
-import gymnasium as gym
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from sb3_contrib import TQC
 from stable_baselines3 import PPO, SAC
-from stable_baselines3.common import policies
-from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.type_aliases import ReplayBufferSamples, RolloutBufferSamples
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch.distributions import Normal
 
-SEED = 4
-OBSERVATION, DIMENSIONS, ROWS, UPDATES = 3, 2, 12, 8
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+from recording import DIMENSIONS, OBSERVATION, ROWS, Spaces, noise, quiet, replayed_updates, round_actions, save, single
 
-
-def single(array):
-    """Numbers that single precision holds, as the program's minibatches."""
-    return torch.tensor(np.asarray(array, np.float32).astype(np.float64))
-
-
-def noise():
-    bits = np.random.PCG64(np.random.SeedSequence([SEED, 4, 3]))
-
-    def uniform():
-        return (int(bits.random_raw()) >> 11) / 2**53
-
-    while True:
-        radius = np.sqrt(-2 * np.log(1 - uniform()))
-        yield radius * np.cos(2 * np.pi * uniform())
-
-
-class Spaces(gym.Env):
-    observation_space = gym.spaces.Box(-9, 9, (OBSERVATION,))
-    action_space = gym.spaces.Box(-2, 2, (DIMENSIONS,))
+UPDATES = 8
 
 
 def network(prefix, modules):
@@ -64,14 +40,6 @@ def clones(tensors):
     return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def quiet(model):
-    """What a model logs, by its name."""
-    logged = {}
-    model.set_logger(Logger(None, []))
-    model.logger.record = lambda key, value, **_: logged.__setitem__(key, value)
-    return logged
-
-
 def updates(algorithm, more, rng):
     model = algorithm(
         "MlpPolicy",
@@ -90,7 +58,6 @@ def updates(algorithm, more, rng):
         model.actor.mu[0].weight *= 12
     model.log_ent_coef = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     model.ent_coef_optimizer = torch.optim.Adam([model.log_ent_coef], lr=0.01)
-    logged = quiet(model)
     draws = noise()
 
     def rsample(self, sample_shape=()):
@@ -99,42 +66,16 @@ def updates(algorithm, more, rng):
         return (self.loc + self.scale * torch.tensor(numbers, dtype=torch.float64).view_as(self.loc)).view(*sample_shape, *self.loc.shape)
 
     Normal.rsample = rsample
-    # Theirs makes observations single, and the first layer with them.
-    policies.preprocess_obs = lambda observations, *_, **__: observations
-    # The program's critics see actions in single precision.
-    exact = model.actor.action_log_prob
+    clipped = []
 
-    def rounded(observations):
+    def see(observations):
         mean, _, _ = model.actor.get_action_dist_params(observations)
         clipped.append(float((mean.abs() == 2).double().mean()))
-        actions, log_prob = exact(observations)
-        return actions + (actions.float().double() - actions).detach(), log_prob
 
-    clipped = []
-    model.actor.action_log_prob = rounded
-    recorded = {f"before.{name}": tensor for name, tensor in state(model).items()}
-    for i in range(UPDATES):
-        batch = ReplayBufferSamples(
-            observations=single(rng.normal(size=(ROWS, OBSERVATION))),
-            actions=single(np.tanh(rng.normal(size=(ROWS, DIMENSIONS)))),
-            next_observations=single(rng.normal(size=(ROWS, OBSERVATION))),
-            rewards=single(rng.normal(size=(ROWS, 1))),
-            dones=single(rng.random((ROWS, 1)) < 0.3),
-            discounts=single(np.full((ROWS, 1), 0.9)),
-        )
-        model.replay_buffer.sample = lambda *_, **__: batch
-        model.train(1, ROWS)
-        recorded |= {
-            f"{i}.observations": batch.observations,
-            f"{i}.actions": batch.actions,
-            f"{i}.next_observations": batch.next_observations,
-            f"{i}.rewards": batch.rewards,
-            f"{i}.discounts": (1 - batch.dones) * batch.discounts,
-        }
-        for loss in ("critic_loss", "actor_loss", "ent_coef_loss"):
-            recorded[f"{i}.{loss}"] = torch.tensor([float(logged[f"train/{loss}"])], dtype=torch.float64)
+    round_actions(model, see)
+    recorded = replayed_updates(model, UPDATES, rng, state)
     assert 0 < np.mean(clipped) < 0.9, clipped
-    return recorded | {f"after.{name}": tensor for name, tensor in state(model).items()}
+    return recorded
 
 
 def on_policy_updates(rng):
@@ -153,7 +94,6 @@ def on_policy_updates(rng):
         device="cpu",
     )
     policy = model.policy.double()
-    policies.preprocess_obs = lambda observations, *_, **__: observations
     logged = quiet(model)
 
     def state():
@@ -183,12 +123,12 @@ def on_policy_updates(rng):
     return recorded | {f"after.{name}": tensor for name, tensor in state().items()}
 
 
-folder = pathlib.Path(sys.argv[1])
 # Levels of four quantiles are exact in single precision, in which theirs are.
-for name, tensors in (
-    ("sac", updates(SAC, {}, np.random.default_rng(2))),
-    ("tqc", updates(TQC, {"n_quantiles": 4}, np.random.default_rng(2))),
-    ("ppo", on_policy_updates(np.random.default_rng(2))),
-):
-    assert all(tensor.isfinite().all() for tensor in tensors.values())
-    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / f"{name}.safetensors")
+save(
+    sys.argv[1],
+    {
+        "sac": updates(SAC, {}, np.random.default_rng(2)),
+        "tqc": updates(TQC, {"n_quantiles": 4}, np.random.default_rng(2)),
+        "ppo": on_policy_updates(np.random.default_rng(2)),
+    },
+)
