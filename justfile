@@ -53,9 +53,10 @@ report +RUNS: _ready
 play *ARGS: _ready
     @{{ rushes }} play "$@"
 
-# Runs all tests: Rust's, then a report in a real browser; ARGS go to `cargo test`.
+# Runs all tests: Rust's, then a report in a real browser; ARGS go to `cargo test`. Many tests wait for processes most of the
+# time, so that two share a processor.
 test *ARGS: _ready _test-tools && test-browser
-    cargo test --release --workspace --features ffmpeg "$@"
+    RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(getconf _NPROCESSORS_ONLN) * 2))}" cargo test --release --workspace --features ffmpeg "$@"
 
 # Opens the report of experiments/smoke.json, with a name of 300 characters in it, the page of a running run and `rushes
 # serve` in a browser; screenshots go to target/browser/screenshots.

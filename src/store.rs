@@ -807,7 +807,8 @@ pub struct NewEvents {
     pub cut_off: bool,
 }
 
-/// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content.
+/// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content. What is there and is
+/// no plain file, such as `/dev/stdout`, takes the content itself.
 ///
 /// # Errors
 /// Fails if any of it fails; the old file is then untouched.
@@ -830,6 +831,9 @@ fn write(
 ) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            return File::options().write(true).open(path)?.write_all(content);
+        }
         let mut file = temporary(directory)?;
         file.write_all(content)?;
         sync(file.as_file())?;
@@ -988,6 +992,22 @@ mod tests {
         fs::write(run.decisions_path(), format!("{whole}{}\n", &whole[..20])).unwrap();
         let error = format!("{:#}", run.decisions().unwrap_err());
         assert!(error.contains("decisions.jsonl, line 2 is damaged; cut the file off"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_plain_file_takes_what_is_written_and_stays() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let folder = tempfile::tempdir().expect("room for a folder");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|made| made.success()));
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).expect("it can be read")
+        });
+        write_atomically(&pipe, b"a page").expect("it can be written");
+        assert!(std::fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
+        assert_eq!(reader.join().expect("a reader"), b"a page");
     }
 
     #[test]

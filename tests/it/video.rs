@@ -301,6 +301,13 @@ fn an_unwritable_place_is_named() {
 }
 
 #[test]
+fn a_film_replaces_no_device() {
+    let error =
+        Encoder::create(Path::new("/dev/null"), &config(64, 64, Codec::H264)).err().unwrap();
+    assert_eq!(error.to_string(), "failed to create /dev/null: it is no plain file");
+}
+
+#[test]
 fn impossible_sizes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("take.mp4");

@@ -132,6 +132,11 @@ struct PartFile {
 impl PartFile {
     /// The name is fixed, so that what a killed process left is overwritten by the next.
     fn create(target: &Path) -> Result<Self, VideoError> {
+        if fs::metadata(target).is_ok_and(|there| !there.is_file()) {
+            return Err(VideoError::io("create", target)(std::io::Error::other(
+                "it is no plain file",
+            )));
+        }
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         let path = target.with_file_name(name);
