@@ -35,6 +35,7 @@ mod pqn;
 mod prediction;
 mod q_learning;
 mod qr_dqn;
+mod recurrent_ppo;
 mod reinforce;
 mod sac;
 mod table;

@@ -22,6 +22,7 @@ use super::ppo::PpoSpec;
 use super::pqn::PqnSpec;
 use super::q_learning::QLearningSpec;
 use super::qr_dqn::QrDqnSpec;
+use super::recurrent_ppo::RecurrentPpoSpec;
 use super::reinforce::ReinforceSpec;
 use super::sac::SacSpec;
 use super::td3::Td3Spec;
@@ -74,6 +75,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<PpoSpec>(
             "ppo",
             "Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<RecurrentPpoSpec>(
+            "recurrent_ppo",
+            "PPO with recurrent networks (LSTM or GRU), which remember, as Stable-Baselines3's contrib package has it.",
         )
     },
     || {
@@ -267,6 +274,26 @@ pub fn problems(
     {
         let message = format!("{} learns networks without convolutions", spec.name);
         return vec![Problem::new(&["policy", "convolutions"], message)];
+    }
+    if let PolicySpec::Neural(network) = policy
+        && network.recurrent.is_some() != settings.recurrent()
+    {
+        let name = &spec.name;
+        return vec![match settings.recurrent() {
+            true => {
+                let message = format!(
+                    "{name} learns networks with recurrent layers: add \"recurrent\": {{ \"type\": \"lstm\" }}"
+                );
+                Problem::new(&["policy"], message)
+            }
+            false => {
+                let able = names_of(|settings| settings.recurrent());
+                let message = format!(
+                    "{name} learns networks without recurrent layers: leave it out, or use {able}"
+                );
+                Problem::new(&["policy", "recurrent"], message)
+            }
+        }];
     }
     if policy.masks_actions() {
         // Another process tells its masks when it runs.
