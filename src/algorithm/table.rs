@@ -299,7 +299,9 @@ pub fn problems(
         // Another process tells its masks when it runs.
         let message = match settings.masks_actions() {
             false => {
-                let able = names_of(|settings| settings.masks_actions());
+                let able = names_of(|other| {
+                    other.masks_actions() && other.recurrent() == settings.recurrent()
+                });
                 Some(format!("{} learns without masks of actions; use {able}", spec.name))
             }
             true if actions.discrete_parts().is_none() => {
@@ -328,7 +330,9 @@ pub fn problems(
         return problems;
     }
     let instead = names_of(|other| {
-        other.supports(actions) && other.learns_from_dataset() == settings.learns_from_dataset()
+        other.supports(actions)
+            && other.learns_from_dataset() == settings.learns_from_dataset()
+            && other.recurrent() == settings.recurrent()
     });
     vec![Problem::new(
         &["training", "algorithm", "name"],

@@ -87,6 +87,11 @@ fn cartpole() -> Value {
     json!({ "id": "CartPole-v1" })
 }
 
+/// CartPole whose cart and pole have positions and no velocities.
+fn partially_observable() -> Value {
+    json!({ "id": "CartPole-v1", "wrappers": { "filter_observation": [0, 2] } })
+}
+
 fn pendulum() -> Value {
     json!({ "id": "Pendulum-v1" })
 }
@@ -189,6 +194,18 @@ cases! {
         evaluation_episodes: 20,
         untrained_below: -1000.0,
         reaches: -500.0,
+    };
+    /// CartPole without its velocities.
+    recurrent_ppo_learns("recurrent_ppo") = Case {
+        environment: partially_observable(),
+        policy: json!({ "type": "neural", "recurrent": { "type": "lstm", "hidden_size": 32 },
+            "hidden": [32], "activation": "tanh" }),
+        algorithm: json!({ "name": "recurrent_ppo", "n_envs": 8, "n_steps": 128, "batch_size": 256,
+            "n_epochs": 10, "learning_rate": { "linear": 0.002 }, "gamma": 0.98, "gae_lambda": 0.9 }),
+        schedule: json!({ "steps": 80_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 200.0,
     };
     /// Seeds 0 to 5 all reached 500.
     cem_learns("cem") = Case {
