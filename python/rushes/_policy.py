@@ -42,7 +42,8 @@ _ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 class Policy:
     """A learned policy: from observations, as the environment gives them, to the best actions it knows.
 
-    Made by :func:`load_policy`. Equal to the program's greedy policy, but for the rounding of the network's sums.
+    Made by :func:`load_policy`. Equal to the program's greedy policy, but for the rounding of the network's sums. A recurrent one
+    remembers what it has seen since :meth:`reset`, of one episode or, where :meth:`many` acts, of each copy's.
     """
 
     #: The agent's name.
@@ -62,20 +63,33 @@ class Policy:
         self._readout = described["readout"]
         self._masked = described.get("action_mask", False)
         self._divisor = _divisor(self.observation_space)
+        self._states: NDArray[Any] | None = None
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the network remembers: an episode then begins with :meth:`reset`."""
+        return bool(self.layers[0]["type"] == "recurrent")
+
+    def reset(self) -> None:
+        """Begins an episode: a recurrent policy forgets what it has seen, in all copies. Others have nothing to forget."""
+        self._states = None
 
     def __call__(self, observation: Any, action_mask: Any = None) -> Any:
-        """The best action for one observation, as `env.step` takes it. A policy that was trained with `action_mask` needs
-        `info["action_mask"]`."""
+        """The best action for one observation, as `env.step` takes it, the next one of an episode where the policy is recurrent.
+        One that was trained with `action_mask` needs `info["action_mask"]`."""
         masks = None if action_mask is None else np.hstack(action_mask)[None]
         action = self.actions(self.network(self.features(observation)[None]), masks)[0]
         return int(action) if isinstance(self.action_space, spaces.Discrete) else action
 
-    def many(self, observations: Any, action_masks: Any = None) -> NDArray[Any]:
-        """The best actions for observations of a vector environment, one row a copy, with as many rows of masks."""
+    def many(self, observations: Any, action_masks: Any = None, episode_starts: Any = None) -> NDArray[Any]:
+        """The best actions for observations of a vector environment, one row a copy, with as many rows of masks. `episode_starts`
+        tells a recurrent policy, which remembers each copy's episode, whose observation is the first of a new one."""
         part = observations
         while isinstance(part, (tuple, dict)):
             part = next(iter(part.values() if isinstance(part, dict) else part))
         each = iterate(batch_space(self.observation_space, len(part)), observations)
+        if episode_starts is not None and self._states is not None:
+            self._states = np.where(np.asarray(episode_starts, bool)[:, None, None], 0, self._states)
         return self.actions(self.network(np.stack([self.features(one) for one in each])), action_masks)
 
     def features(self, observation: Any) -> NDArray[Any]:
@@ -86,13 +100,16 @@ class Policy:
         if "observations.mean" in self.tensors:
             mean, variance = (self.tensors[f"observations.{part}"].astype(np.float64) for part in ("mean", "variance"))
             flat = np.clip((flat - mean) / np.sqrt(variance + _EPSILON), -_CLIP, _CLIP).astype(np.float32)
-        return flat.astype(self.tensors["0.weight"].dtype)
+        return flat.astype(self._dtype)
 
     def network(self, features: NDArray[Any]) -> NDArray[Any]:
-        """The network's outputs, one row for each row of `features`: logits, means or values of actions."""
+        """The network's outputs, one row for each row of `features`: logits, means or values of actions. A recurrent network
+        takes them as the next step of as many episodes."""
         x = _picture(features, self.observation_space) if self._convolutional else features
         for module, layer in enumerate(self.layers):
             match layer["type"]:
+                case "recurrent":
+                    x = self._remember(x, module, layer)
                 case "linear":
                     x = x @ self.tensors[f"{module}.weight"].T + self.tensors[f"{module}.bias"]
                 case "batch_norm":
@@ -116,6 +133,34 @@ class Policy:
                     x = x.reshape(len(x), -1)
                 case "activation":
                     x = _ACTIVATIONS[layer["function"]](x)
+        return x
+
+    def _remember(self, x: NDArray[Any], module: int, layer: dict[str, Any]) -> NDArray[Any]:
+        """A step of recurrent layers. States are a row for each episode: the hidden state of each layer and behind it, of an
+        LSTM, its cell state."""
+        own = {"lstm": 2, "gru": 1}[layer["cell"]]
+        if self._states is None:
+            self._states = np.zeros((len(x), own * layer["num_layers"], layer["hidden_size"]), self._dtype)
+        if len(self._states) != len(x):
+            raise RushesError(f"{self.agent} remembers {len(self._states)} episodes, not {len(x)}: `reset` it before others begin")
+        states = self._states.copy()
+        for i in range(layer["num_layers"]):
+            (weight, bias), (hidden_weight, hidden_bias) = (
+                (self.tensors[f"{module}.weight_{side}_l{i}"], self.tensors[f"{module}.bias_{side}_l{i}"]) for side in ("ih", "hh")
+            )
+            h = states[:, own * i]
+            by_input, by_hidden = x @ weight.T + bias, h @ hidden_weight.T + hidden_bias
+            if layer["cell"] == "lstm":
+                take, forget, new, output = np.split(by_input + by_hidden, 4, axis=1)
+                c = _sigmoid(forget) * states[:, own * i + 1] + _sigmoid(take) * np.tanh(new)
+                states[:, own * i + 1] = c
+                h = _sigmoid(output) * np.tanh(c)
+            else:
+                (reset, update, new), (by_reset, by_update, candidate) = np.split(by_input, 3, axis=1), np.split(by_hidden, 3, axis=1)
+                new = np.tanh(new + _sigmoid(reset + by_reset) * candidate)
+                h = new + _sigmoid(update + by_update) * (h - new)
+            states[:, own * i] = x = h
+        self._states = states
         return x
 
     def actions(self, outputs: NDArray[Any], action_masks: Any = None) -> NDArray[Any]:
@@ -165,7 +210,10 @@ class Policy:
         raise RushesError(f"{self.agent} has continuous actions, which have no mask")
 
     def to_torch(self) -> torch.nn.Sequential:
-        """The network as a module of PyTorch, from rows of :meth:`features` to outputs, for :meth:`actions`; needs torch."""
+        """The network as a module of PyTorch, from rows of :meth:`features` to outputs, for :meth:`actions`; needs torch. Not of
+        recurrent policies."""
+        if self.recurrent:
+            raise RushesError(f"{self.agent} remembers, and a torch.nn.Sequential has no states: build an nn.LSTM or nn.GRU of its `tensors`")
         import torch
 
         functions = {
@@ -198,7 +246,7 @@ class Policy:
             raise RushesError(f"{self.agent} has a layer {layer['type']}, which this package does not know")
 
         network = torch.nn.Sequential(*(made(*numbered) for numbered in enumerate(self.layers)))
-        network.to(torch.float64 if self.tensors["0.weight"].dtype == np.float64 else torch.float32)
+        network.to(torch.float64 if self._dtype == np.float64 else torch.float32)
         # Others, such as the statistics of a normaliser and a critic's, have names that start with a word.
         learned = {name: torch.tensor(tensor) for name, tensor in self.tensors.items() if name[0].isdigit()}
         network.load_state_dict(learned)
@@ -206,6 +254,11 @@ class Policy:
             space = self.observation_space
             network.register_forward_pre_hook(lambda _, rows: _picture(rows[0], space))
         return network.eval()
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """The network's precision: that of its last layer, which every one has."""
+        return self.tensors[f"{len(self.layers) - 1}.weight"].dtype
 
     @property
     def _convolutional(self) -> bool:
@@ -276,6 +329,6 @@ def load_policy(path: str | pathlib.Path, agent: str | None = None, *, trust: bo
     if described["readout"] is None:
         raise RushesError(f"{path} needs an engine that the program is without: `rushes doctor` says how to add it")
     tensors = {} if described["file"] is None else _read(pathlib.Path(described["file"]))
-    if "0.weight" not in tensors:
+    if not any(name.startswith("0.") for name in tensors):
         raise RushesError(f"{path} has checkpoints alone: its training is not over, and `rushes run --resume=RUN` goes on with it")
     return Policy(described, tensors)

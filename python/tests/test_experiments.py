@@ -142,10 +142,12 @@ POLICIES = {
         "shared": agent("ppo", n_steps=64, shared_trunk=True),
         "dqn": agent("dqn", dueling=True, learning_starts=64),
         "pqn": agent("pqn", n_steps=16),
+        "lstm": agent("recurrent_ppo", policy={"recurrent": {"hidden_size": 9, "num_layers": 2}}, n_steps=64),
         **{f"reinforce-{name}": agent("reinforce", "episodes", 20, {"activation": name}) for name in ACTIVATIONS},
     },
     "Pendulum-v1": {
         "ppo": agent("ppo", n_steps=64, normalize_observations=True),
+        "gru": agent("recurrent_ppo", policy={"recurrent": {"type": "gru", "hidden_size": 9}, "precision": "float64"}, n_steps=64),
         **{name: agent(name, learning_starts=64) for name in ("sac", "td3", "tqc", "crossq")},
         # Means beyond what they are cut to.
         "state-dependent": agent("sac", learning_starts=64, use_sde=True, learning_rate=0.1),
@@ -167,6 +169,12 @@ def test_policies_act_as_the_program_does(environment, tmp_path):
         own = [policy(row) for row in rows]
         assert all(policy.action_space.contains(action) for action in own), name
         np.testing.assert_allclose(np.array(own).reshape(len(own), -1), np.array(actions).reshape(len(own), -1), atol=2e-5, err_msg=name)
+        if policy.recurrent:
+            policy.reset()
+            starts = [[row is rows[0]] * 2 for row in rows]
+            sides = [policy.many(np.stack([row, row]), episode_starts=start) for row, start in zip(rows, starts)]
+            np.testing.assert_allclose(sides, np.stack([own, own], axis=1), atol=2e-5, err_msg=name)
+            continue
         together = tuple(np.array(part) for part in zip(*rows)) if isinstance(rows[0], tuple) else np.array(rows)
         np.testing.assert_allclose(policy.many(together), np.array(own), atol=2e-5, err_msg=name)
 
@@ -225,6 +233,24 @@ def test_masked_policies_take_valid_actions():
     assert [sigmoid(observation, mask) for mask in ([1, 1], [1, 0], [0, 1])] == [0, 0, 1]
     with pytest.raises(rushes.RushesError, match="give it the action_mask of info"):
         discrete(observation)
+
+
+def test_recurrent_policies_remember_an_episode(tmp_path):
+    lstm = agent("recurrent_ppo", policy={"recurrent": {"hidden_size": 4}}, n_steps=64)
+    policy = rushes.run(experiment("CartPole-v1", {"lstm": lstm}), output=str(tmp_path), progress=False).policy("lstm")
+    seen = np.array([[0.1, 0.2, -0.1, 0.3]], np.float32)
+    first, second = policy.network(seen), policy.network(seen)
+    assert not np.allclose(first, second)
+    policy.reset()
+    np.testing.assert_array_equal(policy.network(seen), first)
+    with pytest.raises(rushes.RushesError, match="remembers 1 episodes, not 2"):
+        policy.network(np.concatenate([seen, seen]))
+    policy.reset()
+    policy.network(np.concatenate([seen, seen]))
+    policy.many(np.concatenate([seen, seen]), episode_starts=[True, False])
+    policy.reset()
+    with pytest.raises(rushes.RushesError, match="Sequential has no states"):
+        policy.to_torch()
 
 
 def test_policies_become_modules_of_torch(cartpole):

@@ -124,7 +124,30 @@ fn cases() -> Vec<Case> {
         environment: super::doors::environment(several),
         ..case("CartPole-v1", masked.clone(), algorithm)
     };
+    let remembering = |cell: &str, more: serde_json::Value| {
+        let mut policy = json!({ "type": "neural", "hidden": [16],
+            "recurrent": { "type": cell, "hidden_size": 12 } });
+        policy.as_object_mut().expect("above").extend(more.as_object().expect("below").clone());
+        policy
+    };
+    // Minibatches and rollouts end within episodes.
+    let recurrent = |more: serde_json::Value| {
+        let mut spec = json!({ "name": "recurrent_ppo", "n_envs": 3, "n_steps": 16, "n_epochs": 2,
+            "batch_size": 20, "learning_rate": { "linear": 0.001 } });
+        spec.as_object_mut().expect("above").extend(more.as_object().expect("below").clone());
+        spec
+    };
+    let deep = json!({ "recurrent": { "type": "gru", "hidden_size": 12, "num_layers": 2 },
+        "precision": "float64", "dropout": 0.2 });
     vec![
+        case("CartPole-v1", remembering("lstm", json!({})), recurrent(json!({}))),
+        case("Pendulum-v1", remembering("gru", json!({})), recurrent(normalised.clone())),
+        case("MountainCar-v0", remembering("gru", deep), recurrent(shared.clone())),
+        Case {
+            policy: serde_json::from_value(remembering("lstm", json!({ "action_mask": true })))
+                .expect("a policy"),
+            ..doors(true, recurrent(json!({ "shared_trunk": true })))
+        },
         doors(true, ppo(shared.clone())),
         doors(false, json!({ "name": "a2c", "n_envs": 2 })),
         doors(false, rainbow.clone()),

@@ -3,8 +3,8 @@
 use crate::env::{Env, Problem, Space};
 use crate::experiment::ScheduleSpec;
 use crate::nn::{
-    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Normalisation, Scalar,
-    Storage, Tensors,
+    self, CnnConfig, Engine, Head, Initialisation, MlpConfig, Network, Normalisation,
+    RecurrentConfig, Scalar, Storage, Tensors,
 };
 use crate::policy::{HeadSpec, LearnedPolicy, NetworkPolicy, NeuralSpec, PolicySpec};
 use crate::rng::{Purpose, stream};
@@ -183,6 +183,11 @@ impl<'a> Setup<'a> {
             )
         };
         let mut rng = stream(self.seed, Purpose::Initialisation, index);
+        if let Some(recurrent) = spec.recurrent {
+            let config = RecurrentConfig::new(recurrent, mlp);
+            let network = nn::build_recurrent(&config, engine, device, &mut rng)?;
+            return Ok((network, engine.resolve_recurrent(device)?));
+        }
         match spec.picture(self.observation_space) {
             Some(picture) => {
                 let resolved = engine.resolve_cnn(&mlp, device)?;
@@ -238,6 +243,11 @@ pub trait AlgorithmSettings {
 
     /// Whether its networks may have convolutions.
     fn convolutional(&self) -> bool {
+        false
+    }
+
+    /// Whether its networks have recurrent layers: those of a policy with `recurrent`, and of no other.
+    fn recurrent(&self) -> bool {
         false
     }
 

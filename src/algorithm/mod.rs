@@ -37,6 +37,7 @@ mod q_learning;
 mod qr_dqn;
 #[cfg(test)]
 mod recorded_tests;
+mod recurrent_ppo;
 mod reinforce;
 mod sac;
 mod table;

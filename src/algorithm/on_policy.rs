@@ -7,12 +7,14 @@ use super::off_policy::renews_noise;
 use crate::env::{Env, Problem, Space};
 use crate::nn::gae::{self, Transitions};
 use crate::nn::normaliser::RewardNormaliser;
-use crate::nn::random::shuffle;
+use crate::nn::random::{below, shuffle};
 use crate::nn::{
     Head, Initialisation, Network, ParametersMut, Scalar, StateDependentNoise, Storage, Stored,
     Tensors,
 };
-use crate::policy::{LearnedPolicy as _, NetworkPolicy, PolicySpec, latent};
+use crate::policy::{
+    LearnedPolicy as _, NetworkPolicy, NeuralSpec, PolicySpec, RecurrentStates, latent, recurrent,
+};
 use crate::rng::{Purpose, Rng, stream};
 use crate::training::{TrialError, World};
 
@@ -84,6 +86,8 @@ pub(super) struct ActorCritic<T: Scalar> {
     pub policy: NetworkPolicy<T>,
     log_std_gradients: Vec<T>,
     sde: StateDependent<T>,
+    /// What recurrent networks remember of the copies' present episodes.
+    states: Option<RecurrentStates<T>>,
     rewards: Option<RewardNormaliser>,
     config: ActorCriticConfig,
     /// How observations are kept between two updates.
@@ -150,6 +154,9 @@ pub(super) struct Rollout<T> {
     /// What the network sees of the last observations of truncated episodes, and their rows.
     finals: Vec<f32>,
     final_rows: Vec<usize>,
+    /// What recurrent networks remembered before each row, and before those last observations.
+    states: RecurrentStates<T>,
+    final_states: RecurrentStates<T>,
 }
 
 impl<T: Scalar> Rollout<T> {
@@ -163,11 +170,14 @@ impl<T: Scalar> Rollout<T> {
         self.actions.clear();
         self.masks.clear();
         self.log_probs.clear();
+        self.values.clear();
         self.rewards.clear();
         self.terminated.clear();
         self.ended.clear();
         self.finals.clear();
         self.final_rows.clear();
+        self.states.clear();
+        self.final_states.clear();
     }
 
     /// 1 − Var(returns − values) / Var(returns): how much of the returns the critic foresaw. NaN where they
@@ -201,6 +211,11 @@ pub(super) struct Minibatch<T> {
     pub advantages: Vec<T>,
     /// Value targets.
     pub returns: Vec<T>,
+    /// Of recurrent networks: how many rows each sequence has, the steps of an episode one after another, and what they
+    /// remembered before its first one.
+    pub lengths: Vec<usize>,
+    /// See `lengths`.
+    pub states: RecurrentStates<T>,
     /// The actor's outputs now.
     pub outputs: Vec<T>,
     /// The critic's values now.
@@ -234,6 +249,27 @@ impl<T: Scalar> Minibatch<T> {
         copy(&rollout.advantages, rows, total, &mut self.advantages);
         copy(&rollout.returns, rows, total, &mut self.returns);
     }
+
+    /// Cuts `rows` of `rollout`, in which so many copies acted, into sequences: a new one where an episode begins, and where
+    /// no row of the same copy is before it.
+    fn sequence(&mut self, rollout: &Rollout<T>, rows: &[usize], copies: usize) {
+        self.lengths.clear();
+        self.states.clear();
+        for (i, &row) in rows.iter().enumerate() {
+            let before = i.checked_sub(1).map(|i| rows[i]);
+            match (before, self.lengths.last_mut()) {
+                (Some(before), Some(length))
+                    if row == before + copies && !rollout.ended[before] =>
+                {
+                    *length += 1;
+                }
+                _ => {
+                    self.lengths.push(1);
+                    self.states.push_row(&rollout.states, row, rollout.rows());
+                }
+            }
+        }
+    }
 }
 
 /// Row numbers in a random order, cut into minibatches; the last one may be smaller.
@@ -248,6 +284,14 @@ impl Order {
         self.rows.clear();
         self.rows.extend(0..rows);
         shuffle(rng, &mut self.rows);
+    }
+
+    /// All rows of so many `copies` copy by copy, in the order of their steps, from a random one on: what recurrent networks
+    /// learn from in sequences.
+    pub(super) fn rotate(&mut self, rows: usize, copies: usize, rng: &mut Rng) {
+        self.rows.clear();
+        self.rows.extend((0..copies).flat_map(|copy| (copy..rows).step_by(copies)));
+        self.rows.rotate_left(below(rng, rows));
     }
 
     /// The minibatches.
@@ -283,7 +327,11 @@ pub(super) fn rollout_problems(
     let observations = env.observation_space();
     let seen = observations.features() * config.storage(observations).bytes();
     // Beside what was seen and done: rewards, values, advantages, returns and the like.
-    let width = seen.div_ceil(size_of::<f32>()) + env.action_space().len() + 8;
+    let mut width = seen.div_ceil(size_of::<f32>()) + env.action_space().len() + 8;
+    if let PolicySpec::Neural(NeuralSpec { recurrent: Some(recurrent), .. }) = policy {
+        let networks = if config.shared_trunk { 1 } else { 2 };
+        width = width.saturating_add(recurrent.state_len().saturating_mul(networks));
+    }
     let rows = config.environments.saturating_mul(n_steps);
     let mut problems: Vec<_> = size_problem("n_steps", rows, width as u64).into_iter().collect();
     if config.sde_sample_freq.is_some() {
@@ -298,20 +346,21 @@ impl<T: Scalar> ActorCritic<T> {
     /// # Errors
     /// Fails if the engine or the device cannot be had.
     pub(super) fn new(config: ActorCriticConfig, setup: &Setup<'_>) -> anyhow::Result<Self> {
-        let policy = config.policy::<T>(setup)?;
+        let mut policy = config.policy::<T>(setup)?;
+        let NetworkPolicy { network, critic, .. } = &mut policy;
+        let copies = config.environments;
         Ok(Self {
+            states: RecurrentStates::new(&mut **network, critic.as_mut(), copies),
             log_std_gradients: vec![T::zero(); policy.log_std.len()],
             policy,
             sde: StateDependent::default(),
-            rewards: config
-                .normalize_rewards
-                .then(|| RewardNormaliser::new(config.environments, config.gamma)),
+            rewards: config.normalize_rewards.then(|| RewardNormaliser::new(copies, config.gamma)),
             exploration: stream(setup.seed, Purpose::Exploration, 0),
             dropout: stream(setup.seed, Purpose::Minibatch, 1),
             present: Vec::new(),
             outputs: Vec::new(),
             bounded: Vec::new(),
-            scaled_rewards: vec![0.0; config.environments],
+            scaled_rewards: vec![0.0; copies],
             storage: config.storage(setup.observation_space),
             config,
         })
@@ -364,15 +413,24 @@ impl<T: Scalar> ActorCritic<T> {
             };
             for (i, &reward) in rewards.iter().enumerate() {
                 let terminated = envs.terminated()[i];
+                let ended = terminated || envs.truncated()[i];
                 if let Some(last) = envs.final_observation(i)
                     && !terminated
                 {
                     rollout.final_rows.push(rollout.rewards.len());
                     self.policy.observe(last, &mut rollout.finals);
+                    if let Some(states) = &self.states {
+                        rollout.final_states.push_row(states, i, self.config.environments);
+                    }
+                }
+                if let Some(states) = &mut self.states
+                    && ended
+                {
+                    states.forget(i, self.config.environments);
                 }
                 rollout.rewards.push(T::of(reward));
                 rollout.terminated.push(terminated);
-                rollout.ended.push(terminated || envs.truncated()[i]);
+                rollout.ended.push(ended);
             }
             self.observe(world);
         }
@@ -382,10 +440,25 @@ impl<T: Scalar> ActorCritic<T> {
 
     /// Draws an action for every copy from what is present, and steps the environments.
     fn act(&mut self, world: &mut World, rollout: &mut Rollout<T>) -> Result<(), TrialError> {
-        let NetworkPolicy { network, head, log_std, sde, .. } = &mut self.policy;
+        let NetworkPolicy { network, head, log_std, sde, critic, .. } = &mut self.policy;
         let (copies, width) = (self.config.environments, network.outputs());
         self.outputs.resize(copies * width, T::zero());
-        network.forward(&self.present, copies, &mut self.outputs);
+        match &mut self.states {
+            None => network.forward(&self.present, copies, &mut self.outputs),
+            Some(states) => {
+                rollout.states.push_row(states, 0, 1);
+                let first = rollout.values.len();
+                rollout.values.resize(first + copies, T::zero());
+                let (critic, values) = (critic.as_mut(), &mut rollout.values[first..]);
+                let shares = critic.is_none();
+                let outputs = &mut self.outputs;
+                states.step(&mut **network, critic, &self.present, copies, outputs, values);
+                if shares {
+                    let last = outputs.chunks_exact(width).map(|row| row[width - 1]);
+                    values.iter_mut().zip(last).for_each(|(value, last)| *value = last);
+                }
+            }
+        }
         if self.outputs.iter().any(|output| !output.is_finite()) {
             let (what, metrics) = ("the actor's output".into(), Default::default());
             return Err(TrialError::NotFinite { what, metrics });
@@ -439,26 +512,28 @@ impl<T: Scalar> ActorCritic<T> {
     }
 
     /// Values of all states of the rollout, in one batch since the critic has not changed meanwhile, and
-    /// the advantages that follow from them.
+    /// the advantages that follow from them. Those of recurrent networks are known since they acted.
     fn estimate(&mut self, rollout: &mut Rollout<T>) {
         let (rows, copies) = (rollout.rows(), self.config.environments);
         let mut values = std::mem::take(&mut rollout.values);
-        values.clear();
         match &rollout.seen {
-            Stored::Float32(features) => self.values(features, &mut values),
+            _ if self.states.is_some() => {}
+            Stored::Float32(features) => self.values(features, None, &mut values),
             Stored::Uint8(_) => {
                 let mut features = Vec::new();
                 for first in (0..rows).step_by(BATCH) {
                     self.see(rollout, first..rows.min(first + BATCH), &mut features);
-                    self.values(&features, &mut values);
+                    self.values(&features, None, &mut values);
                 }
             }
         }
         rollout.next_values.clear();
         rollout.next_values.extend_from_slice(&values[copies..]);
-        self.values(&self.present.clone(), &mut rollout.next_values);
+        let (present, states) = (self.present.clone(), self.states.clone());
+        self.values(&present, states, &mut rollout.next_values);
         let mut finals = Vec::new();
-        self.values(&rollout.finals, &mut finals);
+        let states = self.states.is_some().then(|| rollout.final_states.clone());
+        self.values(&rollout.finals, states, &mut finals);
         for (&row, &value) in rollout.final_rows.iter().zip(&finals) {
             rollout.next_values[row] = value;
         }
@@ -510,24 +585,41 @@ impl<T: Scalar> ActorCritic<T> {
     pub(super) fn gather(&self, rollout: &Rollout<T>, rows: &[usize], batch: &mut Minibatch<T>) {
         self.see(rollout, rows.iter().copied(), &mut batch.features);
         batch.gather(rollout, rows);
+        if self.states.is_some() {
+            batch.sequence(rollout, rows, self.config.environments);
+        }
     }
 
-    /// Appends the critic's values of `features`.
-    fn values(&mut self, features: &[f32], values: &mut Vec<T>) {
-        let rows = features.len() / self.policy.network.inputs();
-        let first = values.len();
-        match &mut self.policy.critic {
-            Some(critic) => {
-                values.resize(first + rows, T::zero());
-                critic.forward(features, rows, &mut values[first..]);
-            }
-            None => {
-                let width = self.policy.network.outputs();
-                self.outputs.resize(rows * width, T::zero());
-                self.policy.network.forward(features, rows, &mut self.outputs);
-                values.extend(self.outputs.chunks_exact(width).map(|row| row[width - 1]));
+    /// Puts the rows of `rollout` into the order in which they are learned from.
+    pub(super) fn order(&self, rollout: &Rollout<T>, order: &mut Order, rng: &mut Rng) {
+        match self.states {
+            None => order.shuffle(rollout.rows(), rng),
+            Some(_) => order.rotate(rollout.rows(), self.config.environments, rng),
+        }
+    }
+
+    /// Appends the critic's values of `features`, which recurrent networks see after `states`.
+    fn values(
+        &mut self,
+        features: &[f32],
+        states: Option<RecurrentStates<T>>,
+        values: &mut Vec<T>,
+    ) {
+        let NetworkPolicy { network: actor, critic, .. } = &mut self.policy;
+        let rows = features.len() / actor.inputs();
+        let own = critic.is_some();
+        let network = critic.as_mut().unwrap_or(actor);
+        let width = network.outputs();
+        self.outputs.resize(rows * width, T::zero());
+        match states {
+            None => network.forward(features, rows, &mut self.outputs),
+            Some(RecurrentStates { actor, critic }) => {
+                let mut states = if own { critic } else { actor };
+                let outputs = &mut self.outputs;
+                recurrent(&mut **network).step(features, rows, &mut states, outputs);
             }
         }
+        values.extend(self.outputs.chunks_exact(width).map(|row| row[width - 1]));
     }
 
     /// Fills in `batch`'s outputs and values, keeping what [`ActorCritic::backward`] needs.
@@ -538,15 +630,24 @@ impl<T: Scalar> ActorCritic<T> {
         batch.grad_outputs.resize(rows * outputs, T::zero());
         batch.grad_values.resize(rows, T::zero());
         let NetworkPolicy { network: actor, critic, sde, .. } = &mut self.policy;
+        let Minibatch { features, lengths, states, .. } = batch;
+        let rng = &mut self.dropout;
+        let mut pass =
+            |network: &mut dyn Network<T>, states: &[T], outputs: &mut [T]| match self.states {
+                None => network.forward_train(features, rows, rng, outputs),
+                Some(_) => {
+                    recurrent(network).forward_sequences(features, lengths, states, rng, outputs);
+                }
+            };
         match critic {
             Some(critic) => {
-                actor.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.outputs);
-                critic.forward_train(&batch.features, rows, &mut self.dropout, &mut batch.values);
+                pass(&mut **actor, &states.actor, &mut batch.outputs);
+                pass(&mut **critic, &states.critic, &mut batch.values);
             }
             None => {
                 let width = outputs + 1;
                 self.outputs.resize(rows * width, T::zero());
-                actor.forward_train(&batch.features, rows, &mut self.dropout, &mut self.outputs);
+                pass(&mut **actor, &states.actor, &mut self.outputs);
                 for (i, row) in self.outputs.chunks_exact(width).enumerate() {
                     batch.outputs[i * outputs..(i + 1) * outputs].copy_from_slice(&row[..outputs]);
                     batch.values[i] = row[outputs];
@@ -630,6 +731,9 @@ impl<T: Scalar> ActorCritic<T> {
     /// The environments were restarted.
     pub(super) fn restart(&mut self) {
         self.present.clear();
+        if let Some(states) = &mut self.states {
+            states.forget_all();
+        }
         if let Some(rewards) = &mut self.rewards {
             rewards.restart();
         }
@@ -761,6 +865,8 @@ pub(super) mod tests {
             },
             features: Vec::new(),
             masks: Vec::new(),
+            lengths: Vec::new(),
+            states: RecurrentStates::default(),
         };
         for i in 0..rows {
             let outputs = &batch.outputs[i * width..(i + 1) * width];
@@ -871,6 +977,90 @@ pub(super) mod tests {
         assert_eq!(bytes.1, numbers.1);
         assert!(bytes.1.iter().any(|&number| 0.0 < number && number < 1.0));
         assert!(bytes.2 == numbers.2 && bytes.3 == numbers.3);
+    }
+
+    /// Before anything is learned, sequences give the values and the probabilities that the networks gave step by step,
+    /// whether they begin in the middle of an episode, of a rollout or with either; and the critic's values of what a time limit cut
+    /// off are those of the whole episode.
+    #[test]
+    fn recurrent_networks_learn_from_what_they_remembered() {
+        const COPIES: usize = 3;
+        let of = |value| serde_json::from_value(value).expect("an agent");
+        let environment = serde_json::json!({ "id": "CartPole-v1", "max_episode_steps": 9 });
+        let environment = serde_json::from_value(environment).expect("an environment");
+        for (cell, shared_trunk) in [("lstm", false), ("gru", false), ("lstm", true)] {
+            let policy: PolicySpec = of(serde_json::json!({ "type": "neural", "hidden": [8],
+                "precision": "float64",
+                "recurrent": { "type": cell, "hidden_size": 6, "num_layers": 2 } }));
+            let config = ActorCriticConfig {
+                environments: COPIES,
+                gamma: 0.99,
+                gae_lambda: 0.95,
+                shared_trunk,
+                log_std_init: 0.0,
+                sde_sample_freq: None,
+                normalize_observations: false,
+                normalize_rewards: false,
+            };
+            let schedule = Default::default();
+            let mut world =
+                World::new(&environment, &policy, COPIES, 5, &schedule).expect("a world");
+            let setup = Setup {
+                policy: &policy,
+                schedule: &schedule,
+                observation_space: world.observation_space(),
+                action_space: world.action_space(),
+                seed: 5,
+            };
+            let mut agent = ActorCritic::<f64>::new(config, &setup).expect("on any CPU");
+            world.restart(0, Default::default()).expect("a fresh start");
+            let (mut rollout, mut batch) = (agent.rollout(), Minibatch::default());
+            let mut order = Order::default();
+            let mut rng = stream(5, Purpose::Minibatch, 0);
+            let close = |found: f64, expected: f64| {
+                assert!((found - expected).abs() < 1e-12, "{cell}: {found}, {expected}");
+            };
+            for _ in 0..2 {
+                agent.collect(&mut world, 22, &mut rollout).expect("nothing diverges");
+                agent.order(&rollout, &mut order, &mut rng);
+                let (mut rows, mut several) = (Vec::new(), 0);
+                for minibatch in order.minibatches(20) {
+                    agent.gather(&rollout, minibatch, &mut batch);
+                    agent.forward(&mut batch);
+                    assert_eq!(batch.lengths.iter().sum::<usize>(), minibatch.len());
+                    several += usize::from(batch.lengths.iter().any(|&length| length > 5));
+                    for (i, outputs) in batch.outputs.chunks_exact(2).enumerate() {
+                        close(batch.values[i], batch.old_values[i]);
+                        let found = agent.head().evaluate(outputs, &[], &batch.actions[i..=i]);
+                        close(found.log_prob, batch.old_log_probs[i]);
+                    }
+                    rows.extend_from_slice(minibatch);
+                }
+                assert!(several > 0, "the case tests little");
+                rows.sort_unstable();
+                assert!(rows.into_iter().eq(0..22 * COPIES), "every row once");
+                let (mut whole, width) = (0, agent.policy.network.inputs());
+                for (&row, last) in rollout.final_rows.iter().zip(rollout.finals.chunks(width)) {
+                    let own: Vec<usize> = (row % COPIES..row + 1).step_by(COPIES).rev().collect();
+                    let Some(begin) = own.iter().skip(1).position(|&row| rollout.ended[row]) else {
+                        continue;
+                    };
+                    whole += 1;
+                    let mut features = Vec::new();
+                    agent.see(&rollout, own[..=begin].iter().rev().copied(), &mut features);
+                    features.extend_from_slice(last);
+                    let NetworkPolicy { network, critic, .. } = &mut agent.policy;
+                    let network = recurrent(&mut **critic.as_mut().unwrap_or(network));
+                    let mut states = vec![0.0; network.state_len()];
+                    let mut outputs = vec![0.0; network.outputs()];
+                    for seen in features.chunks_exact(width) {
+                        network.step(seen, 1, &mut states, &mut outputs);
+                    }
+                    close(rollout.next_values[row], *outputs.last().expect("a value"));
+                }
+                assert!(whole > 1, "the case tests little");
+            }
+        }
     }
 
     #[test]

@@ -179,8 +179,8 @@ impl AlgorithmSettings for PpoSpec {
 pub(super) struct Ppo<T: Scalar> {
     spec: PpoSpec,
     schedule: ScheduleSpec,
-    agent: ActorCritic<T>,
-    optimiser: Optimiser<T>,
+    pub(super) agent: ActorCritic<T>,
+    pub(super) optimiser: Optimiser<T>,
     rollout: Rollout<T>,
     minibatch: Minibatch<T>,
     order: Order,
@@ -188,7 +188,11 @@ pub(super) struct Ppo<T: Scalar> {
 }
 
 impl<T: Scalar> Ppo<T> {
-    fn new(spec: PpoSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    /// PPO with fresh networks.
+    ///
+    /// # Errors
+    /// Fails if the engine or the device cannot be had.
+    pub(super) fn new(spec: PpoSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let agent = ActorCritic::new(spec.actor_critic(), setup)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
@@ -210,7 +214,7 @@ impl<T: Scalar> Ppo<T> {
         metrics.add("learning_rate", learning_rate);
         metrics.add("clip_range", clip_range);
         for _ in 0..self.spec.n_epochs {
-            self.order.shuffle(self.rollout.rows(), &mut self.shuffling);
+            self.agent.order(&self.rollout, &mut self.order, &mut self.shuffling);
             for rows in self.order.minibatches(self.spec.batch_size) {
                 self.agent.gather(&self.rollout, rows, &mut self.minibatch);
                 if self.spec.normalize_advantage {
@@ -240,7 +244,7 @@ impl<T: Scalar> Ppo<T> {
 
 /// Computes the losses of `batch` and leaves their clipped gradient in `agent`. Returns the losses and the
 /// gradient's norm.
-fn learn<T: Scalar>(
+pub(super) fn learn<T: Scalar>(
     agent: &mut ActorCritic<T>,
     batch: &mut Minibatch<T>,
     spec: &PpoSpec,

@@ -22,6 +22,7 @@ use super::ppo::PpoSpec;
 use super::pqn::PqnSpec;
 use super::q_learning::QLearningSpec;
 use super::qr_dqn::QrDqnSpec;
+use super::recurrent_ppo::RecurrentPpoSpec;
 use super::reinforce::ReinforceSpec;
 use super::sac::SacSpec;
 use super::td3::Td3Spec;
@@ -74,6 +75,12 @@ const SHIPPED: &[fn() -> AlgorithmEntry] = &[
         AlgorithmEntry::new::<PpoSpec>(
             "ppo",
             "Proximal policy optimisation (Schulman et al., 2017), as Stable-Baselines3 has it.",
+        )
+    },
+    || {
+        AlgorithmEntry::new::<RecurrentPpoSpec>(
+            "recurrent_ppo",
+            "PPO with recurrent networks (LSTM or GRU), which remember, as Stable-Baselines3's contrib package has it.",
         )
     },
     || {
@@ -268,11 +275,33 @@ pub fn problems(
         let message = format!("{} learns networks without convolutions", spec.name);
         return vec![Problem::new(&["policy", "convolutions"], message)];
     }
+    if let PolicySpec::Neural(network) = policy
+        && network.recurrent.is_some() != settings.recurrent()
+    {
+        let name = &spec.name;
+        return vec![match settings.recurrent() {
+            true => {
+                let message = format!(
+                    "{name} learns networks with recurrent layers: add \"recurrent\": {{ \"type\": \"lstm\" }}"
+                );
+                Problem::new(&["policy"], message)
+            }
+            false => {
+                let able = names_of(|settings| settings.recurrent());
+                let message = format!(
+                    "{name} learns networks without recurrent layers: leave it out, or use {able}"
+                );
+                Problem::new(&["policy", "recurrent"], message)
+            }
+        }];
+    }
     if policy.masks_actions() {
         // Another process tells its masks when it runs.
         let message = match settings.masks_actions() {
             false => {
-                let able = names_of(|settings| settings.masks_actions());
+                let able = names_of(|other| {
+                    other.masks_actions() && other.recurrent() == settings.recurrent()
+                });
                 Some(format!("{} learns without masks of actions; use {able}", spec.name))
             }
             true if actions.discrete_parts().is_none() => {
@@ -301,7 +330,9 @@ pub fn problems(
         return problems;
     }
     let instead = names_of(|other| {
-        other.supports(actions) && other.learns_from_dataset() == settings.learns_from_dataset()
+        other.supports(actions)
+            && other.learns_from_dataset() == settings.learns_from_dataset()
+            && other.recurrent() == settings.recurrent()
     });
     vec![Problem::new(
         &["training", "algorithm", "name"],

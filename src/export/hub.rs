@@ -12,6 +12,7 @@ use super::onnx;
 use crate::experiment::{EnvironmentSpec, TrialPlan};
 use crate::format;
 use crate::nn::Tensors;
+use crate::policy::PolicySpec;
 use crate::record::{Evaluation, Moment, TrialResult};
 use crate::results::{self, SavedAgent, Summary};
 use crate::stats::{self, Bootstrap};
@@ -198,8 +199,19 @@ impl Card<'_> {
             text.push_str(
                 "\n`policy.onnx` is the same policy with everything that lies between an observation and the greedy action:\n\n\
                  ```python\nimport onnxruntime\n\npolicy = onnxruntime.InferenceSession(\"policy.onnx\")\nobservations = ...  # a \
-                 batch, as the environment gives them\n[action] = policy.run([\"action\"], {\"observation\": observations})\n```\n",
+                 batch, as the environment gives them\n",
             );
+            let recurrent = match &self.plan.settings.policy {
+                PolicySpec::Neural(network) => network.recurrent.is_some(),
+                _ => false,
+            };
+            text.push_str(match recurrent {
+                false => "[action] = policy.run([\"action\"], {\"observation\": observations})\n```\n",
+                true => {
+                    "state = ...  # zeros where episodes begin, else the last next_state\n[action, state] = \
+                     policy.run([\"action\", \"next_state\"], {\"observation\": observations, \"state\": state})\n```\n"
+                }
+            });
         }
         let _ = writeln!(
             text,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::NeuralSpec;
 use crate::env::Space;
-use crate::nn::{Activation, BatchRenorm, ConvolutionSpec, Normalisation};
+use crate::nn::{Activation, BatchRenorm, Cell, ConvolutionSpec, Normalisation, RecurrentSpec};
 
 /// A module of a policy's network. Its number in the list is that of its tensors (`0.weight`, `0.bias`), as in PyTorch's
 /// `nn.Sequential`.
@@ -29,6 +29,18 @@ pub enum LayerKind {
     Convolution(ConvolutionSpec),
     /// From a picture to a row of numbers.
     Flatten,
+    /// Recurrent layers, as PyTorch's `nn.LSTM` or `nn.GRU`, whose tensors are `N.weight_ih_l0`, `N.weight_hh_l0`,
+    /// `N.bias_ih_l0`, `N.bias_hh_l0` and so on.
+    Recurrent {
+        /// How many numbers come in.
+        inputs: usize,
+        /// What they are made of.
+        cell: Cell,
+        /// Units of each layer.
+        hidden_size: usize,
+        /// How many layers.
+        num_layers: usize,
+    },
     /// Every output a weighted sum of all inputs, and a bias.
     Linear {
         /// How many numbers come in.
@@ -64,6 +76,8 @@ impl fmt::Display for LayerKind {
                 write!(f, "convolution {kernel} × {kernel}, stride {stride}")
             }
             Self::Flatten => f.write_str("flatten"),
+            Self::Recurrent { cell, num_layers: 1, .. } => write!(f, "{cell}"),
+            Self::Recurrent { cell, num_layers, .. } => write!(f, "{cell}, {num_layers} layers"),
             Self::Linear { .. } => f.write_str("linear"),
             Self::BatchNorm { .. } => f.write_str("batch normalisation"),
             Self::LayerNorm { .. } => f.write_str("layer normalisation"),
@@ -114,6 +128,13 @@ impl NeuralSpec {
             let kind = LayerKind::Flatten;
             layers.push(Layer { kind, output_shape: vec![inputs], parameters: 0 });
         }
+        if let Some(recurrent) = self.recurrent {
+            let RecurrentSpec { cell, hidden_size, num_layers } = recurrent;
+            let kind = LayerKind::Recurrent { inputs, cell, hidden_size, num_layers };
+            let parameters = recurrent.parameter_count(inputs);
+            layers.push(Layer { kind, output_shape: vec![hidden_size], parameters });
+            inputs = hidden_size;
+        }
         let mut linear = |layers: &mut Vec<Layer>, outputs: usize| {
             if let Some(Normalisation::BatchRenorm(_)) = normalisation {
                 let kind = LayerKind::BatchNorm { epsilon: BatchRenorm::EPSILON };
@@ -147,7 +168,7 @@ impl NeuralSpec {
 mod tests {
     use super::*;
     use crate::env::PixelsSpec;
-    use crate::nn::MlpConfig;
+    use crate::nn::{MlpConfig, RecurrentConfig};
     use crate::policy::ObservationSpec;
 
     #[test]
@@ -173,6 +194,29 @@ mod tests {
         dropout 0.5 → 32: 0
         linear → 2: 66
         ");
+    }
+
+    #[test]
+    fn a_recurrent_network_is_numbered_and_counted_as_its_tensors_are() {
+        for (cell, shown) in [(Cell::Lstm, "LSTM, 2 layers"), (Cell::Gru, "GRU, 2 layers")] {
+            let recurrent = RecurrentSpec { cell, hidden_size: 6, num_layers: 2 };
+            let spec = NeuralSpec {
+                recurrent: Some(recurrent),
+                hidden: vec![5],
+                dropout: 0.5,
+                ..NeuralSpec::default()
+            };
+            let layers = spec.layers(&Space::uniform_box(-1.0, 1.0, 3), 2, None);
+            assert_eq!(layers[0].kind.to_string(), shown);
+            let mlp = MlpConfig::new(3, &[5], 2, Activation::Relu);
+            let config = RecurrentConfig::new(recurrent, MlpConfig { dropout: 0.5, ..mlp });
+            let mut counted = vec![0; layers.len()];
+            for tensor in config.layout() {
+                let (module, _) = tensor.name.split_once('.').expect("a module's number");
+                counted[module.parse::<usize>().expect("a number")] += tensor.count() as u64;
+            }
+            assert!(layers.iter().map(|layer| layer.parameters).eq(counted), "{layers:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod network;
 mod neural;
 mod planning;
 mod random;
+mod recurrent;
 mod squashed;
 
 pub use external::ExternalPolicySpec;
@@ -25,6 +26,8 @@ pub use network::NetworkPolicy;
 pub use neural::{HeadSpec, NeuralSpec, ObservationSpec};
 pub use planning::{Planning, PlanningSpec};
 pub use random::Random;
+pub use recurrent::RecurrentStates;
+pub(crate) use recurrent::recurrent;
 pub(crate) use squashed::latent;
 pub use squashed::{NotFinite, SquashedPolicy};
 

@@ -1,5 +1,6 @@
 //! A policy that acts by a network.
 
+use super::recurrent::RecurrentStates;
 use super::squashed::{latent, state_dependent_noise};
 use super::{LearnedPolicy, Readout, valid_actions};
 use crate::env::{Assessment, Mode, Policy, PolicyError, Situation, Space};
@@ -31,6 +32,12 @@ pub struct NetworkPolicy<T: Scalar> {
     outputs: Vec<T>,
     /// Of state-dependent noise.
     variances: Vec<T>,
+    /// What recurrent networks remember of the episode, once it has a step; and what they will where the last prediction is
+    /// acted on.
+    states: Option<RecurrentStates<T>>,
+    next_states: Option<RecurrentStates<T>>,
+    /// The critic's last value.
+    value: T,
 }
 
 impl<T: Scalar> NetworkPolicy<T> {
@@ -46,6 +53,9 @@ impl<T: Scalar> NetworkPolicy<T> {
             features: Vec::with_capacity(network.inputs()),
             outputs: vec![T::zero(); network.outputs()],
             variances: Vec::new(),
+            states: None,
+            next_states: None,
+            value: T::zero(),
             network,
             log_std: vec![T::zero(); head.log_std_len()],
             head,
@@ -142,10 +152,20 @@ impl<T: Scalar> NetworkPolicy<T> {
         self.features = features;
     }
 
-    /// The network's outputs for one observation, without dropout.
+    /// The network's outputs for one observation, without dropout. A recurrent one's are those for the next step of the
+    /// episode, which it does not take.
     pub fn predict(&mut self, observation: &[f32]) -> &[T] {
         self.look(observation);
-        self.network.forward(&self.features, 1, &mut self.outputs);
+        let Self { network, critic, features, outputs, value, states, .. } = self;
+        let states = states.clone();
+        match states.or_else(|| RecurrentStates::new(&mut **network, critic.as_mut(), 1)) {
+            None => network.forward(features, 1, outputs),
+            Some(mut states) => {
+                let value = std::slice::from_mut(value);
+                states.step(&mut **network, critic.as_mut(), features, 1, outputs, value);
+                self.next_states = Some(states);
+            }
+        }
         &self.outputs
     }
 
@@ -243,6 +263,7 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         if let Some(sde) = &mut self.sde {
             sde.forget();
         }
+        self.states = None;
     }
 
     fn act(
@@ -253,6 +274,7 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         action: &mut [f32],
     ) -> Result<(), PolicyError> {
         self.predict(situation.observation);
+        self.states = self.next_states.take();
         self.decide(situation, mode, rng, action)
     }
 
@@ -265,7 +287,10 @@ impl<T: Scalar> Policy for NetworkPolicy<T> {
         let mut assessment = self.distribution(&self.outputs[..self.head.outputs()]);
         let mut value = self.outputs.get(self.head.outputs()).copied();
         if let Some(critic) = &mut self.critic {
-            critic.forward(&self.features, 1, std::slice::from_mut(value.insert(T::zero())));
+            if self.next_states.is_none() {
+                critic.forward(&self.features, 1, std::slice::from_mut(&mut self.value));
+            }
+            value = Some(self.value);
         }
         assessment.value = value.map(T::as_f64);
         Some(assessment)

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::env::{Env, PixelsSpec, Problem, Space};
 use crate::nn::{
     Activation, ConvolutionSpec, Device, Engine, EngineError, Initialisation, MlpConfig,
-    Normalisation, Picture, Precision,
+    Normalisation, Picture, Precision, RecurrentSpec,
 };
 
 /// The most weights that a network may have: a gigabyte, and three times as much again while it learns.
 const MAX_PARAMETERS: u64 = 250_000_000;
 
-/// A neural network: a multilayer perceptron, with convolutions before it where there are any.
+/// A neural network: a multilayer perceptron, with convolutions or recurrent layers before it where there are any.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NeuralSpec {
@@ -26,6 +26,10 @@ pub struct NeuralSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub convolutions: Vec<ConvolutionSpec>,
+    /// Recurrent layers between the observation and the hidden layers, with which the policy remembers the steps of an
+    /// episode; for `recurrent_ppo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrent: Option<RecurrentSpec>,
     /// Sizes of the hidden layers, from the observation to the action.
     #[schemars(length(max = 16), inner(range(min = 1, max = 8192)))]
     pub hidden: Vec<usize>,
@@ -66,6 +70,7 @@ impl Default for NeuralSpec {
         Self {
             observation: ObservationSpec::default(),
             convolutions: Vec::new(),
+            recurrent: None,
             hidden: vec![64, 64],
             activation: Activation::default(),
             dropout: 0.0,
@@ -90,6 +95,9 @@ impl NeuralSpec {
         inputs: usize,
         normalisation: Option<Normalisation>,
     ) -> Result<Engine, EngineError> {
+        if self.recurrent.is_some() {
+            return self.engine.resolve_recurrent(self.device);
+        }
         let mlp = MlpConfig::new(inputs, &self.hidden, 1, self.activation);
         let mlp = MlpConfig { normalisation, ..mlp };
         match self.convolutions.is_empty() {
@@ -128,6 +136,10 @@ impl NeuralSpec {
             }
             inputs = image.iter().product();
         }
+        if let Some(recurrent) = &self.recurrent {
+            count = count.saturating_add(recurrent.parameter_count(inputs));
+            inputs = recurrent.hidden_size;
+        }
         for &units in &self.hidden {
             count = count.saturating_add(weights(inputs, units));
             inputs = units;
@@ -141,7 +153,13 @@ impl NeuralSpec {
         let engine = engine.map(|error| Problem::new(&["engine"], error.to_string()));
         let too_large = self.size_problem(env.observation_space());
         let too_large = too_large.map(|message| Problem::new(&["hidden"], message));
-        self.observation_problems(env).into_iter().chain(engine).chain(too_large).collect()
+        let both = self.recurrent.is_some() && !self.convolutions.is_empty();
+        let both = both.then(|| {
+            let message = "recurrent layers look at no convolutions: leave one of the two out";
+            Problem::new(&["recurrent"], message)
+        });
+        let problems = self.observation_problems(env).into_iter().chain(engine).chain(too_large);
+        problems.chain(both).collect()
     }
 
     /// Why its layers on an observation of `space` are too many or too wide.

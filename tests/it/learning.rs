@@ -87,6 +87,19 @@ fn cartpole() -> Value {
     json!({ "id": "CartPole-v1" })
 }
 
+/// CartPole whose cart and pole have positions and no velocities.
+fn partially_observable() -> Value {
+    json!({ "id": "CartPole-v1", "wrappers": { "filter_observation": [0, 2] } })
+}
+
+/// Settings of PPO, recurrent or not, for it.
+fn partially_observed(name: &str) -> Value {
+    json!({ "name": name, "n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 20,
+        "learning_rate": { "linear": 0.001 }, "clip_range": { "linear": 0.2 }, "gamma": 0.98,
+        "gae_lambda": 0.95, "shared_trunk": true, "normalize_observations": true,
+        "normalize_rewards": true })
+}
+
 fn pendulum() -> Value {
     json!({ "id": "Pendulum-v1" })
 }
@@ -189,6 +202,17 @@ cases! {
         evaluation_episodes: 20,
         untrained_below: -1000.0,
         reaches: -500.0,
+    };
+    /// CartPole without its velocities. Seeds 0 to 5 reached 430 to 500 five times and 200.
+    recurrent_ppo_learns("recurrent_ppo") = Case {
+        environment: partially_observable(),
+        policy: json!({ "type": "neural", "recurrent": { "type": "lstm", "hidden_size": 32 },
+            "hidden": [32], "activation": "relu", "initialisation": "pytorch" }),
+        algorithm: partially_observed("recurrent_ppo"),
+        schedule: json!({ "steps": 100_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 150.0,
     };
     /// Seeds 0 to 5 all reached 500.
     cem_learns("cem") = Case {
@@ -312,6 +336,23 @@ cases! {
         untrained_below: 30.0,
         reaches: 80.0,
     };
+}
+
+/// Without a memory, what `recurrent_ppo` learns is not to be learned: seeds 0 to 5 reached 37 to 48.
+#[test]
+fn ppo_without_a_memory_does_not_learn_what_recurrent_ppo_does() {
+    let case = Case {
+        environment: partially_observable(),
+        policy: json!({ "type": "neural", "hidden": [32], "activation": "relu",
+            "initialisation": "pytorch" }),
+        algorithm: partially_observed("ppo"),
+        schedule: json!({ "steps": 100_000 }),
+        evaluation_episodes: 20,
+        untrained_below: 30.0,
+        reaches: 0.0,
+    };
+    let (_, after) = learn(&case, SEED);
+    assert!(after < 70.0, "{after} after training");
 }
 
 #[test]

@@ -97,14 +97,15 @@ fn compare(run: &Path) {
             })
             .collect();
         let outputs = onnxruntime(&model, &observations);
+        policy.begin_episode();
         for (i, observation) in observations.iter().enumerate() {
             let situation = Situation { observation, step: 0, env: env.env() };
+            let Assessment { probabilities, std, q_values, value, .. } =
+                policy.assess(situation).unwrap();
             let mut action = vec![0.0; env.env().action_space().len()];
             policy.act(situation, Mode::Greedy, &mut rng, &mut action).unwrap();
             let action: Vec<f64> = action.into_iter().map(f64::from).collect();
             assert_close(&format!("{name}'s action"), &outputs["action"][i], &action);
-            let Assessment { probabilities, std, q_values, value, .. } =
-                policy.assess(situation).unwrap();
             let value = value.into_iter().collect();
             for (what, expected) in [
                 ("probabilities", probabilities),
@@ -174,6 +175,32 @@ fn continuous_actions_are_those_of_onnxruntime() {
         "normalised": agent(json!({}), off_policy("crossq"), 24),
         "normalised-double": agent(json!({ "precision": "float64" }), off_policy("crossq"), 24),
     });
+    compare(&run(folder.path(), json!({ "id": "Pendulum-v1" }), agents));
+}
+
+/// Beside the observation comes what the network remembers of those before.
+#[test]
+fn recurrent_policies_remember_in_onnxruntime() {
+    let folder = tempfile::tempdir().unwrap();
+    let recurrent = |cell: &str, layers: u64, precision: &str| {
+        json!({
+            "recurrent": { "type": cell, "hidden_size": 7, "num_layers": layers },
+            "precision": precision, "initialisation": "pytorch",
+        })
+    };
+    let ppo = |shared: bool| {
+        json!({
+            "name": "recurrent_ppo", "n_steps": 32, "batch_size": 32, "normalize_observations": true,
+            "shared_trunk": shared,
+        })
+    };
+    let agents = json!({
+        "lstm": agent(recurrent("lstm", 2, "float32"), ppo(false), 64),
+        "lstm-double": agent(recurrent("lstm", 1, "float64"), ppo(true), 64),
+        "gru": agent(recurrent("gru", 1, "float32"), ppo(true), 64),
+        "gru-double": agent(recurrent("gru", 2, "float64"), ppo(false), 64),
+    });
+    compare(&run(folder.path(), json!({ "id": "CartPole-v1" }), agents.clone()));
     compare(&run(folder.path(), json!({ "id": "Pendulum-v1" }), agents));
 }
 

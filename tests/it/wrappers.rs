@@ -65,7 +65,11 @@ fn all_wrappers(env: &EnvSpec) -> Vec<Value> {
         // Instead of a stack.
         together.remove("frame_stack");
         together.insert("history".to_owned(), json!(3));
-        alone.extend([json!({ "history": 3 }), together.into()]);
+        let last = plain.observation_space().len() - 1;
+        let filter = json!([last, 0]);
+        together.insert("filter_observation".to_owned(), filter.clone());
+        let filter = json!({ "filter_observation": filter });
+        alone.extend([filter, json!({ "history": 3 }), together.into()]);
     }
     alone
 }
@@ -299,11 +303,39 @@ fn randomised_options_are_told_and_change_the_dynamics() {
     assert_ne!(episodes[0].1, episodes[1].1, "an episode without a seed starts elsewhere");
 }
 
+/// The numbers that are left are those of the environment, in the order of their indices, and keep bounds and names.
+#[test]
+fn filtered_observations_are_some_of_the_environments() {
+    let spec = env::find("CartPole-v1").expect("in the table");
+    let (mut whole, mut filtered) =
+        (bare(&spec, &json!({})), bare(&spec, &json!({ "filter_observation": [2, 0] })));
+    let (Space::Box { high: all, .. }, Space::Box { high, shape, .. }) =
+        (whole.observation_space().clone(), filtered.observation_space().clone())
+    else {
+        panic!("boxes")
+    };
+    assert_eq!((high, &shape[..]), (vec![all[2], all[0]], &[2][..]));
+    let names = whole.observation_meanings();
+    assert_eq!(filtered.observation_meanings(), [names[2].clone(), names[0].clone()]);
+    for env in [&mut whole, &mut filtered] {
+        env.reset(Some(3)).expect("a reset");
+    }
+    let [ours, theirs] = [&mut filtered, &mut whole].map(|env| {
+        play(&mut **env, &mut NpRandom::new(1), 50)
+            .into_iter()
+            .map(|seen| seen.0)
+            .collect::<Vec<_>>()
+    });
+    let expected: Vec<_> = theirs.iter().map(|seen| vec![seen[2], seen[0]]).collect();
+    assert_eq!(ours, expected);
+}
+
 /// Learners see other rewards; returns, takes and policies that the environment ships do not change.
 #[test]
 fn returns_are_those_of_the_environments_own_rewards() {
     let wrappers = json!({
         "reward_scale": 0.001, "reward_clip": "sign", "frame_stack": 3, "time_awareness": true,
+        "filter_observation": [0, 2],
     });
     let environment = spec(json!({ "id": "CartPole-v1", "wrappers": wrappers }));
     let shipped = json!({ "type": "hard-coded", "name": "pd" });
@@ -339,6 +371,10 @@ fn impossible_wrappers_are_refused_by_name() {
         ("CartPole-v1", json!({ "reward_clip": "both" }), "reward_clip"),
         ("Taxi-v3", json!({ "observation_noise": 1 }), "Discrete(500)"),
         ("CliffWalking-v0", json!({ "time_awareness": true }), "max_episode_steps"),
+        ("Taxi-v3", json!({ "filter_observation": [0] }), "box of one dimension"),
+        ("CartPole-v1", json!({ "filter_observation": [0, 4] }), "index below the 4"),
+        ("CartPole-v1", json!({ "filter_observation": [1, 1] }), "filter_observation"),
+        ("CartPole-v1", json!({ "filter_observation": [] }), "filter_observation"),
         ("Taxi-v3", json!({ "history": 2 }), "box of one dimension"),
         ("CarRacing-v3", json!({ "history": 2 }), "box of one dimension"),
         ("CartPole-v1", json!({ "history": 2, "frame_stack": 2 }), "leave out `frame_stack`"),

@@ -12,7 +12,10 @@ SMALL = {
 }
 # Those that learn from a dataset.
 OFFLINE = {"bc", "td3_bc"}
-POLICIES = [{"type": "neural", "hidden": [16]}, {"type": "tabular"}, {"type": "neural", "hidden": []}]
+POLICIES = [
+    {"type": "neural", "hidden": [16]}, {"type": "tabular"}, {"type": "neural", "hidden": []},
+    {"type": "neural", "hidden": [16], "recurrent": {"type": "lstm", "hidden_size": 16}},
+]
 
 
 class Broken(Exception):

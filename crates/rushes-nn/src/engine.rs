@@ -13,7 +13,9 @@ use rushes_rng::Rng;
 use super::convolution::CnnConfig;
 use super::native::NativeMlp;
 use super::native_cnn::NativeCnn;
+use super::native_recurrent::NativeRecurrent;
 use super::network::{MlpConfig, Network};
+use super::recurrent::RecurrentConfig;
 use super::scalar::{Precision, Scalar};
 
 /// The shape of a network, whatever engine computes it.
@@ -23,6 +25,8 @@ pub enum NetworkConfig {
     Mlp(MlpConfig),
     /// Convolutions before them.
     Cnn(CnnConfig),
+    /// Recurrent layers before them.
+    Recurrent(RecurrentConfig),
 }
 
 impl NetworkConfig {
@@ -30,6 +34,7 @@ impl NetworkConfig {
         match self {
             Self::Mlp(config) => config.initial_parameters(rng),
             Self::Cnn(config) => config.initial_parameters(rng),
+            Self::Recurrent(config) => config.initial_parameters(rng),
         }
     }
 }
@@ -148,6 +153,17 @@ impl Engine {
         self.choose(narrow, mlp.normalisation.is_some(), device)
     }
 
+    /// The engine that computes recurrent layers on `device`: never [`Engine::AUTO`].
+    ///
+    /// # Errors
+    /// As [`Engine::resolve`].
+    pub fn resolve_recurrent(self, device: Device) -> Result<Self, EngineError> {
+        match (self, device) {
+            (Self::AUTO | Self::NATIVE, Device::Cpu) => Ok(Self::NATIVE),
+            _ => Err(EngineError::Recurrent),
+        }
+    }
+
     fn choose(self, narrow: bool, normalises: bool, device: Device) -> Result<Self, EngineError> {
         match (self, device) {
             (Self::AUTO | Self::NATIVE, Device::Cpu) if normalises => Ok(Self::NATIVE),
@@ -241,6 +257,12 @@ pub enum EngineError {
          \"auto\", with \"device\": \"cpu\""
     )]
     Normalisation,
+    /// Recurrent layers elsewhere than with `"engine": "native"`.
+    #[error(
+        "recurrent layers are computed by engine \"native\" on the CPU alone: use \"engine\": \"native\" or \
+         \"auto\", with \"device\": \"cpu\""
+    )]
+    Recurrent,
 }
 
 /// Up to this width the native engine is the faster one (`cargo bench --bench nn`).
@@ -262,6 +284,9 @@ impl Native {
             }
             (NetworkConfig::Mlp(config), Device::Cpu) => {
                 Ok(Box::new(NativeMlp::new(config.clone(), parameters)))
+            }
+            (NetworkConfig::Recurrent(config), Device::Cpu) => {
+                Ok(Box::new(NativeRecurrent::new(config, parameters)))
             }
         }
     }
@@ -329,6 +354,20 @@ pub fn build_cnn<T: Scalar>(
     )
 }
 
+/// A recurrent network with parameters drawn from `rng`, on the engine that [`Engine::resolve_recurrent`] names.
+///
+/// # Errors
+/// Fails if the engine, or its device, cannot be had here.
+pub fn build_recurrent<T: Scalar>(
+    config: &RecurrentConfig,
+    engine: Engine,
+    device: Device,
+    rng: &mut Rng,
+) -> Result<Box<dyn Network<T>>, EngineError> {
+    let engine = engine.resolve_recurrent(device)?;
+    build_on(engine, &NetworkConfig::Recurrent(config.clone()), device, rng)
+}
+
 fn build_on<T: Scalar>(
     engine: Engine,
     config: &NetworkConfig,
@@ -379,6 +418,15 @@ mod tests {
                 assert_eq!(resolve(Engine::AUTO, Device::Cuda), Err(EngineError::Normalisation));
             }
         }
+    }
+
+    #[test]
+    fn recurrent_layers_are_the_native_engines() {
+        let resolve = Engine::resolve_recurrent;
+        assert_eq!(resolve(Engine::AUTO, Device::Cpu), Ok(Engine::NATIVE));
+        assert_eq!(resolve(Engine::NATIVE, Device::Cpu), Ok(Engine::NATIVE));
+        assert_eq!(resolve(Engine::TORCH, Device::Cpu), Err(EngineError::Recurrent));
+        assert_eq!(resolve(Engine::AUTO, Device::Cuda), Err(EngineError::Recurrent));
     }
 
     #[test]

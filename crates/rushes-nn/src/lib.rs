@@ -1,7 +1,7 @@
 //! Neural networks: a small engine of our own, a seam for others, and what learning needs around them.
 //!
 //! ```text
-//! MlpConfig, CnnConfig ──build──▶ Network ──outputs──▶ Head (action, log-probability, entropy)
+//! NetworkConfig ─────────build──▶ Network ──outputs──▶ Head (action, log-probability, entropy)
 //!                                 ▲                       │ gradients at the outputs
 //!                 Optimiser ◀── gradients ◀── backward ◀──┘
 //! ```
@@ -21,10 +21,12 @@ mod kernels;
 mod layer_norm;
 pub mod native;
 mod native_cnn;
+mod native_recurrent;
 pub mod network;
 pub mod normaliser;
 pub mod optimiser;
 pub mod random;
+pub mod recurrent;
 pub mod replay;
 pub mod scalar;
 mod simd;
@@ -35,15 +37,16 @@ pub mod threads;
 
 pub use convolution::{CnnConfig, ConvolutionSpec, ImageShape, Picture};
 pub use engine::{
-    Device, Engine, EngineError, NetworkConfig, NetworkEngine, build, build_cnn, engines,
-    register_engine,
+    Device, Engine, EngineError, NetworkConfig, NetworkEngine, build, build_cnn, build_recurrent,
+    engines, register_engine,
 };
 pub use heads::Head;
 pub use network::{
     Activation, BatchRenorm, Initialisation, LatentNetwork, MlpConfig, Network, Normalisation,
-    ParametersMut, TensorInfo,
+    ParametersMut, RecurrentNetwork, TensorInfo,
 };
 pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
+pub use recurrent::{Cell, RecurrentConfig, RecurrentSpec};
 pub use scalar::{Element, Precision, Scalar};
 pub use state::{StateError, Tensors};
 pub use state_dependent::StateDependentNoise;

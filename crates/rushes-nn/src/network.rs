@@ -514,6 +514,35 @@ pub trait Network<T: Scalar>: Send {
     fn latent(&mut self) -> Option<&mut dyn LatentNetwork<T>> {
         None
     }
+
+    /// The network as one with a memory, where it has one. The others, and this trait's methods of those that have, know
+    /// nothing of rows seen before.
+    fn recurrent(&mut self) -> Option<&mut dyn RecurrentNetwork<T>> {
+        None
+    }
+}
+
+/// A network that remembers what it has seen of a sequence, such as an episode: outputs depend on its state, too. Whoever
+/// plays sequences keeps their states, which are zeros before the first step.
+pub trait RecurrentNetwork<T: Scalar>: Network<T> {
+    /// Numbers in the state of a sequence.
+    fn state_len(&self) -> usize;
+
+    /// The outputs for the next step of each of `rows` sequences, whose `states` become those after it (`rows × state_len`):
+    /// [`Network::forward`] for acting.
+    fn step(&mut self, batch: &[f32], rows: usize, states: &mut [T], outputs: &mut [T]);
+
+    /// The outputs for every step of sequences of these lengths, which lie in `batch` one after another and begin with
+    /// `states` (`sequences × state_len`): [`Network::forward_train`] for learning. [`Network::backward`] then goes back
+    /// through time to the first step of each; states that sequences begin with are constants.
+    fn forward_sequences(
+        &mut self,
+        batch: &[f32],
+        lengths: &[usize],
+        states: &[T],
+        rng: &mut Rng,
+        outputs: &mut [T],
+    );
 }
 
 /// A network that shows its latent features: what its last layer sees, the activations of the last hidden layer or, without

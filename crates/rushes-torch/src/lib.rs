@@ -43,6 +43,7 @@ impl Torch {
             {
                 return Err(EngineError::Normalisation);
             }
+            NetworkConfig::Recurrent(_) => return Err(EngineError::Recurrent),
             NetworkConfig::Mlp(config) => {
                 Box::new(TorchMlp::new(config.clone(), parameters, device))
             }

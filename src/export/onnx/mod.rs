@@ -1,8 +1,8 @@
 //! A policy as an ONNX model: from a batch of observations, as the environment gives them, to actions.
 //!
 //! What lies between is in the model: one-hot numbers and bytes divided by 255, normalisation, the network, and what
-//! becomes of its outputs. Operators are those of opset 17 that onnxruntime computes in both precisions; convolutions
-//! it computes in single precision alone.
+//! becomes of its outputs; what a recurrent network remembers goes in and out beside them. Operators are those of opset 17
+//! that onnxruntime computes in both precisions; convolutions it computes in single precision alone.
 
 use std::path::Path;
 
@@ -13,13 +13,14 @@ use self::graph::{Argument, Builder};
 use self::proto::{DataType, Model, OperatorSet, Property};
 use crate::env::{Dtype, Space};
 use crate::nn::normaliser::ObservationNormaliser;
-use crate::nn::{Activation, Head, Picture, Tensors};
+use crate::nn::{Activation, Head, Picture, RecurrentSpec, Tensors};
 use crate::policy::{Layer, LayerKind, Readout};
 use crate::results::{SavedAgent, SavedNetwork};
 use crate::store;
 
 mod graph;
 mod proto;
+mod recurrent;
 
 /// The versions of format and operators, which onnxruntime has known since 2022.
 const IR_VERSION: i64 = 8;
@@ -80,7 +81,9 @@ impl<'a> Exporter<'a> {
     fn new(network: &'a SavedNetwork<'a>) -> anyhow::Result<Self> {
         let convolutional =
             network.layers.iter().any(|layer| matches!(layer.kind, LayerKind::Convolution(_)));
-        let double = network.tensors.is_double("0.weight") && !convolutional;
+        // The last layer, which every network has.
+        let last = format!("{}.weight", network.layers.len() - 1);
+        let double = network.tensors.is_double(&last) && !convolutional;
         let dtype = if double { DataType::Double } else { DataType::Float };
         Ok(Self { network, graph: Builder::default(), dtype })
     }
@@ -232,6 +235,10 @@ impl<'a> Exporter<'a> {
                 LayerKind::Flatten => {
                     value = self.graph.apply("Flatten", &[&value], &[("axis", Argument::Int(1))]);
                 }
+                LayerKind::Recurrent { inputs, cell, hidden_size, num_layers } => {
+                    let recurrent = RecurrentSpec { cell, hidden_size, num_layers };
+                    value = self.recurrent(&value, inputs, recurrent, module)?;
+                }
                 LayerKind::Linear { inputs } => {
                     let outputs = layer.output_shape[0];
                     let weight = self.parameters(&names[0], &[outputs, inputs])?;
@@ -280,20 +287,16 @@ impl<'a> Exporter<'a> {
 
     /// A tensor of the policy in the network's precision.
     fn parameters(&mut self, name: &str, shape: &[usize]) -> anyhow::Result<String> {
+        let values = self.learned(name, shape)?;
+        Ok(self.numbers(name, shape, &values))
+    }
+
+    /// The numbers of a tensor of the policy, exactly.
+    fn learned(&self, name: &str, shape: &[usize]) -> anyhow::Result<Vec<f64>> {
         let tensors: &Tensors = self.network.tensors;
-        let double = tensors.is_double(name);
-        Ok(match (double, self.dtype) {
-            (true, DataType::Double) => {
-                self.graph.constant(name, self.dtype, shape, &tensors.get::<f64>(name, shape)?)
-            }
-            (true, _) => {
-                let values = tensors.get::<f64>(name, shape)?;
-                let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-                self.graph.constant(name, self.dtype, shape, &values)
-            }
-            (false, _) => {
-                self.graph.constant(name, self.dtype, shape, &tensors.get::<f32>(name, shape)?)
-            }
+        Ok(match tensors.is_double(name) {
+            true => tensors.get::<f64>(name, shape)?,
+            false => tensors.get::<f32>(name, shape)?.into_iter().map(f64::from).collect(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Wrappers: what an experiment's `environment.wrappers` puts around an environment, one file each.
 //!
-//! The order is fixed, from the environment outwards: `randomise`, `sticky_actions`, `frame_skip`, then the picture
-//! where the policy sees pixels, then `frame_stack`, `observation_noise`, `history`, `time_awareness`. Rewards are scaled and
+//! The order is fixed, from the environment outwards: `randomise`, `sticky_actions`, `frame_skip`, `filter_observation`, then
+//! the picture where the policy sees pixels, then `frame_stack`, `observation_noise`, `history`, `time_awareness`. Rewards are scaled and
 //! clipped for whoever learns ([`RewardTransform`]) and for nobody else.
 //!
 //! Random numbers of wrappers come from streams of their own, derived from the seed of [`Env::reset`]; they go on
@@ -17,6 +17,7 @@ use crate::pixels::{Pixels, PixelsSpec};
 use crate::space::{Action, Space};
 use crate::spec::{Make, Options};
 
+mod filter_observation;
 mod frame_skip;
 mod frame_stack;
 mod history;
@@ -41,7 +42,7 @@ pub struct Context<'a> {
     /// The picture that the policy sees instead of the state.
     pub pixels: Option<&'a PixelsSpec>,
     /// Whether the policy reads the environment's own observations, so that they keep their form: neither
-    /// `frame_stack` nor `history` nor `time_awareness`.
+    /// `filter_observation` nor `frame_stack` nor `history` nor `time_awareness`.
     pub keeps_form: bool,
 }
 
@@ -58,6 +59,10 @@ pub fn wrap(env: Box<dyn Env>, spec: &WrappersSpec, context: &Context<'_>) -> Bo
     }
     if let Some(skip) = spec.frame_skip {
         env = around(env, frame_skip::FrameSkip::new(skip, limit));
+    }
+    if let (Some(kept), false) = (&spec.filter_observation, context.keeps_form) {
+        let wrapper = filter_observation::FilterObservation::new(env.observation_space(), kept);
+        env = around(env, wrapper);
     }
     if let Some(pixels) = context.pixels {
         env = Box::new(Pixels::new(env, pixels.clone()));

@@ -36,6 +36,11 @@ pub struct WrappersSpec {
     /// How rewards are clipped for the learner, after `reward_scale`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reward_clip: Option<RewardClip>,
+    /// Indices of the numbers that the policy sees of an observation, a box of one dimension; the others are left out, which
+    /// makes the environment partially observable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub filter_observation: Option<Vec<usize>>,
     /// How many of the latest observations the policy sees, the oldest first, along a new first axis.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
@@ -104,6 +109,19 @@ impl WrappersSpec {
         }
         let is_row =
             matches!(space, Space::Box { dtype: Dtype::Float32, shape, .. } if shape.len() == 1);
+        for (place, index) in self.filter_observation.iter().flatten().enumerate() {
+            if !is_row {
+                let message = format!(
+                    "single numbers are left out of a box of one dimension, these observations are {space}: leave it out"
+                );
+                problems.push(Problem::new(&["filter_observation"], message));
+                break;
+            }
+            if *index >= space.len() {
+                let message = format!("expected an index below the {} of {space}", space.len());
+                problems.push(Problem::new(&["filter_observation", &place.to_string()], message));
+            }
+        }
         if self.history.is_some() && !is_row {
             let message = format!(
                 "a history needs observations that are a box of one dimension, these are {space}: take `frame_stack`"
