@@ -26,7 +26,11 @@ const EXPERIMENT = {
     random: { policy: { type: "random" } },
     ppo: {
       policy: { type: "neural", hidden: [64, 64] },
-      training: { algorithm: { name: "ppo" }, schedule: { steps: 1_500_000, evaluate_every: 100_000, record_every: 400_000 } },
+      training: {
+        algorithm: { name: "ppo" },
+        // Longer than any machine takes for what is looked at: the run is ended then.
+        schedule: { steps: 50_000_000, evaluate_every: 100_000, record_every: 400_000 },
+      },
     },
   },
 };
@@ -73,7 +77,7 @@ async function main() {
     }));
     const before = await state();
 
-    const latencies = await followed(page, dirname(file));
+    const latencies = await followed(page, dirname(file), run);
     const after = await state();
     for (const [what, value] of Object.entries(before)) {
       // A browser scrolls by whole pixels.
@@ -109,14 +113,15 @@ function pageOf(run) {
   });
 }
 
-// Waits until the page shows that the run is over; how long after each evaluation its point was there, in milliseconds.
-async function followed(page, run) {
+// Ends the run once enough was seen and waits until the page shows that it is over; how long after each evaluation its point was
+// there, in milliseconds.
+async function followed(page, folder, run) {
   const happened = new Map(), latencies = [];
   let first = true, played = false;
   while (await page.locator("[data-written]").count()) {
     let text = "";
     try {
-      text = readFileSync(join(run, "trials", "ppo--s0", "events.jsonl"), "utf8");
+      text = readFileSync(join(folder, "trials", "ppo--s0", "events.jsonl"), "utf8");
     } catch {
       // has not begun
     }
@@ -137,6 +142,7 @@ async function followed(page, run) {
     if (latencies.length > 2 && !played) {
       played = true;
       await checkPlaying(page);
+      run.kill("SIGINT");
     }
     await page.waitForTimeout(100);
   }
