@@ -39,7 +39,7 @@ impl Runner for Local<'_> {
             let mut under_way = 0;
             loop {
                 while under_way < self.jobs
-                    && let Some(turn) = source.next(true)?
+                    && let Some(turn) = source.next(&|| true)?
                 {
                     let sender = sender.clone();
                     let advance = move || {

@@ -44,11 +44,11 @@ pub trait Runner {
 /// What a runner takes trials from, one after another: a list, or decisions that are taken when there is a place.
 pub trait Source<'p> {
     /// The next trial to advance; nothing where there is none before another one has ended. `free` says whether it begins at
-    /// once: only then is anything decided, so that all that is known by then counts.
+    /// once, which may take a question to a cluster: only then is anything decided, so that all that is known by then counts.
     ///
     /// # Errors
     /// Fails if what a decision follows from cannot be read, or the decision cannot be written down.
-    fn next(&mut self, free: bool) -> anyhow::Result<Option<Turn<'p>>>;
+    fn next(&mut self, free: &dyn Fn() -> bool) -> anyhow::Result<Option<Turn<'p>>>;
 
     /// Takes note of how a trial stands after its turn.
     ///

@@ -29,7 +29,7 @@ struct Chosen<'a, 'p> {
 }
 
 impl<'p> Source<'p> for Chosen<'_, 'p> {
-    fn next(&mut self, free: bool) -> anyhow::Result<Option<Turn<'p>>> {
+    fn next(&mut self, free: &dyn Fn() -> bool) -> anyhow::Result<Option<Turn<'p>>> {
         while let Some(turn) = self.source.next(free)? {
             if TrialPattern::mean(self.only.patterns, turn.trial) {
                 return Ok(Some(turn));

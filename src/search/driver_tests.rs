@@ -59,7 +59,7 @@ impl Runner for Fake<'_> {
         let mut under_way: Vec<(f64, Turn<'p>)> = Vec::new();
         loop {
             while under_way.len() < self.jobs
-                && let Some(turn) = source.next(true)?
+                && let Some(turn) = source.next(&|| true)?
             {
                 self.go_on()?;
                 self.calls.borrow_mut().push((turn.trial.id.clone(), turn.pause_at));

@@ -221,8 +221,9 @@ impl<'p> Halving<'p> {
 }
 
 impl<'p> Source<'p> for Halving<'p> {
-    fn next(&mut self, free: bool) -> anyhow::Result<Option<Turn<'p>>> {
-        if free {
+    fn next(&mut self, free: &dyn Fn() -> bool) -> anyhow::Result<Option<Turn<'p>>> {
+        // All trials of a sample come before another decision.
+        if self.turns.is_empty() && free() {
             self.decide()?;
         }
         Ok(self.turns.pop_front())

@@ -101,7 +101,7 @@ impl Pool<'_> {
 struct List<'p>(VecDeque<Turn<'p>>);
 
 impl<'p> Source<'p> for List<'p> {
-    fn next(&mut self, _free: bool) -> anyhow::Result<Option<Turn<'p>>> {
+    fn next(&mut self, _free: &dyn Fn() -> bool) -> anyhow::Result<Option<Turn<'p>>> {
         Ok(self.0.pop_front())
     }
 
@@ -127,8 +127,9 @@ struct Retrying<'s, 'a, 'p> {
 }
 
 impl<'p> Source<'p> for Retrying<'_, '_, 'p> {
-    fn next(&mut self, free: bool) -> anyhow::Result<Option<Turn<'p>>> {
-        let mut next = self.source.next(free && self.decides)?;
+    fn next(&mut self, free: &dyn Fn() -> bool) -> anyhow::Result<Option<Turn<'p>>> {
+        let decides = self.decides;
+        let mut next = self.source.next(&|| decides && free())?;
         if next.is_none() && self.under_way == 0 {
             for turn in std::mem::take(&mut self.died) {
                 if self.pool.died(turn.trial, self.deaths[&*turn.trial.id] <= RETRIES)? {

@@ -124,7 +124,7 @@ impl Runner for Cluster<'_> {
         let mut trials: Vec<Underway<'p>> = Vec::new();
         let mut arrays = None;
         loop {
-            while let Some(turn) = source.next(self.has_place(trials.len()))? {
+            while let Some(turn) = source.next(&|| self.has_place(trials.len()))? {
                 trials.push(self.underway(turn));
             }
             if trials.iter().any(|trial| trial.status.is_none()) {
@@ -149,8 +149,8 @@ impl Runner for Cluster<'_> {
 impl Cluster<'_> {
     /// Whether a trial beside `under_way` others would run at once, as far as the scheduler tells: one always would.
     fn has_place(&self, under_way: usize) -> bool {
-        let places = self.scheduler.places().unwrap_or(Some(0));
-        under_way == 0 || [self.jobs, places].into_iter().flatten().all(|most| under_way < most)
+        let fits = |most: Option<usize>| most.is_none_or(|most| under_way < most);
+        under_way == 0 || fits(self.jobs) && fits(self.scheduler.places().unwrap_or(Some(0)))
     }
 
     fn underway<'p>(&self, Turn { trial: plan, pause_at }: Turn<'p>) -> Underway<'p> {
