@@ -831,6 +831,11 @@ fn write(
 ) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
+        // A link, which may lead to a plain file that something else is written to as well.
+        if path == Path::new("/dev/stdout") {
+            let mut stdout = io::stdout().lock();
+            return stdout.write_all(content).and_then(|()| stdout.flush());
+        }
         if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
             return File::options().write(true).open(path)?.write_all(content);
         }
