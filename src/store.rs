@@ -120,10 +120,12 @@ impl RunDir {
         if link.is_symlink() {
             return Ok(link);
         }
-        let mut runs: Vec<PathBuf> =
-            fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).collect();
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut runs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         runs.retain(|run| *run != link && run.join("plan.json").is_file());
-        runs.into_iter().max().with_context(|| format!("there is no run in {}", folder.display()))
+        runs.into_iter()
+            .max()
+            .with_context(|| format!("there is no run of {experiment} in {}", output.display()))
     }
 
     /// The run that a trial lies in, which is not looked at.
@@ -807,14 +809,43 @@ pub struct NewEvents {
     pub cut_off: bool,
 }
 
-/// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content. What is there and is
-/// no plain file, such as `/dev/stdout`, takes the content itself.
+/// Writes a file in one step: beside its place, synced, renamed. A reader sees the old or the new content.
 ///
 /// # Errors
 /// Fails if any of it fails; the old file is then untouched.
 pub fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write(path, content, File::sync_all)
 }
+
+/// Writes what somebody asked for at a `path` of theirs, which may be a link to the file, or no plain file at all: a pipe, a
+/// device or `/dev/stdout`, which take the content themselves.
+///
+/// # Errors
+/// Fails if it cannot be written; an older file is then untouched.
+pub fn write_output(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if !is_stream(path) {
+        // What a link leads to is replaced, not the link; one that leads nowhere is.
+        let file = std::fs::canonicalize(path);
+        return write_atomically(file.as_deref().unwrap_or(path), content);
+    }
+    let write = || match path == Path::new(STDOUT) {
+        true => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(content).and_then(|()| stdout.flush())
+        }
+        false => std::fs::File::options().write(true).open(path)?.write_all(content),
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Whether what is written to `path` goes on to somewhere else than a plain file.
+pub fn is_stream(path: &Path) -> bool {
+    // Standard output may be a plain file, which something else is written to as well.
+    path == Path::new(STDOUT)
+        || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+const STDOUT: &str = "/dev/stdout";
 
 /// Writes a file in one step without waiting for the disk: for what is soon written again.
 ///
@@ -831,14 +862,6 @@ fn write(
 ) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        // A link, which may lead to a plain file that something else is written to as well.
-        if path == Path::new("/dev/stdout") {
-            let mut stdout = io::stdout().lock();
-            return stdout.write_all(content).and_then(|()| stdout.flush());
-        }
-        if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-            return File::options().write(true).open(path)?.write_all(content);
-        }
         let mut file = temporary(directory)?;
         file.write_all(content)?;
         sync(file.as_file())?;
@@ -1010,9 +1033,24 @@ mod tests {
             let pipe = pipe.clone();
             move || std::fs::read(pipe).expect("it can be read")
         });
-        write_atomically(&pipe, b"a page").expect("it can be written");
+        write_output(&pipe, b"a page").expect("it can be written");
         assert!(std::fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
         assert_eq!(reader.join().expect("a reader"), b"a page");
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
+        let folder = tempfile::tempdir().expect("room for a folder");
+        let [file, link] = ["file", "link"].map(|name| folder.path().join(name));
+        fs::write(&file, "old").expect("it can be written");
+        std::os::unix::fs::symlink("file", &link).expect("it can be made");
+        write_output(&link, b"new").expect("it can be written");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).expect("it can be read"), "new");
+        // In a run's directory, which may be somebody else's, no link leads out.
+        write_atomically(&link, b"newer").expect("it can be written");
+        assert!(!link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).expect("it can be read"), "new");
     }
 
     #[test]

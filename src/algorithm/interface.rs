@@ -327,7 +327,8 @@ pub(super) fn sde_problems(n_envs: usize, policy: &PolicySpec, env: &dyn Env) ->
         return vec![Problem::new(&["training", "algorithm", "use_sde"], message)];
     }
     let inputs = env.observation_space().features();
-    let features = network.hidden.last().copied().unwrap_or(inputs);
+    let remembered = network.recurrent.map_or(inputs, |recurrent| recurrent.hidden_size);
+    let features = network.hidden.last().copied().unwrap_or(remembered);
     let matrix = features.saturating_mul(actions.len()) as u64;
     let engine = network.engine(inputs, None);
     let elsewhere = engine.is_ok_and(|engine| engine != Engine::NATIVE).then(|| {

@@ -5,6 +5,9 @@
 //! over that experience `n_epochs` times in minibatches. The clipped objective takes away what there is to
 //! gain from moving an action's probability by more than `clip_range`.
 
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,17 +24,36 @@ use crate::rng::{Purpose, Rng, stream};
 use crate::training::annealed::{self, Annealed};
 use crate::training::{MetricMeans, TrialError, World};
 
+/// What PPO's networks are: a type for each of its two algorithms.
+pub(super) trait Networks:
+    Debug + Clone + PartialEq + JsonSchema + Send + Sync + 'static
+{
+    /// Whether they are recurrent.
+    const RECURRENT: bool;
+    /// What `n_steps` and `batch_size` are where they are left out.
+    const STEPS: (usize, usize);
+}
+
+/// Networks without a memory.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+pub(super) struct Feedforward;
+
+impl Networks for Feedforward {
+    const RECURRENT: bool = false;
+    const STEPS: (usize, usize) = (2048, 64);
+}
+
 /// Hyperparameters of PPO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct PpoSpec {
+#[serde(deny_unknown_fields, default, bound = "")]
+pub(super) struct PpoSpec<N: Networks = Feedforward> {
     /// How many copies of the environment act side by side.
     #[schemars(range(min = 1, max = 4096))]
     pub n_envs: usize,
-    /// Steps in each environment between two updates.
+    /// Steps in each environment between two updates; recurrent networks learn no further back.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub n_steps: usize,
-    /// Steps in a minibatch.
+    /// Steps in a minibatch; for recurrent networks those of an environment one after another.
     #[schemars(range(min = 1))]
     pub batch_size: usize,
     /// How often an update goes over its steps.
@@ -68,7 +90,7 @@ pub(super) struct PpoSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
     pub target_kl: Option<f64>,
-    /// Whether actor and critic share their hidden layers.
+    /// Whether actor and critic share their hidden and recurrent layers.
     pub shared_trunk: bool,
     /// Initial logarithm of the standard deviations of continuous actions, or with `use_sde` of the noise's weights.
     pub log_std_init: f64,
@@ -82,14 +104,17 @@ pub(super) struct PpoSpec {
     pub normalize_observations: bool,
     /// Divide rewards by the running deviation of the discounted return, cut to ±10.
     pub normalize_rewards: bool,
+    #[serde(skip)]
+    pub networks: PhantomData<N>,
 }
 
-impl Default for PpoSpec {
+impl<N: Networks> Default for PpoSpec<N> {
     fn default() -> Self {
+        let (n_steps, batch_size) = N::STEPS;
         Self {
             n_envs: 1,
-            n_steps: 2048,
-            batch_size: 64,
+            n_steps,
+            batch_size,
             n_epochs: 10,
             learning_rate: Annealed::Constant(3e-4),
             adam_epsilon: 1e-5,
@@ -108,11 +133,12 @@ impl Default for PpoSpec {
             sde_sample_freq: -1,
             normalize_observations: false,
             normalize_rewards: false,
+            networks: PhantomData,
         }
     }
 }
 
-impl PpoSpec {
+impl<N: Networks> PpoSpec<N> {
     fn actor_critic(&self) -> ActorCriticConfig {
         ActorCriticConfig {
             environments: self.n_envs,
@@ -127,13 +153,17 @@ impl PpoSpec {
     }
 }
 
-impl AlgorithmSettings for PpoSpec {
+impl<N: Networks> AlgorithmSettings for PpoSpec<N> {
     fn environments(&self) -> usize {
         self.n_envs
     }
 
     fn convolutional(&self) -> bool {
-        true
+        !N::RECURRENT
+    }
+
+    fn recurrent(&self) -> bool {
+        N::RECURRENT
     }
 
     fn masks_actions(&self) -> bool {
@@ -171,13 +201,13 @@ impl AlgorithmSettings for PpoSpec {
     }
 
     fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        by_precision!(setup, T => Ppo::<T>::new(self.clone(), setup)?)
+        by_precision!(setup, T => Ppo::<T, N>::new(self.clone(), setup)?)
     }
 }
 
 /// PPO at work.
-pub(super) struct Ppo<T: Scalar> {
-    spec: PpoSpec,
+pub(super) struct Ppo<T: Scalar, N: Networks = Feedforward> {
+    spec: PpoSpec<N>,
     schedule: ScheduleSpec,
     pub(super) agent: ActorCritic<T>,
     pub(super) optimiser: Optimiser<T>,
@@ -187,12 +217,12 @@ pub(super) struct Ppo<T: Scalar> {
     shuffling: Rng,
 }
 
-impl<T: Scalar> Ppo<T> {
+impl<T: Scalar, N: Networks> Ppo<T, N> {
     /// PPO with fresh networks.
     ///
     /// # Errors
     /// Fails if the engine or the device cannot be had.
-    pub(super) fn new(spec: PpoSpec, setup: &Setup<'_>) -> anyhow::Result<Self> {
+    pub(super) fn new(spec: PpoSpec<N>, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let agent = ActorCritic::new(spec.actor_critic(), setup)?;
         let adam = OptimiserConfig::adam(spec.adam_epsilon);
         Ok(Self {
@@ -244,10 +274,10 @@ impl<T: Scalar> Ppo<T> {
 
 /// Computes the losses of `batch` and leaves their clipped gradient in `agent`. Returns the losses and the
 /// gradient's norm.
-pub(super) fn learn<T: Scalar>(
+pub(super) fn learn<T: Scalar, N: Networks>(
     agent: &mut ActorCritic<T>,
     batch: &mut Minibatch<T>,
-    spec: &PpoSpec,
+    spec: &PpoSpec<N>,
     remaining: f64,
 ) -> (Losses, f64) {
     agent.forward(batch);
@@ -349,7 +379,7 @@ impl PolicyLoss {
     }
 }
 
-impl<T: Scalar> Algorithm for Ppo<T> {
+impl<T: Scalar, N: Networks> Algorithm for Ppo<T, N> {
     fn iterate(&mut self, world: &mut World, metrics: &mut MetricMeans) -> Result<(), TrialError> {
         self.agent.collect(world, self.spec.n_steps, &mut self.rollout)?;
         let remaining = annealed::remaining(&self.schedule, world.progress());
@@ -469,7 +499,7 @@ mod tests {
     #[test]
     fn recorded_updates_with_state_dependent_noise_are_those_of_stable_baselines3() {
         let recording = Recording::load("gsde/ppo.safetensors");
-        let spec = PpoSpec { use_sde: true, ent_coef: 0.05, ..PpoSpec::default() };
+        let spec: PpoSpec = PpoSpec { use_sde: true, ent_coef: 0.05, ..PpoSpec::default() };
         let policy = PolicySpec::Neural(NeuralSpec {
             hidden: vec![8, 6],
             activation: Activation::Tanh,

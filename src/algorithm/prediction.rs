@@ -408,8 +408,8 @@ fn loss<T: Scalar>(
                     }
                     Loss::Logistic => {
                         // -ln p(target), in the form that does not overflow.
-                        sum +=
-                            output.max(T::zero()) - output * target + (-output.abs()).exp().ln_1p();
+                        sum += output.max(T::zero()) - output * target
+                            + (-output.abs()).exp().portable_ln_1p();
                         gradients[i] = scale * (T::one() / (T::one() + (-output).exp()) - target);
                     }
                 }

@@ -7,179 +7,47 @@
 //! and the state there is the one that the policy had when it acted.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::interface::{Algorithm, AlgorithmSettings, Setup, has_head};
-use super::ppo::PpoSpec;
-use crate::env::{Env, Problem, Space};
-use crate::experiment::ScheduleSpec;
-use crate::policy::{LearnedPolicy, PolicySpec};
-use crate::training::Annealed;
+use super::ppo::{Networks, PpoSpec};
+
+/// LSTM or GRU.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+pub(super) struct Recurrent;
+
+impl Networks for Recurrent {
+    const RECURRENT: bool = true;
+    const STEPS: (usize, usize) = (128, 128);
+}
 
 /// Hyperparameters of recurrent PPO.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RecurrentPpoSpec {
-    /// How many copies of the environment act side by side.
-    #[schemars(range(min = 1, max = 4096))]
-    pub n_envs: usize,
-    /// Steps in each environment between two updates; no gradient goes further back.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub n_steps: usize,
-    /// Steps in a minibatch, those of an environment one after another.
-    #[schemars(range(min = 1))]
-    pub batch_size: usize,
-    /// How often an update goes over its steps.
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_epochs: usize,
-    /// Step size of Adam.
-    pub learning_rate: Annealed,
-    /// Added to Adam's denominator.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub adam_epsilon: f64,
-    /// Discount factor of future rewards.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Trace decay of generalised advantage estimation.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gae_lambda: f64,
-    /// How far an action's probability may move, as a ratio, before nothing more is gained.
-    pub clip_range: Annealed,
-    /// How far a value may move from the old one; `null` for no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_range_vf: Option<Annealed>,
-    /// Whether each minibatch's advantages are shifted and scaled to mean 0 and deviation 1.
-    pub normalize_advantage: bool,
-    /// Weight of the entropy bonus.
-    #[schemars(range(min = 0.0))]
-    pub ent_coef: f64,
-    /// Weight of the value loss.
-    #[schemars(range(min = 0.0))]
-    pub vf_coef: f64,
-    /// The gradient's norm is cut to this.
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub max_grad_norm: f64,
-    /// An update stops early when `approx_kl` exceeds 1.5 times this; `null` for never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0))]
-    pub target_kl: Option<f64>,
-    /// Whether actor and critic share their recurrent and hidden layers.
-    pub shared_trunk: bool,
-    /// Initial logarithm of the standard deviations of continuous actions.
-    pub log_std_init: f64,
-    /// Normalise observations (the numbers of boxes in them) by their running mean and deviation, cut to ±10.
-    pub normalize_observations: bool,
-    /// Divide rewards by the running deviation of the discounted return, cut to ±10.
-    pub normalize_rewards: bool,
-}
-
-impl Default for RecurrentPpoSpec {
-    fn default() -> Self {
-        Self {
-            n_envs: 1,
-            n_steps: 128,
-            batch_size: 128,
-            n_epochs: 10,
-            learning_rate: Annealed::Constant(3e-4),
-            adam_epsilon: 1e-5,
-            gamma: 0.99,
-            gae_lambda: 0.95,
-            clip_range: Annealed::Constant(0.2),
-            clip_range_vf: None,
-            normalize_advantage: true,
-            ent_coef: 0.0,
-            vf_coef: 0.5,
-            max_grad_norm: 0.5,
-            target_kl: None,
-            shared_trunk: false,
-            log_std_init: 0.0,
-            normalize_observations: false,
-            normalize_rewards: false,
-        }
-    }
-}
-
-impl RecurrentPpoSpec {
-    /// The same hyperparameters of PPO, which learns in sequences where its networks are recurrent.
-    fn ppo(&self) -> PpoSpec {
-        PpoSpec {
-            n_envs: self.n_envs,
-            n_steps: self.n_steps,
-            batch_size: self.batch_size,
-            n_epochs: self.n_epochs,
-            learning_rate: self.learning_rate,
-            adam_epsilon: self.adam_epsilon,
-            gamma: self.gamma,
-            gae_lambda: self.gae_lambda,
-            clip_range: self.clip_range,
-            clip_range_vf: self.clip_range_vf,
-            normalize_advantage: self.normalize_advantage,
-            ent_coef: self.ent_coef,
-            vf_coef: self.vf_coef,
-            max_grad_norm: self.max_grad_norm,
-            target_kl: self.target_kl,
-            shared_trunk: self.shared_trunk,
-            log_std_init: self.log_std_init,
-            use_sde: false,
-            sde_sample_freq: -1,
-            normalize_observations: self.normalize_observations,
-            normalize_rewards: self.normalize_rewards,
-        }
-    }
-}
-
-impl AlgorithmSettings for RecurrentPpoSpec {
-    fn environments(&self) -> usize {
-        self.n_envs
-    }
-
-    fn recurrent(&self) -> bool {
-        true
-    }
-
-    fn masks_actions(&self) -> bool {
-        true
-    }
-
-    fn supports(&self, actions: &Space) -> bool {
-        has_head(actions)
-    }
-
-    fn problems(
-        &self,
-        policy: &PolicySpec,
-        schedule: &ScheduleSpec,
-        env: &dyn Env,
-    ) -> Vec<Problem> {
-        self.ppo().problems(policy, schedule, env)
-    }
-
-    fn build_policy(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn LearnedPolicy>> {
-        self.ppo().build_policy(setup)
-    }
-
-    fn build(&self, setup: &Setup<'_>) -> anyhow::Result<Box<dyn Algorithm>> {
-        self.ppo().build(setup)
-    }
-}
+pub(super) type RecurrentPpoSpec = PpoSpec<Recurrent>;
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::algorithm::interface::Setup;
     use crate::algorithm::on_policy::{self, Minibatch};
     use crate::algorithm::ppo::{Ppo, learn};
     use crate::algorithm::recorded_tests::{Recording, with_setup};
+    use crate::env::Problem;
     use crate::nn::{Activation, RecurrentSpec};
-    use crate::policy::{NeuralSpec, RecurrentStates};
+    use crate::policy::{NeuralSpec, PolicySpec, RecurrentStates};
+    use crate::training::Annealed;
 
     /// The settings and the minibatches, with unequal sequences, are those of tests/goldens/recurrent/record.py.
     #[test]
     fn recorded_updates_are_those_of_stable_baselines3s_contrib_package() {
+        assert_updates("recurrent/updates.safetensors", false);
+        assert_updates("recurrent/sde.safetensors", true);
+    }
+
+    fn assert_updates(recording: &str, use_sde: bool) {
         const LAYERS: usize = 2;
-        let recording = Recording::load("recurrent/updates.safetensors");
+        let recording = Recording::load(recording);
         let spec = RecurrentPpoSpec {
+            use_sde,
             ent_coef: 0.05,
             clip_range_vf: Some(Annealed::Constant(0.3)),
             ..RecurrentPpoSpec::default()
@@ -192,7 +60,7 @@ mod tests {
             activation: Activation::Tanh,
             ..NeuralSpec::default()
         };
-        let new = |setup: &Setup<'_>| Ppo::<f64>::new(spec.ppo(), setup);
+        let new = |setup: &Setup<'_>| Ppo::<f64, Recurrent>::new(spec.clone(), setup);
         let mut ppo = with_setup(&PolicySpec::Neural(network), new).expect("an engine on any CPU");
         // Actor and critic of two recurrent and two other layers, and the deviations.
         assert_eq!(recording.begin(&mut ppo), 2 * (LAYERS * 4 + 2 * 2) + 1);
@@ -215,7 +83,7 @@ mod tests {
                 ..Minibatch::default()
             };
             on_policy::normalise(&mut batch.advantages);
-            let (losses, _) = learn(&mut ppo.agent, &mut batch, &spec.ppo(), 1.0);
+            let (losses, _) = learn(&mut ppo.agent, &mut batch, &spec, 1.0);
             recording.assert_close(&named("policy_loss"), &[losses.policy_loss]);
             recording.assert_close(&named("value_loss"), &[losses.value_loss]);
             recording.assert_close(&named("entropy"), &[-losses.entropy]);

@@ -249,7 +249,7 @@ impl<T: Scalar> Learner<T> {
         let (deviation, clip) = (self.config.target_policy_noise, self.config.target_noise_clip);
         scratch.actions.extend(scratch.outputs.iter().map(|output| {
             let noise = (deviation * normal(&mut self.noise)).clamp(-clip, clip);
-            (output.tanh().as_f64() + noise).clamp(-1.0, 1.0) as f32
+            (output.portable_tanh().as_f64() + noise).clamp(-1.0, 1.0) as f32
         }));
         critics.targets(rows, next_features, &scratch.actions, &mut scratch.values);
         Lowest.targets(rows, &scratch.values, &mut scratch.targets);
@@ -271,7 +271,7 @@ impl<T: Scalar> Learner<T> {
         }
         let actor = &mut policy.network;
         actor.forward_train(features, rows, &mut self.dropout, &mut scratch.outputs);
-        scratch.outputs.iter_mut().for_each(|output| *output = output.tanh());
+        scratch.outputs.iter_mut().for_each(|output| *output = output.portable_tanh());
         scratch.actions.clear();
         scratch.actions.extend(scratch.outputs.iter().map(|action| action.as_f32()));
         critics.forward(1, rows, features, &scratch.actions, &mut scratch.values);

@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let seeds = scores.agents.values().map(|agent| agent.seeds.len()).max().unwrap_or_default();
     let agents = scores.agents.len();
-    console::print(format_args!("{} ({agents} agents, {seeds} seeds)", args.output.display()))?;
+    let shown = args.output.display();
+    super::print_written(&args.output, format_args!("{shown} ({agents} agents, {seeds} seeds)"))?;
     Ok(Exit::Success)
 }

@@ -93,7 +93,7 @@ impl Files {
         again: &[String],
     ) -> anyhow::Result<()> {
         if let Some(path) = &self.junit {
-            store::write_atomically(path, regression::junit(decision)?.as_bytes())?;
+            store::write_output(path, regression::junit(decision)?.as_bytes())?;
         }
         if let Some(path) = &self.markdown {
             let address = |file: &Path| self.address(path, run, file);
@@ -106,7 +106,7 @@ impl Files {
                     .collect::<anyhow::Result<_>>()?,
             };
             let text = regression::markdown(decision, &surroundings);
-            store::write_atomically(path, text.as_bytes())?;
+            store::write_output(path, text.as_bytes())?;
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         let run = only(&runs, "--onnx")?;
         let trial = results::trial_of(run, args.agent.as_deref())?;
         onnx::export(&SavedAgent::open(trial.path(), None)?, file)?;
-        console::print(file.display())?;
+        super::print_written(file, file.display())?;
     }
     if let Some(folder) = &args.hub {
         hub::export(only(&runs, "--hub")?, args.agent.as_deref(), folder)?;

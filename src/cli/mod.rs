@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use crate::exit::Exit;
 use crate::guard;
 use crate::lease::Busy;
 use crate::registry::Registry;
+use crate::store;
 
 mod baseline;
 mod check;
@@ -159,6 +162,18 @@ pub fn main_with(registry: Registry) -> ExitCode {
     let hint = if full { "; make room there and go on" } else { "" };
     console::message(format_args!("error: {error:#}{hint}"));
     if error.is::<Busy>() { Exit::Busy } else { Exit::Input }.into()
+}
+
+/// Says where something was written, as a result, or as a message where it went to standard output or the like itself.
+///
+/// # Errors
+/// Fails if standard output cannot be written.
+fn print_written(path: &Path, text: impl Display) -> anyhow::Result<()> {
+    if store::is_stream(path) {
+        console::message(text);
+        return Ok(());
+    }
+    console::print(text)
 }
 
 /// Prints help or the version, which are asked for, or what is wrong with the command line.

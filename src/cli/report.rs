@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::console;
 use crate::exit::Exit;
 use crate::report::{self, Options};
 use crate::store::RunDir;
@@ -36,6 +35,7 @@ pub(super) fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let runs =
         args.runs.iter().map(|path| RunDir::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let options = Options { output: args.output, standalone: args.standalone, base: args.base };
-    console::print(report::render(&runs, &options)?.display())?;
+    let page = report::render(&runs, &options)?;
+    super::print_written(&page, page.display())?;
     Ok(Exit::Success)
 }

@@ -104,7 +104,7 @@ impl<T: Scalar> SquashedPolicy<T> {
             }
             let means = self.outputs.iter().zip(&self.noise);
             for (action, (&output, &noise)) in actions.iter_mut().zip(means) {
-                *action = (clip_mean(output) + noise).tanh().as_f32();
+                *action = (clip_mean(output) + noise).portable_tanh().as_f32();
             }
             let finite = self.noise.iter().all(|noise| noise.is_finite());
             return if finite { Ok(()) } else { Err(NotFinite) };
@@ -120,7 +120,7 @@ impl<T: Scalar> SquashedPolicy<T> {
                 }
             } else {
                 for (action, &output) in action.iter_mut().zip(outputs) {
-                    *action = output.tanh().as_f32();
+                    *action = output.portable_tanh().as_f32();
                 }
             }
         }
@@ -211,7 +211,8 @@ impl<T: Scalar> Policy for SquashedPolicy<T> {
             sde.variances(latent(&mut *self.network).acting_features(), &mut variances);
         }
         let mean = |&mean: &T| if self.sde.is_some() { clip_mean(mean) } else { mean };
-        let mut mean: Vec<f32> = means.iter().map(|output| mean(output).tanh().as_f32()).collect();
+        let mut mean: Vec<f32> =
+            means.iter().map(|output| mean(output).portable_tanh().as_f32()).collect();
         self.stretch(&mut mean);
         let deviations = variances.iter().map(|variance| variance.sqrt());
         Some(Assessment {

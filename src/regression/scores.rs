@@ -277,7 +277,7 @@ impl Scores {
     /// Fails if it is not [`whole`](Self::whole) or the file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         self.whole()?;
-        store::write_atomically(path, reviewable(&serde_json::to_value(self)?).as_bytes())
+        store::write_output(path, reviewable(&serde_json::to_value(self)?).as_bytes())
     }
 
     /// Checks that sums and squares of the scores do not overflow: nothing could be told of such numbers.

@@ -71,7 +71,13 @@ pub fn render(runs: &[RunDir], options: &Options) -> anyhow::Result<PathBuf> {
     };
     fs::create_dir_all(folder).context("failed to create the report's directory")?;
     let folder = fs::canonicalize(folder)?;
-    write(&read(runs, folder, options)?, &output)?;
+    let page = page::render(&read(runs, folder, options)?)?;
+    // No link in a run's directory is followed out of it, those that somebody names are.
+    let write = options
+        .output
+        .as_ref()
+        .map_or(store::write_atomically as fn(_, _) -> _, |_| store::write_output);
+    write(&output, page.as_bytes())?;
     Ok(output)
 }
 
@@ -84,12 +90,8 @@ pub fn conclude(run: RunData) -> anyhow::Result<(PathBuf, Conclusion)> {
     let folder = fs::canonicalize(run.dir.path())?;
     let past = [Past::read(&run)].into();
     let report = Report::new(vec![run], past, folder, false)?;
-    write(&report, &output)?;
+    store::write_atomically(&output, page::render(&report)?.as_bytes())?;
     Ok((output, Conclusion::of(&report)))
-}
-
-fn write(report: &Report, output: &Path) -> anyhow::Result<()> {
-    store::write_atomically(output, page::render(report)?.as_bytes())
 }
 
 /// The page of one run, or one that compares several, to lie in `folder`, an absolute path: links on it are relative to

@@ -294,3 +294,25 @@ fn weak_evidence_is_marked_in_report_terminal_and_baseline() {
         text(&output.stderr).contains(&format!("warning: weak evidence to compare with: {weak}"))
     );
 }
+
+#[test]
+fn an_output_that_is_standard_output_holds_what_was_asked_for_alone() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let run = run_smoke(folder.path(), &["--quick"]);
+    let run = run.to_str().expect("temporary paths are text");
+    for command in ["baseline", "report"] {
+        // A plain file, which neither is replaced.
+        let path = folder.path().join("out");
+        let file = std::fs::File::create(&path).expect("it can be made");
+        let done = rushes(&[command, run, "--output", "/dev/stdout"])
+            .stdout(file)
+            .output()
+            .expect("it runs");
+        let (written, told) = (std::fs::read_to_string(&path).expect("a file"), text(&done.stderr));
+        assert!(done.status.success() && told.contains("/dev/stdout"), "{told}");
+        match command {
+            "baseline" => drop(serde_json::from_str::<Value>(&written).expect("JSON alone")),
+            _ => assert!(written.trim_end().ends_with("</html>"), "a page alone"),
+        }
+    }
+}

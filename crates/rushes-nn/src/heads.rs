@@ -324,7 +324,7 @@ impl SquashedGaussian {
         let mut log_prob = T::zero();
         for i in 0..self.dimensions {
             let log_std = Self::cut(log_stds[i]);
-            action[i] = (means[i] + log_std.exp() * noise[i]).tanh();
+            action[i] = (means[i] + log_std.exp() * noise[i]).portable_tanh();
             let stretch = Self::log_stretch(action[i]);
             log_prob += -half * noise[i] * noise[i] - log_std - constant - stretch;
         }
@@ -463,7 +463,7 @@ fn sigmoid<T: Scalar>(z: T) -> T {
 
 /// `ln(1 + exp(z))` without overflow.
 fn softplus<T: Scalar>(z: T) -> T {
-    z.max(T::zero()) + (-z.abs()).exp().ln_1p()
+    z.max(T::zero()) + (-z.abs()).exp().portable_ln_1p()
 }
 
 #[cfg(test)]

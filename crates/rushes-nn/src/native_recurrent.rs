@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::kernels::{Left, Packed, Right, Start, add_rows, product, reserve, with_slack};
 use super::native::{NativeMlp, right_operand};
-use super::network::{Network, ParametersMut, RecurrentNetwork, TensorInfo};
+use super::network::{LatentNetwork, Network, ParametersMut, RecurrentNetwork, TensorInfo};
 use super::recurrent::{Cell, RecurrentConfig, RecurrentLayer, RecurrentSpec};
 use super::scalar::Scalar;
 use super::simd::{Isa, Task, dispatch};
@@ -28,6 +28,8 @@ pub(crate) struct NativeRecurrent<T> {
     stale: bool,
     /// The sequences of the last pass in training.
     packing: Packing,
+    /// The latent features of their rows, in the caller's order.
+    latent: Vec<T>,
     scratch: Scratch<T>,
 }
 
@@ -157,6 +159,7 @@ impl<T: Scalar> NativeRecurrent<T> {
             mlp: NativeMlp::behind(end, config.mlp.clone(), parameters),
             stale: true,
             packing: Packing::default(),
+            latent: Vec::new(),
             scratch: Scratch::default(),
         }
     }
@@ -198,7 +201,7 @@ impl<T: Scalar> NativeRecurrent<T> {
         assert_eq!(batch.len(), rows * self.inputs, "the batch does not fit the sequences");
         assert_eq!(states.len(), lengths.len() * state_len, "the states do not fit the sequences");
         self.refresh();
-        let Self { inputs, layers, mlp, packing, scratch, .. } = self;
+        let Self { inputs, layers, mlp, packing, latent, scratch, .. } = self;
         let Scratch { by_hidden, states: present, outputs: packed_outputs, .. } = scratch;
         reserve(by_hidden, lengths.len() * gates);
         reserve(present, lengths.len() * own);
@@ -232,10 +235,18 @@ impl<T: Scalar> NativeRecurrent<T> {
         let see = |features: &mut [T]| features.copy_from_slice(&last[..features.len()]);
         mlp.learn(rows, see, rng, &mut packed_outputs[..rows * width]);
         packing.unpack(width, packed_outputs, outputs);
+        latent.resize(rows * mlp.features(), T::zero());
+        packing.unpack(mlp.features(), mlp.learning_features(), latent);
     }
 
     /// The way back through all layers, summing up the parameters' gradients where `learning`.
-    fn propagate(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>, learning: bool) {
+    fn propagate(
+        &mut self,
+        grad_outputs: &[T],
+        grad_latent: Option<&[T]>,
+        grad_inputs: Option<&mut [T]>,
+        learning: bool,
+    ) {
         let RecurrentSpec { cell, hidden_size: hidden, .. } = self.recurrent;
         let Self { packing, scratch, layers, mlp, .. } = self;
         let (rows, width, gates) = (packing.rows(), mlp.outputs(), cell.gates() * hidden);
@@ -248,6 +259,11 @@ impl<T: Scalar> NativeRecurrent<T> {
         let [delta, previous] = deltas;
         reserve(outputs, rows * width);
         packing.pack(width, grad_outputs, outputs, |gradient| gradient);
+        let grad_latent = grad_latent.map(|gradient| {
+            let mut packed = vec![T::zero(); gradient.len()];
+            packing.pack(mlp.features(), gradient, &mut packed, |gradient| gradient);
+            packed
+        });
         let widest = rows * hidden.max(self.inputs);
         reserve(delta, widest);
         reserve(previous, widest);
@@ -255,7 +271,7 @@ impl<T: Scalar> NativeRecurrent<T> {
         reserve(grad_hidden, rows * gates);
         carried.iter_mut().for_each(|carried| reserve(carried, rows * hidden));
         let grad_features = Some(&mut delta[..rows * hidden]);
-        mlp.propagate(&outputs[..rows * width], None, grad_features, learning);
+        mlp.propagate(&outputs[..rows * width], grad_latent.as_deref(), grad_features, learning);
         let (mut delta, mut previous) = (delta, previous);
         for (i, state) in layers.iter().enumerate().rev() {
             let mut later = 0;
@@ -532,11 +548,11 @@ impl<T: Scalar> Network<T> for NativeRecurrent<T> {
     }
 
     fn backward(&mut self, grad_outputs: &[T], grad_inputs: Option<&mut [T]>) {
-        self.propagate(grad_outputs, grad_inputs, true);
+        self.propagate(grad_outputs, None, grad_inputs, true);
     }
 
     fn backward_inputs(&mut self, grad_outputs: &[T], grad_inputs: &mut [T]) {
-        self.propagate(grad_outputs, Some(grad_inputs), false);
+        self.propagate(grad_outputs, None, Some(grad_inputs), false);
     }
 
     fn parameters(&self) -> &[T] {
@@ -560,8 +576,30 @@ impl<T: Scalar> Network<T> for NativeRecurrent<T> {
         &self.layout
     }
 
+    fn latent(&mut self) -> Option<&mut dyn LatentNetwork<T>> {
+        Some(self)
+    }
+
     fn recurrent(&mut self) -> Option<&mut dyn RecurrentNetwork<T>> {
         Some(self)
+    }
+}
+
+impl<T: Scalar> LatentNetwork<T> for NativeRecurrent<T> {
+    fn features(&self) -> usize {
+        self.mlp.features()
+    }
+
+    fn acting_features(&self) -> &[T] {
+        self.mlp.acting_features()
+    }
+
+    fn learning_features(&self) -> &[T] {
+        &self.latent
+    }
+
+    fn backward_with_features(&mut self, grad_outputs: &[T], grad_features: &[T]) {
+        self.propagate(grad_outputs, Some(grad_features), None, true);
     }
 }
 
@@ -696,9 +734,12 @@ mod tests {
             outputs
         }
 
-        fn loss(&mut self) -> f64 {
+        /// The sum of outputs and of latent features, each by its weight.
+        fn loss(&mut self, by_features: &[f64]) -> f64 {
             let outputs = self.learn();
-            outputs.iter().zip(&self.weights).map(|(y, w)| y * w).sum()
+            let by_output = outputs.iter().zip(&self.weights);
+            let latent = self.network.learning_features().iter().zip(by_features);
+            by_output.chain(latent).map(|(y, w)| y * w).sum()
         }
     }
 
@@ -781,13 +822,15 @@ mod tests {
             let mut case = case(&config);
             case.learn();
             let weights = case.weights.clone();
-            case.network.backward(&weights, None);
+            let mut rng = stream(6, Purpose::Exploration, 0);
+            let by_features = draw(&mut rng, case.network.learning_features().len());
+            case.network.backward_with_features(&weights, &by_features);
             let gradients = case.network.gradients().to_vec();
             for (i, found) in gradients.iter().enumerate().step_by(7) {
                 let start = case.network.parameters()[i];
                 let mut at = |x: f64| {
                     case.network.parameters_mut()[i] = x;
-                    case.loss()
+                    case.loss(&by_features)
                 };
                 let slope = (at(start + 1e-6) - at(start - 1e-6)) / 2e-6;
                 at(start);
@@ -824,6 +867,8 @@ mod tests {
             let mut case = case(&config);
             let expected = case.learn();
             let own = config.recurrent.state_len();
+            let width = case.network.features();
+            let latent = case.network.learning_features().to_vec();
             let mut states = case.states.clone();
             let mut first = 0;
             for (sequence, length) in LENGTHS.into_iter().enumerate() {
@@ -832,6 +877,8 @@ mod tests {
                     let mut outputs = [f64::NAN; 2];
                     case.network.step(&case.batch[3 * row..][..3], 1, state, &mut outputs);
                     assert_close("a step", &outputs, &expected[2 * row..][..2]);
+                    let seen = case.network.acting_features();
+                    assert_close("its latent features", seen, &latent[width * row..][..width]);
                 }
                 first += length;
             }

@@ -86,6 +86,12 @@ pub trait Scalar:
     /// in `f64`.
     fn quick_tanh<I: Isa>(self) -> Self;
 
+    /// `tanh` by portable code, where no vectors are needed: a C library's is another one on another machine (in single precision
+    /// glibc 2.41 rounds otherwise than 2.36).
+    fn portable_tanh(self) -> Self;
+    /// `ln(1 + x)` by portable code, for the same reason.
+    fn portable_ln_1p(self) -> Self;
+
     /// `exp(x) - 1` for `x <= 0`, without cancellation.
     #[inline(always)]
     fn quick_exp_m1<I: Isa>(self) -> Self {
@@ -105,6 +111,12 @@ impl Scalar for f32 {
     type Lanes<I: Isa> = I::F32;
     const SUMS: usize = 16;
 
+    fn portable_tanh(self) -> Self {
+        libm::tanhf(self)
+    }
+    fn portable_ln_1p(self) -> Self {
+        libm::log1pf(self)
+    }
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as f32
@@ -182,6 +194,12 @@ impl Scalar for f64 {
     type Lanes<I: Isa> = I::F64;
     const SUMS: usize = 8;
 
+    fn portable_tanh(self) -> Self {
+        libm::tanh(self)
+    }
+    fn portable_ln_1p(self) -> Self {
+        libm::log1p(self)
+    }
     #[inline(always)]
     fn of(value: f64) -> Self {
         value

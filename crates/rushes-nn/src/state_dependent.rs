@@ -194,7 +194,7 @@ impl<T: Scalar> SquashedNoise<'_, T> {
         let mut log_prob = T::zero();
         for (i, action) in action.iter_mut().enumerate() {
             let (noise, variance) = (self.noise[i], self.variances[i]);
-            *action = (clip_mean(self.outputs[i]) + noise).tanh();
+            *action = (clip_mean(self.outputs[i]) + noise).portable_tanh();
             let density = -half * (noise * noise / variance + variance.ln()) - constant;
             log_prob += density - SquashedGaussian::log_stretch(*action);
         }

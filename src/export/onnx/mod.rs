@@ -32,7 +32,7 @@ const OPSET: i64 = 17;
 /// Fails if it acts by something other than one network, its engine is missing, or the file cannot be written.
 pub fn export(agent: &SavedAgent, file: &Path) -> anyhow::Result<()> {
     let model = model(agent)?;
-    store::write_atomically(file, &model.encode_to_vec())
+    store::write_output(file, &model.encode_to_vec())
 }
 
 fn model(agent: &SavedAgent) -> anyhow::Result<Model> {

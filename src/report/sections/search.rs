@@ -203,8 +203,16 @@ impl View<'_> {
         });
         Table {
             caption: format!(
-                "Samples of {}, best first. The interval is a bootstrap over seeds.",
-                self.searched.agent
+                "Samples of {}, best first. The interval is a bootstrap over seeds.{}",
+                self.searched.agent,
+                if samples
+                    .iter()
+                    .any(|sample| matches!(sample.score.standing, Standing::Stopped { .. }))
+                {
+                    " A sample that was stopped has the score of its training then."
+                } else {
+                    ""
+                }
             ),
             columns,
             rows: rows.collect(),

@@ -39,7 +39,7 @@ pub struct WrappersSpec {
     /// Indices of the numbers that the policy sees of an observation, a box of one dimension; the others are left out, which
     /// makes the environment partially observable.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    #[schemars(length(min = 1))]
     pub filter_observation: Option<Vec<usize>>,
     /// How many of the latest observations the policy sees, the oldest first, along a new first axis.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,13 +109,18 @@ impl WrappersSpec {
         }
         let is_row =
             matches!(space, Space::Box { dtype: Dtype::Float32, shape, .. } if shape.len() == 1);
-        for (place, index) in self.filter_observation.iter().flatten().enumerate() {
+        let kept = self.filter_observation.as_deref().unwrap_or_default();
+        for (place, index) in kept.iter().enumerate() {
             if !is_row {
                 let message = format!(
                     "single numbers are left out of a box of one dimension, these observations are {space}: leave it out"
                 );
                 problems.push(Problem::new(&["filter_observation"], message));
                 break;
+            }
+            if kept[..place].contains(index) {
+                let message = format!("{index} is there twice: leave one out");
+                problems.push(Problem::new(&["filter_observation", &place.to_string()], message));
             }
             if *index >= space.len() {
                 let message = format!("expected an index below the {} of {space}", space.len());
