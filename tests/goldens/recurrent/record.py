@@ -71,7 +71,8 @@ def record(file, use_sde):
         clip_range_vf=0.3,
         ent_coef=0.05,
         use_sde=use_sde,
-        policy_kwargs={"net_arch": [6], "lstm_hidden_size": HIDDEN, "n_lstm_layers": LAYERS, "log_std_init": -0.5},
+        # Latent features are small: with small deviations too, actions would be so unlikely that rounding showed.
+        policy_kwargs={"net_arch": [6], "lstm_hidden_size": HIDDEN, "n_lstm_layers": LAYERS, "log_std_init": 2.0 if use_sde else -0.5},
         seed=1,
         device="cpu",
     )
