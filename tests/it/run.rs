@@ -235,6 +235,7 @@ fn a_signal_interrupts_a_run_and_its_trials_whoever_is_hit_first() {
             let run = long(directory.path(), resume)
                 // However long a busy machine takes to send the last signal.
                 .args(["--set", "agents.reinforce.training.schedule.episodes=1000000"])
+                .args(["--set", "agents.reinforce.training.schedule.stop.window=1000000"])
                 .stderr(Stdio::piped())
                 .process_group(0)
                 .spawn()
