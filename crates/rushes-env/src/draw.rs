@@ -5,6 +5,8 @@ use tiny_skia::{
     Rect, Stroke, Transform,
 };
 
+use crate::coverage::Coverage;
+
 /// An opaque or translucent colour, 8 bits a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color(pub u8, pub u8, pub u8, pub u8);
@@ -34,6 +36,8 @@ impl Color {
 pub struct Canvas {
     pixmap: Pixmap,
     transform: Transform,
+    /// What [`Canvas::polygons`] covers, from its first call on.
+    coverage: Option<Coverage>,
 }
 
 impl Canvas {
@@ -43,7 +47,7 @@ impl Canvas {
     /// Panics if a side is zero.
     pub fn new(width: u32, height: u32) -> Self {
         let pixmap = Pixmap::new(width, height).expect("a canvas has at least one pixel");
-        Self { pixmap, transform: Transform::identity() }
+        Self { pixmap, transform: Transform::identity(), coverage: None }
     }
 
     /// Maps native coordinates onto this canvas: `(x, y) → (x·scale_x + dx, y·scale_y + dy)`.
@@ -116,6 +120,35 @@ impl Canvas {
         if let Some(path) = path(points, true) {
             self.fill(&path, color);
         }
+    }
+
+    /// Fills many polygons in one go, without seams between neighbours: several times as fast as one by one.
+    pub fn polygons<P>(&mut self, polygons: impl IntoIterator<Item = P>, color: Color)
+    where
+        P: IntoIterator<Item = (f32, f32), IntoIter: Clone>,
+    {
+        let (width, height) = (self.width(), self.height());
+        let coverage = self.coverage.get_or_insert_with(|| Coverage::new(width, height));
+        let Transform { sx, sy, tx, ty, .. } = self.transform;
+        for polygon in polygons {
+            coverage.add(polygon.into_iter().map(|(x, y)| (x * sx + tx, y * sy + ty)));
+        }
+        let Color(red, green, blue, alpha) = color;
+        let source = [red, green, blue, 255];
+        // The four channels of a pixel, 16 bits each, are mixed in one go.
+        let wide = |[r, g, b, a]: [u8; 4]| u64::from_le_bytes([r, 0, g, 0, b, 0, a, 0]);
+        let pixels = self.pixmap.data_mut().as_chunks_mut::<4>().0;
+        coverage.drain(|run, covered| match u64::from(covered) * u64::from(alpha) / 255 {
+            256 => pixels[run].fill(source),
+            share => {
+                let part = wide(source) * share + wide([128; 4]);
+                for pixel in &mut pixels[run] {
+                    let [_, r, _, g, _, b, _, a] =
+                        (part + wide(*pixel) * (256 - share)).to_le_bytes();
+                    *pixel = [r, g, b, a];
+                }
+            }
+        });
     }
 
     /// Strokes a closed polygon's outline.

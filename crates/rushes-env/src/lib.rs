@@ -25,6 +25,7 @@ mod action_mask;
 #[cfg(box2d)]
 pub mod box2d;
 pub mod classic_control;
+mod coverage;
 pub mod distribution;
 pub mod draw;
 pub mod environment;

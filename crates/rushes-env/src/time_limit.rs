@@ -8,12 +8,15 @@ pub struct TimeLimit {
     env: Box<dyn Env>,
     max_episode_steps: Option<u32>,
     elapsed: u32,
+    /// Whether observations are bytes, which are finite.
+    is_bytes: bool,
 }
 
 impl TimeLimit {
     /// Wraps `env`; `None` means no limit.
     pub fn new(env: Box<dyn Env>, max_episode_steps: Option<u32>) -> Self {
-        Self { env, max_episode_steps, elapsed: 0 }
+        let is_bytes = matches!(env.observation_space(), Space::Box { dtype: Dtype::Uint8, .. });
+        Self { env, max_episode_steps, elapsed: 0, is_bytes }
     }
 
     /// The environment inside.
@@ -50,10 +53,10 @@ impl TimeLimit {
     /// [`EnvError::Observation`] where a number is not finite, and those of the environment.
     pub fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         self.env.observe(observation)?;
-        let is_bytes =
-            matches!(self.env.observation_space(), Space::Box { dtype: Dtype::Uint8, .. });
         // Without an early end, several are looked at at once.
-        if is_bytes || observation.iter().fold(true, |finite, number| finite & number.is_finite()) {
+        if self.is_bytes
+            || observation.iter().fold(true, |finite, number| finite & number.is_finite())
+        {
             return Ok(());
         }
         let number = observation.iter().find(|number| !number.is_finite());

@@ -1,5 +1,7 @@
 //! One copy of an environment, whichever thread steps it, and the numbers that its observations have in Python.
 
+use std::cell::RefCell;
+
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use rushes_env::draw::Canvas;
@@ -9,12 +11,16 @@ use rushes_env::{Action, EnvError, Options, Space, Step, TimeLimit};
 use serde_json::{Value, json};
 use sync_wrapper::SyncWrapper;
 
+thread_local! {
+    /// Where observations wait that get another type in Python: all copies that a thread steps wait here, in the
+    /// processor's cache.
+    static FLAT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// One copy of an environment.
 pub(crate) struct Copy {
     /// Only whoever has the copy for itself may look at it.
     env: SyncWrapper<TimeLimit>,
-    /// Where observations wait that get another type in Python.
-    flat: Vec<f32>,
     /// Whether there was a reset, without which nothing may happen.
     started: bool,
     /// What the last step yielded; after a reset nothing.
@@ -45,9 +51,14 @@ impl Copy {
         Ok(())
     }
 
-    fn observe(&mut self) -> Result<&[f32], EnvError> {
-        self.env.get_mut().observe(&mut self.flat)?;
-        Ok(&self.flat)
+    /// Writes what it observes of its present state, each number as `number` has it.
+    fn observe<T>(&mut self, to: &mut [T], number: impl Fn(f32) -> T) -> Result<(), EnvError> {
+        FLAT.with_borrow_mut(|flat| {
+            flat.resize(to.len(), 0.0);
+            self.env.get_mut().observe(flat)?;
+            to.iter_mut().zip(flat).for_each(|(to, from)| *to = number(*from));
+            Ok(())
+        })
     }
 
     /// What it tells beside the observation.
@@ -100,7 +111,7 @@ impl Number for f32 {
 
 impl Number for f64 {
     fn observe(copy: &mut Copy, to: &mut [f64]) -> Result<(), EnvError> {
-        copy.observe()?;
+        copy.observe(to, f64::from)?;
         to.copy_from_slice(&copy.env.get_mut().env().trace().observation);
         Ok(())
     }
@@ -108,15 +119,13 @@ impl Number for f64 {
 
 impl Number for u8 {
     fn observe(copy: &mut Copy, to: &mut [u8]) -> Result<(), EnvError> {
-        to.iter_mut().zip(copy.observe()?).for_each(|(to, &from)| *to = from as u8);
-        Ok(())
+        copy.observe(to, |number| number as u8)
     }
 }
 
 impl Number for i64 {
     fn observe(copy: &mut Copy, to: &mut [i64]) -> Result<(), EnvError> {
-        to.iter_mut().zip(copy.observe()?).for_each(|(to, &from)| *to = from as i64);
-        Ok(())
+        copy.observe(to, |number| number as i64)
     }
 }
 
@@ -154,9 +163,8 @@ pub(crate) fn make(
                 false => PyValueError::new_err(text),
             }
         })?;
-        let flat = vec![0.0; env.observation_space().len()];
         let env = TimeLimit::new(env, max_episode_steps);
-        Ok(Copy { env: SyncWrapper::new(env), flat, started: false, step: Step::new(0.0, false) })
+        Ok(Copy { env: SyncWrapper::new(env), started: false, step: Step::new(0.0, false) })
     });
     let mut copies = made.collect::<PyResult<Vec<_>>>()?;
     let env = copies[0].env.get_mut().env();

@@ -32,7 +32,6 @@ use std::f64::consts::PI;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tiny_skia::{Path, PathBuilder};
 
 use super::car_dynamics::{Car, HULL, SIZE, wheel_corners};
 use super::policies;
@@ -67,6 +66,11 @@ const TRACK_WIDTH: f64 = 40.0 / SCALE;
 const BORDER: f64 = 8.0 / SCALE;
 const BORDER_MIN_COUNT: usize = 4;
 const GRASS_DIM: f64 = PLAYFIELD / 20.0;
+
+thread_local! {
+    /// Where observations are drawn: all copies that a thread steps draw here, and find it in the processor's cache.
+    static SCREEN: RefCell<Canvas> = RefCell::new(Canvas::new(STATE_SIZE, STATE_SIZE));
+}
 
 /// Gymnasium's CarRacing-v3.
 pub fn v3() -> EnvSpec {
@@ -163,8 +167,6 @@ struct CarRacing {
     lap_finished: Option<bool>,
     /// Seconds since the reset.
     time: f64,
-    /// Where observations are drawn.
-    screen: RefCell<Canvas>,
 }
 
 impl CarRacing {
@@ -194,7 +196,6 @@ impl CarRacing {
             new_lap: false,
             lap_finished: None,
             time: 0.0,
-            screen: RefCell::new(Canvas::new(STATE_SIZE, STATE_SIZE)),
         }
     }
 
@@ -477,16 +478,20 @@ impl Env for CarRacing {
 
     fn observe(&self, observation: &mut [f32]) -> Result<(), EnvError> {
         let car = self.car.as_ref().ok_or(EnvError::NeverReset)?;
-        let screen = &mut *self.screen.borrow_mut();
         let size = STATE_SIZE as f32;
-        self.paint(screen, car, (size, size), false);
-        let pixels = screen.rgba().as_chunks::<4>().0;
-        for (out, &[red, green, blue, _]) in
-            observation.as_chunks_mut::<3>().0.iter_mut().zip(pixels)
-        {
+        SCREEN.with_borrow_mut(|screen| {
+            self.paint(screen, car, (size, size), false);
             // The reference shrinks its picture in two passes that each round down by one.
-            *out = [red, green, blue].map(|channel| f32::from(channel.saturating_sub(2)));
-        }
+            let lowered =
+                |pixel: &[u8; 4]| pixel.map(|channel| f32::from(channel.saturating_sub(2)));
+            let pixels = screen.rgba().as_chunks::<4>().0;
+            let (last, pixels) = pixels.split_last().expect("the screen has pixels");
+            // Four numbers are written at once, the fourth of them to be written over by the next pixel.
+            for (i, pixel) in pixels.iter().enumerate() {
+                observation[3 * i..3 * i + 4].copy_from_slice(&lowered(pixel));
+            }
+            observation[3 * pixels.len()..].copy_from_slice(&lowered(last)[..3]);
+        });
         Ok(())
     }
 
@@ -551,49 +556,44 @@ impl Camera {
         )
     }
 
-    /// Whether everything that is seen lies less than `reach` from the origin, along both axes.
-    fn is_within(&self, reach: f32) -> bool {
+    /// How far from the car, in metres, something may be and still be seen.
+    fn reach(&self) -> f32 {
         let across = self.at.0.max(self.seen.0 - self.at.0) / self.scale.0;
         let along = self.at.1.max(self.seen.1 - self.at.1) / self.scale.1;
-        let farthest = across.hypot(along);
-        self.center.0.abs().max(self.center.1.abs()) + farthest < reach
+        across.hypot(along)
     }
 
-    /// Corners as pixels; nothing where none of what they enclose is seen.
-    fn polygon<const N: usize>(&self, corners: [Vec2; N]) -> Option<[Vec2; N]> {
-        let corners = corners.map(|corner| self.point(corner));
-        let within = |coordinate: fn(&Vec2) -> f32, size: f32| {
-            corners.iter().any(|corner| coordinate(corner) > 0.0)
-                && corners.iter().any(|corner| coordinate(corner) < size)
+    /// The corners as pixels of those polygons of which something is seen; `size` is the most metres from a polygon's
+    /// first corner to another.
+    fn polygons<const N: usize>(
+        &self,
+        polygons: impl Iterator<Item = [Vec2; N]>,
+        size: f64,
+    ) -> impl Iterator<Item = [Vec2; N]> {
+        self.numbered(polygons, size).map(|(_, corners)| corners)
+    }
+
+    /// The same, with each polygon's place among those given.
+    fn numbered<const N: usize>(
+        &self,
+        polygons: impl Iterator<Item = [Vec2; N]>,
+        size: f64,
+    ) -> impl Iterator<Item = (usize, [Vec2; N])> {
+        let reach = self.reach() + size as f32;
+        let near = move |&(x, y): &Vec2| {
+            (x - self.center.0).abs() < reach && (y - self.center.1).abs() < reach
         };
-        (within(|corner| corner.0, self.seen.0) && within(|corner| corner.1, self.seen.1))
-            .then_some(corners)
-    }
-}
-
-/// Polygons of one colour, filled in one go: no seams between neighbours, and one pass of the rasteriser.
-struct Patch(PathBuilder);
-
-impl Patch {
-    fn new() -> Self {
-        Self(PathBuilder::new())
-    }
-
-    fn add(&mut self, points: impl IntoIterator<Item = Vec2>) {
-        for (i, (x, y)) in points.into_iter().enumerate() {
-            if i == 0 { self.0.move_to(x, y) } else { self.0.line_to(x, y) }
-        }
-        self.0.close();
-    }
-
-    fn path(self) -> Option<Path> {
-        self.0.finish()
-    }
-
-    fn fill(self, canvas: &mut Canvas, color: Color) {
-        if let Some(path) = self.path() {
-            canvas.fill(&path, color);
-        }
+        polygons.enumerate().filter(move |(_, corners)| near(&corners[0])).filter_map(
+            |(i, corners)| {
+                let corners = corners.map(|corner| self.point(corner));
+                let within = |coordinate: fn(&Vec2) -> f32, size: f32| {
+                    corners.iter().any(|corner| coordinate(corner) > 0.0)
+                        && corners.iter().any(|corner| coordinate(corner) < size)
+                };
+                (within(|corner| corner.0, self.seen.0) && within(|corner| corner.1, self.seen.1))
+                    .then_some((i, corners))
+            },
+        )
     }
 }
 
@@ -635,59 +635,44 @@ impl CarRacing {
     fn paint_grass(&self, canvas: &mut Canvas, camera: &Camera) {
         let square = |x: f64, y: f64, side: f64| {
             let (x, y, side) = (x as f32, y as f32, side as f32);
-            camera.polygon([(x, y), (x + side, y), (x + side, y + side), (x, y + side)])
+            [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
         };
         let background = color(self.palette.background);
-        if camera.is_within(PLAYFIELD as f32) {
+        let nearest = PLAYFIELD as f32 - camera.center.0.abs().max(camera.center.1.abs());
+        if camera.reach() < nearest {
             canvas.clear(background);
         } else {
             canvas.clear(Color::BLACK);
-            let mut field = Patch::new();
-            field.add(square(-PLAYFIELD, -PLAYFIELD, 2.0 * PLAYFIELD).into_iter().flatten());
-            field.fill(canvas, background);
+            let field = square(-PLAYFIELD, -PLAYFIELD, 2.0 * PLAYFIELD);
+            canvas.polygons(camera.polygons([field].into_iter(), PLAYFIELD * 3.0), background);
         }
-        let mut grass = Patch::new();
-        for column in (-20..20).step_by(2) {
-            for row in (-20..20).step_by(2) {
-                let corner = (GRASS_DIM * f64::from(column), GRASS_DIM * f64::from(row));
-                if let Some(corners) = square(corner.0, corner.1, GRASS_DIM) {
-                    grass.add(corners);
-                }
-            }
-        }
-        grass.fill(canvas, color(self.palette.grass));
+        let every_second = || (-20..20).step_by(2).map(|i| GRASS_DIM * f64::from(i));
+        let squares =
+            every_second().flat_map(|x| every_second().map(move |y| square(x, y, GRASS_DIM)));
+        canvas.polygons(camera.polygons(squares, GRASS_DIM * 1.5), color(self.palette.grass));
     }
 
     fn paint_road(&self, canvas: &mut Canvas, camera: &Camera) {
-        let seen: Vec<_> = (self.tiles.iter().enumerate())
-            .filter_map(|(i, tile)| Some((i, camera.polygon(tile.corners)?)))
-            .collect();
-        let mut road = Patch::new();
-        for piece in seen.chunk_by(|(i, _), (next, _)| i + 1 == *next) {
+        const SIZE: f64 = 3.0 * TRACK_WIDTH;
+        let tiles = self.tiles.iter().map(|tile| tile.corners);
+        let seen: Vec<_> = camera.numbered(tiles, SIZE).collect();
+        let pieces = seen.chunk_by(|(i, _), (next, _)| i + 1 == *next).map(|piece| {
             // One outline: up its right side and down its left.
             let [.., first_right, first_left] = piece[0].1;
             let right = piece.iter().map(|(_, [_, right, ..])| *right);
             let left = piece.iter().rev().map(|(_, [left, ..])| *left);
-            road.add([first_right].into_iter().chain(right).chain(left).chain([first_left]));
+            [first_right].into_iter().chain(right).chain(left).chain([first_left])
+        });
+        canvas.polygons(pieces, color(self.palette.road));
+        for (shade, brighter) in [(1, 2.55), (2, 5.1)] {
+            let tiles = (seen.iter())
+                .filter(|(i, _)| i % 3 == shade && !self.tiles[*i].touched)
+                .map(|(_, corners)| *corners);
+            canvas.polygons(tiles, color(self.palette.road.map(|channel| channel + brighter)));
         }
-        road.fill(canvas, color(self.palette.road));
-        let mut shades = [Patch::new(), Patch::new()];
-        for &(i, corners) in &seen {
-            if i % 3 > 0 && !self.tiles[i].touched {
-                shades[i % 3 - 1].add(corners);
-            }
-        }
-        for (shade, brighter) in shades.into_iter().zip([2.55, 5.1]) {
-            shade.fill(canvas, color(self.palette.road.map(|channel| channel + brighter)));
-        }
-        let mut kerbs = [Patch::new(), Patch::new()];
-        for (i, tile) in self.tiles.iter().enumerate() {
-            if let Some(kerb) = tile.kerb.and_then(|kerb| camera.polygon(kerb)) {
-                kerbs[i % 2].add(kerb);
-            }
-        }
-        for (kerb, paint) in kerbs.into_iter().zip([Color::WHITE, Color::rgb(255, 0, 0)]) {
-            kerb.fill(canvas, paint);
+        for (first, paint) in [(0, Color::WHITE), (1, Color::rgb(255, 0, 0))] {
+            let kerbs = self.tiles.iter().skip(first).step_by(2).filter_map(|tile| tile.kerb);
+            canvas.polygons(camera.polygons(kerbs, SIZE), paint);
         }
     }
 
@@ -698,13 +683,8 @@ impl CarRacing {
         const REAR: Color = Color::rgb(51, 0, 255);
         let (s, h) = (WINDOW.0 / 40.0, WINDOW.1 / 40.0);
         let mut bar = |x1: f32, x2: f32, y1: f32, y2: f32, color: Color| {
-            canvas.rect(
-                x1.min(x2) * across,
-                y1.min(y2) * down,
-                (x2 - x1).abs() * across,
-                (y2 - y1).abs() * down,
-                color,
-            );
+            let corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)];
+            canvas.polygons([corners.map(|(x, y)| (x * across, y * down))], color);
         };
         bar(0.0, WINDOW.0, WINDOW.1 * (1.0 - INDICATORS), WINDOW.1, Color::BLACK);
         let mut vertical = |place: f32, value: f32, color: Color| {
@@ -732,28 +712,24 @@ impl CarRacing {
 
 fn paint_car(canvas: &mut Canvas, camera: &Camera, car: &Car) {
     let [hull, wheels @ ..] = &car.states;
-    let mut black = Patch::new();
-    let mut white = Patch::new();
+    let mut tyres = Vec::with_capacity(4);
+    let mut marks = Vec::with_capacity(4);
     for (state, wheel) in wheels.iter().zip(&car.wheels) {
         let place = |corner| camera.point(state.point(corner));
-        black.add(wheel_corners(1.0, -1.0).map(place));
+        tyres.push(wheel_corners(1.0, -1.0).map(place));
         // A mark on the tyre, seen while it is on top.
         let (from, to) = (wheel.phase, wheel.phase + 1.2);
         let edge = |angle: f64| if angle.sin() > 0.0 { sign(angle.cos()) } else { angle.cos() };
         if from.sin() <= 0.0 || to.sin() <= 0.0 {
-            white.add(wheel_corners(edge(from), edge(to)).map(place));
+            marks.push(wheel_corners(edge(from), edge(to)).map(place));
         }
     }
-    black.fill(canvas, Color::BLACK);
-    white.fill(canvas, Color::rgb(77, 77, 77));
-    let mut body = Patch::new();
-    for part in HULL {
-        body.add(
-            part.iter()
-                .map(|&(x, y)| camera.point(hull.point(((x * SIZE) as f32, (y * SIZE) as f32)))),
-        );
-    }
-    body.fill(canvas, Color::rgb(204, 0, 0));
+    canvas.polygons(tyres, Color::BLACK);
+    canvas.polygons(marks, Color::rgb(77, 77, 77));
+    let body = HULL.iter().map(|part| {
+        part.iter().map(|&(x, y)| camera.point(hull.point(((x * SIZE) as f32, (y * SIZE) as f32))))
+    });
+    canvas.polygons(body, Color::rgb(204, 0, 0));
 }
 
 /// Strokes of the digits on a grid of 5 × 7 points.
