@@ -12,7 +12,7 @@ type Point = (f32, f32);
 const BITS: usize = u64::BITS as usize;
 
 /// The coverage of a picture's pixels by polygons, added one by one and taken by [`Coverage::drain`].
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Coverage {
     width: usize,
     height: usize,

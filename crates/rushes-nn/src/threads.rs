@@ -4,6 +4,8 @@
 //! outlasts the waking of a thread is shared out.
 
 use std::cell::RefCell;
+use std::hint;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::simd::Level;
 
@@ -12,6 +14,9 @@ const WORTHWHILE: usize = 1 << 21;
 
 /// As many multiplications take about as long as what is done to a number in a pass over memory.
 pub(crate) const PER_NUMBER: usize = 32;
+
+/// How often a thread that has done its part looks whether the others have, before it sleeps: some 100 µs.
+const LOOKS: usize = 4096;
 
 thread_local! {
     /// The threads beside this one.
@@ -56,15 +61,25 @@ pub fn each<P: Send>(parts: impl IntoIterator<Item = P>, work: impl Fn(P) + Sync
         return parts.for_each(work);
     };
     let level = Level::richest();
+    let unfinished = AtomicUsize::new(0);
     others.in_place_scope(|scope| {
         for part in parts {
-            let work = &work;
+            unfinished.fetch_add(1, Ordering::Relaxed);
+            let (work, unfinished) = (&work, &unfinished);
             scope.spawn(move |_| {
                 level.set();
                 work(part);
+                unfinished.fetch_sub(1, Ordering::Relaxed);
             });
         }
         work(first);
+        // The others are done soon: to sleep and be woken takes longer than to look. The scope waits for those that are not.
+        for _ in 0..LOOKS {
+            if unfinished.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            hint::spin_loop();
+        }
     });
     OTHERS.set(Some(others));
 }
