@@ -106,6 +106,9 @@ fn compile() -> Result<(), String> {
         .flag_if_supported("-ffp-contract=off")
         // No square root reports its errors through `errno`, which nobody reads and every root would be looked at for.
         .flag_if_supported("-fno-math-errno")
+        // Clang would gather the two or three numbers of a vector to compute them at once, which takes longer than one
+        // after the other. GCC, which gains from doing so, calls its own option otherwise and passes over this one.
+        .flag_if_supported("-fno-slp-vectorize")
         // A copy of a world has what the solver keeps to itself too.
         .flag("-fno-access-control")
         // Failed assertions name their file: no folder of this machine in them.
