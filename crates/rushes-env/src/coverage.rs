@@ -35,11 +35,14 @@ impl Coverage {
         }
     }
 
-    /// Adds a polygon, whichever way it turns, unless a coordinate is no number. Where polygons overlap, their areas in a
+    /// Adds a polygon, whichever way it turns, unless its area is not finite. Where polygons overlap, their areas in a
     /// pixel add up, to all of it at most.
     pub(crate) fn add(&mut self, points: impl Iterator<Item = Point> + Clone) {
+        let Some((x, y)) = points.clone().next() else { return };
         let edges = points.clone().zip(points.cycle().skip(1));
-        let turn: f32 = edges.clone().map(|(from, to)| from.0 * to.1 - to.0 * from.1).sum();
+        let product =
+            |(from, to): (Point, Point)| (from.0 - x) * (to.1 - y) - (to.0 - x) * (from.1 - y);
+        let turn: f32 = edges.clone().map(product).sum();
         if !turn.is_finite() {
             return;
         }
@@ -95,15 +98,15 @@ impl Coverage {
                 changes[first] += share;
                 changes[first + 1] += height - share;
             } else {
-                // How far the edge is left of a column in the mean, counting only where it is left of it.
+                // How far the edge is left of a pixel's right border in the mean, counting only where it is left of it.
                 let (steepness, middle) = (0.5 / (right - left), 0.5 * (left + right));
                 let (mut behind, mut covered) = (0.0, 0.0);
                 for (column, change) in changes[first..=last + 1].iter_mut().enumerate() {
-                    let column = (first + column + 1) as f32;
-                    let ahead = if column < right {
-                        (column - left) * (column - left) * steepness
+                    let border = (first + column + 1) as f32;
+                    let ahead = if border < right {
+                        (border - left) * (border - left) * steepness
                     } else {
-                        column - middle
+                        border - middle
                     };
                     *change += height * (ahead - behind - covered);
                     (behind, covered) = (ahead, ahead - behind);
@@ -214,6 +217,24 @@ mod tests {
         let right: &[Point] = &[(3.1, 6.0), (2.3, 0.0), (6.0, 0.0), (6.0, 6.0)];
         assert_eq!(covered(&[left, right]), [256; SIDE * SIDE]);
         assert_eq!(covered(&[left, right, left, right]), [256; SIDE * SIDE]);
+    }
+
+    #[test]
+    fn pictures_may_be_of_any_width() {
+        for width in [1, 62, 63, 64, 65, 66, 126, 127, 128, 129, 130] {
+            let mut coverage = Coverage::new(width, 2);
+            let side = width as f32;
+            coverage
+                .add([(-1.0, 0.0), (side + 1.0, 0.0), (side + 1.0, 1.0), (-1.0, 1.0)].into_iter());
+            coverage
+                .add([(side - 0.5, 1.0), (side, 1.0), (side, 2.0), (side - 0.5, 2.0)].into_iter());
+            let mut pixels = vec![0; 2 * width as usize];
+            coverage.drain(|run, covered| pixels[run].fill(covered));
+            let mut expected = vec![0; 2 * width as usize];
+            expected[..width as usize].fill(256);
+            *expected.last_mut().unwrap() = 128;
+            assert_eq!(pixels, expected, "{width} pixels wide");
+        }
     }
 
     #[test]

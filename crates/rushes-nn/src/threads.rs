@@ -15,7 +15,8 @@ const WORTHWHILE: usize = 1 << 21;
 /// As many multiplications take about as long as what is done to a number in a pass over memory.
 pub(crate) const PER_NUMBER: usize = 32;
 
-/// How often a thread that has done its part looks whether the others have, before it sleeps: some 100 µs.
+/// How many times a thread that has done its part looks whether the others have, before it sleeps: 50 to 200 µs,
+/// as long as processors pause between looks.
 const LOOKS: usize = 4096;
 
 thread_local! {

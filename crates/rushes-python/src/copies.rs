@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use sync_wrapper::SyncWrapper;
 
 thread_local! {
-    /// Where observations wait that get another type in Python: all copies that a thread steps wait here, in the
-    /// processor's cache.
+    /// Where observations wait that get another type in Python: one for all copies that a thread steps, so that it stays
+    /// in the processor's cache.
     static FLAT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -27,10 +27,10 @@ pub(crate) struct Copy {
     pub(crate) step: Step,
 }
 
-// SAFETY: the environments of `rushes-env`'s own table, the only ones made here, hold nothing of a thread: their cells
-// and counted pointers are shared with no other environment (nothing here copies one), a Box2D world is memory of its
-// own (its library's only globals are tables that the first world fills and nobody writes to later), and MuJoCo's
-// simulations can be sent anyway.
+// SAFETY: the environments of `rushes-env`'s own table, the only ones made here, hold nothing of a thread: their counted
+// pointers are shared with no other environment (nothing here copies one), what a thread keeps for all of its copies is
+// borrowed within one call only, a Box2D world is memory of its own (its library's only globals are tables that the first
+// world fills and nobody writes to later), and MuJoCo's simulations can be sent anyway.
 unsafe impl Send for Copy {}
 
 impl Copy {
@@ -111,6 +111,7 @@ impl Number for f32 {
 
 impl Number for f64 {
     fn observe(copy: &mut Copy, to: &mut [f64]) -> Result<(), EnvError> {
+        // For the check that they are finite: the exact numbers are the trace's.
         copy.observe(to, f64::from)?;
         to.copy_from_slice(&copy.env.get_mut().env().trace().observation);
         Ok(())

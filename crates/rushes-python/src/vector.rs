@@ -47,7 +47,7 @@ type Infos<'py> = Vec<(usize, Bound<'py, PyDict>)>;
 type Stepped<'py> = (Told<'py, f64>, Told<'py, bool>, Told<'py, bool>, bool, Infos<'py>);
 type Told<'py, T> = Bound<'py, PyArray1<T>>;
 
-/// The array, one of [`Buffered`]'s, itself, or a copy of it.
+/// One of [`Buffered`]'s arrays, or a copy of it.
 fn returned<'py, T: Element + std::marker::Copy>(
     py: Python<'py>,
     array: &Py<PyArray1<T>>,
@@ -55,7 +55,8 @@ fn returned<'py, T: Element + std::marker::Copy>(
 ) -> PyResult<Told<'py, T>> {
     let array = array.bind(py);
     match copy {
-        // SAFETY: as in `run_into`. To ask NumPy's table of borrowed arrays takes a twentieth of a step of 64 CartPoles.
+        // To ask the crate's table of borrowed arrays would take a twentieth of a step of 64 CartPoles.
+        // SAFETY: as in `run_into`.
         true => Ok(PyArray1::from_slice(py, unsafe { array.as_slice()? })),
         false => Ok(array.clone()),
     }

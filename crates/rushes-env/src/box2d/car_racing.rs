@@ -68,7 +68,7 @@ const BORDER_MIN_COUNT: usize = 4;
 const GRASS_DIM: f64 = PLAYFIELD / 20.0;
 
 thread_local! {
-    /// Where observations are drawn: all copies that a thread steps draw here, and find it in the processor's cache.
+    /// Where observations are drawn: one for all copies that a thread steps, so that it stays in the processor's cache.
     static SCREEN: RefCell<Canvas> = RefCell::new(Canvas::new(STATE_SIZE, STATE_SIZE));
 }
 
@@ -563,25 +563,25 @@ impl Camera {
         across.hypot(along)
     }
 
-    /// The corners as pixels of those polygons of which something is seen; `size` is the most metres from a polygon's
+    /// The corners as pixels of those polygons of which something is seen; `extent` is the most metres from a polygon's
     /// first corner to another.
     fn polygons<const N: usize>(
         &self,
         polygons: impl Iterator<Item = [Vec2; N]>,
-        size: f64,
+        extent: f64,
     ) -> impl Iterator<Item = [Vec2; N]> {
-        self.numbered(polygons, size).map(|(_, corners)| corners)
+        self.numbered(polygons, extent).map(|(_, corners)| corners)
     }
 
     /// The same, with each polygon's place among those given.
     fn numbered<const N: usize>(
         &self,
         polygons: impl Iterator<Item = [Vec2; N]>,
-        size: f64,
+        extent: f64,
     ) -> impl Iterator<Item = (usize, [Vec2; N])> {
-        let reach = self.reach() + size as f32;
+        let limit = self.reach() + extent as f32;
         let near = move |&(x, y): &Vec2| {
-            (x - self.center.0).abs() < reach && (y - self.center.1).abs() < reach
+            (x - self.center.0).abs() < limit && (y - self.center.1).abs() < limit
         };
         polygons.enumerate().filter(move |(_, corners)| near(&corners[0])).filter_map(
             |(i, corners)| {
@@ -653,9 +653,10 @@ impl CarRacing {
     }
 
     fn paint_road(&self, canvas: &mut Canvas, camera: &Camera) {
-        const SIZE: f64 = 3.0 * TRACK_WIDTH;
+        // The first tile, which closes the lap, is the longest.
+        const EXTENT: f64 = 4.0 * TRACK_WIDTH;
         let tiles = self.tiles.iter().map(|tile| tile.corners);
-        let seen: Vec<_> = camera.numbered(tiles, SIZE).collect();
+        let seen: Vec<_> = camera.numbered(tiles, EXTENT).collect();
         let pieces = seen.chunk_by(|(i, _), (next, _)| i + 1 == *next).map(|piece| {
             // One outline: up its right side and down its left.
             let [.., first_right, first_left] = piece[0].1;
@@ -672,7 +673,7 @@ impl CarRacing {
         }
         for (first, paint) in [(0, Color::WHITE), (1, Color::rgb(255, 0, 0))] {
             let kerbs = self.tiles.iter().skip(first).step_by(2).filter_map(|tile| tile.kerb);
-            canvas.polygons(camera.polygons(kerbs, SIZE), paint);
+            canvas.polygons(camera.polygons(kerbs, EXTENT), paint);
         }
     }
 
