@@ -107,7 +107,7 @@ fn compile() -> Result<(), String> {
         // No square root reports its errors through `errno`, which nobody reads and every root would be looked at for.
         .flag_if_supported("-fno-math-errno")
         // Clang would gather the two or three numbers of a vector to compute them at once, which takes longer than one
-        // after the other. GCC gains from doing so: its option has another name, and this one means nothing to it.
+        // after the other. GCC gains from doing so; its option has another name, and it is not given this one.
         .flag_if_supported("-fno-slp-vectorize")
         // A copy of a world has what the solver keeps to itself too.
         .flag("-fno-access-control")

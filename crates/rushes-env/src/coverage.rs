@@ -22,16 +22,22 @@ pub(crate) struct Coverage {
     changed: Vec<u64>,
 }
 
+/// How many changes and how many words of bits a row of a picture of that width has.
+fn row_sizes(width: usize) -> (usize, usize) {
+    let stride = width + 2;
+    (stride, stride.div_ceil(BITS))
+}
+
 impl Coverage {
     /// Nothing is covered in a picture of that size.
     pub(crate) fn new(width: u32, height: u32) -> Self {
         let (width, height) = (width as usize, height as usize);
-        let stride = width + 2;
+        let (stride, words) = row_sizes(width);
         Self {
             width,
             height,
             changes: vec![0.0; stride * height],
-            changed: vec![0; stride.div_ceil(BITS) * height],
+            changed: vec![0; words * height],
         }
     }
 
@@ -82,10 +88,8 @@ impl Coverage {
     /// Adds a piece of an edge that lies in the picture, from its top to its bottom.
     fn piece(&mut self, (mut x, mut y): Point, (end, bottom): Point, slope: f32, sign: f32) {
         let (leftmost, rightmost) = (x.min(end), x.max(end));
-        let stride = self.width + 2;
-        let rows = y as usize..bottom.ceil() as usize;
-        let words = stride.div_ceil(BITS);
-        for row in rows {
+        let (stride, words) = row_sizes(self.width);
+        for row in y as usize..bottom.ceil() as usize {
             let changes = &mut self.changes[row * stride..(row + 1) * stride];
             let changed = &mut self.changed[row * words..(row + 1) * words];
             let below = bottom.min((row + 1) as f32);
@@ -122,8 +126,7 @@ impl Coverage {
     /// Calls `paint` with every run of pixels that are covered alike, counted by rows, and by how much of 256 they are,
     /// and starts anew.
     pub(crate) fn drain(&mut self, mut paint: impl FnMut(Range<usize>, u16)) {
-        let stride = self.width + 2;
-        let words = stride.div_ceil(BITS);
+        let (stride, words) = row_sizes(self.width);
         let rows = self.changes.chunks_exact_mut(stride).zip(self.changed.chunks_exact_mut(words));
         for (row, (changes, changed)) in rows.enumerate() {
             let start = row * self.width;

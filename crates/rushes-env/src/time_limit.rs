@@ -1,7 +1,7 @@
 //! The harness around one environment: its time limit, and the checking of actions.
 
 use crate::environment::{Env, EnvError, Step};
-use crate::space::{Action, Dtype, Space};
+use crate::space::Action;
 
 /// An environment with its time limit and checked actions (Gymnasium's `TimeLimit` wrapper).
 pub struct TimeLimit {
@@ -15,7 +15,7 @@ pub struct TimeLimit {
 impl TimeLimit {
     /// Wraps `env`; `None` means no limit.
     pub fn new(env: Box<dyn Env>, max_episode_steps: Option<u32>) -> Self {
-        let is_bytes = matches!(env.observation_space(), Space::Box { dtype: Dtype::Uint8, .. });
+        let is_bytes = env.observation_space().is_bytes();
         Self { env, max_episode_steps, elapsed: 0, is_bytes }
     }
 
@@ -109,6 +109,7 @@ impl TimeLimit {
 mod tests {
     use super::*;
     use crate::draw::Canvas;
+    use crate::space::Space;
 
     /// Gives the same reward and observation for ever.
     struct Pays(f64, f32, Space);

@@ -145,8 +145,7 @@ impl<'a> Exporter<'a> {
                     true => flat.to_owned(),
                     false => self.slice(flat, first, space.len()),
                 };
-                let bytes = matches!(space, Space::Box { dtype: Dtype::Uint8, .. });
-                parts.push(match bytes {
+                parts.push(match space.is_bytes() {
                     true => {
                         let name = format!("bytes_{first}");
                         let most = self.graph.constant(&name, DataType::Float, &[], &[255.0_f32]);

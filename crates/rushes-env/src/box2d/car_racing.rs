@@ -644,7 +644,7 @@ impl CarRacing {
         } else {
             canvas.clear(Color::BLACK);
             let field = square(-PLAYFIELD, -PLAYFIELD, 2.0 * PLAYFIELD);
-            canvas.polygons(camera.polygons([field].into_iter(), PLAYFIELD * 3.0), background);
+            canvas.polygons([field.map(|corner| camera.point(corner))], background);
         }
         let every_second = || (-20..20).step_by(2).map(|i| GRASS_DIM * f64::from(i));
         let squares =
@@ -713,8 +713,7 @@ impl CarRacing {
 
 fn paint_car(canvas: &mut Canvas, camera: &Camera, car: &Car) {
     let [hull, wheels @ ..] = &car.states;
-    let mut tyres = Vec::with_capacity(4);
-    let mut marks = Vec::with_capacity(4);
+    let (mut tyres, mut marks) = (Vec::new(), Vec::new());
     for (state, wheel) in wheels.iter().zip(&car.wheels) {
         let place = |corner| camera.point(state.point(corner));
         tyres.push(wheel_corners(1.0, -1.0).map(place));

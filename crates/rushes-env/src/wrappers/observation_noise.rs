@@ -65,7 +65,7 @@ impl Wrapper for ObservationNoise {
     fn observe(&self, env: &dyn Env, observation: &mut [f32]) -> Result<(), EnvError> {
         env.observe(observation)?;
         observation.iter_mut().zip(&self.noise).for_each(|(number, noise)| *number += noise);
-        if let Space::Box { dtype: Dtype::Uint8, .. } = self.observation_space {
+        if self.observation_space.is_bytes() {
             observation.iter_mut().for_each(|byte| *byte = byte.round().clamp(0.0, 255.0));
         }
         Ok(())
