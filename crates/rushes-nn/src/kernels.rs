@@ -24,8 +24,15 @@ pub(crate) const SLACK: usize = 16;
 /// (128 rows of the widest tile are 32 KiB).
 const DEPTH_BLOCK: usize = 128;
 
-/// Rows of a tile: of four registers each they are 24 accumulators of 32 (AVX-512), of two registers 12 of 16 (AVX2).
-const TILE_ROWS: usize = 6;
+/// Rows that are a multiple of so many bytes apart share an eighth of the first-level cache's sets, or fewer.
+const CROWDED: usize = 512;
+
+/// Rows of a tile: of four registers each they are 24 accumulators of 32 (AVX-512), of two registers 12 of 16 (AVX2). The
+/// sums of rows that are left over have another order.
+pub(crate) const TILE_ROWS: usize = 6;
+
+/// Rows of the tiles of one register: with fewer, an addition would wait for the one before it.
+pub(crate) const SLIM_TILE_ROWS: usize = 2 * TILE_ROWS;
 
 /// Numbers in the largest tile: of four registers of sixteen.
 const MAX_TILE: usize = TILE_ROWS * 4 * SLACK;
@@ -54,8 +61,7 @@ pub(crate) struct Left<'a, T> {
 /// The right operand of a product.
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a, T> {
-    /// Row-major, `depth × columns`, with [`SLACK`] behind its end. Slow where it is wider than a tile (see
-    /// [`fits_tile`]) and read by many rows.
+    /// Row-major, `depth × columns`, with [`SLACK`] behind its end. Slow where it is [`worth_packing`].
     Rows(&'a [T]),
     /// Repacked by [`Packed::pack`] or [`Packed::pack_transposed`].
     Packed(&'a Packed<T>),
@@ -98,9 +104,11 @@ impl<T: Scalar> Packed<T> {
     }
 }
 
-/// Whether a matrix of so many columns is no wider than a tile.
-pub(crate) fn fits_tile<T: Scalar>(columns: usize) -> bool {
-    columns <= dispatch(PanelStride::<T> { columns, scalar: PhantomData })
+/// Whether a product is faster when a right operand of so many columns is repacked before many rows read it: its rows are wider
+/// than a tile and so far apart that they fall onto few sets of the first-level cache.
+pub(crate) fn worth_packing<T: Scalar>(columns: usize) -> bool {
+    (columns * size_of::<T>()).is_multiple_of(CROWDED)
+        && columns > dispatch(PanelStride::<T> { columns, scalar: PhantomData })
 }
 
 #[inline(always)]
@@ -274,7 +282,8 @@ impl<T: Scalar> Task for Product<'_, T> {
             for first in (0..self.columns).step_by(width) {
                 // Sums only begin from `start` once.
                 self.start = if depth == 0 { start } else { Start::Accumulate };
-                let panel = &right[first / width * panel_len..];
+                // Without depth there is none.
+                let panel = right.get(first / width * panel_len..).unwrap_or_default();
                 self.panel::<I>(first, panel, stride, block.clone());
             }
             depth = block.end;
@@ -314,6 +323,12 @@ impl<T: Scalar> Product<'_, T> {
         block: std::ops::Range<usize>,
     ) {
         let mut row = 0;
+        if WIDE == 1 {
+            while self.rows - row >= SLIM_TILE_ROWS {
+                self.tile::<I, SLIM_TILE_ROWS, WIDE, 1>(row, first, panel, stride, block.clone());
+                row += SLIM_TILE_ROWS;
+            }
+        }
         while self.rows - row >= TILE_ROWS {
             self.tile::<I, TILE_ROWS, WIDE, 1>(row, first, panel, stride, block.clone());
             row += TILE_ROWS;
@@ -710,9 +725,6 @@ mod tests {
                             let operand = Left { data: &left, row_stride, column_stride };
                             let mut sums = before[..rows * columns].to_vec();
                             if packed == 0 {
-                                if !fits_tile::<f64>(columns) {
-                                    continue;
-                                }
                                 let right = Right::Rows(&right);
                                 product(rows, columns, depth, operand, right, start, &mut sums);
                             } else {

@@ -7,8 +7,9 @@
 
 use super::batch_renorm::{Renorm, Statistics};
 use super::kernels::{
-    Left, NARROW, Packed, Right, SLACK, Start, activate, add_rows, add_transposed, deactivate,
-    fits_tile, multiply, narrow_product, product, reserve, with_slack,
+    Left, NARROW, Packed, Right, SLACK, SLIM_TILE_ROWS, Start, TILE_ROWS, activate, add_rows,
+    add_transposed, deactivate, multiply, narrow_product, product, reserve, with_slack,
+    worth_packing,
 };
 use super::layer_norm::LayerNorm;
 use super::network::{
@@ -38,6 +39,8 @@ pub struct NativeMlp<T> {
     rows: usize,
     /// The gradient at the outputs of the layer at work, and at its inputs.
     deltas: [Vec<T>; 2],
+    /// The rows that these have, where they do not have all of them.
+    moved: Vec<usize>,
     /// Activations of [`Network::forward`], alternating, and its rows.
     acting: [Vec<T>; 2],
     acting_rows: usize,
@@ -56,7 +59,7 @@ struct LayerState<T> {
     layer_norm: Option<LayerNorm<T>>,
     /// Transposed weights, for the way forward.
     forward: Packed<T>,
-    /// Weights, for the way back; unused where they fit a tile as they are.
+    /// Weights, for the way back, where they are [`worth_packing`].
     backward: Packed<T>,
     /// Biases, with slack.
     bias: Vec<T>,
@@ -109,6 +112,7 @@ impl<T: Scalar> NativeMlp<T> {
             inputs: Vec::new(),
             rows: 0,
             deltas: Default::default(),
+            moved: Vec::new(),
             acting: Default::default(),
             acting_rows: 0,
             packed: Packed::default(),
@@ -138,7 +142,7 @@ impl<T: Scalar> NativeMlp<T> {
         }
         for state in &mut self.layers {
             let Layer { inputs, outputs, weight, bias, .. } = state.layer;
-            if !fits_tile::<T>(inputs) {
+            if worth_packing::<T>(inputs) {
                 state.backward.pack(outputs, inputs, &self.parameters[weight..bias]);
             }
         }
@@ -241,7 +245,7 @@ impl<T: Scalar> NativeMlp<T> {
         grad_inputs: Option<&mut [T]>,
         learning: bool,
     ) {
-        let rows = self.rows;
+        let mut rows = self.rows;
         assert_eq!(
             grad_outputs.len(),
             rows * self.config.outputs,
@@ -252,7 +256,22 @@ impl<T: Scalar> NativeMlp<T> {
         let [delta, previous] = &mut self.deltas;
         reserve(delta, rows * widest);
         reserve(previous, rows * widest);
-        delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
+        let by_rows = |state: &LayerState<T>| {
+            state.renorm.is_none() && state.layer_norm.is_none() && state.layer.dropout == 0.0
+        };
+        let all = learning || !self.layers.iter().all(by_rows);
+        if all {
+            delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
+        } else {
+            moved_rows(grad_outputs, self.config.outputs, &mut self.moved);
+            rows = self.moved.len();
+            let gradients = delta.chunks_exact_mut(self.config.outputs);
+            for (gradient, &row) in gradients.zip(&self.moved) {
+                gradient.copy_from_slice(
+                    &grad_outputs[row * self.config.outputs..][..self.config.outputs],
+                );
+            }
+        }
         let (mut delta, mut previous) = (delta, previous);
         let last = self.layers.len() - 1;
         for i in (0..=last).rev() {
@@ -262,7 +281,15 @@ impl<T: Scalar> NativeMlp<T> {
             let Layer { inputs, outputs, weight, bias, activation, dropout, renorm, .. } =
                 state.layer;
             let len = rows * outputs;
-            deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
+            if all {
+                deactivate(activation, &state.before, &state.after[..len], &mut delta[..len]);
+            } else {
+                for (delta, &row) in delta.chunks_exact_mut(outputs).zip(&self.moved) {
+                    let row = row * outputs..(row + 1) * outputs;
+                    let before = state.before.get(row.clone()).unwrap_or_default();
+                    deactivate(activation, before, &state.after[row], delta);
+                }
+            }
             if dropout > 0.0 {
                 multiply(&mut delta[..len], &state.mask[..len]);
             }
@@ -284,7 +311,7 @@ impl<T: Scalar> NativeMlp<T> {
                         outputs,
                         rows,
                         Left { data: seen, row_stride: 1, column_stride: inputs },
-                        right_operand(rows, outputs, delta, &mut self.packed),
+                        right_operand(inputs, rows, outputs, delta, &mut self.packed),
                         Start::Zero,
                         &mut self.transposed,
                     );
@@ -292,16 +319,15 @@ impl<T: Scalar> NativeMlp<T> {
                 } else {
                     // dL/dW = deltaᵀ · inputs
                     let left = Left { data: delta, row_stride: 1, column_stride: outputs };
-                    let right = right_operand(rows, inputs, seen, &mut self.packed);
+                    let right = right_operand(outputs, rows, inputs, seen, &mut self.packed);
                     product(outputs, inputs, rows, left, right, Start::Accumulate, grad_weight);
                 }
             }
             if i > 0 || grad_inputs.is_some() || renorm.is_some() {
                 // dL/dinputs = delta · W
-                let right = if fits_tile::<T>(inputs) {
-                    Right::Rows(&self.parameters[weight..])
-                } else {
-                    Right::Packed(&state.backward)
+                let right = match worth_packing::<T>(inputs) {
+                    true => Right::Packed(&state.backward),
+                    false => Right::Rows(&self.parameters[weight..]),
                 };
                 let left = Left { data: delta, row_stride: outputs, column_stride: 1 };
                 product(rows, inputs, outputs, left, right, Start::Zero, previous);
@@ -323,10 +349,18 @@ impl<T: Scalar> NativeMlp<T> {
         if let Some(grad_inputs) = grad_inputs {
             assert_eq!(
                 grad_inputs.len(),
-                rows * self.config.inputs,
+                self.rows * self.config.inputs,
                 "the input gradient does not fit the last forward_train"
             );
-            grad_inputs.copy_from_slice(&delta[..grad_inputs.len()]);
+            if all {
+                grad_inputs.copy_from_slice(&delta[..grad_inputs.len()]);
+            } else {
+                grad_inputs.fill(T::zero());
+                for (delta, &row) in delta.chunks_exact(self.config.inputs).zip(&self.moved) {
+                    grad_inputs[row * self.config.inputs..][..self.config.inputs]
+                        .copy_from_slice(delta);
+                }
+            }
         }
     }
 }
@@ -347,6 +381,22 @@ impl<T: Scalar> LayerState<T> {
     }
 }
 
+/// Writes to `moved` the rows at whose outputs the gradient is not zero, as it is then at their inputs too: where the lowest of
+/// several critics counts, half of them. Rows of whole tiles stay in such, and the others where they are, so that the
+/// sums have the same order as in a way back of all rows.
+fn moved_rows<T: Scalar>(grad_outputs: &[T], outputs: usize, moved: &mut Vec<usize>) {
+    let rows = grad_outputs.len() / outputs;
+    let in_tiles = rows / TILE_ROWS * TILE_ROWS;
+    let moves = |row: usize| {
+        grad_outputs[row * outputs..][..outputs].iter().any(|&gradient| gradient != T::zero())
+    };
+    moved.clear();
+    moved.extend((0..in_tiles).filter(|&row| moves(row)));
+    let missing = moved.len().next_multiple_of(TILE_ROWS) - moved.len();
+    moved.extend((0..in_tiles).filter(|&row| !moves(row)).take(missing));
+    moved.extend(in_tiles..rows);
+}
+
 /// Registers of the widest tile that there is on any processor.
 const WIDEST_TILE: usize = 4;
 
@@ -356,18 +406,19 @@ fn convert<T: Scalar>(batch: &[f32], inputs: &mut [T]) {
     }
 }
 
-/// A matrix as a product wants it on its right side.
+/// A matrix as a product with so many rows wants it on its right side.
 pub(crate) fn right_operand<'a, T: Scalar>(
+    rows: usize,
     depth: usize,
     columns: usize,
     matrix: &'a [T],
     packed: &'a mut Packed<T>,
 ) -> Right<'a, T> {
-    if fits_tile::<T>(columns) {
-        return Right::Rows(matrix);
+    if rows > SLIM_TILE_ROWS && worth_packing::<T>(columns) {
+        packed.pack(depth, columns, matrix);
+        return Right::Packed(packed);
     }
-    packed.pack(depth, columns, matrix);
-    Right::Packed(packed)
+    Right::Rows(matrix)
 }
 
 impl<T: Scalar> Network<T> for NativeMlp<T> {
@@ -464,5 +515,42 @@ impl<T: Scalar> LatentNetwork<T> for NativeMlp<T> {
 
     fn backward_with_features(&mut self, grad_outputs: &[T], grad_features: &[T]) {
         self.propagate(grad_outputs, Some(grad_features), None, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::uniform;
+    use crate::simd::on_every_level;
+    use rushes_rng::{Purpose, stream};
+
+    #[test]
+    fn rows_that_pass_no_gradient_on_change_no_bit_of_the_others() {
+        on_every_level(|_| {
+            for activation in [Activation::Relu, Activation::Silu] {
+                for rows in [1, 5, 6, 7, 13, 64] {
+                    check_moved_rows(activation, rows);
+                }
+            }
+        });
+    }
+
+    fn check_moved_rows(activation: Activation, rows: usize) {
+        let config = MlpConfig::new(5, &[20, 70], 2, activation);
+        let mut rng = stream(rows as u64, Purpose::Initialisation, 0);
+        let mut draw =
+            |len: usize| -> Vec<f32> { (0..len).map(|_| uniform(&mut rng) as f32 - 0.5).collect() };
+        let mut network = NativeMlp::new(config.clone(), draw(config.parameter_count()));
+        let (batch, mut gradients) = (draw(rows * 5), draw(rows * 2));
+        for row in (0..rows).filter(|row| row % 3 == 0) {
+            gradients[row * 2..][..2].fill(0.0);
+        }
+        network.forward_train(&batch, rows, &mut rng, &mut vec![0.0; rows * 2]);
+        let mut expected = vec![0.0; rows * 5];
+        network.backward(&gradients, Some(&mut expected));
+        let mut found = vec![f32::NAN; rows * 5];
+        network.backward_inputs(&gradients, &mut found);
+        assert_eq!(found, expected, "{activation:?}, {rows} rows");
     }
 }

@@ -8,8 +8,8 @@
 
 use super::convolution::{CnnConfig, ConvolutionSpec, ImageShape, Picture};
 use super::kernels::{
-    Left, Packed, Right, Start, activate, add_rows, deactivate, fits_tile, product, reserve,
-    with_slack,
+    Left, Packed, Right, Start, activate, add_rows, deactivate, product, reserve, with_slack,
+    worth_packing,
 };
 use super::native::{NativeMlp, right_operand};
 use super::network::{Activation, LatentNetwork, Network, ParametersMut, TensorInfo};
@@ -95,7 +95,7 @@ impl<T: Scalar> Convolution<T> {
         self.biases[..count].copy_from_slice(&parameters[self.bias..][..count]);
         let kernels = &self.kernels[..count * patch];
         self.forward.pack_transposed(patch, count, kernels);
-        if !fits_tile::<T>(patch) {
+        if worth_packing::<T>(patch) {
             self.backward.pack(count, patch, kernels);
         }
     }
@@ -272,14 +272,14 @@ impl<T: Scalar> NativeCnn<T> {
                     // (dL/dW)ᵀ = patchesᵀ · delta
                     convolution.cut(&arrived[row * seen..][..seen], patches);
                     let left = Left { data: &patches[..], row_stride: 1, column_stride: patch };
-                    let right = right_operand(places, count, delta, packed);
+                    let right = right_operand(patch, places, count, delta, packed);
                     product(patch, count, places, left, right, Start::Accumulate, kernels);
                 }
                 if passes_on {
                     // dL/dpatches = delta · W
-                    let right = match fits_tile::<T>(patch) {
-                        true => Right::Rows(&convolution.kernels),
-                        false => Right::Packed(&convolution.backward),
+                    let right = match worth_packing::<T>(patch) {
+                        true => Right::Packed(&convolution.backward),
+                        false => Right::Rows(&convolution.kernels),
                     };
                     let left = Left { data: delta, row_stride: count, column_stride: 1 };
                     reserve(patches, places * patch);

@@ -316,7 +316,7 @@ impl<T: Scalar> NativeRecurrent<T> {
                     (&*grad_hidden, &state.before[0], hidden, weight_hh..bias_ih, bias_hh),
                 ] {
                     let left = Left { data: &delta[..], row_stride: 1, column_stride: gates };
-                    let right = right_operand(rows, depth, seen, packed);
+                    let right = right_operand(gates, rows, depth, seen, packed);
                     let sums = &mut gradients[weight];
                     product(gates, depth, rows, left, right, Start::Accumulate, sums);
                     add_rows(rows, delta, &mut gradients[bias..bias + gates]);

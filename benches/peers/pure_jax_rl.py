@@ -1,0 +1,68 @@
+"""Trains one of our PPO experiment files with PureJaxRL, from a clone of its repository: it is no package.
+
+Its PPO falls with its step size, clips values and keeps its clipping range whatever the file says. The seconds are the
+processor's, of the compiled training. Prints one JSON line.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+import types
+
+import jax
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clone", type=pathlib.Path, help="a clone of github.com/luchris429/purejaxrl")
+    parser.add_argument("experiment", type=pathlib.Path)
+    parser.add_argument("--steps", type=int, help="instead of the file's")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+
+    experiment = json.loads(arguments.experiment.read_text())
+    agent = next(iter(experiment["agents"].values()))
+    settings = agent["training"]["algorithm"]
+    config = {
+        "LR": settings["learning_rate"]["linear"],
+        "NUM_ENVS": settings["n_envs"],
+        "NUM_STEPS": settings["n_steps"],
+        "TOTAL_TIMESTEPS": arguments.steps or agent["training"]["schedule"]["steps"],
+        "UPDATE_EPOCHS": settings["n_epochs"],
+        "NUM_MINIBATCHES": settings["n_envs"] * settings["n_steps"] // settings["batch_size"],
+        "GAMMA": settings.get("gamma", 0.99),
+        "GAE_LAMBDA": settings.get("gae_lambda", 0.95),
+        "CLIP_EPS": 0.2,
+        "ENT_COEF": settings.get("ent_coef", 0.0),
+        "VF_COEF": 0.5,
+        "MAX_GRAD_NORM": 0.5,
+        "ACTIVATION": agent["policy"]["activation"],
+        "ENV_NAME": experiment["environment"]["id"],
+        "ANNEAL_LR": True,
+    }
+    key = jax.random.PRNGKey(arguments.seed)
+    train = jax.jit(load(arguments.clone).make_train(config)).lower(key).compile()
+    start = time.process_time()
+    jax.block_until_ready(train(key))
+    seconds = time.process_time() - start
+    steps = config["NUM_UPDATES"] * config["NUM_STEPS"] * config["NUM_ENVS"]
+    print(json.dumps({"steps": steps, "seconds": seconds, "steps_per_second": steps / seconds}))
+
+
+def load(clone):
+    """Its module of PPO. Its wrappers import Brax and Navix, which PPO on CartPole does not use."""
+    for name in ("brax", "brax.envs", "brax.envs.wrappers", "brax.envs.wrappers.training", "navix"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["brax"].envs = sys.modules["brax.envs"]
+    training = sys.modules["brax.envs.wrappers.training"]
+    training.EpisodeWrapper = training.AutoResetWrapper = None
+    sys.path.insert(0, str(clone / "purejaxrl"))
+    import ppo
+
+    return ppo
+
+
+if __name__ == "__main__":
+    main()
