@@ -1,6 +1,6 @@
 """Trains one of our PPO experiment files with PureJaxRL, from a clone of its repository: it is no package.
 
-Its PPO falls with its step size, clips values and keeps its clipping range whatever the file says. The seconds are the
+Its networks are 64-64, it clips values, and it keeps its clipping range whatever the file says. The seconds are the
 processor's, of the compiled training. Prints one JSON line.
 """
 
@@ -25,6 +25,7 @@ def main():
     experiment = json.loads(arguments.experiment.read_text())
     agent = next(iter(experiment["agents"].values()))
     settings = agent["training"]["algorithm"]
+    assert agent["policy"]["hidden"] == [64, 64]
     config = {
         "LR": settings["learning_rate"]["linear"],
         "NUM_ENVS": settings["n_envs"],

@@ -1,8 +1,8 @@
 """Trains one of our experiment files with Stable-Baselines3, sb3-contrib or SBX, whose names and defaults our
 hyperparameters have.
 
-The file's first agent is trained; what the library has no argument for, it refuses. The seconds are the processor's,
-while it learns, after the few updates in which SBX compiles. Prints one JSON line.
+The file's first agent is trained; a hyperparameter that the library has no argument for, it refuses. The seconds are the
+processor's, while it learns, after the few updates in which SBX compiles. Prints one JSON line.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main():
     experiment = json.loads(arguments.experiment.read_text())
     agent = next(iter(experiment["agents"].values()))
     model = build(arguments.library, agent, experiment["environment"], arguments.seed)
-    model.learn(model.learning_starts + 2 * model.train_freq.frequency if hasattr(model, "train_freq") else 1)
+    model.learn(2 * model.train_freq.frequency if hasattr(model, "train_freq") else 1)
     before = model.num_timesteps
     start = time.process_time()
     steps = arguments.steps or agent["training"]["schedule"]["steps"]
@@ -44,8 +44,9 @@ def build(library, agent, environment, seed):
     env = make_vec_env(functools.partial(make, environment), settings.pop("n_envs", 1), seed=seed)
     policy = agent["policy"]
     network = {"activation_fn": activation(library, policy["activation"])}
-    if settings.pop("shared_trunk", False):
-        # The Nature CNN and its 512 units are Stable-Baselines3's for pictures, as the file's are.
+    if "convolutions" in policy:
+        # Its network for pictures is that of Mnih et al. (2015), which actor and critic share.
+        assert policy["hidden"] == [512] and settings.pop("shared_trunk")
         kind, network["net_arch"] = "CnnPolicy", []
     else:
         kind, network["net_arch"] = "MlpPolicy", policy["hidden"]

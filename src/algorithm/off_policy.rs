@@ -12,8 +12,8 @@ use crate::experiment::ScheduleSpec;
 use crate::nn::random::{normal, uniform};
 use crate::nn::replay::{Batch, Experience, OutOfMemory, Replay, ReplayConfig};
 use crate::nn::{
-    self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, Tensors,
-    move_towards, threads,
+    self, Initialisation, MlpConfig, Network, Optimiser, OptimiserConfig, ParametersMut, Scalar,
+    Tensors, move_towards, threads,
 };
 use crate::policy::{HeadSpec, LearnedPolicy as _, NotFinite, PolicySpec, SquashedPolicy};
 use crate::rng::{Purpose, Rng, stream};
@@ -640,13 +640,16 @@ impl<T: Scalar> Critics<T> {
     /// One step of the optimiser for all critics, given a loss's gradient at the outputs of the last [`Critics::forward`].
     pub(super) fn learn(&mut self, grad_outputs: &[T], learning_rate: f64) {
         let each = grad_outputs.len() / self.count();
-        let parts = self.networks.iter_mut().zip(grad_outputs.chunks_exact(each));
-        threads::each(parts, |(network, gradient)| {
+        let lens: Vec<_> = self.networks.iter().map(|network| network.parameters().len()).collect();
+        let steps = self.optimiser.parts(learning_rate, lens);
+        let gradients = grad_outputs.chunks_exact(each);
+        let parts = self.networks.iter_mut().zip(gradients).zip(steps);
+        threads::each(parts, |((network, gradient), step)| {
             network.zero_gradients();
             network.backward(gradient, None);
+            let ParametersMut { values, gradients } = network.parameters_and_gradients();
+            step.step(values, gradients);
         });
-        let parts = self.networks.iter_mut().map(|network| network.parameters_and_gradients());
-        self.optimiser.step(learning_rate, &mut parts.collect::<Vec<_>>());
     }
 
     /// A loss's gradient at the actions of the last [`Critics::forward`], given that at its outputs.

@@ -176,6 +176,17 @@ impl SchedulerSpec {
         matches!(self, Self::AsynchronousHalving { .. })
     }
 
+    /// The number of steps after which samples are compared for the first time.
+    fn first_milestone(&self) -> Option<u64> {
+        match *self {
+            Self::None => None,
+            Self::MedianStopping { grace_period, .. }
+            | Self::SuccessiveHalving { grace_period, .. }
+            | Self::AsynchronousHalving { grace_period, .. } => Some(grace_period),
+            Self::PopulationBasedTraining { interval, .. } => Some(interval),
+        }
+    }
+
     /// The numbers of steps after which samples are compared, for a schedule of so many steps.
     pub fn milestones(&self, steps: u64) -> Vec<u64> {
         let next = |previous: u64| match *self {
@@ -187,14 +198,7 @@ impl SchedulerSpec {
                 previous.checked_mul(reduction_factor)
             }
         };
-        let first = match *self {
-            Self::None => None,
-            Self::MedianStopping { grace_period, .. }
-            | Self::SuccessiveHalving { grace_period, .. }
-            | Self::AsynchronousHalving { grace_period, .. } => Some(grace_period),
-            Self::PopulationBasedTraining { interval, .. } => Some(interval),
-        };
-        std::iter::successors(first, |&previous| next(previous))
+        std::iter::successors(self.first_milestone(), |&previous| next(previous))
             .take_while(|&milestone| milestone < steps)
             .collect()
     }
@@ -572,9 +576,24 @@ fn agent_problem(
         return (search.metric != Objective::MeanReturn)
             .then(|| Problem::new(&["search", "metric"], message));
     };
-    if search.scheduler != SchedulerSpec::None && schedule.steps.is_none() {
-        let message = format!("schedulers count in steps: {name} needs `schedule.steps`");
-        return Some(Problem::new(&["search", "scheduler"], message));
+    if let Some(first) = search.scheduler.first_milestone() {
+        let is_searched = |path: &String| {
+            path::parse(path)
+                .is_ok_and(|(parts, _)| parts.ends_with(&["schedule".into(), "steps".into()]))
+        };
+        let message = match schedule.steps {
+            None => Some(format!("schedulers count in steps: {name} needs `schedule.steps`")),
+            Some(_) if search.parameters.keys().any(is_searched) => None,
+            Some(steps) => (first >= steps).then(|| {
+                format!(
+                    "samples would be compared after {first} steps for the first time, and the trainings of {name} end after \
+                     {steps}"
+                )
+            }),
+        };
+        if let Some(message) = message {
+            return Some(Problem::new(&["search", "scheduler"], message));
+        }
     }
     let stops = schedule.stop.as_ref().is_some_and(|stop| stop.mean_return.is_some());
     let unknown = search.threshold.is_none() && !stops && !threshold_known;

@@ -346,6 +346,7 @@ fn broken_searches_are_explained() {
             "scheduler": { "name": "population_based_training", "interval": 1 },
         }),
         json!({ "scheduler": { "name": "asynchronous_halving", "grace_period": 1000 } }),
+        json!({ "scheduler": { "name": "successive_halving", "grace_period": 1_000_000 } }),
         json!({
             "sampler": { "name": "random" },
             "scheduler": { "name": "asynchronous_halving", "grace_period": 0, "reduction_factor": 1 },

@@ -1,8 +1,8 @@
 //! Matrix products and element-wise passes of the native engine.
 //!
 //! Networks here are small (tens to hundreds of units), so a product is a few microseconds: the left
-//! operand is read where it lies, a register tile at a time, and the right one is repacked only where its
-//! rows are wider than a tile. Everything runs on the calling thread and sums in a fixed order.
+//! operand is read where it lies, a register tile at a time, and the right one is repacked only where that
+//! pays. Everything sums in a fixed order, on however many threads.
 
 #![expect(
     clippy::needless_range_loop,
@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 
 use super::network::Activation;
 use super::scalar::Scalar;
-use super::simd::{Isa, Task, Vector, dispatch};
+use super::simd::{Isa, Task, Vector, dispatch, prefetch};
 use super::threads::{self, PER_NUMBER};
 
 /// Numbers that must be readable behind the end of an operand that is read by whole registers: a
@@ -23,6 +23,10 @@ pub(crate) const SLACK: usize = 16;
 /// Rows of a right operand that are worked through at a time, so that they stay in the first-level cache
 /// (128 rows of the widest tile are 32 KiB).
 const DEPTH_BLOCK: usize = 128;
+
+/// How many registers before it is transposed a part of a row is asked for: rows are too many for processors to see where reading
+/// goes.
+const AHEAD: usize = 4;
 
 /// Rows that are a multiple of so many bytes apart share an eighth of the first-level cache's sets, or fewer.
 const CROWDED: usize = 512;
@@ -183,6 +187,9 @@ fn transpose<T: Scalar, I: Isa>(
     for k in (0..depth).step_by(lanes) {
         for j in (0..columns).step_by(lanes) {
             if k + lanes <= depth && j + lanes <= columns {
+                for i in 0..lanes {
+                    prefetch(matrix.as_ptr().wrapping_add((j + i) * depth + k + AHEAD * lanes));
+                }
                 // SAFETY: the square lies within both matrices.
                 unsafe {
                     let (from, to) =

@@ -45,7 +45,7 @@ pub use network::{
     Activation, BatchRenorm, Initialisation, LatentNetwork, MlpConfig, Network, Normalisation,
     ParametersMut, RecurrentNetwork, TensorInfo,
 };
-pub use optimiser::{Optimiser, OptimiserConfig, clip_gradient_norm, move_towards};
+pub use optimiser::{Optimiser, OptimiserConfig, StepPart, clip_gradient_norm, move_towards};
 pub use recurrent::{Cell, RecurrentConfig, RecurrentSpec};
 pub use scalar::{Element, Precision, Scalar};
 pub use state::{StateError, Tensors};

@@ -1,9 +1,8 @@
-//! The plain-Rust engine: multi-layer perceptrons on one thread of a CPU, with a hand-derived backward
-//! pass.
+//! The plain-Rust engine: multi-layer perceptrons on a CPU, with a hand-derived backward pass.
 //!
-//! Weights are kept as PyTorch keeps them (`outputs × inputs`); the forward product wants the transpose and
-//! the backward product panels, which are refreshed once after the parameters changed. No call allocates
-//! after the first at its batch size.
+//! Weights are kept as PyTorch keeps them (`outputs × inputs`); the forward product wants the transpose, and the backward
+//! product of some widths panels, which are refreshed once after the parameters changed. No call allocates after the first at
+//! its batch size.
 
 use super::batch_renorm::{Renorm, Statistics};
 use super::kernels::{
@@ -259,7 +258,7 @@ impl<T: Scalar> NativeMlp<T> {
         let by_rows = |state: &LayerState<T>| {
             state.renorm.is_none() && state.layer_norm.is_none() && state.layer.dropout == 0.0
         };
-        let all = learning || !self.layers.iter().all(by_rows);
+        let all = learning || grad_features.is_some() || !self.layers.iter().all(by_rows);
         if all {
             delta[..grad_outputs.len()].copy_from_slice(grad_outputs);
         } else {
@@ -382,7 +381,7 @@ impl<T: Scalar> LayerState<T> {
 }
 
 /// Writes to `moved` the rows at whose outputs the gradient is not zero, as it is then at their inputs too: where the lowest of
-/// several critics counts, half of them. Rows of whole tiles stay in such, and the others where they are, so that the
+/// several critics counts, half of them. (Where weights are infinite, such rows are zero too.) Rows of whole tiles stay in such, and the others where they are, so that the
 /// sums have the same order as in a way back of all rows.
 fn moved_rows<T: Scalar>(grad_outputs: &[T], outputs: usize, moved: &mut Vec<usize>) {
     let rows = grad_outputs.len() / outputs;
@@ -391,6 +390,7 @@ fn moved_rows<T: Scalar>(grad_outputs: &[T], outputs: usize, moved: &mut Vec<usi
         grad_outputs[row * outputs..][..outputs].iter().any(|&gradient| gradient != T::zero())
     };
     moved.clear();
+    moved.reserve(rows);
     moved.extend((0..in_tiles).filter(|&row| moves(row)));
     let missing = moved.len().next_multiple_of(TILE_ROWS) - moved.len();
     moved.extend((0..in_tiles).filter(|&row| !moves(row)).take(missing));
@@ -529,7 +529,7 @@ mod tests {
     fn rows_that_pass_no_gradient_on_change_no_bit_of_the_others() {
         on_every_level(|_| {
             for activation in [Activation::Relu, Activation::Silu] {
-                for rows in [1, 5, 6, 7, 13, 64] {
+                for rows in [1, 5, 6, 7, 13, 258] {
                     check_moved_rows(activation, rows);
                 }
             }
@@ -537,7 +537,7 @@ mod tests {
     }
 
     fn check_moved_rows(activation: Activation, rows: usize) {
-        let config = MlpConfig::new(5, &[20, 70], 2, activation);
+        let config = MlpConfig::new(5, &[20, 70, 256], 2, activation);
         let mut rng = stream(rows as u64, Purpose::Initialisation, 0);
         let mut draw =
             |len: usize| -> Vec<f32> { (0..len).map(|_| uniform(&mut rng) as f32 - 0.5).collect() };

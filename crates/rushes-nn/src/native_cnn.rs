@@ -60,7 +60,7 @@ struct Convolution<T> {
     kernels: Vec<T>,
     /// Their transpose, for the way forward.
     forward: Packed<T>,
-    /// They themselves, for the way back; unused where they fit a tile as they are.
+    /// They themselves, for the way back, where they are [`worth_packing`].
     backward: Packed<T>,
     /// Biases, with slack.
     biases: Vec<T>,

@@ -172,29 +172,39 @@ impl<T: Scalar> Optimiser<T> {
     /// Moves the parameters one step against their gradients, which stay as they are. `slices` must be the
     /// same parts in the same order at every call.
     pub fn step(&mut self, learning_rate: f64, slices: &mut [ParametersMut<'_, T>]) {
-        self.steps += 1;
-        let [mut first, mut second] = self.buffers.each_mut().map(|buffer| &mut buffer[..]);
-        let mut steps = Vec::new();
         // A thread that has made a slice's gradients steps over it where it can.
         let alone = slices.len() == 1;
-        for ParametersMut { values, gradients } in slices {
+        let chunks = slices.iter_mut().flat_map(|ParametersMut { values, gradients }| {
             let all = values.len();
             let share = if alone { threads::share(all, PER_NUMBER * all) } else { all.max(1) };
-            for (values, gradients) in values.chunks_mut(share).zip(gradients.chunks(share)) {
-                let len = values.len();
-                steps.push(Step {
-                    config: self.config,
-                    steps: self.steps,
-                    learning_rate,
-                    values,
-                    gradients,
-                    // A buffer that is not used is empty.
-                    first: first.split_off_mut(..len).unwrap_or_default(),
-                    second: second.split_off_mut(..len).unwrap_or_default(),
-                });
-            }
-        }
-        threads::each(steps, Step::run_here);
+            values.chunks_mut(share).zip(gradients.chunks(share))
+        });
+        let chunks: Vec<_> = chunks.collect();
+        let lens: Vec<_> = chunks.iter().map(|(values, _)| values.len()).collect();
+        let parts = self.parts(learning_rate, lens);
+        threads::each(parts.zip(chunks), |(part, (values, gradients))| {
+            part.step(values, gradients)
+        });
+    }
+
+    /// One step in parts, each over so many parameters: whoever has made the gradients of one takes it then and there. All of
+    /// them must be taken.
+    pub fn parts(
+        &mut self,
+        learning_rate: f64,
+        lens: impl IntoIterator<Item = usize>,
+    ) -> impl Iterator<Item = StepPart<'_, T>> {
+        self.steps += 1;
+        let (config, steps) = (self.config, self.steps);
+        let [mut first, mut second] = self.buffers.each_mut().map(|buffer| &mut buffer[..]);
+        lens.into_iter().map(move |len| StepPart {
+            config,
+            steps,
+            learning_rate,
+            // A buffer that is not used is empty.
+            first: first.split_off_mut(..len).unwrap_or_default(),
+            second: second.split_off_mut(..len).unwrap_or_default(),
+        })
     }
 
     /// Writes the running values as `prefix` + `step`, `exp_avg`, ….
@@ -221,19 +231,19 @@ impl<T: Scalar> Optimiser<T> {
     }
 }
 
-struct Step<'a, T> {
+/// A part of a step of [`Optimiser::parts`].
+pub struct StepPart<'a, T> {
     config: OptimiserConfig,
     steps: u64,
     learning_rate: f64,
-    values: &'a mut [T],
-    gradients: &'a [T],
     first: &'a mut [T],
     second: &'a mut [T],
 }
 
-impl<T: Scalar> Step<'_, T> {
-    fn run_here(self) {
-        let Self { config, steps, learning_rate, values, gradients, first, second } = self;
+impl<T: Scalar> StepPart<'_, T> {
+    /// Moves its parameters against their gradients.
+    pub fn step(self, values: &mut [T], gradients: &[T]) {
+        let Self { config, steps, learning_rate, first, second } = self;
         run_here!(
             T,
             Step {
@@ -247,6 +257,16 @@ impl<T: Scalar> Step<'_, T> {
             }
         );
     }
+}
+
+struct Step<'a, T> {
+    config: OptimiserConfig,
+    steps: u64,
+    learning_rate: f64,
+    values: &'a mut [T],
+    gradients: &'a [T],
+    first: &'a mut [T],
+    second: &'a mut [T],
 }
 
 /// What Adam and rectified Adam have in common: running means of the gradients and of their squares.

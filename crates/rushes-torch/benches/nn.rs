@@ -1,5 +1,5 @@
-//! Networks: acting and PPO-sized updates, native against libtorch, whole SAC updates, and libtorch's matrix
-//! products of the same updates alone.
+//! Networks: acting and PPO-sized updates, native against libtorch, whole SAC updates, libtorch's matrix products of
+//! the same updates alone, and as many multiplications at the processor's peak.
 //!
 //! `cargo bench --bench nn [-- FILTER]`
 
@@ -138,7 +138,55 @@ fn sac(c: &mut Criterion) {
         let mut buffers = Products::new(400 * 400);
         b.iter(|| (0..STEPS).for_each(|_| buffers.sac(256)));
     });
+    let mut buffers = Products::new(400 * 400);
+    buffers.sac(256);
+    if let Some(peak) = peak() {
+        // SAFETY: the processor has the instructions.
+        group.bench_function("peak", |b| {
+            b.iter(|| unsafe { peak(STEPS * buffers.multiplications) });
+        });
+    }
     group.finish();
+}
+
+/// What does so many multiplications and additions of numbers that stay in registers, with the widest of this processor's.
+fn peak() -> Option<unsafe fn(usize) -> f32> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::*;
+
+        macro_rules! peak {
+            ($feature:literal, $lanes:literal, $splat:ident, $fma:ident, $store:ident) => {{
+                #[target_feature(enable = $feature)]
+                unsafe fn multiply(multiplications: usize) -> f32 {
+                    // As many as there must be under way, and a few more.
+                    const SUMS: usize = 12;
+                    let factor = black_box($splat(0.999));
+                    let addend = black_box($splat(0.001));
+                    let mut sums = [$splat(1.0); SUMS];
+                    for _ in 0..multiplications / (SUMS * $lanes) {
+                        for sum in &mut sums {
+                            *sum = $fma(*sum, factor, addend);
+                        }
+                    }
+                    let mut lanes = [0.0; $lanes];
+                    sums.iter().fold(0.0, |all, &sum| {
+                        // SAFETY: there is room for a register.
+                        unsafe { $store(lanes.as_mut_ptr(), sum) };
+                        all + lanes.iter().sum::<f32>()
+                    })
+                }
+                multiply
+            }};
+        }
+        if is_x86_feature_detected!("avx512f") {
+            return Some(peak!("avx512f", 16, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps));
+        }
+        if is_x86_feature_detected!("fma") {
+            return Some(peak!("avx2,fma", 8, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps));
+        }
+    }
+    None
 }
 
 /// Products by libtorch on one core, with nothing in between.
@@ -146,6 +194,8 @@ struct Products {
     a: tch::Tensor,
     b: tch::Tensor,
     c: tch::Tensor,
+    /// How many these were so far.
+    multiplications: usize,
 }
 
 impl Products {
@@ -153,10 +203,11 @@ impl Products {
     fn new(len: usize) -> Self {
         tch::set_num_threads(1);
         let buffer = || tch::Tensor::full(len as i64, 0.5, (tch::Kind::Float, tch::Device::Cpu));
-        Self { a: buffer(), b: buffer(), c: buffer() }
+        Self { a: buffer(), b: buffer(), c: buffer(), multiplications: 0 }
     }
 
     fn product(&mut self, m: usize, n: usize, k: usize) {
+        self.multiplications += m * n * k;
         let matrix = |buffer: &tch::Tensor, rows: usize, columns: usize| {
             let (rows, columns) = (rows as i64, columns as i64);
             buffer.narrow(0, 0, rows * columns).view([rows, columns])

@@ -28,9 +28,12 @@ const ENCODERS: &[(Codec, &str)] = &[
     (Codec::Av1, "libaom-av1"),
 ];
 
-/// What has the encoders that are not built in, for a reader.
-pub(crate) const FFMPEG: &str =
-    if cfg!(feature = "ffmpeg") { "this FFmpeg" } else { "the program ffmpeg" };
+/// How a sentence begins that says which of the encoders that are not built in are missing.
+pub(crate) const NO_WORKING: &str = if cfg!(feature = "ffmpeg") {
+    "this FFmpeg has no working"
+} else {
+    "there is no program ffmpeg with a working"
+};
 
 /// The encoder that will be used, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +72,7 @@ fn choose(codec: Codec, works: impl Fn(&'static str) -> bool) -> Result<EncoderC
     let (codec, name) = wanted[found];
     let note = (found > 0).then(|| {
         let missing: Vec<_> = names().take(found).collect();
-        format!("videos are written by {name}: {FFMPEG} has no working {}", missing.join(", "))
+        format!("videos are written by {name}: {NO_WORKING} {}", missing.join(", "))
     });
     Ok(EncoderChoice { codec, encoder: name.to_owned(), note })
 }
@@ -105,7 +108,7 @@ mod tests {
         assert_eq!(
             choice.note.unwrap(),
             format!(
-                "videos are written by libvpx-vp9: {FFMPEG} has no working libx264, libopenh264, openh264"
+                "videos are written by libvpx-vp9: {NO_WORKING} libx264, libopenh264, openh264"
             )
         );
     }
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "{FFMPEG} has no working encoder for h264 videos (tried libx264, libopenh264, openh264): install an \
+                "{NO_WORKING} encoder for h264 videos (tried libx264, libopenh264, openh264): install an \
                  FFmpeg with one of them, choose another \"codec\", or switch recording off"
             )
         );

@@ -38,9 +38,9 @@ pub use resize::Resizer;
 pub enum VideoError {
     /// No encoder on this machine writes the format.
     #[error(
-        "{} has no working encoder for {} videos (tried {}): install an FFmpeg with one of them, \
+        "{} encoder for {} videos (tried {}): install an FFmpeg with one of them, \
          {}or switch recording off",
-        codec::FFMPEG,
+        codec::NO_WORKING,
         if *codec == Codec::Auto { "any browser's" } else { codec.name() },
         tried.join(", "),
         if *codec == Codec::Auto { "" } else { "choose another \"codec\", " }
