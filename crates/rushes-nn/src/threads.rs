@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::hint;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::simd::Level;
@@ -15,13 +16,46 @@ const WORTHWHILE: usize = 1 << 21;
 /// As many multiplications take about as long as what is done to a number in a pass over memory.
 pub(crate) const PER_NUMBER: usize = 32;
 
-/// How many times a thread that has done its part looks whether the others have, before it sleeps: 50 to 200 µs,
-/// as long as processors pause between looks.
+/// How many times a thread that has done its part looks whether the others have, or whether there is more to do, before it sleeps:
+/// 50 to 200 µs, as long as processors pause between looks. To be woken takes 45 µs.
 const LOOKS: usize = 4096;
 
 thread_local! {
     /// The threads beside this one.
-    static OTHERS: RefCell<Option<rayon::ThreadPool>> = const { RefCell::new(None) };
+    static OTHERS: RefCell<Option<Others>> = const { RefCell::new(None) };
+}
+
+struct Others {
+    pool: rayon::ThreadPool,
+    /// How many times they were given work.
+    calls: Arc<AtomicUsize>,
+}
+
+impl Others {
+    fn count(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Has them look for the next work for a while, as it mostly comes soon.
+    fn stay_awake(&self) {
+        let last = self.calls.load(Ordering::Relaxed);
+        for _ in 0..self.count() {
+            let calls = self.calls.clone();
+            self.pool.spawn(move || {
+                look_until(|| calls.load(Ordering::Relaxed) != last);
+            });
+        }
+    }
+}
+
+/// Waits for `done` without sleeping, though not for long.
+fn look_until(done: impl Fn() -> bool) {
+    for _ in 0..LOOKS {
+        if done() {
+            break;
+        }
+        hint::spin_loop();
+    }
 }
 
 /// Does `work`, in which so many threads compute the networks of the calling one.
@@ -34,7 +68,10 @@ pub fn with_threads<R>(
 ) -> Result<R, rayon::ThreadPoolBuildError> {
     let others = match threads {
         0 | 1 => None,
-        _ => Some(rayon::ThreadPoolBuilder::new().num_threads(threads - 1).build()?),
+        _ => Some(Others {
+            pool: rayon::ThreadPoolBuilder::new().num_threads(threads - 1).build()?,
+            calls: Arc::default(),
+        }),
     };
     let before = OTHERS.replace(others);
     let result = work();
@@ -48,7 +85,7 @@ pub(crate) fn share(items: usize, work: usize) -> usize {
     if work < WORTHWHILE {
         return items.max(1);
     }
-    let others = OTHERS.with_borrow(|others| others.as_ref().map(|o| o.current_num_threads()));
+    let others = OTHERS.with_borrow(|others| others.as_ref().map(Others::count));
     items.div_ceil(1 + others.unwrap_or(0)).max(1)
 }
 
@@ -63,7 +100,8 @@ pub fn each<P: Send>(parts: impl IntoIterator<Item = P>, work: impl Fn(P) + Sync
     };
     let level = Level::richest();
     let unfinished = AtomicUsize::new(0);
-    others.in_place_scope(|scope| {
+    others.calls.fetch_add(1, Ordering::Relaxed);
+    others.pool.in_place_scope(|scope| {
         for part in parts {
             unfinished.fetch_add(1, Ordering::Relaxed);
             let (work, unfinished) = (&work, &unfinished);
@@ -74,14 +112,10 @@ pub fn each<P: Send>(parts: impl IntoIterator<Item = P>, work: impl Fn(P) + Sync
             });
         }
         work(first);
-        // The others are done soon: to sleep and be woken takes longer than to look. The scope waits for those that are not.
-        for _ in 0..LOOKS {
-            if unfinished.load(Ordering::Relaxed) == 0 {
-                break;
-            }
-            hint::spin_loop();
-        }
+        // The scope waits for those that are not done soon.
+        look_until(|| unfinished.load(Ordering::Relaxed) == 0);
     });
+    others.stay_awake();
     OTHERS.set(Some(others));
 }
 
