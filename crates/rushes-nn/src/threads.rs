@@ -131,28 +131,32 @@ mod tests {
     /// A network that is wide enough for every step to be shared out, after an update.
     fn learned(threads: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
         const ROWS: usize = 250;
-        let config = MlpConfig::new(90, &[400, 300], 70, Activation::Relu);
+        let config = MlpConfig::new(90, &[400, 256], 70, Activation::Relu);
         let mut rng = stream(3, Purpose::Initialisation, 0);
         let mut draw = |count: usize| -> Vec<f32> {
             (0..count).map(|_| 0.1 * normal(&mut rng) as f32).collect()
         };
         let parameters = draw(config.parameter_count());
         let (batch, gradient) = (draw(ROWS * 90), draw(ROWS * 70));
+        let mut some_rows = gradient.clone();
+        some_rows.chunks_mut(70).step_by(3).for_each(|row| row.fill(0.0));
         let work = || {
             let mut target = parameters.clone();
             let mut optimiser = Optimiser::new(OptimiserConfig::ADAM, parameters.len());
             let mut network = NativeMlp::new(config.clone(), parameters.clone());
             let mut outputs = vec![0.0; ROWS * 70];
             let mut grad_inputs = vec![0.0; ROWS * 90];
+            let mut through = vec![0.0; ROWS * 90];
             let mut dropout = stream(3, Purpose::Minibatch, 0);
             for _ in 0..2 {
                 network.forward_train(&batch, ROWS, &mut dropout, &mut outputs);
+                network.backward_inputs(&some_rows, &mut through);
                 network.zero_gradients();
                 network.backward(&gradient, Some(&mut grad_inputs));
                 optimiser.step(0.01, &mut [network.parameters_and_gradients()]);
                 move_towards(&mut target, network.parameters(), 0.1);
             }
-            outputs.extend(grad_inputs);
+            outputs.extend(grad_inputs.into_iter().chain(through));
             (network.parameters().to_vec(), outputs, target)
         };
         with_threads(threads, work).expect("threads")
