@@ -4,8 +4,6 @@ Its networks are 64-64, it clips values, and it keeps its clipping range whateve
 processor's, of the compiled training. Prints one JSON line.
 """
 
-import argparse
-import json
 import pathlib
 import sys
 import time
@@ -13,24 +11,22 @@ import types
 
 import jax
 
+import learner
+
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clone", type=pathlib.Path, help="a clone of github.com/luchris429/purejaxrl")
-    parser.add_argument("experiment", type=pathlib.Path)
-    parser.add_argument("--steps", type=int, help="instead of the file's")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = learner.parser(__doc__)
+    parser.add_argument("--clone", type=pathlib.Path, required=True, help="of github.com/luchris429/purejaxrl")
     arguments = parser.parse_args()
 
-    experiment = json.loads(arguments.experiment.read_text())
-    agent = next(iter(experiment["agents"].values()))
+    agent = learner.first_agent(arguments)
     settings = agent["training"]["algorithm"]
     assert agent["policy"]["hidden"] == [64, 64]
     config = {
         "LR": settings["learning_rate"]["linear"],
         "NUM_ENVS": settings["n_envs"],
         "NUM_STEPS": settings["n_steps"],
-        "TOTAL_TIMESTEPS": arguments.steps or agent["training"]["schedule"]["steps"],
+        "TOTAL_TIMESTEPS": arguments.steps,
         "UPDATE_EPOCHS": settings["n_epochs"],
         "NUM_MINIBATCHES": settings["n_envs"] * settings["n_steps"] // settings["batch_size"],
         "GAMMA": settings.get("gamma", 0.99),
@@ -40,7 +36,7 @@ def main():
         "VF_COEF": 0.5,
         "MAX_GRAD_NORM": 0.5,
         "ACTIVATION": agent["policy"]["activation"],
-        "ENV_NAME": experiment["environment"]["id"],
+        "ENV_NAME": arguments.experiment["environment"]["id"],
         "ANNEAL_LR": True,
     }
     key = jax.random.PRNGKey(arguments.seed)
@@ -49,7 +45,7 @@ def main():
     jax.block_until_ready(train(key))
     seconds = time.process_time() - start
     steps = config["NUM_UPDATES"] * config["NUM_STEPS"] * config["NUM_ENVS"]
-    print(json.dumps({"steps": steps, "seconds": seconds, "steps_per_second": steps / seconds}))
+    learner.print_rate(steps, seconds)
 
 
 def load(clone):

@@ -5,37 +5,29 @@ The file's first agent is trained; a hyperparameter that the library has no argu
 processor's, while it learns, after the few updates in which SBX compiles. Prints one JSON line.
 """
 
-import argparse
 import functools
 import importlib
-import json
-import pathlib
 import time
 
 import gymnasium
+import learner
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", choices=["stable_baselines3", "sb3_contrib", "sbx"])
-    parser.add_argument("experiment", type=pathlib.Path)
-    parser.add_argument("--steps", type=int, help="instead of the file's")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = learner.parser(__doc__)
+    parser.add_argument("--library", choices=["stable_baselines3", "sb3_contrib", "sbx"], required=True)
     arguments = parser.parse_args()
 
-    experiment = json.loads(arguments.experiment.read_text())
-    agent = next(iter(experiment["agents"].values()))
-    model = build(arguments.library, agent, experiment["environment"], arguments.seed)
+    agent = learner.first_agent(arguments)
+    model = build(arguments.library, agent, arguments.experiment["environment"], arguments.seed)
     model.learn(2 * model.train_freq.frequency if hasattr(model, "train_freq") else 1)
     before = model.num_timesteps
     start = time.process_time()
-    steps = arguments.steps or agent["training"]["schedule"]["steps"]
-    model.learn(steps, reset_num_timesteps=False)
+    model.learn(arguments.steps, reset_num_timesteps=False)
     seconds = time.process_time() - start
-    steps = model.num_timesteps - before
-    print(json.dumps({"steps": steps, "seconds": seconds, "steps_per_second": steps / seconds}))
+    learner.print_rate(model.num_timesteps - before, seconds)
 
 
 def build(library, agent, environment, seed):
