@@ -10,6 +10,7 @@
 )]
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::network::Activation;
 use super::scalar::Scalar;
@@ -37,9 +38,6 @@ pub(crate) const TILE_ROWS: usize = 6;
 
 /// Rows of the tiles of one register: with fewer, an addition would wait for the one before it.
 pub(crate) const SLIM_TILE_ROWS: usize = 2 * TILE_ROWS;
-
-/// Numbers in the largest tile: of four registers of sixteen.
-const MAX_TILE: usize = TILE_ROWS * 4 * SLACK;
 
 /// A zeroed buffer of `len` numbers plus [`SLACK`].
 pub(crate) fn with_slack<T: Scalar>(len: usize) -> Vec<T> {
@@ -71,7 +69,7 @@ pub(crate) enum Right<'a, T> {
     Packed(&'a Packed<T>),
 }
 
-/// A right operand cut into panels as wide as a tile, each stored row after row.
+/// A right operand cut into [`Panels`], each stored row after row.
 pub(crate) struct Packed<T> {
     data: Vec<T>,
 }
@@ -94,59 +92,78 @@ impl<T: Scalar> Packed<T> {
     }
 
     fn take_in(&mut self, depth: usize, columns: usize, matrix: &[T], transposed: bool) {
-        let width = dispatch(PanelStride::<T> { columns, scalar: PhantomData });
-        let panels = columns.div_ceil(width);
+        let panels = Panels::of::<T>(columns);
         // What lies beyond the last column is multiplied and thrown away.
-        self.data.resize(panels * depth * width, T::zero());
-        let share = threads::share(panels, PER_NUMBER * depth * columns);
-        let parts = self.data.chunks_mut((share * depth * width).max(1)).enumerate();
-        let part = |(index, packed)| {
-            let first = index * share * width;
-            Pack { depth, columns, first, width, matrix, transposed, packed }
-        };
-        threads::each(parts.map(part), dispatch);
+        self.data.resize(depth * panels.start(panels.count), T::zero());
+        let share = threads::share(panels.count, PER_NUMBER * depth * columns);
+        let mut rest = &mut self.data[..];
+        let parts = (0..panels.count).step_by(share).map(|first| {
+            let end = (first + share).min(panels.count);
+            let len = depth * (panels.start(end) - panels.start(first));
+            let packed = rest.split_off_mut(..len).expect("panels fill the operand");
+            Pack { depth, columns, panels, range: first..end, matrix, transposed, packed }
+        });
+        threads::each(parts, dispatch);
     }
 }
 
 /// Whether a product is faster when a right operand of so many columns is repacked before many rows read it: its rows are wider
 /// than a tile and so far apart that they fall onto few sets of the first-level cache.
 pub(crate) fn worth_packing<T: Scalar>(columns: usize) -> bool {
-    (columns * size_of::<T>()).is_multiple_of(CROWDED)
-        && columns > dispatch(PanelStride::<T> { columns, scalar: PhantomData })
+    (columns * size_of::<T>()).is_multiple_of(CROWDED) && Panels::of::<T>(columns).count > 1
 }
 
-#[inline(always)]
-fn tile_width<T: Scalar, I: Isa>() -> usize {
-    T::Lanes::<I>::LANES * T::Lanes::<I>::WIDE
+/// How the columns of a right operand are shared out to tiles: as few panels as there can be, whose widths differ by a
+/// register at most, since narrow tiles are slow.
+#[derive(Clone, Copy)]
+struct Panels {
+    count: usize,
+    lanes: usize,
+    /// Registers of the narrower panels, and how many before them have one more.
+    registers: usize,
+    wider: usize,
 }
 
-/// The distance between two rows of a panel: a tile's width, or as many registers as hold all columns.
-#[inline(always)]
-fn panel_stride<T: Scalar, I: Isa>(columns: usize) -> usize {
-    columns.next_multiple_of(T::Lanes::<I>::LANES).min(tile_width::<T, I>())
+impl Panels {
+    /// Those of so many columns, on this processor.
+    fn of<T: Scalar>(columns: usize) -> Self {
+        dispatch(CutPanels::<T> { columns, scalar: PhantomData })
+    }
+
+    /// The first column of a panel, or of what would come after the last.
+    fn start(self, panel: usize) -> usize {
+        self.lanes * (panel * self.registers + panel.min(self.wider))
+    }
+
+    /// The distance between two rows of a panel.
+    fn width(self, panel: usize) -> usize {
+        self.start(panel + 1) - self.start(panel)
+    }
 }
 
-/// [`panel_stride`] on this processor.
-struct PanelStride<T> {
+struct CutPanels<T> {
     columns: usize,
     scalar: PhantomData<T>,
 }
 
-impl<T: Scalar> Task for PanelStride<T> {
-    type Output = usize;
+impl<T: Scalar> Task for CutPanels<T> {
+    type Output = Panels;
 
     #[inline(always)]
-    fn run<I: Isa>(self) -> usize {
-        panel_stride::<T, I>(self.columns)
+    fn run<I: Isa>(self) -> Panels {
+        let lanes = T::Lanes::<I>::LANES;
+        let registers = self.columns.div_ceil(lanes);
+        let count = registers.div_ceil(T::Lanes::<I>::WIDE).max(1);
+        Panels { count, lanes, registers: registers / count, wider: registers % count }
     }
 }
 
-/// Some panels, from column `first` on.
+/// A range of panels.
 struct Pack<'a, T> {
     depth: usize,
     columns: usize,
-    first: usize,
-    width: usize,
+    panels: Panels,
+    range: Range<usize>,
     matrix: &'a [T],
     transposed: bool,
     packed: &'a mut [T],
@@ -157,12 +174,15 @@ impl<T: Scalar> Task for Pack<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { depth, width, .. } = self;
-        for (panel, rows) in self.packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
-            let first = self.first + panel * width;
+        let mut rest = self.packed;
+        for panel in self.range {
+            let (first, width) = (self.panels.start(panel), self.panels.width(panel));
+            let (rows, others) = rest.split_at_mut(self.depth * width);
+            rest = others;
             let here = width.min(self.columns - first);
             if self.transposed {
-                transpose::<T, I>(depth, here, &self.matrix[first * depth..], width, rows);
+                let matrix = &self.matrix[first * self.depth..];
+                transpose::<T, I>(self.depth, here, matrix, width, rows);
             } else {
                 let from = self.matrix.chunks_exact(self.columns);
                 for (row, from) in rows.chunks_exact_mut(width).zip(from) {
@@ -184,24 +204,26 @@ fn transpose<T: Scalar, I: Isa>(
 ) {
     let lanes = T::Lanes::<I>::LANES;
     assert!(matrix.len() >= depth * columns && rows.len() >= depth * stride && stride >= columns);
+    if depth < lanes || columns < lanes {
+        for (k, row) in rows.chunks_mut(stride).take(depth).enumerate() {
+            for (j, value) in row[..columns].iter_mut().enumerate() {
+                *value = matrix[j * depth + k];
+            }
+        }
+        return;
+    }
     for k in (0..depth).step_by(lanes) {
         for j in (0..columns).step_by(lanes) {
-            if k + lanes <= depth && j + lanes <= columns {
-                for i in 0..lanes {
-                    prefetch(matrix.as_ptr().wrapping_add((j + i) * depth + k + AHEAD * lanes));
-                }
-                // SAFETY: the square lies within both matrices.
-                unsafe {
-                    let (from, to) =
-                        (matrix.as_ptr().add(j * depth + k), rows.as_mut_ptr().add(k * stride + j));
-                    T::Lanes::<I>::transpose(from, depth, to, stride);
-                }
-            } else {
-                for k in k..(k + lanes).min(depth) {
-                    for j in j..(j + lanes).min(columns) {
-                        rows[k * stride + j] = matrix[j * depth + k];
-                    }
-                }
+            // Squares at the edges lie over what was written already.
+            let (k, j) = (k.min(depth - lanes), j.min(columns - lanes));
+            for i in 0..lanes {
+                prefetch(matrix.as_ptr().wrapping_add((j + i) * depth + k + AHEAD * lanes));
+            }
+            // SAFETY: the square lies within both matrices.
+            unsafe {
+                let (from, to) =
+                    (matrix.as_ptr().add(j * depth + k), rows.as_mut_ptr().add(k * stride + j));
+                T::Lanes::<I>::transpose(from, depth, to, stride);
             }
         }
     }
@@ -265,33 +287,38 @@ impl<T: Scalar> Task for Product<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self) {
-        let width = tile_width::<T, I>();
-        let (right, stride, panel_len) = match self.right {
+        let panels = CutPanels::<T> { columns: self.columns, scalar: PhantomData }.run::<I>();
+        match self.right {
             Right::Rows(rows) => {
-                assert!(
-                    rows.len() >= self.depth * self.columns + SLACK,
-                    "the right operand lacks its slack"
-                );
-                (rows, self.columns, width)
+                let len = self.depth * self.columns + SLACK;
+                assert!(rows.len() >= len, "the right operand lacks its slack");
             }
             Right::Packed(packed) => {
-                let stride = panel_stride::<T, I>(self.columns);
-                let panel_len = stride * self.depth;
-                let len = self.columns.div_ceil(stride) * panel_len;
+                let len = self.depth * panels.start(panels.count);
                 assert_eq!(packed.data.len(), len, "another right operand was packed");
-                (&packed.data[..], stride, panel_len)
             }
-        };
+        }
         let start = self.start;
         let mut depth = 0;
         loop {
             let block = depth..(depth + DEPTH_BLOCK).min(self.depth);
-            for first in (0..self.columns).step_by(width) {
+            for panel in 0..panels.count {
                 // Sums only begin from `start` once.
                 self.start = if depth == 0 { start } else { Start::Accumulate };
-                // Without depth there is none.
-                let panel = right.get(first / width * panel_len..).unwrap_or_default();
-                self.panel::<I>(first, panel, stride, block.clone());
+                let first = panels.start(panel);
+                let (right, stride) = match self.right {
+                    // Without depth there is none.
+                    Right::Rows(rows) => (rows.get(first..).unwrap_or_default(), self.columns),
+                    Right::Packed(packed) => {
+                        (&packed.data[self.depth * first..], panels.width(panel))
+                    }
+                };
+                match panels.width(panel) / panels.lanes {
+                    1 => self.strips::<I, 1>(first, right, stride, block.clone()),
+                    2 => self.strips::<I, 2>(first, right, stride, block.clone()),
+                    3 => self.strips::<I, 3>(first, right, stride, block.clone()),
+                    _ => self.strips::<I, 4>(first, right, stride, block.clone()),
+                }
             }
             depth = block.end;
             if depth == self.depth {
@@ -305,29 +332,12 @@ impl<T: Scalar> Product<'_, T> {
     /// All rows of the destination's columns from `first` on, as many as a panel has, over a block of the
     /// depth.
     #[inline(always)]
-    fn panel<I: Isa>(
-        &mut self,
-        first: usize,
-        panel: &[T],
-        stride: usize,
-        block: std::ops::Range<usize>,
-    ) {
-        let lanes = T::Lanes::<I>::LANES;
-        match (self.columns - first).min(tile_width::<T, I>()).div_ceil(lanes) {
-            1 => self.strips::<I, 1>(first, panel, stride, block),
-            2 => self.strips::<I, 2>(first, panel, stride, block),
-            3 => self.strips::<I, 3>(first, panel, stride, block),
-            _ => self.strips::<I, 4>(first, panel, stride, block),
-        }
-    }
-
-    #[inline(always)]
     fn strips<I: Isa, const WIDE: usize>(
         &mut self,
         first: usize,
         panel: &[T],
         stride: usize,
-        block: std::ops::Range<usize>,
+        block: Range<usize>,
     ) {
         let mut row = 0;
         if WIDE == 1 {
@@ -358,7 +368,7 @@ impl<T: Scalar> Product<'_, T> {
         first: usize,
         panel: &[T],
         stride: usize,
-        block: std::ops::Range<usize>,
+        block: Range<usize>,
     ) {
         let lanes = T::Lanes::<I>::LANES;
         let zero = T::Lanes::<I>::splat(T::zero());
@@ -403,37 +413,21 @@ impl<T: Scalar> Product<'_, T> {
             }
         }
         let accumulate = matches!(self.start, Start::Accumulate);
-        let here = (self.columns - first).min(WIDE * lanes);
-        let destination = &mut self.destination
-            [row * self.columns + first..(row + ROWS - 1) * self.columns + first + here];
-        if here == WIDE * lanes {
-            for i in 0..ROWS {
-                for j in 0..WIDE {
-                    // SAFETY: the destination reaches to the end of the last row's `WIDE` registers.
-                    unsafe {
-                        let place = destination.as_mut_ptr().add(i * self.columns + j * lanes);
-                        let sum = sums[0][i][j];
-                        let sum =
-                            if accumulate { T::Lanes::<I>::load(place).add(sum) } else { sum };
-                        sum.store(place);
-                    }
-                }
-            }
-        } else {
-            // The last register has lanes beyond the last column.
-            let mut buffer = [T::zero(); MAX_TILE];
-            for i in 0..ROWS {
-                for j in 0..WIDE {
-                    // SAFETY: the buffer holds the largest tile.
-                    unsafe {
-                        sums[0][i][j].store(buffer.as_mut_ptr().add((i * WIDE + j) * lanes));
-                    }
-                }
-            }
-            for (i, row) in destination.chunks_mut(self.columns).enumerate() {
-                let sums = &buffer[i * WIDE * lanes..];
-                for (destination, &sum) in row[..here].iter_mut().zip(sums) {
-                    *destination = if accumulate { *destination + sum } else { sum };
+        // The last register may have lanes beyond the last column.
+        let last = (self.columns - first - (WIDE - 1) * lanes).min(lanes);
+        let here = row * self.columns + first..;
+        let destination =
+            &mut self.destination[here][..(ROWS - 1) * self.columns + (WIDE - 1) * lanes + last];
+        for i in 0..ROWS {
+            for j in 0..WIDE {
+                let count = if j + 1 == WIDE { last } else { lanes };
+                let sum = sums[0][i][j];
+                // SAFETY: the destination reaches to the end of the last row's last register.
+                unsafe {
+                    let place = destination.as_mut_ptr().add(i * self.columns + j * lanes);
+                    let before = || T::Lanes::<I>::load_first(place, count);
+                    let sum = if accumulate { before().add(sum) } else { sum };
+                    sum.store_first(place, count);
                 }
             }
         }
@@ -701,22 +695,38 @@ mod tests {
     use crate::simd::{Level, on_every_level};
     use rushes_rng::{Purpose, stream};
 
-    fn matrix(len: usize, seed: u64) -> Vec<f64> {
+    fn matrix<T: Scalar>(len: usize, seed: u64) -> Vec<T> {
         let mut rng = stream(seed, Purpose::Initialisation, 0);
-        let mut values: Vec<f64> = (0..len).map(|_| uniform(&mut rng) - 0.5).collect();
+        let mut values: Vec<T> = (0..len).map(|_| T::of(uniform(&mut rng) - 0.5)).collect();
         // Whatever lies in the slack must not matter.
-        values.extend([f64::NAN; SLACK]);
+        values.extend([T::of(f64::NAN); SLACK]);
         values
     }
 
     #[test]
-    fn products_equal_the_definition_for_every_shape_of_tile() {
-        on_every_level(|_| check_products());
+    fn panels_differ_by_a_register_at_most() {
+        on_every_level(|_| {
+            for columns in 0..300 {
+                let panels = Panels::of::<f32>(columns);
+                let widths = (0..panels.count).map(|panel| panels.width(panel));
+                let (least, most) = (widths.clone().min().unwrap(), widths.clone().max().unwrap());
+                assert!(most - least <= panels.lanes, "{columns}: {least} and {most}");
+                assert_eq!(widths.sum::<usize>(), columns.next_multiple_of(panels.lanes));
+            }
+        });
     }
 
-    fn check_products() {
+    #[test]
+    fn products_equal_the_definition_for_every_shape_of_tile() {
+        on_every_level(|_| {
+            check_products::<f64>(1e-13);
+            check_products::<f32>(5e-5);
+        });
+    }
+
+    fn check_products<T: Scalar>(tolerance: f64) {
         for rows in [1, 2, 3, 5, 6, 7, 13, 64] {
-            for columns in [1, 2, 4, 7, 8, 15, 16, 17, 31, 32, 33, 64, 100] {
+            for columns in [1, 2, 4, 7, 8, 15, 16, 17, 31, 32, 33, 64, 70, 100] {
                 for depth in [0, 1, 3, 64, 130] {
                     let (left, right) = (matrix(rows * depth, 1), matrix(depth * columns, 2));
                     let (bias, before) = (matrix(columns, 3), matrix(rows * columns, 4));
@@ -730,7 +740,7 @@ mod tests {
                             let (row_stride, column_stride) =
                                 if transposed { (1, rows) } else { (depth, 1) };
                             let operand = Left { data: &left, row_stride, column_stride };
-                            let mut sums = before[..rows * columns].to_vec();
+                            let mut sums = before.clone();
                             if packed == 0 {
                                 let right = Right::Rows(&right);
                                 product(rows, columns, depth, operand, right, start, &mut sums);
@@ -739,7 +749,7 @@ mod tests {
                                 if packed == 1 {
                                     panels.pack(depth, columns, &right);
                                 } else {
-                                    let mut other = vec![0.0; depth * columns];
+                                    let mut other = vec![T::zero(); depth * columns];
                                     for k in 0..depth {
                                         for j in 0..columns {
                                             other[j * depth + k] = right[k * columns + j];
@@ -750,10 +760,12 @@ mod tests {
                                 let right = Right::Packed(&panels);
                                 product(rows, columns, depth, operand, right, start, &mut sums);
                             }
+                            let beyond = &sums[rows * columns..];
+                            assert!(beyond.iter().all(|value| value.as_f64().is_nan()));
                             for i in 0..rows {
                                 for j in 0..columns {
                                     let from = match start {
-                                        Start::Zero => 0.0,
+                                        Start::Zero => T::zero(),
                                         Start::Accumulate => before[i * columns + j],
                                         Start::Bias(bias) => bias[j],
                                     };
@@ -763,7 +775,7 @@ mod tests {
                                     });
                                     let found = sums[i * columns + j];
                                     assert!(
-                                        (found - expected).abs() < 1e-13,
+                                        (found - expected).as_f64().abs() < tolerance,
                                         "{rows}×{columns}×{depth} ({i}, {j}): {found} for {expected}"
                                     );
                                 }

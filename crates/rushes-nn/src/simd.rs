@@ -7,6 +7,8 @@
 //! Numbers do not depend on the instruction set: every sum has an order that no register's width decides, and all sets but
 //! x86-64's baseline round once where they multiply and add ([`arithmetic`]).
 
+use std::mem::MaybeUninit;
+
 /// A register of numbers.
 pub trait Vector<T>: Copy {
     /// Numbers in a register.
@@ -26,6 +28,36 @@ pub trait Vector<T>: Copy {
     /// # Safety
     /// They must be writable; no alignment is needed.
     unsafe fn store(self, to: *mut T);
+    /// Reads the first `count` lanes' numbers, of which there are at most [`Self::LANES`]; the others are anything.
+    ///
+    /// # Safety
+    /// They must be readable.
+    #[inline(always)]
+    unsafe fn load_first(from: *const T, count: usize) -> Self {
+        if count == Self::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { Self::load(from) };
+        }
+        let mut lanes = MaybeUninit::<Self>::zeroed();
+        // SAFETY: the caller's promise; a register holds as many numbers.
+        unsafe {
+            lanes.as_mut_ptr().cast::<T>().copy_from(from, count);
+            Self::load(lanes.as_ptr().cast())
+        }
+    }
+    /// Writes the first `count` lanes' numbers, of which there are at most [`Self::LANES`].
+    ///
+    /// # Safety
+    /// They must be writable.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut T, count: usize) {
+        if count == Self::LANES {
+            // SAFETY: the caller's promise.
+            return unsafe { self.store(to) };
+        }
+        // SAFETY: the caller's promise; a register holds as many numbers.
+        unsafe { to.copy_from((&raw const self).cast(), count) };
+    }
     /// `self * factor + addend`, fused where the instruction set can.
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// Sum lane by lane.
@@ -268,7 +300,7 @@ mod x86 {
     // SAFETY of every intrinsic call below: these types are named only by `Avx512` and `Avx2`, which
     // `dispatch` hands to a task after detecting their features, and memory is the caller's promise.
     macro_rules! vector {
-        ($vector:ty, $scalar:ty, $lanes:literal, $wide:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident $(, $transpose:ident)?) => {
+        ($vector:ty, $scalar:ty, $lanes:literal, $wide:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident $(, $transpose:ident)? $(; $mask:ty, $load_first:ident, $store_first:ident)?) => {
             impl Vector<$scalar> for $vector {
                 const LANES: usize = $lanes;
                 const WIDE: usize = $wide;
@@ -284,6 +316,16 @@ mod x86 {
                 unsafe fn store(self, to: *mut $scalar) {
                     unsafe { $store(to, self) }
                 }
+                $(
+                    #[inline(always)]
+                    unsafe fn load_first(from: *const $scalar, count: usize) -> Self {
+                        unsafe { $load_first((<$mask>::MAX >> ($lanes - count)), from) }
+                    }
+                    #[inline(always)]
+                    unsafe fn store_first(self, to: *mut $scalar, count: usize) {
+                        unsafe { $store_first(to, (<$mask>::MAX >> ($lanes - count)), self) }
+                    }
+                )?
                 #[inline(always)]
                 fn fma(self, factor: Self, addend: Self) -> Self {
                     unsafe { $fma(self, factor, addend) }
@@ -316,7 +358,10 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps,
-        transpose16
+        transpose16;
+        __mmask16,
+        _mm512_maskz_loadu_ps,
+        _mm512_mask_storeu_ps
     );
     vector!(
         __m512d,
@@ -327,7 +372,10 @@ mod x86 {
         _mm512_loadu_pd,
         _mm512_storeu_pd,
         _mm512_fmadd_pd,
-        _mm512_add_pd
+        _mm512_add_pd;
+        __mmask8,
+        _mm512_maskz_loadu_pd,
+        _mm512_mask_storeu_pd
     );
     vector!(
         __m256,

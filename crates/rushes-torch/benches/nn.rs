@@ -8,6 +8,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rushes::algorithm::Setup;
 use rushes::training::{MetricMeans, World};
+use rushes_nn::threads::with_threads;
 use rushes_nn::{
     Activation, Device, Engine, MlpConfig, Network, Optimiser, OptimiserConfig, Scalar, build,
     clip_gradient_norm,
@@ -19,6 +20,7 @@ fn rng() -> Rng {
 }
 
 fn network<T: Scalar>(engine: Engine, width: usize, outputs: usize) -> Box<dyn Network<T>> {
+    rushes_torch::register();
     let config = MlpConfig::new(4, &[width, width], outputs, Activation::Tanh);
     build(&config, engine, Device::Cpu, &mut rng()).expect("both engines compute on a CPU")
 }
@@ -96,9 +98,11 @@ fn update(c: &mut Criterion) {
 }
 
 /// One gradient step of SAC with the settings of RL Baselines3 Zoo for BipedalWalker, an environment step to
-/// every 32 of them, and the products of such a step alone.
+/// every 32 of them, on one thread and on two, and the products of such a step alone.
 fn sac(c: &mut Criterion) {
     const STEPS: usize = 32;
+    /// Transitions to draw from, more than a cache holds.
+    const REPLAY: usize = 100_000;
     let mut group = c.benchmark_group("sac");
     group.throughput(Throughput::Elements(STEPS as u64)).sample_size(10);
     let value = serde_json::json!({
@@ -107,7 +111,7 @@ fn sac(c: &mut Criterion) {
             "policy": { "type": "neural", "hidden": [400, 300] },
             "training": {
                 "algorithm": { "name": "sac", "learning_rate": 7.3e-4, "gamma": 0.98, "tau": 0.02,
-                               "batch_size": 256, "learning_starts": 0, "buffer_size": 300_000,
+                               "batch_size": 256, "learning_starts": REPLAY, "buffer_size": 300_000,
                                "gradient_steps": STEPS },
                 "schedule": { "steps": 1_000_000 }
             }
@@ -131,9 +135,17 @@ fn sac(c: &mut Criterion) {
         .expect("on any CPU");
     world.restart(0, Default::default()).expect("a fresh start");
     let mut metrics = MetricMeans::default();
-    group.bench_function("update", |b| {
-        b.iter(|| algorithm.iterate(&mut world, &mut metrics).expect("finite numbers"));
-    });
+    for _ in 0..REPLAY {
+        algorithm.iterate(&mut world, &mut metrics).expect("finite numbers");
+    }
+    for threads in [1, 2] {
+        group.bench_function(BenchmarkId::new("update", threads), |b| {
+            with_threads(threads, || {
+                b.iter(|| algorithm.iterate(&mut world, &mut metrics).expect("finite numbers"));
+            })
+            .expect("threads");
+        });
+    }
     group.bench_function("products", |b| {
         let mut buffers = Products::new(400 * 400);
         b.iter(|| (0..STEPS).for_each(|_| buffers.sac(256)));
