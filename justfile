@@ -58,6 +58,10 @@ play *ARGS: _ready
 test *ARGS: _ready _test-tools && test-browser
     RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(getconf _NPROCESSORS_ONLN) * 2))}" cargo test --release --workspace --features ffmpeg "$@"
 
+# Runs each benchmark once, to see that it runs.
+test-benches: _ready _torch
+    cargo test --release --workspace --features ffmpeg --bench '*'
+
 # Opens the report of experiments/smoke.json, with a name of 300 characters in it, the page of a running run and `rushes
 # serve` in a browser; screenshots go to target/browser/screenshots.
 test-browser: _ready _test-tools

@@ -9,7 +9,7 @@
 
 use std::mem::MaybeUninit;
 
-/// A register of numbers.
+/// A register of [`Self::LANES`] numbers, and nothing else.
 pub trait Vector<T>: Copy {
     /// Numbers in a register.
     const LANES: usize;
@@ -31,7 +31,7 @@ pub trait Vector<T>: Copy {
     /// Reads the first `count` lanes' numbers, of which there are at most [`Self::LANES`]; the others are anything.
     ///
     /// # Safety
-    /// They must be readable.
+    /// They must be readable, and aligned as numbers are.
     #[inline(always)]
     unsafe fn load_first(from: *const T, count: usize) -> Self {
         if count == Self::LANES {
@@ -48,7 +48,7 @@ pub trait Vector<T>: Copy {
     /// Writes the first `count` lanes' numbers, of which there are at most [`Self::LANES`].
     ///
     /// # Safety
-    /// They must be writable.
+    /// They must be writable, and aligned as numbers are.
     #[inline(always)]
     unsafe fn store_first(self, to: *mut T, count: usize) {
         if count == Self::LANES {
@@ -319,11 +319,11 @@ mod x86 {
                 $(
                     #[inline(always)]
                     unsafe fn load_first(from: *const $scalar, count: usize) -> Self {
-                        unsafe { $load_first((<$mask>::MAX >> ($lanes - count)), from) }
+                        unsafe { $load_first(((1_u32 << count) - 1) as $mask, from) }
                     }
                     #[inline(always)]
                     unsafe fn store_first(self, to: *mut $scalar, count: usize) {
-                        unsafe { $store_first(to, (<$mask>::MAX >> ($lanes - count)), self) }
+                        unsafe { $store_first(to, ((1_u32 << count) - 1) as $mask, self) }
                     }
                 )?
                 #[inline(always)]

@@ -102,7 +102,7 @@ fn update(c: &mut Criterion) {
 fn sac(c: &mut Criterion) {
     const STEPS: usize = 32;
     /// Transitions to draw from, more than a cache holds.
-    const REPLAY: usize = 100_000;
+    const REPLAY: u64 = 100_000;
     let mut group = c.benchmark_group("sac");
     group.throughput(Throughput::Elements(STEPS as u64)).sample_size(10);
     let value = serde_json::json!({
@@ -135,11 +135,11 @@ fn sac(c: &mut Criterion) {
         .expect("on any CPU");
     world.restart(0, Default::default()).expect("a fresh start");
     let mut metrics = MetricMeans::default();
-    for _ in 0..REPLAY {
-        algorithm.iterate(&mut world, &mut metrics).expect("finite numbers");
-    }
     for threads in [1, 2] {
         group.bench_function(BenchmarkId::new("update", threads), |b| {
+            while world.progress().steps < REPLAY {
+                algorithm.iterate(&mut world, &mut metrics).expect("finite numbers");
+            }
             with_threads(threads, || {
                 b.iter(|| algorithm.iterate(&mut world, &mut metrics).expect("finite numbers"));
             })
