@@ -381,8 +381,8 @@ impl<T: Scalar> LayerState<T> {
 }
 
 /// Writes to `moved` the rows at whose outputs the gradient is not zero, as it is then at their inputs too: where the lowest of
-/// several critics counts, half of them. (Where weights are infinite, such rows are zero too.) Rows of whole tiles stay in such, and the others where they are, so that the
-/// sums have the same order as in a way back of all rows.
+/// several critics counts, half of them. (Where weights are infinite, such rows are zero too.) Rows of whole tiles stay in
+/// such, and the others where they are, so that the sums have the same order as in a way back of all rows.
 fn moved_rows<T: Scalar>(grad_outputs: &[T], outputs: usize, moved: &mut Vec<usize>) {
     let rows = grad_outputs.len() / outputs;
     let in_tiles = rows / TILE_ROWS * TILE_ROWS;
